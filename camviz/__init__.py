@@ -1,0 +1,1 @@
+"""camviz: see why an image classifier decided what it decided."""
