@@ -1,0 +1,165 @@
+"""From a raw map to the one that is shown: normalise, fuse, place on the picture.
+
+One order everywhere: ReLU, divide by the maximum at the stage's own resolution, fuse on the
+finest grid, up-sample once. Raw maps here are (H, W); nothing is modified in place.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# A map whose maximum is below the smallest normal number holds nothing that could be divided.
+_TINY = torch.finfo(torch.float32).tiny
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the cells of a grid look, in pixels of the network's input, (y, x) each.
+
+    Cell i is centred on stride * i + (stride - 1) / 2 + offset. Offset 0 is what every plain
+    up-sampling assumes; networks with strided, padded convolutions look elsewhere.
+    """
+
+    stride: tuple[float, float]
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    def centres(self, axis: int, count: int) -> Tensor:
+        """The input pixel that each of `count` cells is centred on, along one axis."""
+        stride, offset = self.stride[axis], self.offset[axis]
+        return torch.arange(count, dtype=torch.float64) * stride + (stride - 1) / 2 + offset
+
+
+def normalize(raw: Tensor) -> Tensor:
+    """The positive part of a map over its maximum; an empty map stays zero.
+
+        n = relu(M) / max(relu(M)),   0 if that maximum is below the smallest normal number
+
+    No epsilon: gradients may be as small as 1e-8, and a fixed epsilon would flatten them. No
+    minimum is subtracted: a floor is part of what a map says. Raises ValueError if a value is
+    not finite.
+    """
+    if not torch.isfinite(raw).all():
+        raise ValueError("the map holds values that are not finite numbers")
+    positive = raw.relu()
+    peak = positive.max()
+    return positive / peak if peak > _TINY else torch.zeros_like(positive)
+
+
+def is_empty(heat: Tensor) -> bool:
+    """True for a map without positive evidence: it has no scale and no place."""
+    return not bool((heat > _TINY).any())
+
+
+def resample(heat: Tensor, placement: Placement, rows: Tensor, columns: Tensor) -> Tensor:
+    """Read a map at given input pixels, bilinearly, clamped at the border.
+
+    heat: (H, W). rows, columns: input-pixel coordinates, the centre of pixel i being i. Returns
+    (len(rows), len(columns)). With offset 0 and the pixels of the input itself this is bilinear
+    interpolation with align_corners=False.
+    """
+    down = _interpolation(rows, placement, 0, heat.shape[0]).to(heat)
+    across = _interpolation(columns, placement, 1, heat.shape[1]).to(heat)
+    return down @ heat @ across.T
+
+
+def _interpolation(positions: Tensor, placement: Placement, axis: int, count: int) -> Tensor:
+    """(len(positions), count): the two bilinear weights of each position, in its row."""
+    centre = placement.centres(axis, 1)[0]
+    cells = ((positions.double() - centre) / placement.stride[axis]).clamp(0, count - 1)
+    low = cells.floor().long().clamp(max=max(count - 2, 0))
+    share = (cells - low).unsqueeze(1)
+    weights = torch.zeros(len(positions), count, dtype=torch.float64)
+    weights.scatter_(1, low.unsqueeze(1), 1 - share)
+    if count > 1:
+        weights.scatter_(1, (low + 1).unsqueeze(1), share)
+    return weights
+
+
+def geometric_mean(maps: Sequence[Tensor]) -> Tensor:
+    """What all stages agree on.
+
+        F = (n_1 * ... * n_L)^(1/L)
+
+    The product is RefineCAM's (https://arxiv.org/abs/2605.14641); the root keeps the scale of
+    one map, so that thresholds mean the same for any number of stages.
+    """
+    # Logarithms, because the product of five small numbers underflows; log(0) = -inf gives 0.
+    return torch.stack(list(maps)).double().log().mean(dim=0).exp().to(maps[0])
+
+
+def arithmetic_mean(maps: Sequence[Tensor]) -> Tensor:
+    """What the stages say on average: F = (n_1 + ... + n_L) / L."""
+    return torch.stack(list(maps)).mean(dim=0)
+
+
+def maximum(maps: Sequence[Tensor]) -> Tensor:
+    """What any stage saw: F = max_l n_l."""
+    return torch.stack(list(maps)).amax(dim=0)
+
+
+def scale_shallow(maps: Sequence[Tensor], gamma: float = 2.0) -> list[Tensor]:
+    """LayerCAM's scaling of shallow stages, whose few high values hide the rest.
+
+        t_l = tanh(gamma * n_l) for shallow l,  n_l for the deep ones
+
+    Maps run from shallow to deep. Shallow: all but the last of up to four stages, all but the
+    last two of five or more; the first of five or more is left out, since it cannot tell classes
+    apart (the paper's table X, as quoted by a re-implementation).
+    """
+    count = len(maps)
+    deep = 1 if count <= 4 else 2
+    scaled = [torch.tanh(gamma * heat) for heat in maps[: count - deep]] + list(
+        maps[count - deep :]
+    )
+    return scaled if count <= 4 else scaled[1:]
+
+
+def keep(maps: Sequence[Tensor]) -> list[Tensor]:
+    """No scaling."""
+    return list(maps)
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A way to make one map of several: `scale` at each stage's own grid, `combine` on one."""
+
+    label: str
+    scale: Callable[[Sequence[Tensor]], list[Tensor]]
+    combine: Callable[[Sequence[Tensor]], Tensor]
+    paper: str
+
+
+FUSIONS: dict[str, Fusion] = {
+    "product": Fusion("Geometric mean", keep, geometric_mean, "after RefineCAM, 2026"),
+    "mean": Fusion("Arithmetic mean", keep, arithmetic_mean, "camviz"),
+    "max_tanh": Fusion("Maximum of tanh", scale_shallow, maximum, "LayerCAM, TIP 2021, eq. 9"),
+}
+
+
+def fuse(
+    maps: Sequence[Tensor], placements: Sequence[Placement], mode: str = "product"
+) -> tuple[Tensor, Placement]:
+    """One map of several stages, on the finest grid, and where the cells of that grid look.
+
+    maps: normalised, (H_l, W_l), from shallow to deep. Empty ones are left out: a stage that
+    saw nothing has no say. All empty: zeros on the finest grid. The result is normalised.
+    Scaling precedes up-sampling, so that a stage's maximum is exact.
+    """
+    finest = max(range(len(maps)), key=lambda i: maps[i].numel())
+    target = placements[finest]
+    height, width = maps[finest].shape
+    full = [i for i, heat in enumerate(maps) if not is_empty(heat)]
+    if not full:
+        return torch.zeros_like(maps[finest]), target
+    scaled = FUSIONS[mode].scale([maps[i] for i in full])
+    used = full[len(full) - len(scaled) :]
+    rows, columns = target.centres(0, height), target.centres(1, width)
+    aligned = [
+        heat
+        if heat.shape == (height, width) and placements[i] == target
+        else resample(heat, placements[i], rows, columns)
+        for i, heat in zip(used, scaled, strict=True)
+    ]
+    return normalize(FUSIONS[mode].combine(aligned)), target

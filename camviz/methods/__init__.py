@@ -1,0 +1,62 @@
+"""The methods: pure functions of tensors, and the table that every menu and test reads.
+
+A method sees tensors, never a network. To add one: write the function, add a row here, and
+write its slow twin in the tests.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from camviz.methods import activation, gradient
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table: what a method is called, computes and needs.
+
+    `needs` names the function's arguments: "activations" and "gradients" of a stage, or
+    "features" and "weights" of the head, which exist for the last map only. `element_wise`
+    methods give every place its own weight and therefore show the checkerboard that strided
+    layers leave in the gradient; the others average it away.
+    """
+
+    label: str
+    function: Callable[..., Tensor]
+    paper: str
+    needs: tuple[str, ...] = ("activations", "gradients")
+    element_wise: bool = False
+    signed: bool = True
+    class_specific: bool = True
+
+
+METHODS: dict[str, Method] = {
+    "layer_cam": Method(
+        "LayerCAM",
+        gradient.layer_cam,
+        "Jiang et al., TIP 2021",
+        element_wise=True,
+    ),
+    "layer_cam_elementwise": Method(
+        "LayerCAM, element-wise",
+        gradient.layer_cam_elementwise,
+        "GradCAMElementWise, pytorch-grad-cam",
+        element_wise=True,
+        signed=False,
+    ),
+    "grad_cam": Method("Grad-CAM", gradient.grad_cam, "Selvaraju et al., ICCV 2017"),
+    "grad_cam_pp": Method("Grad-CAM++", gradient.grad_cam_pp, "Chattopadhay et al., WACV 2018"),
+    "xgrad_cam": Method("XGrad-CAM", gradient.xgrad_cam, "Fu et al., BMVC 2020"),
+    "hires_cam": Method("HiRes-CAM", gradient.hires_cam, "Draelos and Carin, 2020"),
+    "eigen_cam": Method(
+        "Eigen-CAM",
+        activation.eigen_cam,
+        "Muhammad and Yeasin, IJCNN 2020",
+        needs=("activations",),
+        class_specific=False,
+    ),
+    "cam": Method("CAM", activation.cam, "Zhou et al., CVPR 2016", needs=("features", "weights")),
+}
+
+__all__ = ["METHODS", "Method", "activation", "gradient"]

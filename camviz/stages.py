@@ -1,0 +1,727 @@
+"""Where a network keeps its feature maps: found by running it, proved by value.
+
+timm says what a network's stages are (`forward_intermediates`), but the maps it returns are often
+copies outside the graph of the logits, and the module names it lists are sometimes wrong. So
+every map is matched, bit for bit, with the output of a module; that module is where a hook sees
+the very tensor that the logits depend on, and the view under which they agree is its layout.
+No table of families, no square roots of token counts.
+
+Discovery costs two or three forward passes at the network's own input size and one backward.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from camviz.errors import StageError
+
+Kind = Literal["NCHW", "NHWC", "NLC", "NCL", "permuted"]
+TapKind = Literal["output", "activation"]
+# (module name, call number, path into a nested output): where in a forward pass a tensor is.
+Address = tuple[str, int, tuple[int | str, ...]]
+
+# The least value that an activation function can give; a lower one proves that the tensor is
+# not its output. Kinds that are not here (GELU, leaky ReLU) keep the stage output: for the
+# hidden layers of transformers and ConvNeXt it is not measured which tensor is better.
+_FLOORS = {
+    "ReLU": 0.0,
+    "ReLU6": 0.0,
+    "SiLU": -0.2785,
+    "Swish": -0.2785,
+    "Mish": -0.3089,
+    "Hardswish": -0.375,
+    "HardSwish": -0.375,
+    "HardMish": -0.375,
+}
+_MOST_PREFIX_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a module's output is read as (N, C, H, W).
+
+    kind: "NCHW", "NHWC", "NLC" (tokens; `prefix` of them before the grid's, any further ones
+    after it), "NCL", or "permuted" (tokens in another order: `order[i]` is where grid cell i,
+    counted row by row, is found; Hiera keeps its tokens so).
+    """
+
+    kind: Kind
+    grid: tuple[int, int]
+    prefix: int = 0
+    order: tuple[int, ...] = field(default=(), repr=False)
+
+    def to_nchw(self, tensor: Tensor) -> Tensor:
+        """(N, C, H, W) view or copy of a tensor of this layout; differentiable and linear."""
+        samples, (height, width) = tensor.shape[0], self.grid
+        if self.kind == "NCHW":
+            return tensor
+        if self.kind == "NHWC":
+            return tensor.permute(0, 3, 1, 2)
+        if self.kind == "NCL":
+            return tensor.reshape(samples, -1, height, width)
+        tokens = tensor.flatten(1, -2)
+        if self.kind == "permuted":
+            tokens = tokens[:, list(self.order)]
+        else:
+            tokens = tokens[:, self.prefix : self.prefix + height * width]
+        return tokens.transpose(1, 2).reshape(samples, -1, height, width)
+
+    def __str__(self) -> str:
+        tokens = f"+{self.prefix}" if self.kind == "NLC" and self.prefix else ""
+        return f"{self.kind}{tokens}"
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One tensor of a forward pass: the output of a module, and how to read it."""
+
+    module: str
+    layout: Layout
+    channels: int
+    call: int = 0
+    path: tuple[int | str, ...] = ()
+
+    @property
+    def address(self) -> Address:
+        return (self.module, self.call, self.path)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A resolution of the network at which it can be asked where it looks.
+
+    `output` is the tensor that timm calls the stage; `activation` the last post-activation
+    tensor at that resolution, which is where class evidence is non-negative and local (the
+    linear bottlenecks of MobileNets and EfficientNets are neither). Where the output is already
+    post-activation, or nothing else is, both are the same tap. `reduction` is input pixels per
+    cell. `silent`: the logits do not depend on this map (the last block of a network that pools
+    a class token), its gradient is exactly zero.
+    """
+
+    name: str
+    output: Tap
+    activation: Tap
+    reduction: float
+    silent: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        return self.output.layout
+
+    @property
+    def channels(self) -> int:
+        return self.output.channels
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.output.layout.grid
+
+    def tap(self, kind: TapKind) -> Tap:
+        return self.activation if kind == "activation" else self.output
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What running a network once showed: its stages, shallow to deep, and what was not found.
+
+    `defaults` are the names of the stages that are shown when nobody asks for others.
+    `pre_pool` is the map that enters the pooling, if the network has one. `missing` names maps
+    that no module's output carries. `graph_bytes` estimates what a kept graph costs.
+    """
+
+    stages: tuple[Stage, ...]
+    defaults: tuple[str, ...]
+    pre_pool: Tap | None
+    missing: tuple[str, ...]
+    graph_bytes: int
+
+
+def tensors_in(output: Any, path: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, Tensor]]:
+    """Every floating-point tensor in a module's output, with its path into nested containers."""
+    if isinstance(output, Tensor):
+        if output.is_floating_point():
+            yield path, output
+    elif isinstance(output, dict):
+        for key, value in output.items():
+            yield from tensors_in(value, (*path, key))
+    elif isinstance(output, (list, tuple)):
+        for index, value in enumerate(output):
+            yield from tensors_in(value, (*path, index))
+
+
+@contextmanager
+def watched(
+    modules: dict[str, nn.Module], observe: Callable[[str, nn.Module, int, Any], Any]
+) -> Iterator[None]:
+    """Call `observe(name, module, call number, output)` after every call of these modules.
+
+    What it returns, if not None, replaces the output. No hook outlives the block.
+    """
+    calls = dict.fromkeys(modules, -1)
+
+    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], Any]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+            calls[name] += 1
+            return observe(name, module, calls[name], output)
+
+        return hook
+
+    handles = []
+    try:
+        for name, module in modules.items():
+            handles.append(module.register_forward_hook(hook_for(name)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def map_at(output: Any, path: tuple[int | str, ...]) -> Any:
+    """The tensor at a path of a nested output."""
+    for key in path:
+        output = output[key]
+    return output
+
+
+def first_logits(output: Any) -> Tensor:
+    """(N, classes) from what a network returns: some return one tensor per head."""
+    while isinstance(output, (list, tuple)):
+        output = output[0]
+    return output.flatten(1) if output.ndim > 2 else output  # type: ignore[no-any-return]
+
+
+def _views(tensor: Tensor, shape: Sequence[int]) -> Iterator[tuple[Layout, Tensor]]:
+    """Every reading of a tensor as a map of this (N, C, H, W) shape."""
+    samples, channels, height, width = shape
+    grid, cells = (height, width), height * width
+    if tensor.ndim == 4:
+        if tuple(tensor.shape) == tuple(shape):
+            yield Layout("NCHW", grid), tensor
+        if tuple(tensor.shape) == (samples, height, width, channels):
+            yield Layout("NHWC", grid), tensor.permute(0, 3, 1, 2)
+    elif tensor.ndim == 3 and tensor.shape[0] == samples:
+        extra = tensor.shape[1] - cells
+        if tensor.shape[2] == channels and 0 <= extra <= _MOST_PREFIX_TOKENS:
+            for prefix in sorted({extra, 0}, reverse=True):
+                layout = Layout("NLC", grid, prefix)
+                yield layout, layout.to_nchw(tensor)
+        if tuple(tensor.shape[1:]) == (channels, cells):
+            yield Layout("NCL", grid), tensor.reshape(tuple(shape))
+
+
+def _same(view: Tensor, reference: Tensor) -> bool:
+    head = (0, slice(None, 2), slice(None, 2), slice(None, 2))  # a cheap look before the whole
+    return torch.equal(view[head], reference[head]) and torch.equal(view, reference)
+
+
+def _permutation(tensor: Tensor, reference: Tensor) -> tuple[int, ...] | None:
+    """Where each cell of a (1, C, H, W) reference is among a tensor's tokens; None if nowhere."""
+    channels = reference.shape[1]
+    if tensor.numel() != reference.numel() or tensor.shape[-1] != channels:
+        return None
+    rows = tensor.reshape(-1, channels)
+    wanted = reference[0].flatten(1).T
+    if not torch.equal(rows[:, 0].sort().values, wanted[:, 0].sort().values):
+        return None
+    places = {row.numpy().tobytes(): index for index, row in enumerate(rows.contiguous())}
+    order = [places.get(row.numpy().tobytes()) for row in wanted.contiguous()]
+    if None in order or len(set(order)) != len(order):
+        return None
+    return tuple(index for index in order if index is not None)
+
+
+@dataclass
+class _Seen:
+    """A module's output in the survey pass, kept as facts rather than as a tensor."""
+
+    order: int
+    tap_shape: tuple[int, ...]
+    activated: bool
+    address: Address
+
+
+def probe_input(input_size: Sequence[int], samples: int = 1) -> Tensor:
+    """The same noise for every network, from a generator of its own."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(samples, *input_size, generator=generator)
+
+
+def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
+    """Find and prove the stages of a classifier in eval mode, on the device of its weights.
+
+    input_size: (channels, height, width). Raises `StageError` if the network offers no
+    intermediate maps, or if none of them can be found in its forward pass.
+    """
+    if not hasattr(model, "forward_intermediates"):
+        raise StageError(
+            f"{type(model).__name__} has no forward_intermediates(); camviz needs a network of "
+            "timm 1.0 or newer"
+        )
+    device = next(model.parameters()).device
+    image = probe_input(input_size).to(device)
+    with torch.inference_mode(False), torch.no_grad():
+        references = [
+            reference.clone()
+            for reference in model.forward_intermediates(
+                image, indices=None, intermediates_only=True, output_fmt="NCHW"
+            )
+            if isinstance(reference, Tensor) and reference.ndim == 4
+        ]
+        features = model.forward_features(image)
+    hints = _hinted_modules(model, len(references))
+    survey = _Survey(model, references, features if isinstance(features, Tensor) else None)
+    with torch.inference_mode(False), torch.no_grad():
+        survey.run(image)
+    taps: list[Tap | None] = [
+        survey.best(index, hint, reference)
+        for index, (hint, reference) in enumerate(zip(hints, references, strict=True))
+    ]
+    missing = tuple(
+        hint or f"map {index}"
+        for index, (hint, tap) in enumerate(zip(hints, taps, strict=True))
+        if tap is None
+    )
+    found = [tap for tap in taps if tap is not None]
+    if not found:
+        raise StageError(
+            f"none of the {len(references)} intermediate maps of {type(model).__name__} is the "
+            "output of a module; a module can still be asked for by name"
+        )
+    pre_pool = survey.pre_pool(found[-1])
+    stages = _with_gradients(model, image, survey, found, pre_pool, input_size)
+    return Discovery(
+        stages, default_stages(stages), pre_pool, missing, survey.bytes_after(found[0])
+    )
+
+
+def _hinted_modules(model: nn.Module, count: int) -> list[str]:
+    """The module names that timm lists for its maps: a hint, right nine times out of ten."""
+    info = getattr(model, "feature_info", None) or []
+    rows = list(getattr(info, "info", info))
+    names = [str(row.get("module", "")) for row in rows]
+    return names if len(names) == count else [""] * count
+
+
+class _Survey:
+    """One forward pass with every module watched, compared with the reference maps on the way."""
+
+    def __init__(self, model: nn.Module, references: list[Tensor], features: Tensor | None) -> None:
+        self.model = model
+        self.references = references
+        self.features = features
+        self.modules = dict(model.named_modules())
+        self.matches: list[list[tuple[Tap, int]]] = [[] for _ in references]
+        self.feature_matches: list[tuple[Address, int]] = []
+        self.seen: list[_Seen] = []
+        self.order_of: dict[Address, int] = {}
+        self._sizes: list[tuple[int, int]] = []
+        self._last_activated: Tensor | None = None
+
+    def run(self, image: Tensor) -> None:
+        with watched(self.modules, self._observe):
+            self.model(image)
+        lost = [index for index, matches in enumerate(self.matches) if not matches]
+        if lost:  # a second pass, for maps whose tokens are kept in another order
+
+            def look_for_permutations(name: str, module: nn.Module, call: int, output: Any) -> None:
+                for path, tensor in tensors_in(output):
+                    for index in lost:
+                        self._match_permuted((name, call, path), tensor, index)
+
+            with watched(self.modules, look_for_permutations):
+                self.model(image)
+
+    def _observe(self, name: str, module: nn.Module, call: int, output: Any) -> None:
+        order = len(self._sizes)
+        size = 0
+        for path, tensor in tensors_in(output):
+            address = (name, call, path)
+            self.order_of[address] = order
+            size += tensor.numel() * tensor.element_size()
+            if tensor.ndim in (3, 4):
+                self.seen.append(
+                    _Seen(order, tuple(tensor.shape), self._activated(module, tensor), address)
+                )
+            for index, reference in enumerate(self.references):
+                if tensor.numel() < reference.numel():
+                    continue
+                for layout, view in _views(tensor, reference.shape):
+                    if _same(view, reference):
+                        tap = Tap(name, layout, reference.shape[1], call, path)
+                        self.matches[index].append((tap, order))
+                        break
+            if (
+                self.features is not None
+                and tensor.shape == self.features.shape
+                and torch.equal(tensor, self.features)
+            ):
+                self.feature_matches.append((address, order))
+        leaf = next(module.children(), None) is None
+        self._sizes.append((order, size if leaf else 0))
+
+    def _activated(self, module: nn.Module, tensor: Tensor) -> bool:
+        """Is this tensor the result of a non-negative or nearly non-negative activation?"""
+        if self._last_activated is tensor:  # a container that ends in the activation
+            return True
+        floor = _FLOORS.get(type(module).__name__)
+        least = float(tensor.min()) if tensor.numel() else -math.inf
+        rectified = least == 0.0 and bool(tensor.max() > 0)
+        if rectified or (floor is not None and least >= floor):
+            self._last_activated = tensor
+            return True
+        return False
+
+    def _match_permuted(self, address: Address, tensor: Tensor, index: int) -> None:
+        reference = self.references[index]
+        order = _permutation(tensor.cpu(), reference.cpu())
+        if order is not None:
+            grid = (reference.shape[2], reference.shape[3])
+            name, call, path = address
+            layout = Layout("permuted", grid, order=order)
+            tap = Tap(name, layout, reference.shape[1], call, path)
+            self.matches[index].append((tap, self.order_of[address]))
+
+    def best(self, index: int, hint: str, reference: Tensor) -> Tap | None:
+        """The match that timm names, else the outermost module, and of these the last to run."""
+        if not self.matches[index]:
+            return None
+        tap, _ = min(
+            self.matches[index],
+            key=lambda match: (
+                match[0].module != hint,
+                match[0].module.count(".") if match[0].module else -1,
+                -match[1],
+            ),
+        )
+        return tap
+
+    def pre_pool(self, last: Tap) -> Tap | None:
+        """Where the map that enters the pooling can be tapped, if the network has such a map."""
+        if not self.feature_matches or self.features is None:
+            return None
+        if any(_same(view, self.references[-1]) for _, view in self._last_views()):
+            return last
+        layout = layout_by_shape(tuple(self.features.shape), [last.layout], last.layout)
+        if layout is None:
+            return None
+        (name, call, path), _ = min(
+            self.feature_matches, key=lambda match: (match[0][0].count("."), -match[1])
+        )
+        return Tap(name, layout, _channels(self.features.shape, layout), call, path)
+
+    def _last_views(self) -> Iterator[tuple[Layout, Tensor]]:
+        if self.features is not None:
+            yield from _views(self.features, self.references[-1].shape)
+
+    def candidates(self, tap: Tap, *, after: int, before: int) -> list[Tap]:
+        """Post-activation taps at the grid of `tap`, as wide or wider, last executed first."""
+        return [
+            other
+            for other in self._taps_like([tap.layout], after, before, activated=True)
+            if other.channels >= tap.channels and other.layout.kind == tap.layout.kind
+        ]
+
+    def stand_ins(self, index: int, tap: Tap, *, after: int, before: int) -> list[Tap]:
+        """Taps that may replace a silent one: as wide, on its grid, last executed first.
+
+        The layouts under which the silent map itself was proved are allowed. Linear projections
+        come last: queries, keys and values are a block's parts, not its map.
+        """
+        proved = [match.layout for match, _ in self.matches[index]] if index >= 0 else []
+        found = [
+            other
+            for other in self._taps_like([tap.layout, *proved], after, before, activated=False)
+            if other.channels == tap.channels
+        ]
+        return sorted(found, key=lambda t: isinstance(self.modules[t.module], nn.Linear))
+
+    def _taps_like(
+        self, layouts: list[Layout], after: int, before: int, *, activated: bool
+    ) -> Iterator[Tap]:
+        for seen in reversed(self.seen):
+            if after < seen.order < before and (seen.activated or not activated):
+                layout = layout_by_shape(seen.tap_shape, layouts, layouts[0])
+                if layout is not None:
+                    name, call, path = seen.address
+                    yield Tap(name, layout, _channels(seen.tap_shape, layout), call, path)
+
+    def index_of(self, tap: Tap) -> int:
+        return next(
+            (i for i, row in enumerate(self.matches) if any(tap == match for match, _ in row)), -1
+        )
+
+    def start_of(self, module: str) -> int:
+        """The place in the order of the first output that this module or a part of it gave."""
+        parts = (seen.order for seen in self.seen if f"{seen.address[0]}.".startswith(f"{module}."))
+        return min(parts)
+
+    def bytes_after(self, tap: Tap) -> int:
+        start = self.order_of[tap.address]
+        return sum(size for order, size in self._sizes if order > start)
+
+
+def _channels(shape: Sequence[int], layout: Layout) -> int:
+    return shape[1] if layout.kind in ("NCHW", "NCL") else shape[-1]
+
+
+def layout_by_shape(
+    shape: tuple[int, ...], known: Sequence[Layout], prefer: Layout | None = None
+) -> Layout | None:
+    """The layout of an output of this shape, given layouts proved elsewhere in the network.
+
+    A grid is recognised if it is one of theirs; token counts may include their prefixes. Where
+    both readings of a (N, a, b, c) shape fit, `prefer`'s kind wins. None: it is not a map.
+    """
+    grids = {layout.grid for layout in known}
+    prefixes = {layout.prefix for layout in known} | {0}
+    fits: list[Layout] = []
+    if len(shape) == 4:
+        _, a, b, c = shape
+        fits += [Layout("NCHW", (b, c))] if (b, c) in grids else []
+        fits += [Layout("NHWC", (a, b))] if (a, b) in grids else []
+    elif len(shape) == 3:
+        for layout in known:
+            cells = layout.grid[0] * layout.grid[1]
+            if layout.kind == "permuted" and shape[1] == cells:
+                fits.append(layout)
+            for prefix in sorted(prefixes):
+                if shape[1] == cells + prefix:
+                    fits.append(Layout("NLC", layout.grid, prefix))
+            if shape[2] == cells:
+                fits.append(Layout("NCL", layout.grid))
+    if not fits:
+        return None
+    return min(fits, key=lambda fit: (prefer is not None and fit.kind != prefer.kind,))
+
+
+def _with_gradients(
+    model: nn.Module,
+    image: Tensor,
+    survey: _Survey,
+    taps: list[Tap],
+    pre_pool: Tap | None,
+    input_size: tuple[int, int, int],
+) -> tuple[Stage, ...]:
+    """Stages with their post-activation taps, silent ones marked and given a stand-in."""
+    orders = [survey.order_of[tap.address] for tap in taps]
+    if pre_pool is not None and survey.order_of[pre_pool.address] > orders[-1]:
+        taps, orders = [*taps, pre_pool], [*orders, survey.order_of[pre_pool.address]]
+    end = len(survey._sizes)
+    activations: list[list[Tap]] = []
+    for index, tap in enumerate(taps):
+        facts = next(seen for seen in survey.seen if seen.address == tap.address)
+        if facts.activated or tap.layout.kind != "NCHW":
+            activations.append([])
+            continue
+        # What belongs to this stage ran after the one before it and, if a later stage has the
+        # same grid, before that stage began.
+        after = orders[index - 1] if index else -1
+        rival = next((t for t in taps[index + 1 :] if t.layout.grid == tap.layout.grid), None)
+        before = survey.start_of(rival.module) if rival is not None else end
+        activations.append(survey.candidates(tap, after=after, before=before)[:3])
+    alive = gradients_reach(model, image, [*taps, *(tap for row in activations for tap in row)])
+    stand_ins: dict[Address, list[Tap]] = {}
+    for index, tap in enumerate(taps):
+        if not alive[tap.address] and tap is not pre_pool:
+            # Stages that end in one module, like the branches of a block, share its order.
+            after = max((order for order in orders[:index] if order < orders[index]), default=-1)
+            stand_ins[tap.address] = survey.stand_ins(
+                survey.index_of(tap), tap, after=after, before=orders[index]
+            )
+    if any(stand_ins.values()):
+        alive |= gradients_reach(model, image, [tap for row in stand_ins.values() for tap in row])
+
+    stages: list[Stage] = []
+    for tap, row in zip(taps, activations, strict=True):
+        activation = next((other for other in row if alive[other.address]), tap)
+        name = tap.module or "output"
+        if any(stage.name == name for stage in stages):
+            name += "".join(f"[{key}]" for key in tap.path)
+        if any(stage.name == name for stage in stages):
+            continue
+        stage = Stage(
+            name, tap, activation, input_size[1] / tap.layout.grid[0], not alive[tap.address]
+        )
+        if stage.silent:
+            if tap is pre_pool:
+                continue  # a norm after the last block: as silent as the block itself
+            living = next((t for t in stand_ins[tap.address] if alive[t.address]), None)
+            if living is not None:
+                stages.append(
+                    replace(
+                        stage, name=living.module, output=living, activation=living, silent=False
+                    )
+                )
+            stage = replace(stage, activation=tap)
+        stages.append(stage)
+    return tuple(stages)
+
+
+def gradients_reach(model: nn.Module, image: Tensor, taps: Sequence[Tap]) -> dict[Address, bool]:
+    """For each tap: does any logit depend on any cell of its map?
+
+    Measured with one backward pass from a random mixture of all logits, or, while a zero head
+    makes them constant, of the pooled features.
+    """
+    stored: dict[Address, Tensor] = {}
+    with torch.inference_mode(False), torch.enable_grad():
+        with recorded(model, taps, stored):
+            output = first_logits(model(image))
+        if not output.requires_grad or float(output.detach().std()) == 0:
+            stored.clear()
+            with recorded(model, taps, stored):
+                features = model.forward_features(image)
+                output = first_logits(model.forward_head(features, pre_logits=True))
+        generator = torch.Generator().manual_seed(1)
+        mixture = torch.randn(output.shape, generator=generator).to(output)
+        scale = output.detach().abs().max()
+        mixture = mixture / scale if scale > 0 and torch.isfinite(1 / scale) else mixture
+        tensors = list(stored.values())
+        gradients: Sequence[Tensor | None] = (
+            torch.autograd.grad(output, tensors, mixture, allow_unused=True)
+            if output.requires_grad
+            else [None] * len(tensors)
+        )
+    by_address = dict(zip(stored, gradients, strict=True))
+    reached = {}
+    for tap in taps:
+        gradient = by_address.get(tap.address)
+        reached[tap.address] = gradient is not None and bool(
+            tap.layout.to_nchw(gradient).abs().max() > 0
+        )
+    return reached
+
+
+@contextmanager
+def recorded(
+    model: nn.Module, taps: Sequence[Tap], stored: dict[Address, Tensor]
+) -> Iterator[None]:
+    """Record the tapped tensors of the forward passes in this block, ready to be differentiated.
+
+    What flows on is a clone, so that an in-place operation behind the tap can neither overwrite
+    the stored tensor nor its gradient. A tensor that nothing before it needs a gradient for is
+    cut off and becomes a leaf: frozen weights work, and nothing is kept of what lies before the
+    shallowest tap. Of a module's several calls, only the tapped ones are recorded.
+    """
+    wanted: dict[str, dict[int, list[tuple[int | str, ...]]]] = {}
+    for tap in taps:
+        wanted.setdefault(tap.module, {}).setdefault(tap.call, []).append(tap.path)
+
+    def record(name: str, module: nn.Module, call: int, output: Any) -> Any:
+        paths = wanted[name].get(call)
+        return None if paths is None else _replace(output, set(paths), (), name, call)
+
+    def _replace(
+        output: Any,
+        paths: set[tuple[int | str, ...]],
+        at: tuple[int | str, ...],
+        name: str,
+        call: int,
+    ) -> Any:
+        if isinstance(output, Tensor):
+            if at not in paths:
+                return output
+            kept = output if output.requires_grad else output.detach().requires_grad_(True)
+            stored[(name, call, at)] = kept
+            return kept.clone()
+        if isinstance(output, dict):
+            return type(output)(
+                (key, _replace(value, paths, (*at, key), name, call))
+                for key, value in output.items()
+            )
+        if isinstance(output, tuple) and hasattr(output, "_fields"):
+            return type(output)(
+                *(_replace(v, paths, (*at, i), name, call) for i, v in enumerate(output))
+            )
+        if isinstance(output, (list, tuple)):
+            return type(output)(
+                _replace(v, paths, (*at, i), name, call) for i, v in enumerate(output)
+            )
+        return output
+
+    modules = dict(model.named_modules())
+    with watched({name: modules[name] for name in wanted}, record):
+        yield
+
+
+def default_stages(stages: Sequence[Stage]) -> tuple[str, ...]:
+    """The stages to show unasked: one per resolution, the deepest there, from stride 4 on.
+
+    A network of one resolution (a plain vision transformer) gives four, equally spaced, the last
+    always among them. Silent stages are never chosen.
+    """
+    living = [stage for stage in stages if not stage.silent]
+    by_grid = {stage.grid: stage.name for stage in living}  # the last of each grid wins
+    if len(by_grid) > 1:
+        fine_enough = [
+            by_grid[stage.grid]
+            for stage in living
+            if stage.reduction > 3 and by_grid[stage.grid] == stage.name
+        ]
+        return tuple(fine_enough[-5:])
+    count = min(4, len(living))
+    return tuple(living[round((i + 1) * len(living) / count) - 1].name for i in range(count))
+
+
+def describe_module(
+    model: nn.Module, name: str, stages: Sequence[Stage], input_size: tuple[int, int, int]
+) -> Stage:
+    """A stage for any module by name, its layout derived from the shape of its output.
+
+    Of several calls of the module the last counts. Raises `StageError` if there is no such
+    module, if it does not run, or if its output is not a map on a grid of this network.
+    """
+    modules = dict(model.named_modules())
+    if name not in modules or not name:
+        near = [known for known in modules if name and name in known][:8]
+        raise StageError(
+            f"unknown stage or module '{name}'; stages: {', '.join(s.name for s in stages)}"
+            + (f"; modules like it: {', '.join(near)}" if near else "")
+        )
+    shapes: dict[Address, tuple[int, ...]] = {}
+
+    def note(module_name: str, module: nn.Module, call: int, output: Any) -> None:
+        for path, tensor in tensors_in(output):
+            shapes[(module_name, call, path)] = tuple(tensor.shape)
+
+    image = probe_input(input_size).to(next(model.parameters()).device)
+    with torch.inference_mode(False), torch.no_grad(), watched({name: modules[name]}, note):
+        model(image)
+    if not shapes:
+        raise StageError(f"module '{name}' does not run when the network classifies a picture")
+    known = [stage.layout for stage in stages]
+    known += _halved_grids(input_size)
+    last_call = max(call for _, call, _ in shapes)
+    for (_, call, path), shape in shapes.items():
+        nearest = min(stages, key=lambda s: -_shared_prefix(s.name, name)).layout
+        layout = layout_by_shape(shape, known, nearest) if call == last_call else None
+        if layout is not None:
+            tap = Tap(name, layout, _channels(shape, layout), call, path)
+            return Stage(name, tap, tap, input_size[1] / layout.grid[0])
+    raise StageError(
+        f"module '{name}' carries no map: its output has shape "
+        f"{' and '.join(str(shape) for shape in shapes.values())}, on no grid of this network "
+        f"({', '.join(f'{h}x{w}' for h, w in sorted({s.grid for s in stages}, reverse=True))})"
+    )
+
+
+def _halved_grids(input_size: tuple[int, int, int]) -> list[Layout]:
+    """The grids of a network that halves its input again and again, rounding up."""
+    height, width = input_size[1:]
+    grids = []
+    for _ in range(7):
+        grids.append(Layout("NCHW", (height, width)))
+        height, width = (height + 1) // 2, (width + 1) // 2
+    return grids
+
+
+def _shared_prefix(a: str, b: str) -> int:
+    pairs = zip(a.split("."), b.split("."), strict=False)
+    return next(
+        (i for i, (x, y) in enumerate(pairs) if x != y), min(a.count("."), b.count(".")) + 1
+    )
