@@ -128,7 +128,7 @@ class Backbone:
         pixels, how = fit_picture(
             picture,
             self.input_size[1:],
-            mode=fit,  # type: ignore[arg-type]
+            mode=fit,
             interpolation=self.interpolation,
             crop_pct=self.crop_pct,
             crop_mode=self.crop_mode,
@@ -232,7 +232,7 @@ def catalogue(pattern: str = "*") -> list[Entry]:
     ]
     wild = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
     fitting = [entry for entry in entries if fnmatch.fnmatch(entry.name, wild)]
-    return sorted(fitting, key=lambda entry: not entry.classifier)
+    return sorted(fitting, key=lambda entry: (not entry.classifier, entry.architecture != pattern))
 
 
 def _bundled_entry(name: str) -> Entry:
@@ -401,7 +401,7 @@ def _create(
                 "(timm.models.save_for_hf writes such folders)"
             )
     if weights == "random":
-        return _random(location, kwargs), Weights("random", "untrained")
+        return build_untrained(location, **kwargs), Weights("random", "untrained")
     if weights != "auto":
         return _from_file(location, Path(weights).expanduser(), kwargs)
     if location.startswith("local-dir:"):
@@ -435,7 +435,8 @@ def _license(model: nn.Module) -> str | None:
     return (getattr(model, "pretrained_cfg", None) or {}).get("license")
 
 
-def _random(location: str, kwargs: dict[str, Any]) -> nn.Module:
+def build_untrained(location: str, **kwargs: Any) -> nn.Module:
+    """A network with random weights, the same ones at every call."""
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
         torch.manual_seed(0)
         return _timm_model(location, pretrained=False, **kwargs)
@@ -483,11 +484,13 @@ def wrap_backbone(
     labels: Sequence[str] | None = None,
     weights: Weights | None = None,
     device: str | torch.device | None = None,
+    input_size: tuple[int, int, int] | None = None,
 ) -> Backbone:
     """A timm classifier that is already built, made ready to be explained: frozen, in eval mode.
 
     labels: one name a class, in the order of the logits; None: the model's own, else ImageNet's
-    if the class count fits, else "class 0", "class 1", ... Raises `BackboneError` if the network
+    if the class count fits, else "class 0", "class 1", ... input_size: (3, height, width) if it
+    is not the network's own. Raises `BackboneError` if the network
     has no classifier or the labels are too few or too many.
     """
     config = dict(getattr(model, "pretrained_cfg", None) or {})
@@ -498,7 +501,8 @@ def wrap_backbone(
     model.eval().requires_grad_(False)
     data = resolve_model_data_config(model)
     size = getattr(getattr(model, "patch_embed", None), "img_size", None)
-    input_size = tuple(data["input_size"][:1]) + tuple(size or data["input_size"][1:])
+    own_size = (data["input_size"][0], *(size or data["input_size"][1:]))
+    input_size = input_size or own_size
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with torch.inference_mode(False):
         try:

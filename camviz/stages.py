@@ -192,7 +192,7 @@ def first_logits(output: Any) -> Tensor:
     """(N, classes) from what a network returns: some return one tensor per head."""
     while isinstance(output, (list, tuple)):
         output = output[0]
-    return output.flatten(1) if output.ndim > 2 else output  # type: ignore[no-any-return]
+    return output.flatten(1) if output.ndim > 2 else output
 
 
 def _views(tensor: Tensor, shape: Sequence[int]) -> Iterator[tuple[Layout, Tensor]]:
@@ -257,6 +257,7 @@ def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
     input_size: (channels, height, width). Raises `StageError` if the network offers no
     intermediate maps, or if none of them can be found in its forward pass.
     """
+    network: Any = model  # timm's methods are not part of nn.Module's type
     if not hasattr(model, "forward_intermediates"):
         raise StageError(
             f"{type(model).__name__} has no forward_intermediates(); camviz needs a network of "
@@ -267,12 +268,12 @@ def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
     with torch.inference_mode(False), torch.no_grad():
         references = [
             reference.clone()
-            for reference in model.forward_intermediates(
+            for reference in network.forward_intermediates(
                 image, indices=None, intermediates_only=True, output_fmt="NCHW"
             )
             if isinstance(reference, Tensor) and reference.ndim == 4
         ]
-        features = model.forward_features(image)
+        features = network.forward_features(image)
     hints = _hinted_modules(model, len(references))
     survey = _Survey(model, references, features if isinstance(features, Tensor) else None)
     with torch.inference_mode(False), torch.no_grad():
@@ -575,8 +576,9 @@ def gradients_reach(model: nn.Module, image: Tensor, taps: Sequence[Tap]) -> dic
         if not output.requires_grad or float(output.detach().std()) == 0:
             stored.clear()
             with recorded(model, taps, stored):
-                features = model.forward_features(image)
-                output = first_logits(model.forward_head(features, pre_logits=True))
+                network: Any = model
+                features = network.forward_features(image)
+                output = first_logits(network.forward_head(features, pre_logits=True))
         generator = torch.Generator().manual_seed(1)
         mixture = torch.randn(output.shape, generator=generator).to(output)
         scale = output.detach().abs().max()

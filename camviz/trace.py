@@ -268,12 +268,13 @@ def head_weights(backbone: Backbone, seen: Trace, index: int) -> HeadWeights:
             "LayerCAM and Grad-CAM are"
         )
     features = seen.features.to(backbone.device)
+    network: Any = backbone.model
     frozen = _FrozenNorms()
     gradients = []
     with _running(backbone), frozen.watching(backbone.model):
         for scale in (1.0, 2.0):  # an affine head has the same gradient at both
             point = (features * scale).requires_grad_(True)
-            score = first_logits(backbone.model.forward_head(point))[0, index]
+            score = first_logits(network.forward_head(point))[0, index]
             (gradient,) = torch.autograd.grad(score, point, allow_unused=True)
             if gradient is None:
                 gradient = torch.zeros_like(point)

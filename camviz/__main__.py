@@ -1,0 +1,7 @@
+"""python -m camviz"""
+
+import sys
+
+from camviz.cli import main
+
+sys.exit(main())

@@ -1,0 +1,191 @@
+"""camviz from a shell: `python -m camviz explain | models`.
+
+Exit status 0, or 2 with one line on standard error for what the person can mend. `--help` loads
+neither torch nor gradio: commands import what they need when they run.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from camviz.errors import CamvizError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except CamvizError as error:
+        print(f"camviz: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `camviz models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="camviz",
+        description="See why an image classifier decided what it decided.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    explain = commands.add_parser(
+        "explain", help="explain one picture: overlays, boxes, maps.npz and manifest.json"
+    )
+    explain.add_argument("picture", help="JPEG, PNG, WebP, GIF, BMP or TIFF")
+    explain.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="a bundled name, a timm architecture or tag, local-dir:PATH or hf-hub:ORG/NAME; "
+        "default: the best at hand",
+    )
+    explain.add_argument(
+        "--weights",
+        default="auto",
+        metavar="FILE",
+        help="a checkpoint, 'auto' (default) or 'random' (untrained: for trying out only)",
+    )
+    explain.add_argument("--target", metavar="CLASS", help="label or index; default: the top one")
+    explain.add_argument("--versus", metavar="CLASS", help="explain the target against this class")
+    explain.add_argument(
+        "--score",
+        default="logit",
+        choices=("logit", "log_probability", "probability"),
+        help="the number that is explained (default: logit)",
+    )
+    explain.add_argument("--method", default="layer_cam", metavar="NAME", help="see METHODS")
+    explain.add_argument("--stages", metavar="A,B", help="stages or modules; default: one a size")
+    explain.add_argument("--fuse", default="product", metavar="NAME", help="see FUSIONS")
+    explain.add_argument("--tap", default="activation", choices=("activation", "output"))
+    explain.add_argument("--placement", default="plain", choices=("plain", "true"))
+    explain.add_argument("--fit", default="stretch", choices=("stretch", "crop"))
+    explain.add_argument("--grid", default="auto", choices=("auto", "smooth", "raw"))
+    explain.add_argument(
+        "--threshold", type=_fraction, default=0.2, help="boxes at this share of the maximum (0.2)"
+    )
+    explain.add_argument("--out", metavar="DIR", help="write the result here")
+    explain.add_argument("--json", action="store_true", help="print the result as JSON")
+    explain.set_defaults(run=_explain)
+
+    models = commands.add_parser("models", help="list backbones, or check that they can be traced")
+    models.add_argument("pattern", nargs="?", default="*", help="part of a name, or a pattern")
+    models.add_argument(
+        "--check",
+        action="store_true",
+        help="build each architecture untrained, find its stages and trace it once",
+    )
+    models.add_argument(
+        "--families", action="store_true", help="only the smallest architecture of each family"
+    )
+    models.add_argument("--json", action="store_true", help="print the list as JSON")
+    models.set_defaults(run=_models)
+    return parser
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from camviz.engine import Engine
+
+    _set_threads()
+    x = Engine().explain(
+        options.picture,
+        options.backbone,
+        options.weights,
+        options.target,
+        options.method,
+        options.stages.split(",") if options.stages else None,
+        options.fuse,
+        options.tap,
+        options.placement,
+        options.fit,
+        options.score,
+        options.versus,
+        options.grid,
+    )
+    folder = x.save(options.out, threshold=options.threshold) if options.out else None
+    if options.json:
+        print(json.dumps(x.manifest(options.threshold), indent=2, ensure_ascii=False))
+        return 0
+    print(f"{x.backbone.name}, {_origin(x.backbone.weights)}")
+    for index, label, probability in x.predictions[:5]:
+        mark = "*" if index == x.target else " "
+        print(f"{mark} {probability:6.1%}  {label} ({index})")
+    for name, notes in x.notes.items():
+        print(f"  {name}: {notes}")
+    for box in x.boxes(options.threshold, multi=True):
+        print(f"  box {box.xyxy}, {box.area_fraction:.0%} of the picture")
+    if folder is not None:
+        print(f"written to {folder}")
+    else:
+        print("nothing written; --out DIR keeps overlays, maps and manifest")
+    return 0
+
+
+def _origin(weights: "object") -> str:
+    source, origin = weights.source, weights.origin  # type: ignore[attr-defined]
+    if source == "random":
+        return "untrained weights: its maps mean nothing"
+    return f"weights {source}: {origin}"
+
+
+def _models(options: argparse.Namespace) -> int:
+    from camviz.backbones import catalogue
+
+    if options.check:
+        return _check_models(options)
+    entries = catalogue(options.pattern)
+    if not entries:
+        raise CamvizError(f"no backbone is called like '{options.pattern}'")
+    if options.json:
+        print(json.dumps([vars(entry) for entry in entries], indent=2))
+        return 0
+    print(f"{'name':52} {'weights':10} {'million':>8} {'input':>6} {'classes':>8}  licence")
+    for entry in entries:
+        million = "" if entry.parameters is None else f"{entry.parameters / 1e6:.1f}"
+        classes = entry.classes if entry.classifier else "features"
+        print(
+            f"{entry.name:52} {entry.source:10} {million:>8} {entry.input_size[1]:>6} "
+            f"{classes:>8}  {entry.license or 'not stated'}"
+        )
+    return 0
+
+
+def _check_models(options: argparse.Namespace) -> int:
+    import fnmatch
+
+    from camviz.backbones import catalogue
+    from camviz.census import check, smallest_of_each_family
+
+    _set_threads()
+    if options.families:
+        entries = [
+            e for e in smallest_of_each_family() if fnmatch.fnmatch(e.architecture, options.pattern)
+        ]
+    else:
+        found = {entry.architecture: entry for entry in catalogue(options.pattern)}
+        entries = list(found.values())
+    if not entries:
+        raise CamvizError(f"no architecture is called like '{options.pattern}'")
+    good = 0
+    for report in check(entries):
+        print(report.line(), flush=True)
+        good += report.ok
+    print(f"{good} of {len(entries)} can be traced")
+    return 0 if good == len(entries) else 2
+
+
+def _set_threads() -> None:
+    """One thread unless told otherwise: on shared cores two can be ten times slower."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("CAMVIZ_THREADS", "1")))

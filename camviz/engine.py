@@ -1,0 +1,581 @@
+"""The engine: a picture, a backbone and a method in, an explanation out.
+
+    engine = Engine()
+    x = engine.explain("cat.jpg", backbone="resnet50", target="tiger cat")
+    x.fused, x.maps["layer3"], x.boxes(), x.save("out/")
+
+The network runs once per picture. What it did is kept, and everything else (method, tap, stages,
+fusion, class already asked for, threshold) is arithmetic on what was kept. One order everywhere:
+raw map -> ReLU -> divide by the maximum at the stage's own resolution -> fuse on the finest grid
+-> up-sample once, to the picture's own size.
+"""
+
+import platform
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from camviz import boxes as box_rules
+from camviz import render
+from camviz.backbones import Backbone, default_backbone, load_backbone
+from camviz.boxes import Box
+from camviz.errors import MethodError
+from camviz.export import write_folder
+from camviz.images import Fit, Picture, PictureSource, open_picture
+from camviz.maps import FUSIONS, Placement, fuse, is_empty, normalize, resample
+from camviz.methods import METHODS, Method
+from camviz.methods.gradient import checkerboard, smooth_checkerboard
+from camviz.placement import plain_placement, true_placements
+from camviz.stages import Stage, Tap, TapKind
+from camviz.trace import HeadWeights, Score, Target, Trace, head_weights, trace
+
+PlacementKind = Literal["plain", "true"]
+GridKind = Literal["auto", "smooth", "raw"]
+
+# A gradient whose strongest phase is this much above the mean shows in the map as a grid.
+CHECKERBOARD = 1.25
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, in plain values: enough to ask again."""
+
+    backbone: str
+    weights: str
+    target: int
+    method: str
+    stages: tuple[str, ...]
+    fuse: str
+    tap: TapKind
+    placement: PlacementKind
+    fit: str
+    score: Score
+    versus: int | None
+    grid: GridKind
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What to know about one map before believing it.
+
+    `positive_share`: positive contributions over all contributions, sum relu(g*A) / sum |g*A|;
+    None for methods without a gradient. `checkerboard`: 1 is an even gradient, 4 one place in
+    four (`methods.gradient.checkerboard`); `smoothed` if it was removed. `sentences` say it all
+    in words.
+    """
+
+    stage: str
+    tensor: str
+    grid: tuple[int, int]
+    layout: str
+    empty: bool
+    zero_gradient: bool
+    positive_share: float | None
+    checkerboard: float | None
+    smoothed: bool
+    sentences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join(self.sentences)
+
+
+class _LazyMaps(Mapping[str, np.ndarray]):
+    """Maps by stage, each made when first looked at."""
+
+    def __init__(self, names: Sequence[str], make: Callable[[str], np.ndarray]) -> None:
+        self._names = tuple(names)
+        self._make = make
+        self._made: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@dataclass(eq=False)
+class Explanation:
+    """Where a backbone looked, for one class of one picture.
+
+    `raw`: per stage float32 (h, w) at the stage's own resolution, in the method's own units,
+    before any ReLU. `maps`: per stage float32 (H, W) of the picture's own size, in [0, 1], made
+    when asked for; `fused` the same of all stages together. Where a crop did not show the
+    picture to the network (`fit`), maps are 0 and `seen` is False.
+    """
+
+    request: Request
+    picture: Picture
+    fit: Fit
+    backbone: Backbone = field(repr=False)
+    logits: np.ndarray = field(repr=False)
+    raw: dict[str, np.ndarray] = field(repr=False)
+    notes: dict[str, Notes] = field(repr=False)
+    placements: dict[str, Placement] = field(repr=False)
+
+    @property
+    def target(self) -> int:
+        """The index of the class explained."""
+        return self.request.target
+
+    @property
+    def label(self) -> str:
+        """The name of the class explained."""
+        return self.backbone.labels[self.target]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return self.request.stages
+
+    @cached_property
+    def predictions(self) -> list[tuple[int, str, float]]:
+        """(class index, label, probability) of every class, best first."""
+        shifted = np.exp(self.logits - self.logits.max())
+        probabilities = shifted / shifted.sum()
+        order = np.argsort(-probabilities, kind="stable")
+        return [(int(i), self.backbone.labels[i], float(probabilities[i])) for i in order]
+
+    @cached_property
+    def normalized(self) -> dict[str, np.ndarray]:
+        """Per stage the positive part over its maximum, (h, w), at the stage's own resolution."""
+        return {name: normalize(torch.from_numpy(raw)).numpy() for name, raw in self.raw.items()}
+
+    @cached_property
+    def maps(self) -> Mapping[str, np.ndarray]:
+        return _LazyMaps(
+            self.stages, lambda name: self.on_picture(self.normalized[name], self.placements[name])
+        )
+
+    @cached_property
+    def fused_grid(self) -> tuple[np.ndarray, Placement]:
+        """The fused map at the finest stage's resolution, and where its cells look."""
+        heat, placement = fuse(
+            [torch.from_numpy(self.normalized[name]) for name in self.stages],
+            [self.placements[name] for name in self.stages],
+            self.request.fuse,
+        )
+        return heat.numpy(), placement
+
+    @cached_property
+    def fused(self) -> np.ndarray:
+        return self.on_picture(*self.fused_grid)
+
+    def signed(self, stage: str) -> np.ndarray:
+        """The map before the ReLU over its largest magnitude, (H, W), in [-1, 1]: for and against.
+
+        Not every method has a sign to show; LayerCAM drops negative evidence channel by channel.
+        """
+        raw = self.raw[stage]
+        peak = np.abs(raw).max()
+        heat = raw / peak if peak > np.finfo(np.float32).tiny else np.zeros_like(raw)
+        return self.on_picture(heat, self.placements[stage])
+
+    def on_picture(self, heat: np.ndarray, placement: Placement) -> np.ndarray:
+        """A map at its own resolution, (h, w), drawn where it looks on the picture, (H, W)."""
+        x0, y0, x1, y1 = self.fit.rect
+        height, width = self.fit.input_size
+        rows = (torch.arange(self.picture.height) + 0.5 - y0) / (y1 - y0) * height - 0.5
+        columns = (torch.arange(self.picture.width) + 0.5 - x0) / (x1 - x0) * width - 0.5
+        drawn = resample(torch.from_numpy(heat), placement, rows, columns).numpy()
+        return drawn if self.fit.seen else drawn * self.seen
+
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """bool (H, W): which pixels the network was shown."""
+        return self.fit.seen_mask()
+
+    def heat(self, stage: str | None = None) -> np.ndarray:
+        """The map of a stage, or the fused one."""
+        return self.fused if stage is None else self.maps[stage]
+
+    def boxes(
+        self, threshold: float = 0.2, *, stage: str | None = None, multi: bool = False
+    ) -> list[Box]:
+        """Boxes around what is at or above a share of the maximum, largest first.
+
+        Half-open xyxy in pixels of the picture, one a connected component; 20 % of the maximum
+        is CAM's rule (Zhou et al., CVPR 2016). `multi` leaves out specks.
+        """
+        return box_rules.boxes_at(self.heat(stage), threshold, multi=multi)
+
+    def mask(self, threshold: float = 0.2, *, stage: str | None = None) -> np.ndarray:
+        """bool (H, W): what is at or above a share of the maximum."""
+        return box_rules.mask_at(self.heat(stage), threshold)
+
+    def save(self, folder: str | Path, *, threshold: float = 0.2) -> Path:
+        """Overlays, maps.npz and, last, manifest.json with everything needed to repeat this."""
+        seen = None if self.fit.seen else self.seen
+        pixels = self.picture.pixels
+        found = self.boxes(threshold, multi=True)
+        pictures = {"picture": pixels}
+        for name in self.stages:
+            pictures[f"overlay_{name}"] = render.overlay(pixels, self.maps[name], seen=seen)
+        fused = render.overlay(pixels, self.fused, seen=seen)
+        pictures["overlay_fused"] = render.draw_boxes(fused, [box.xyxy for box in found])
+        arrays = {f"raw/{name}": raw for name, raw in self.raw.items()}
+        arrays |= {"fused": self.fused, "fused_grid": self.fused_grid[0], "logits": self.logits}
+        return write_folder(folder, pictures, arrays, self.manifest(threshold))
+
+    def manifest(self, threshold: float = 0.2) -> dict[str, Any]:
+        """Plain values that say what this is: request, network, geometry, notes, boxes."""
+        return {
+            "camviz": version_of("camviz"),
+            "versions": {name: version_of(name) for name in ("torch", "timm", "numpy")},
+            "python": platform.python_version(),
+            "request": asdict(self.request),
+            "picture": {
+                "name": self.picture.name,
+                "sha256": self.picture.digest,
+                "size": [self.picture.height, self.picture.width],
+            },
+            "backbone": {
+                "name": self.backbone.name,
+                "weights": asdict(self.backbone.weights),
+                "digest": self.backbone.digest,
+                "parameters": self.backbone.parameters,
+                "input_size": list(self.backbone.input_size),
+            },
+            "geometry": {
+                "fit": self.request.fit,
+                "rect": list(self.fit.rect),
+                "placements": {name: asdict(p) for name, p in self.placements.items()},
+            },
+            "target": {"index": self.target, "label": self.label},
+            "predictions": [
+                {"index": i, "label": label, "probability": p}
+                for i, label, p in self.predictions[:10]
+            ],
+            "method": {
+                "label": METHODS[self.request.method].label,
+                "paper": METHODS[self.request.method].paper,
+                "fusion": FUSIONS[self.request.fuse].label,
+            },
+            "notes": {name: asdict(notes) for name, notes in self.notes.items()},
+            "threshold": threshold,
+            "boxes": [asdict(box) for box in self.boxes(threshold, multi=True)],
+        }
+
+
+def version_of(package: str) -> str:
+    """The version of an installed package; camviz run from its folder has none."""
+    try:
+        return version(package)
+    except Exception:
+        return "not installed"
+
+
+class _Shelf(Generic[Value]):
+    """Things by key, bounded in bytes; the least recently used goes first."""
+
+    def __init__(self, limit: int, size: Callable[[Value], int]) -> None:
+        self._limit = limit
+        self._size = size
+        self._things: OrderedDict[Hashable, Value] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Value | None:
+        with self._lock:
+            if key in self._things:
+                self._things.move_to_end(key)
+            return self._things.get(key)
+
+    def put(self, key: Hashable, value: Value) -> None:
+        """Keep a thing; it stays even if it alone is over the limit."""
+        with self._lock:
+            self._things[key] = value
+            self._things.move_to_end(key)
+            total = sum(self._size(thing) for thing in self._things.values())
+            while total > self._limit and len(self._things) > 1:
+                _, gone = self._things.popitem(last=False)
+                total -= self._size(gone)
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+
+class Engine:
+    """Explains pictures, and remembers networks and what they saw.
+
+    device: where networks run; None: the GPU if there is one. The memory that networks and
+    traces may take is bounded; the least recently used make room. Safe to share between
+    threads: a network answers one after the other.
+    """
+
+    def __init__(
+        self,
+        device: str | torch.device | None = None,
+        *,
+        backbone_bytes: int = 2 * 2**30,
+        trace_bytes: int = 2**30,
+    ) -> None:
+        self.device = device
+        self._backbones: _Shelf[Backbone] = _Shelf(backbone_bytes, lambda b: 4 * b.parameters)
+        self._traces: _Shelf[Trace] = _Shelf(trace_bytes, lambda seen: seen.nbytes)
+        self._loading = threading.Lock()
+
+    def backbone(
+        self, name: str | None = None, weights: str | Path = "auto", **timm_kwargs: Any
+    ) -> Backbone:
+        """A backbone by name, loaded once; see `load_backbone`."""
+        name = name or default_backbone()
+        key = (name, str(weights), tuple(sorted((k, repr(v)) for k, v in timm_kwargs.items())))
+        with self._loading:
+            backbone = self._backbones.get(key)
+            if backbone is None:
+                backbone = load_backbone(name, weights, self.device, **timm_kwargs)
+                self._backbones.put(key, backbone)
+        return backbone
+
+    def explain(
+        self,
+        image: PictureSource,
+        backbone: str | Backbone | None = None,
+        weights: str | Path = "auto",
+        target: int | str | None = None,
+        method: str = "layer_cam",
+        stages: Sequence[str] | None = None,
+        fuse: str = "product",
+        tap: TapKind = "activation",
+        placement: PlacementKind = "plain",
+        fit: str = "stretch",
+        score: Score = "logit",
+        versus: int | str | None = None,
+        grid: GridKind = "auto",
+    ) -> Explanation:
+        """Where a backbone looks to see a class in a picture.
+
+        image: a path, a PIL picture or a uint8 array. backbone: a name or a `Backbone`; None:
+        the best at hand. target: index, label or None for the top prediction; `score` is the
+        number explained, and `versus` a class to tell the target from. method, fuse: names in
+        `METHODS` and `FUSIONS`. stages: names of stages or of any module; None: one per
+        resolution. tap: "activation", the last post-activation tensor at each resolution, or
+        "output", the stage's own. placement: "plain" or "true", where the cells were measured
+        to look. fit: "stretch" or "crop". grid: "auto" removes the checkerboard of strided
+        layers where there is one, "smooth" always, "raw" never (element-wise methods only).
+
+        Raises a `CamvizError` that says what was wrong, what was given and what would do.
+        """
+        row = _choose("method", method, METHODS)
+        _choose("fusion", fuse, FUSIONS)
+        for what, given, choices in (
+            ("tap", tap, ("activation", "output")),
+            ("placement", placement, ("plain", "true")),
+            ("score", score, ("logit", "log_probability", "probability")),
+            ("grid", grid, ("auto", "smooth", "raw")),
+        ):
+            _choose(what, given, dict.fromkeys(choices))
+        picture = image if isinstance(image, Picture) else open_picture(image)
+        if not isinstance(backbone, Backbone):
+            backbone = self.backbone(backbone, weights)
+        head_only = "features" in row.needs
+        chosen = _head_stage(backbone, stages) if head_only else _stages(backbone, stages)
+        kind: TapKind = "output" if head_only else tap
+        taps = {stage.name: stage.tap(kind) for stage in chosen}
+        seen, how = self._seen(picture, backbone, fit, list(taps.values()))
+        index = int(seen.logits.argmax()) if target is None else backbone.target(target)
+        wanted = Target(index, score, None if versus is None else backbone.target(versus))
+        seen = self._with_gradients(picture, backbone, fit, seen, wanted, row)
+        request = Request(
+            backbone.name,
+            str(weights) if backbone.weights.source != "random" else "random",
+            index,
+            method,
+            tuple(taps),
+            fuse,
+            tap,
+            placement,
+            fit,
+            score,
+            wanted.versus,
+            grid,
+        )
+        head = head_weights(backbone, seen, index) if head_only else None
+        raw, notes = {}, {}
+        for stage in chosen:
+            heat, note = _stage_map(row, stage, taps[stage.name], seen, wanted, grid, head)
+            raw[stage.name], notes[stage.name] = heat, note
+        return Explanation(
+            request,
+            picture,
+            how,
+            backbone,
+            seen.logits.numpy(),
+            raw,
+            notes,
+            self._placements(backbone, taps, placement),
+        )
+
+    def _seen(
+        self, picture: Picture, backbone: Backbone, fit: str, taps: list[Tap]
+    ) -> tuple[Trace, Fit]:
+        """The trace of a picture, from the shelf if it covers these taps."""
+        image, how = backbone.prepare(picture, fit)
+        key = (picture.digest, id(backbone), fit)
+        with backbone.lock:  # two who ask for the same picture at once wait for one trace
+            seen = self._traces.get(key)
+            if seen is None or not seen.covers(taps):
+                earlier = () if seen is None else seen.taps
+                seen = trace(backbone, image, [*_default_taps(backbone), *earlier, *taps])
+                self._traces.put(key, seen)
+        return seen, how
+
+    def _with_gradients(
+        self,
+        picture: Picture,
+        backbone: Backbone,
+        fit: str,
+        seen: Trace,
+        wanted: Target,
+        row: Method,
+    ) -> Trace:
+        """A trace that has, or can make, the gradients of this target; traced again if it must."""
+        if "gradients" in row.needs and not seen.has(wanted) and not seen.alive:
+            image, _ = backbone.prepare(picture, fit)
+            seen = trace(backbone, image, seen.taps)
+            self._traces.put((picture.digest, id(backbone), fit), seen)
+        return seen
+
+    def _placements(
+        self, backbone: Backbone, taps: dict[str, Tap], kind: PlacementKind
+    ) -> dict[str, Placement]:
+        if kind == "true":
+            measured = true_placements(backbone, list(taps.values()))
+            return {name: measured[tap.address] for name, tap in taps.items()}
+        return {name: plain_placement(tap, backbone.input_size) for name, tap in taps.items()}
+
+
+def _choose(kind: str, given: str, choices: Mapping[str, Any]) -> Any:
+    if given not in choices:
+        raise MethodError(f"unknown {kind} '{given}'; choices: {', '.join(choices)}")
+    return choices[given]
+
+
+def _stages(backbone: Backbone, names: Sequence[str] | None) -> list[Stage]:
+    """The stages asked for, shallow to deep as far as they are known to be."""
+    if isinstance(names, str):
+        names = [names]
+    if names is not None and not names:
+        raise MethodError("no stages were given; leave them out for one per resolution")
+    chosen = [backbone.stage(name) for name in dict.fromkeys(names or backbone.default_stages)]
+    return sorted(chosen, key=lambda stage: -stage.grid[0] * stage.grid[1])
+
+
+def _head_stage(backbone: Backbone, names: Sequence[str] | None) -> list[Stage]:
+    """The one stage at which CAM exists: the map that enters the pooling."""
+    pre_pool = backbone.discovery.pre_pool
+    for stage in backbone.stages:
+        if pre_pool is not None and stage.output.address == pre_pool.address:
+            if names is not None and [stage.name] != list(names):
+                raise MethodError(
+                    f"CAM exists at '{stage.name}' of {backbone.name} only, the map that enters "
+                    f"its classifier; '{', '.join(names)}' was asked for"
+                )
+            return [stage]
+    raise MethodError(
+        f"CAM is not defined for {backbone.name}: no map enters its classifier through pooling; "
+        "LayerCAM and Grad-CAM are"
+    )
+
+
+def _default_taps(backbone: Backbone) -> list[Tap]:
+    """What every trace records: the default stages at both taps, and the map before pooling."""
+    stages = [backbone.stage(name) for name in backbone.default_stages]
+    taps = [tap for stage in stages for tap in (stage.output, stage.activation)]
+    return taps if backbone.discovery.pre_pool is None else [*taps, backbone.discovery.pre_pool]
+
+
+def _stage_map(
+    method: Method,
+    stage: Stage,
+    tap: Tap,
+    seen: Trace,
+    target: Target,
+    grid: GridKind,
+    head: HeadWeights | None,
+) -> tuple[np.ndarray, Notes]:
+    """One stage's raw map, (h, w), and what to know about it."""
+    available: dict[str, Tensor] = {"activations": seen.activations[tap.address]}
+    unevenness, smoothed = None, False
+    if head is not None:
+        available |= {"features": seen.activations[tap.address], "weights": head.weights}
+    if "gradients" in method.needs:
+        gradients = seen.gradients(target)[tap.address]
+        if method.element_wise:
+            unevenness = checkerboard(gradients)
+            smoothed = grid == "smooth" or (grid == "auto" and unevenness > CHECKERBOARD)
+        available["gradients"] = smooth_checkerboard(gradients) if smoothed else gradients
+    raw = method.function(**{name: available[name] for name in method.needs})[0]
+    if not bool(torch.isfinite(raw).all()):
+        raise MethodError(
+            f"{method.label} at '{stage.name}' gave numbers that are not finite; the network's "
+            "own values overflow there"
+        )
+    share = None
+    if "gradients" in method.needs:
+        evidence = available["gradients"] * available["activations"]
+        total = float(evidence.abs().sum())
+        share = float(evidence.relu().sum()) / total if total > 0 else None
+    notes = Notes(
+        stage=stage.name,
+        tensor=tap.module,
+        grid=tap.layout.grid,
+        layout=str(tap.layout),
+        empty=is_empty(raw),
+        zero_gradient="gradients" in method.needs and not bool(available["gradients"].any()),
+        positive_share=share,
+        checkerboard=unevenness,
+        smoothed=smoothed,
+        sentences=(),
+    )
+    sentences = _sentences(notes, stage, tap, method, head)
+    return raw.cpu().numpy(), Notes(**{**asdict(notes), "sentences": sentences})
+
+
+def _sentences(
+    notes: Notes, stage: Stage, tap: Tap, method: Method, head: HeadWeights | None
+) -> tuple[str, ...]:
+    """The notes in plain words, the most important last."""
+    height, width = notes.grid
+    said = [f"{height} × {width} cells of {stage.reduction:.3g} pixels."]
+    if notes.tensor != stage.name:
+        said.append(f"Read at '{notes.tensor}', the last post-activation tensor there.")
+    if head is not None and head.kind == "normalised":
+        said.append("CAM with the head's normalisation statistics frozen at this picture.")
+    if head is not None and head.kind == "linearised":
+        said.append("CAM of the classifier linearised at this picture.")
+    if not method.class_specific:
+        said.append("The same for every class.")
+    if notes.positive_share is not None:
+        said.append(f"{notes.positive_share:.0%} of the evidence is positive.")
+    if notes.smoothed:
+        said.append("The checkerboard of a strided layer behind it was smoothed out.")
+    if notes.zero_gradient:
+        said.append(
+            "Empty: the class score does not depend on this map"
+            + (
+                ", because the network reads its class token from here on."
+                if stage.silent or tap.layout.prefix
+                else "."
+            )
+        )
+    elif notes.empty:
+        said.append("Empty: nothing here speaks for this class.")
+    return tuple(said)
