@@ -14,7 +14,7 @@ import platform
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +33,7 @@ from camviz.export import write_folder
 from camviz.images import Fit, Picture, PictureSource, open_picture
 from camviz.maps import FUSIONS, Placement, fuse, is_empty, normalize, resample
 from camviz.methods import METHODS, Method
-from camviz.methods.gradient import checkerboard, smooth_checkerboard
+from camviz.methods.gradient import smooth_checkerboard
 from camviz.placement import plain_placement, true_placements
 from camviz.stages import Stage, Tap, TapKind
 from camviz.trace import HeadWeights, Score, Target, Trace, head_weights, trace
@@ -42,7 +42,7 @@ PlacementKind = Literal["plain", "true"]
 GridKind = Literal["auto", "smooth", "raw"]
 
 # A gradient whose strongest phase is this much above the mean shows in the map as a grid.
-CHECKERBOARD = 1.25
+CHECKERBOARD = 1.2
 
 Value = TypeVar("Value")
 
@@ -328,7 +328,7 @@ class Engine:
     ) -> None:
         self.device = device
         self._backbones: _Shelf[Backbone] = _Shelf(backbone_bytes, lambda b: 4 * b.parameters)
-        self._traces: _Shelf[Trace] = _Shelf(trace_bytes, lambda seen: seen.nbytes)
+        self._traces: _Shelf[tuple[Trace, Fit]] = _Shelf(trace_bytes, lambda kept: kept[0].nbytes)
         self._loading = threading.Lock()
 
     def backbone(
@@ -392,7 +392,8 @@ class Engine:
         seen, how = self._seen(picture, backbone, fit, list(taps.values()))
         index = int(seen.logits.argmax()) if target is None else backbone.target(target)
         wanted = Target(index, score, None if versus is None else backbone.target(versus))
-        seen = self._with_gradients(picture, backbone, fit, seen, wanted, row)
+        if "gradients" in row.needs and not seen.has(wanted) and not seen.alive:
+            seen, how = self._look(picture, backbone, fit, seen.taps)
         request = Request(
             backbone.name,
             str(weights) if backbone.weights.source != "random" else "random",
@@ -424,34 +425,24 @@ class Engine:
         )
 
     def _seen(
-        self, picture: Picture, backbone: Backbone, fit: str, taps: list[Tap]
+        self, picture: Picture, backbone: Backbone, fit: str, taps: Sequence[Tap]
     ) -> tuple[Trace, Fit]:
         """The trace of a picture, from the shelf if it covers these taps."""
-        image, how = backbone.prepare(picture, fit)
         key = (picture.digest, id(backbone), fit)
         with backbone.lock:  # two who ask for the same picture at once wait for one trace
-            seen = self._traces.get(key)
-            if seen is None or not seen.covers(taps):
-                earlier = () if seen is None else seen.taps
-                seen = trace(backbone, image, [*_default_taps(backbone), *earlier, *taps])
-                self._traces.put(key, seen)
-        return seen, how
+            kept = self._traces.get(key)
+            if kept is not None and kept[0].covers(taps):
+                return kept
+            earlier = () if kept is None else kept[0].taps
+            return self._look(picture, backbone, fit, [*_default_taps(backbone), *earlier, *taps])
 
-    def _with_gradients(
-        self,
-        picture: Picture,
-        backbone: Backbone,
-        fit: str,
-        seen: Trace,
-        wanted: Target,
-        row: Method,
-    ) -> Trace:
-        """A trace that has, or can make, the gradients of this target; traced again if it must."""
-        if "gradients" in row.needs and not seen.has(wanted) and not seen.alive:
-            image, _ = backbone.prepare(picture, fit)
-            seen = trace(backbone, image, seen.taps)
-            self._traces.put((picture.digest, id(backbone), fit), seen)
-        return seen
+    def _look(
+        self, picture: Picture, backbone: Backbone, fit: str, taps: Sequence[Tap]
+    ) -> tuple[Trace, Fit]:
+        image, how = backbone.prepare(picture, fit)
+        seen = trace(backbone, image, taps)
+        self._traces.put((picture.digest, id(backbone), fit), (seen, how))
+        return seen, how
 
     def _placements(
         self, backbone: Backbone, taps: dict[str, Tap], kind: PlacementKind
@@ -513,14 +504,15 @@ def _stage_map(
 ) -> tuple[np.ndarray, Notes]:
     """One stage's raw map, (h, w), and what to know about it."""
     available: dict[str, Tensor] = {"activations": seen.activations[tap.address]}
-    unevenness, smoothed = None, False
+    evidence, smoothed = None, False
     if head is not None:
         available |= {"features": seen.activations[tap.address], "weights": head.weights}
     if "gradients" in method.needs:
+        evidence = seen.evidence(target, tap)
+        smoothed = method.element_wise and (
+            grid == "smooth" or (grid == "auto" and evidence.checkerboard > CHECKERBOARD)
+        )
         gradients = seen.gradients(target)[tap.address]
-        if method.element_wise:
-            unevenness = checkerboard(gradients)
-            smoothed = grid == "smooth" or (grid == "auto" and unevenness > CHECKERBOARD)
         available["gradients"] = smooth_checkerboard(gradients) if smoothed else gradients
     raw = method.function(**{name: available[name] for name in method.needs})[0]
     if not bool(torch.isfinite(raw).all()):
@@ -528,25 +520,20 @@ def _stage_map(
             f"{method.label} at '{stage.name}' gave numbers that are not finite; the network's "
             "own values overflow there"
         )
-    share = None
-    if "gradients" in method.needs:
-        evidence = available["gradients"] * available["activations"]
-        total = float(evidence.abs().sum())
-        share = float(evidence.relu().sum()) / total if total > 0 else None
     notes = Notes(
         stage=stage.name,
         tensor=tap.module,
         grid=tap.layout.grid,
         layout=str(tap.layout),
         empty=is_empty(raw),
-        zero_gradient="gradients" in method.needs and not bool(available["gradients"].any()),
-        positive_share=share,
-        checkerboard=unevenness,
+        zero_gradient=evidence is not None and evidence.zero_gradient,
+        positive_share=None if evidence is None else evidence.positive_share,
+        checkerboard=None if evidence is None else evidence.checkerboard,
         smoothed=smoothed,
         sentences=(),
     )
     sentences = _sentences(notes, stage, tap, method, head)
-    return raw.cpu().numpy(), Notes(**{**asdict(notes), "sentences": sentences})
+    return raw.cpu().numpy(), replace(notes, sentences=sentences)
 
 
 def _sentences(

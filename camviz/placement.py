@@ -23,7 +23,8 @@ from camviz.stages import Address, Tap, recorded
 _BATCH = 8
 # Standard error, in strides, at which a measured offset is believed.
 PRECISION = 1 / 20
-_MOST_BATCHES = 48
+# A spread estimated from fewer than 24 looks cannot be trusted itself.
+_FEWEST_BATCHES, _MOST_BATCHES = 3, 48
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def measure_offsets(
         for tap in list(open_taps):
             estimate = _estimate(torch.cat(samples[tap.address]), tap, input_size)
             result[tap.address] = estimate
-            if estimate.settled:
+            if estimate.settled and round_ + 1 >= _FEWEST_BATCHES:
                 open_taps.remove(tap)
     return result
 

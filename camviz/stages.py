@@ -235,13 +235,12 @@ def _permutation(tensor: Tensor, reference: Tensor) -> tuple[int, ...] | None:
     return tuple(index for index in order if index is not None)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Seen:
     """A module's output in the survey pass, kept as facts rather than as a tensor."""
 
     order: int
-    tap_shape: tuple[int, ...]
-    activated: bool
+    shape: tuple[int, ...]
     address: Address
 
 
@@ -319,8 +318,9 @@ class _Survey:
         self.matches: list[list[tuple[Tap, int]]] = [[] for _ in references]
         self.feature_matches: list[tuple[Address, int]] = []
         self.seen: list[_Seen] = []
+        self.activated: set[Address] = set()
         self.order_of: dict[Address, int] = {}
-        self._sizes: list[tuple[int, int]] = []
+        self.sizes: list[int] = []  # bytes of each leaf module's output, in order of execution
         self._last_activated: Tensor | None = None
 
     def run(self, image: Tensor) -> None:
@@ -338,16 +338,15 @@ class _Survey:
                 self.model(image)
 
     def _observe(self, name: str, module: nn.Module, call: int, output: Any) -> None:
-        order = len(self._sizes)
+        order = len(self.sizes)
         size = 0
         for path, tensor in tensors_in(output):
             address = (name, call, path)
             self.order_of[address] = order
             size += tensor.numel() * tensor.element_size()
-            if tensor.ndim in (3, 4):
-                self.seen.append(
-                    _Seen(order, tuple(tensor.shape), self._activated(module, tensor), address)
-                )
+            self.seen.append(_Seen(order, tuple(tensor.shape), address))
+            if self._is_activated(module, tensor):
+                self.activated.add(address)
             for index, reference in enumerate(self.references):
                 if tensor.numel() < reference.numel():
                     continue
@@ -363,9 +362,9 @@ class _Survey:
             ):
                 self.feature_matches.append((address, order))
         leaf = next(module.children(), None) is None
-        self._sizes.append((order, size if leaf else 0))
+        self.sizes.append(size if leaf else 0)
 
-    def _activated(self, module: nn.Module, tensor: Tensor) -> bool:
+    def _is_activated(self, module: nn.Module, tensor: Tensor) -> bool:
         """Is this tensor the result of a non-negative or nearly non-negative activation?"""
         if self._last_activated is tensor:  # a container that ends in the activation
             return True
@@ -403,21 +402,27 @@ class _Survey:
 
     def pre_pool(self, last: Tap) -> Tap | None:
         """Where the map that enters the pooling can be tapped, if the network has such a map."""
-        if not self.feature_matches or self.features is None:
+        addresses = [address for address, _ in self.feature_matches]
+        if self.features is None or not addresses:
             return None
-        if any(_same(view, self.references[-1]) for _, view in self._last_views()):
-            return last
-        layout = layout_by_shape(tuple(self.features.shape), [last.layout], last.layout)
-        if layout is None:
-            return None
-        (name, call, path), _ = min(
-            self.feature_matches, key=lambda match: (match[0][0].count("."), -match[1])
+        layout = last.layout
+        if last.address not in addresses:
+            found = layout_by_shape(tuple(self.features.shape), [last.layout], last.layout)
+            if found is None:
+                return None
+            layout = found
+        name, call, path = (
+            last.address
+            if last.address in addresses
+            else min(self.feature_matches, key=lambda m: (m[0][0].count("."), -m[1]))[0]
         )
         return Tap(name, layout, _channels(self.features.shape, layout), call, path)
 
-    def _last_views(self) -> Iterator[tuple[Layout, Tensor]]:
-        if self.features is not None:
-            yield from _views(self.features, self.references[-1].shape)
+    def pre_pool_is_new(self) -> bool:
+        """Whether the map that enters the pooling differs from the last intermediate map."""
+        assert self.features is not None
+        last = self.references[-1]
+        return not any(_same(view, last) for _, view in _views(self.features, last.shape))
 
     def candidates(self, tap: Tap, *, after: int, before: int) -> list[Tap]:
         """Post-activation taps at the grid of `tap`, as wide or wider, last executed first."""
@@ -445,11 +450,11 @@ class _Survey:
         self, layouts: list[Layout], after: int, before: int, *, activated: bool
     ) -> Iterator[Tap]:
         for seen in reversed(self.seen):
-            if after < seen.order < before and (seen.activated or not activated):
-                layout = layout_by_shape(seen.tap_shape, layouts, layouts[0])
+            if after < seen.order < before and (seen.address in self.activated or not activated):
+                layout = layout_by_shape(seen.shape, layouts, layouts[0])
                 if layout is not None:
                     name, call, path = seen.address
-                    yield Tap(name, layout, _channels(seen.tap_shape, layout), call, path)
+                    yield Tap(name, layout, _channels(seen.shape, layout), call, path)
 
     def index_of(self, tap: Tap) -> int:
         return next(
@@ -462,8 +467,8 @@ class _Survey:
         return min(parts)
 
     def bytes_after(self, tap: Tap) -> int:
-        start = self.order_of[tap.address]
-        return sum(size for order, size in self._sizes if order > start)
+        """What later modules put out: about what a graph cut off at this tap keeps alive."""
+        return sum(self.sizes[self.order_of[tap.address] + 1 :])
 
 
 def _channels(shape: Sequence[int], layout: Layout) -> int:
@@ -510,13 +515,12 @@ def _with_gradients(
 ) -> tuple[Stage, ...]:
     """Stages with their post-activation taps, silent ones marked and given a stand-in."""
     orders = [survey.order_of[tap.address] for tap in taps]
-    if pre_pool is not None and survey.order_of[pre_pool.address] > orders[-1]:
+    if pre_pool is not None and survey.pre_pool_is_new():
         taps, orders = [*taps, pre_pool], [*orders, survey.order_of[pre_pool.address]]
-    end = len(survey._sizes)
+    end = len(survey.sizes)
     activations: list[list[Tap]] = []
     for index, tap in enumerate(taps):
-        facts = next(seen for seen in survey.seen if seen.address == tap.address)
-        if facts.activated or tap.layout.kind != "NCHW":
+        if tap.address in survey.activated or tap.layout.kind != "NCHW":
             activations.append([])
             continue
         # What belongs to this stage ran after the one before it and, if a later stage has the

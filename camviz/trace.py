@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from camviz.backbones import Backbone
 from camviz.errors import MethodError, TargetError
+from camviz.methods.gradient import checkerboard
 from camviz.stages import Address, Tap, first_logits, recorded
 
 Score = Literal["logit", "log_probability", "probability"]
@@ -58,6 +59,19 @@ class Target:
         return {self.index: weight, _LOG_SUM_EXP: -weight}
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What a gradient at one tap is like.
+
+    `positive_share`: sum relu(g*A) / sum |g*A|, None where nothing contributes. `checkerboard`:
+    how unevenly the layer behind reads this map (`methods.gradient.checkerboard`).
+    """
+
+    zero_gradient: bool
+    positive_share: float | None
+    checkerboard: float
+
+
 @dataclass(eq=False)
 class Trace:
     """What a network did with one picture.
@@ -74,6 +88,7 @@ class Trace:
     activations: dict[Address, Tensor]
     features: Tensor | None
     _basis: dict[int, dict[Address, Tensor]] = field(default_factory=dict, repr=False)
+    _evidence: dict[tuple[Target, Address], "Evidence"] = field(default_factory=dict, repr=False)
     _graph: tuple[Tensor, dict[Address, Tensor]] | None = field(default=None, repr=False)
     _graph_bytes: int = field(default=0, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
@@ -112,6 +127,20 @@ class Trace:
                 )
                 for tap in self.taps
             }
+
+    def evidence(self, target: Target, tap: Tap) -> "Evidence":
+        """What the gradient at one tap is like, whatever is made of it; computed once."""
+        key = (target, tap.address)
+        if key not in self._evidence:
+            gradients = self.gradients(target)[tap.address]
+            contributions = gradients * self.activations[tap.address]
+            size, balance = float(contributions.abs().sum()), float(contributions.sum())
+            self._evidence[key] = Evidence(
+                not bool(gradients.any()),
+                (size + balance) / (2 * size) if size > 0 else None,
+                checkerboard(gradients),
+            )
+        return self._evidence[key]
 
     def _parts(self, target: Target) -> dict[int, float]:
         return target.combination(float(self.probabilities[target.index]))
