@@ -1,0 +1,413 @@
+"""Pictures: from whatever a person hands in to the exact numbers a network sees, and back.
+
+    picture = open_picture("cat.jpg")                # uint8 RGB of its own size, upright, opaque
+    pixels, fit = fit_picture(picture, (224, 224))   # uint8 (224, 224, 3), and how it came about
+    x = to_tensor(pixels, mean, std)                 # float32 (1, 3, 224, 224)
+
+A file is recognised by its content, never by its name. Its size is read from the header and
+refused there, so that a decompression bomb is never unpacked. Embedded colour profiles are
+ignored, as every ImageNet pipeline ignores them: the network has seen bare numbers only.
+"""
+
+import hashlib
+import io
+import math
+import os
+import stat
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from camviz.errors import ImageError
+
+MAX_PIXELS = 40_000_000
+MAX_BYTES = 25_000_000
+MIN_SIDE = 8
+
+FIT_MODES = ("stretch", "crop")
+CROP_MODES = ("center", "squash", "border")
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_WHAT_WOULD_DO = "give a JPEG, PNG, WebP, GIF, BMP or TIFF picture"
+
+# What people upload by mistake, told by what stands near its beginning (in lower case).
+_NOT_PICTURES = {
+    b"<svg": "an SVG drawing",
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<?xml": "an XML document",
+    b"%pdf": "a PDF document",
+    b"ftyp": "an HEIC or AVIF picture, or a video",
+    b"pk\x03\x04": "a zip archive",
+    b"8bps": "a Photoshop document",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An upright, opaque colour picture. Two pictures are equal when their pixels are.
+
+    pixels: uint8 (H, W, 3) RGB, read-only.  digest: SHA-256 of shape and pixels, in hex.
+    name: for display, "" if unknown.  Made by `open_picture`.
+    """
+
+    pixels: np.ndarray = field(compare=False, repr=False)
+    digest: str
+    name: str = field(default="", compare=False)
+
+    @property
+    def height(self) -> int:
+        return self.pixels.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.pixels.shape[1]
+
+
+PictureSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Picture"
+
+
+def open_picture(source: PictureSource, *, name: str | None = None) -> Picture:
+    """A picture from a path, the bytes of a file, a PIL image, a uint8 array or another Picture.
+
+    Arrays are (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA. EXIF orientation is applied,
+    transparency is laid on white, CMYK becomes RGB, an animation gives its first frame.
+    16-bit grey is scaled from its full range. Numbers without a stated range (32-bit integers
+    and floats) are read on the smallest usual scale that holds them (0..1 for floats, 0..255,
+    0..65535), or else stretched from their least to their greatest.
+
+    `name` is for display; a path names itself. Whatever cannot be opened is an `ImageError`.
+    """
+    if isinstance(source, Picture):
+        return source if name is None else replace(source, name=name)
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        name = path.name if name is None else name
+        return _picture(_decode(_read(path), _quoted(name)), name)
+    name = name or ""
+    if isinstance(source, bytes):
+        return _picture(_decode(source, _quoted(name)), name)
+    if isinstance(source, Image.Image):
+        return _picture(_from_pil(source, _quoted(name)), name)
+    if isinstance(source, np.ndarray):
+        return _picture(_from_array(source, _quoted(name)), name)
+    raise ImageError(
+        f"cannot open a {type(source).__name__} as a picture; "
+        "give a path, bytes, a PIL image or a uint8 array"
+    )
+
+
+def _picture(pixels: np.ndarray, name: str) -> Picture:
+    pixels = np.ascontiguousarray(pixels)
+    pixels.flags.writeable = False
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(pixels.data)
+    return Picture(pixels, digest.hexdigest(), name)
+
+
+def _quoted(name: str) -> str:
+    return f"'{name}'" if name else "the picture"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            kind = "a folder" if path.is_dir() else "not an ordinary file"
+            raise ImageError(f"'{path}' is {kind}; give the path of one picture")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)  # one more than allowed shows that it is too long
+    except FileNotFoundError:
+        raise ImageError(f"there is no file '{path}'; check the path") from None
+    except (OSError, ValueError) as error:
+        raise ImageError(f"cannot read '{path}': {error}; check the path and its rights") from error
+
+
+def _decode(data: bytes, what: str) -> np.ndarray:
+    """uint8 (H, W, 3) from the bytes of a file."""
+    if not data:
+        raise ImageError(f"{what} is empty (0 bytes); {_WHAT_WOULD_DO}")
+    if len(data) > MAX_BYTES:
+        raise ImageError(
+            f"{what} is larger than {MAX_BYTES / 1e6:g} MB; scale it down or compress it"
+        )
+    with _pil_errors_as_ours(what):
+        try:
+            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        except UnidentifiedImageError as error:
+            raise ImageError(f"{what} is {_describe(data)}; {_WHAT_WOULD_DO}") from error
+        return _to_rgb(image, what)
+
+
+def _from_pil(image: Image.Image, what: str) -> np.ndarray:
+    # A lazily opened image is still a file: PIL reads many kinds, some through other programs.
+    if image.format not in (None, "MPO", *_FORMATS):
+        raise ImageError(f"{what} is in {image.format} format; {_WHAT_WOULD_DO}")
+    with _pil_errors_as_ours(what):
+        return _to_rgb(image, what)
+
+
+def _from_array(array: np.ndarray, what: str) -> np.ndarray:
+    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if array.dtype != np.uint8 or not shaped:
+        raise ImageError(
+            f"{what} is a {array.dtype} array of shape {array.shape}; "
+            "give uint8 of shape (H, W), (H, W, 3) or (H, W, 4)"
+        )
+    _check_size(array.shape[1], array.shape[0], what)
+    if array.shape[2:] == (3,):
+        return array.copy()
+    return _to_rgb(Image.fromarray(array), what)
+
+
+@contextmanager
+def _pil_errors_as_ours(what: str) -> Iterator[None]:
+    """Whatever PIL says about a damaged or dangerous file becomes an `ImageError`."""
+    try:
+        with warnings.catch_warnings():
+            # Only PIL's own, about odd metadata or a bomb (which _check_size refuses): filters
+            # are shared by all threads, so nothing else may fall silent if two interleave.
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        # PIL has read the size and keeps it to itself; it raises beyond twice its own limit.
+        limit = 2 * Image.MAX_IMAGE_PIXELS / 1e6
+        raise _too_large(what, f"more than {limit:.0f} million pixels") from error
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise ImageError(
+            f"{what} cannot be decoded ({error}); "
+            "it looks damaged or cut short: download or save it again"
+        ) from error
+
+
+def _check_size(width: int, height: int, what: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise _too_large(what, f"{width} x {height} pixels")
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(
+            f"{what} is {width} x {height} pixels, too small to explain; "
+            f"give one of at least {MIN_SIDE} x {MIN_SIDE}"
+        )
+
+
+def _too_large(what: str, size: str) -> ImageError:
+    return ImageError(
+        f"{what} is too large ({size}); "
+        f"at most {MAX_PIXELS / 1e6:g} million pixels are opened: scale it down first"
+    )
+
+
+def _describe(data: bytes) -> str:
+    head = data[:1024].lower()
+    for mark, kind in _NOT_PICTURES.items():
+        if mark in head:
+            return kind
+    return f"not a picture, or its header is damaged (it begins with {data[:12]!r})"
+
+
+# EXIF orientation -> what turns the picture upright; 1 is upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _to_rgb(image: Image.Image, what: str) -> np.ndarray:
+    """uint8 (H, W, 3) of a PIL image of any mode, upright and on white."""
+    width, height = image.size
+    _check_size(width, height, what)  # before load(), which decodes
+    image.load()
+    method = _UPRIGHT.get(_orientation(image))
+    if method is not None:
+        image = image.transpose(method)
+    if image.mode.startswith("I;16"):
+        wide = np.asarray(image).astype(np.uint32)
+        return _grey((wide + 128) // 257)  # 65535 = 255 * 257; PIL itself would clip at 255
+    if image.mode in ("I", "F"):
+        return _grey(_on_usual_scale(np.asarray(image), what))
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("RGB"))
+    image = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return np.asarray(white)
+
+
+def _orientation(image: Image.Image) -> int:
+    # Read here and not by ImageOps.exif_transpose, which also rewrites all other metadata and
+    # fails on some that is damaged. Damaged metadata says nothing about the pixels.
+    try:
+        return image.getexif().get(0x0112, 1)
+    except Exception:
+        return 1
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _on_usual_scale(values: np.ndarray, what: str) -> np.ndarray:
+    """(H, W) numbers without a stated range -> 0..255."""
+    if not np.isfinite(values).all():
+        raise ImageError(f"{what} has pixels that are not numbers (NaN or infinite); repair it")
+    low, high = float(values.min()), float(values.max())
+    scales = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
+    scale = next((s for s in scales if low >= 0 and high <= s), None)
+    if scale is None:
+        values, scale = values - np.float64(low), (high - low) or 1.0
+    return np.rint(values * (255.0 / scale))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a picture was brought to the network's input, so that maps find their way back.
+
+    mode: "stretch" or "crop".  picture_size: (H, W).  input_size: (h, w).
+    rect: (x0, y0, x1, y1), the part of the picture that the input shows, in picture pixels
+    with half-open edges; it reaches beyond the picture where the input is padded. The input
+    pixel (i, j) shows the picture around x0 + (j + 1/2) (x1 - x0) / w, and y likewise.
+    """
+
+    mode: str
+    picture_size: tuple[int, int]
+    input_size: tuple[int, int]
+    rect: tuple[float, float, float, float]
+
+    @property
+    def seen(self) -> bool:
+        """Whether the network saw the whole picture."""
+        x0, y0, x1, y1 = self.rect
+        height, width = self.picture_size
+        return x0 <= 0 and y0 <= 0 and x1 >= width and y1 >= height
+
+    def seen_mask(self) -> np.ndarray:
+        """bool (H, W): the pixels of the picture whose centre the network saw."""
+        x0, y0, x1, y1 = self.rect
+        height, width = self.picture_size
+        x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
+        return np.outer((y >= y0) & (y < y1), (x >= x0) & (x < x1))
+
+
+def fit_picture(
+    picture: Picture,
+    input_size: tuple[int, int],
+    *,
+    mode: str = "stretch",
+    interpolation: str = "bicubic",
+    crop_pct: float = 0.875,
+    crop_mode: str = "center",
+    mean: Sequence[float] = (0.485, 0.456, 0.406),
+) -> tuple[np.ndarray, Fit]:
+    """The picture at the network's input size, uint8 (h, w, 3), and how it came about.
+
+    "stretch" shows the whole picture, its sides scaled independently. "crop" is timm's
+    evaluation transform to the bit: resize to input / crop_pct, then cut the centre out.
+    `crop_mode` says which resize: "center" the shorter edge, "squash" both edges, "border" the
+    longer edge, padded with the colour `mean` (on the scale 0..1; nothing else uses it).
+
+    Source: timm, `timm.data.transforms_factory.transforms_imagenet_eval`.
+    """
+    _check_choice("fit", mode, FIT_MODES)
+    _check_choice("crop mode", crop_mode, CROP_MODES)
+    _check_choice("interpolation", interpolation, INTERPOLATIONS)
+    height, width = input_size
+    if mode == "stretch":
+        scaled_height, scaled_width = height, width
+    else:
+        scaled_height, scaled_width = _scaled_size(picture, input_size, crop_pct, crop_mode)
+    if scaled_height * scaled_width > MAX_PIXELS:
+        raise ImageError(
+            f"{_quoted(picture.name)} is {picture.width} x {picture.height} pixels, too long and "
+            f"narrow to crop: it would first grow to {scaled_width} x {scaled_height}; "
+            "use fit 'stretch', or cut it yourself"
+        )
+
+    scaled = Image.fromarray(picture.pixels).resize(
+        (scaled_width, scaled_height), INTERPOLATIONS[interpolation]
+    )
+    left, top = _offset(scaled_width, width), _offset(scaled_height, height)
+    padding = tuple(round(255 * v) for v in mean) if crop_mode == "border" else (0, 0, 0)
+    shown = Image.new("RGB", (width, height), padding)
+    shown.paste(scaled, (-left, -top))
+
+    rect = (
+        left * picture.width / scaled_width,
+        top * picture.height / scaled_height,
+        (left + width) * picture.width / scaled_width,
+        (top + height) * picture.height / scaled_height,
+    )
+    fit = Fit(mode, (picture.height, picture.width), (height, width), rect)
+    return np.array(shown), fit
+
+
+def _check_choice(kind: str, given: str, choices: Sequence[str] | dict[str, object]) -> None:
+    if given not in choices:
+        raise ImageError(f"unknown {kind} '{given}'; choices: {', '.join(choices)}")
+
+
+def _scaled_size(
+    picture: Picture, input_size: tuple[int, int], crop_pct: float, crop_mode: str
+) -> tuple[int, int]:
+    """(height, width) before the crop, with the roundings of timm and torchvision."""
+    height, width = picture.height, picture.width
+    target_height, target_width = (math.floor(side / crop_pct) for side in input_size)
+    if crop_mode == "squash":
+        return target_height, target_width
+    if crop_mode == "center" and target_height == target_width:
+        # timm leaves this case to torchvision, which truncates where timm itself rounds
+        if width <= height:
+            return int(target_width * height / width), target_width
+        return target_height, int(target_height * width / height)
+    ratios = height / target_height, width / target_width
+    ratio = max(ratios) if crop_mode == "border" else min(ratios)
+    return max(1, round(height / ratio)), max(1, round(width / ratio))
+
+
+def _offset(scaled: int, shown: int) -> int:
+    """Where the input begins within the scaled picture; negative where it is padded."""
+    return round((scaled - shown) / 2) if scaled >= shown else -((shown - scaled) // 2)
+
+
+def to_tensor(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """What the network reads: (pixels / 255 - mean) / std, channels first.
+
+    pixels: uint8 (h, w, 3).  Returns float32 (1, 3, h, w), equal to the bit to what torchvision's
+    ToTensor and Normalize give.
+    """
+    channels = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32)) / 255
+    return ((channels - _per_channel(mean)) / _per_channel(std)).unsqueeze(0)
+
+
+def to_pixels(tensor: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """The picture that a network input shows: the inverse of `to_tensor`, rounded and clipped.
+
+    tensor: (1, 3, h, w), normalised.  Returns uint8 (h, w, 3).
+    """
+    channels = tensor.detach().cpu().float().squeeze(0) * _per_channel(std) + _per_channel(mean)
+    return (channels * 255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def _per_channel(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)

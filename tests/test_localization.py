@@ -1,0 +1,550 @@
+"""camviz.localization: every figure against a slow, obvious second implementation or by hand."""
+
+import cv2
+import numpy as np
+import pytest
+
+from camviz.boxes import mask_at, wsol_boxes
+from camviz.localization import (
+    WSOL_THRESHOLDS,
+    average_precision,
+    best_iou,
+    box_iou,
+    confusion_matrix,
+    energy_inside,
+    iou,
+    iou_at,
+    loc_score,
+    max_box_acc,
+    max_box_acc_v2,
+    measure,
+    pixel_average_precision,
+    pointing_hit,
+    precision_recall_at,
+    seed_labels,
+    seed_miou,
+)
+
+SINGLE = (
+    iou_at,
+    best_iou,
+    precision_recall_at,
+    average_precision,
+    pointing_hit,
+    energy_inside,
+    measure,
+)
+
+
+def smooth_noise(height=24, width=31, seed=0, kind=np.float32):
+    noise = np.random.default_rng(seed).normal(size=(height, width))
+    heat = cv2.GaussianBlur(noise, (0, 0), 2).clip(min=0)
+    return (heat / heat.max()).astype(kind)
+
+
+def square(shape=(24, 31), top=5, left=8, bottom=15, right=20):
+    mask = np.zeros(shape, bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def hinting(seed):
+    """A map that is half noise and half a blurred, shifted `square()`; its maximum is 1."""
+    shifted = np.roll(square(), (seed % 3 - 1, 2 * seed - 6), (0, 1)).astype(np.float32)
+    heat = smooth_noise(seed=seed) + cv2.GaussianBlur(shifted, (0, 0), 1.5)
+    return heat / heat.max()
+
+
+def slow_iou(a, b):
+    cells = [(bool(x), bool(y)) for x, y in zip(a.ravel(), b.ravel(), strict=True)]
+    return sum(x and y for x, y in cells) / sum(x or y for x, y in cells)
+
+
+class TestIou:
+    def test_by_hand(self):
+        a = np.array([[1, 1, 0], [1, 1, 0]], bool)
+        b = np.array([[0, 1, 1], [0, 1, 1]], bool)
+        assert iou(a, b) == iou(b, a) == pytest.approx(2 / 6)
+        assert iou(a, a) == 1 and iou(a, ~a) == 0
+        assert iou(a, b.astype(np.uint8) * 255) == pytest.approx(2 / 6)
+
+    def test_empty_masks(self):
+        nothing = np.zeros((2, 3), bool)
+        assert iou(nothing, nothing) == 1.0
+        assert iou(nothing, ~nothing) == 0.0
+
+    def test_at_a_threshold(self):
+        heat, truth = np.array([[1.0, 0.5, 0.2, 0.1]]), np.array([[1, 1, 0, 1]], bool)
+        assert iou_at(heat, truth) == pytest.approx(2 / 4)
+        assert iou_at(heat, truth, 0.5) == pytest.approx(2 / 3)
+        assert iou_at(heat, truth, 0.0) == pytest.approx(3 / 4)
+        assert iou_at(0 * heat, truth) == 0.0
+
+
+class TestBestIou:
+    @pytest.mark.parametrize("kind", [np.float32, np.float64])
+    @pytest.mark.parametrize("levels", [3, 7, None])
+    def test_against_every_value(self, kind, levels):
+        for seed in range(6):
+            heat = smooth_noise(seed=seed, kind=kind) * kind(0.37)
+            if levels:  # ties
+                heat = np.round(heat * levels) / kind(levels)
+            best, threshold = best_iou(heat, square())
+            values = [v for v in np.unique(heat) if v >= 0]
+            assert best == pytest.approx(max(slow_iou(heat >= v, square()) for v in values))
+            assert iou_at(heat, square(), threshold) == best
+
+    def test_beats_a_grid(self):
+        heat = smooth_noise()
+        best, _ = best_iou(heat, square())
+        assert best >= max(iou_at(heat, square(), t) for t in np.linspace(0, 1, 101))
+
+    def test_perfect_map_and_highest_threshold(self):
+        truth = square()
+        assert best_iou(truth * 0.3, truth) == (1.0, 1.0)
+        graded = np.where(truth, np.linspace(0.6, 0.8, truth.size).reshape(truth.shape), 0.1)
+        best, threshold = best_iou(graded, truth)
+        assert best == 1.0 and threshold == pytest.approx(graded[truth].min() / graded.max())
+
+    def test_of_equally_good_thresholds_the_highest(self):
+        heat, truth = np.array([[4.0, 3.0, 2.0, 1.0]]), np.array([[1, 0, 0, 1]], bool)
+        assert best_iou(heat, truth) == (0.5, 1.0)  # one of two, and two of four
+
+    def test_constant_and_empty_maps(self):
+        truth = square()
+        assert best_iou(np.full(truth.shape, 0.2), truth) == (truth.mean(), 1.0)
+        assert best_iou(np.zeros(truth.shape), truth) == (0.0, 0.0)
+        assert best_iou(np.full(truth.shape, -1.0), truth) == (0.0, 0.0)
+
+    def test_thresholds_end_at_zero(self):
+        heat, truth = np.array([[1.0, 0.0, -1.0]]), np.array([[1, 1, 1]], bool)
+        assert best_iou(heat, truth) == (pytest.approx(2 / 3), 0.0)
+
+    def test_quotients_that_round_up(self):
+        # v / peak * peak is above v for many pairs; the pixel must be found nevertheless.
+        for peak in np.random.default_rng(0).random(300) + 1:
+            for value in (0.1, 0.7 * peak, np.nextafter(peak, 0)):
+                heat, truth = np.array([[peak, value, 0.0]]), np.array([[1, 1, 0]], bool)
+                best, threshold = best_iou(heat, truth)
+                assert best == iou_at(heat, truth, threshold) == 1.0
+
+
+class TestPrecisionAndRecall:
+    def test_by_hand(self):
+        heat, truth = np.array([[1.0, 0.5, 0.3, 0.1]]), np.array([[1, 0, 0, 1]], bool)
+        assert precision_recall_at(heat, truth) == (pytest.approx(1 / 3), 0.5)
+        assert precision_recall_at(heat, truth, 1.0) == (1.0, 0.5)
+        assert precision_recall_at(heat, truth, 0.0) == (0.5, 1.0)
+
+    def test_empty_map(self):
+        assert precision_recall_at(np.zeros((24, 31)), square()) == (0.0, 0.0)
+
+
+class TestAveragePrecision:
+    @staticmethod
+    def slow(heat, truth):
+        total, before = 0.0, 0.0
+        for value in sorted(set(heat.ravel().tolist()), reverse=True):
+            chosen = heat >= value
+            recall = (chosen & truth).sum() / truth.sum()
+            total += (recall - before) * (chosen & truth).sum() / chosen.sum()
+            before = recall
+        return total
+
+    @pytest.mark.parametrize("levels", [2, 9, None])
+    def test_against_the_definition(self, levels):
+        for seed in range(4):
+            heat = smooth_noise(seed=seed)
+            if levels:
+                heat = np.round(heat * levels) / levels
+            assert average_precision(heat, square()) == pytest.approx(self.slow(heat, square()))
+
+    def test_by_hand(self):
+        heat, truth = np.array([[0.9, 0.8, 0.8, 0.1]]), np.array([[1, 0, 1, 1]], bool)
+        # one of one; then two of three; then three of four
+        expected = 1 / 3 * (1 / 1 + 2 / 3 + 3 / 4)
+        assert average_precision(heat, truth) == pytest.approx(expected)
+
+    @pytest.mark.parametrize("value", [0.0, 0.7, -2.0])
+    def test_constant_map_gives_the_share_of_true_pixels(self, value):
+        assert average_precision(np.full((24, 31), value), square()) == square().mean()
+
+    def test_order_within_ties_does_not_matter(self):
+        heat = np.round(smooth_noise() * 4)
+        turned = average_precision(heat[::-1, ::-1], square()[::-1, ::-1])
+        assert turned == average_precision(heat, square())
+
+    def test_perfect_and_opposite(self):
+        truth = square()
+        assert average_precision(truth * 1.0, truth) == 1.0
+        assert average_precision(-1.0 * truth, truth) == truth.mean()
+
+    def test_only_the_ranking_counts(self):
+        heat = smooth_noise(kind=np.float64)
+        expected = average_precision(heat, square())
+        for stretched in (heat**3, 5 * heat - 9, np.exp(heat)):
+            assert average_precision(stretched, square()) == pytest.approx(expected)
+
+
+class TestPointing:
+    @pytest.mark.parametrize("tolerance", [0, 1, 2.5, 5, 15])
+    def test_against_a_loop(self, tolerance):
+        for seed in range(20):
+            heat = smooth_noise(seed=seed)
+            y, x = np.unravel_index(heat.argmax(), heat.shape)
+            truth = square(top=9, left=12, bottom=12, right=14)
+            hit = truth[y, x] or any(
+                (v - y) ** 2 + (u - x) ** 2 < tolerance**2 for v, u in np.argwhere(truth)
+            )
+            assert pointing_hit(heat, truth, tolerance) == hit
+
+    def test_tolerance_is_strict_and_round(self):
+        heat = np.zeros((40, 40))
+        heat[20, 20] = 1
+        truth = np.zeros((40, 40), bool)
+        truth[20, 35] = True
+        assert not pointing_hit(heat, truth, 15) and pointing_hit(heat, truth, 15.1)
+        truth = np.zeros((40, 40), bool)
+        truth[31, 31] = True  # 11 and 11 away: 15.6
+        assert not pointing_hit(heat, truth)
+        truth[30, 30] = True  # 14.1
+        assert pointing_hit(heat, truth)
+
+    def test_tolerance_zero_asks_for_the_pixel(self):
+        heat = np.zeros((5, 5))
+        heat[2, 2] = 1
+        assert pointing_hit(heat, heat > 0, 0)
+        assert not pointing_hit(heat, heat == 0, 0)
+
+    def test_a_plateau_points_at_its_centroid(self):
+        heat = np.zeros((9, 9))
+        heat[4, 1] = heat[4, 7] = 1
+        centre = np.zeros((9, 9), bool)
+        centre[4, 4] = True
+        assert pointing_hit(heat, centre, 0) and not pointing_hit(heat, heat > 0, 0)
+        assert pointing_hit(np.full((9, 9), 0.5), centre, 0)
+        bend = np.array([[0, 1, 1], [0, 0, 1]])  # centroid (1/3, 5/3)
+        assert pointing_hit(bend, [[0, 0, 1], [0, 0, 0]], 0)
+
+    def test_empty_map_misses(self):
+        everywhere = np.ones((9, 9), bool)
+        assert not pointing_hit(np.zeros((9, 9)), everywhere)
+        assert not pointing_hit(np.full((9, 9), -1.0), everywhere)
+
+
+class TestEnergy:
+    def test_by_hand(self):
+        heat = np.array([[1.0, 2.0], [5.0, -7.0]])
+        assert energy_inside(heat, [[True, False], [True, True]]) == pytest.approx(6 / 8)
+
+    def test_constant_map_gives_the_share_of_the_picture(self):
+        assert energy_inside(np.full((24, 31), 0.3), square()) == pytest.approx(square().mean())
+
+    def test_rows_are_rows(self):
+        # The official code takes x for the row; only a mask that is not square tells.
+        heat = np.zeros((10, 20))
+        heat[2, 15] = 1
+        assert energy_inside(heat, square((10, 20), 0, 12, 4, 20)) == 1.0
+
+    def test_nothing(self):
+        assert energy_inside(np.zeros((24, 31)), square()) == 0.0
+        assert energy_inside(np.full((24, 31), -1.0), square()) == 0.0
+        assert energy_inside(np.ones((24, 31)), ~np.ones((24, 31), bool)) == 0.0
+
+    def test_parts_add_up(self):
+        heat, truth = smooth_noise(), square()
+        assert energy_inside(heat, truth) + energy_inside(heat, ~truth) == pytest.approx(1.0)
+
+
+class TestLocScore:
+    @pytest.mark.parametrize("delta", [0.0, 0.25, 0.5])
+    def test_against_counting(self, delta):
+        heat = smooth_noise(seed=3, kind=np.float64) * 3 + 2
+        x0, y0, x1, y1 = 8, 5, 20, 15
+        scaled = (heat - heat.min()) / (heat.max() - heat.min())
+        inside = outside = 0
+        for y in range(24):
+            for x in range(31):
+                if scaled[y, x] > delta:
+                    within = x0 <= x < x1 and y0 <= y < y1
+                    inside, outside = inside + within, outside + (not within)
+        assert inside and outside
+        expected = inside / ((x1 - x0) * (y1 - y0) + outside)
+        assert loc_score(heat, (x0, y0, x1, y1), delta) == pytest.approx(expected)
+
+    def test_perfect_constant_and_strict(self):
+        heat = square() * 1.0
+        score = loc_score(heat, (8, 5, 20, 15), 0.5)
+        assert score == 1.0 and type(score) is float
+        assert loc_score(np.full((24, 31), 0.4), (8, 5, 20, 15), 0.0) == 0.0
+        assert loc_score(np.array([[0.0, 0.5, 1.0]]), (0, 0, 3, 1), 0.5) == pytest.approx(1 / 3)
+
+    @pytest.mark.parametrize("box", [(0, 0, 32, 5), (0, 0, 5, 25), (-1, 0, 5, 5), (5, 5, 5, 9)])
+    def test_impossible_boxes(self, box):
+        with pytest.raises(ValueError, match="leaves the 31 x 24 picture"):
+            loc_score(smooth_noise(), box, 0.25)
+
+
+class TestBoxIou:
+    BOXES = np.array([[0, 0, 4, 3], [2, 1, 6, 5], [5, 5, 9, 9], [0, 0, 9, 9], [3, 3, 3, 3]])
+
+    @staticmethod
+    def mask(box, extra):
+        x0, y0, x1, y1 = box
+        mask = np.zeros((12, 12), bool)
+        mask[y0 : y1 + extra, x0 : x1 + extra] = True
+        return mask
+
+    @pytest.mark.parametrize("inclusive", [False, True])
+    def test_against_masks(self, inclusive):
+        table = box_iou(self.BOXES, self.BOXES[:4], inclusive=inclusive)
+        assert table.shape == (5, 4)
+        for i, a in enumerate(self.BOXES):
+            for j, b in enumerate(self.BOXES[:4]):
+                expected = slow_iou(self.mask(a, inclusive), self.mask(b, inclusive))
+                assert table[i, j] == pytest.approx(expected)
+
+    def test_empty_boxes_and_single_ones(self):
+        assert box_iou([3, 3, 3, 3], [3, 3, 3, 3]).tolist() == [[0.0]]
+        assert box_iou([5, 5, 2, 2], [0, 0, 9, 9]).tolist() == [[0.0]]
+        assert box_iou([0, 0, 2, 2], [1, 0, 3, 2]).tolist() == [[pytest.approx(1 / 3)]]
+
+
+class TestMaxBoxAcc:
+    @staticmethod
+    def slow_inclusive(a, b):
+        def cells(box):
+            x0, y0, x1, y1 = box
+            return {(x, y) for x in range(x0, x1 + 1) for y in range(y0, y1 + 1)}
+
+        return len(cells(a) & cells(b)) / len(cells(a) | cells(b))
+
+    def test_a_map_that_is_the_box(self):
+        heats, boxes = [], []
+        for left, top in [(3, 4), (0, 0), (9, 2)]:
+            heats.append(square((20, 30), top, left, top + 8, left + 12) * 1.0)
+            boxes.append([left, top, left + 12, top + 8])
+        assert max_box_acc(heats, boxes) == (1.0, 0.0)
+        assert max_box_acc(heats, boxes, iou=1.0) == (1.0, 0.0)
+        assert max_box_acc_v2(heats, boxes) == 1.0
+
+    def test_one_threshold_for_the_whole_set(self):
+        # The first map is right only above 0.5, the second only below: half the set at best.
+        truth, wide = square((20, 20), 8, 8, 12, 12), square((20, 20), 2, 2, 18, 18)
+        first = 0.4 * wide + 0.6 * truth
+        second = 0.4 * truth
+        second[1, 1], second[0:3, 0:3] = 1.0, 1.0
+        second[8:12, 8:12] = 0.4
+        boxes = [[8, 8, 12, 12]] * 2
+        alone = [max_box_acc([heat], boxes[:1])[0] for heat in (first, second)]
+        assert alone == [1.0, 1.0]
+        assert max_box_acc([first, second], boxes) == (0.5, 0.0)
+        assert max_box_acc([first, first], boxes) == (1.0, pytest.approx(0.4))
+
+    def test_only_the_second_version_looks_at_every_contour(self):
+        heat = (square((20, 20), 1, 1, 12, 12) | square((20, 20), 14, 14, 18, 18)) * 1.0
+        small = [[14, 14, 18, 18]]
+        assert max_box_acc([heat], [small])[0] == 0.0
+        assert max_box_acc_v2([heat], [small]) == 1.0
+
+    @pytest.mark.parametrize("multi", [False, True])
+    def test_against_loops(self, multi):
+        thresholds = [0.0, 0.2, 0.45, 0.7]
+        heats = [hinting(seed) for seed in range(7)]
+        boxes = [[[3, 3, 15, 14], [12, 8, 30, 23]], *([[8, 5, 20, 15]] for _ in range(6))]
+        table = {}
+        for wanted in (0.3, 0.5, 0.7):
+            for t in thresholds:
+                right = 0
+                for heat, truth in zip(heats, boxes, strict=True):
+                    ours = wsol_boxes(heat, t, multi)
+                    right += any(self.slow_inclusive(a, b) >= wanted for a in ours for b in truth)
+                table[wanted, t] = right / 7
+        best = {w: max(table[w, t] for t in thresholds) for w in (0.3, 0.5, 0.7)}
+        assert 0 < best[0.7] < best[0.3]
+        if multi:
+            score = max_box_acc_v2(heats, boxes, thresholds=thresholds)
+            assert score == pytest.approx(sum(best.values()) / 3)
+        else:
+            for wanted, accuracy in best.items():
+                found, at = max_box_acc(heats, boxes, iou=wanted, thresholds=thresholds)
+                assert found == pytest.approx(accuracy) == table[wanted, at]
+
+    def test_grid_is_the_protocols(self):
+        assert len(WSOL_THRESHOLDS) == 100
+        assert tuple(np.arange(0, 1, 0.01)) == WSOL_THRESHOLDS
+
+    def test_sets_must_match(self):
+        for function in (max_box_acc, max_box_acc_v2, pixel_average_precision):
+            with pytest.raises(ValueError, match="1 maps, 0 truths"):
+                function([np.eye(3)], [])
+            with pytest.raises(ValueError, match="0 maps"):
+                function([], [])
+
+
+class TestPixelAveragePrecision:
+    def test_perfect_and_constant(self):
+        truths = [square(), ~square()]
+        assert pixel_average_precision([t * 1.0 for t in truths], truths) == 1.0
+        for value in (0.0, 0.4, 1.0):
+            heats = [np.full((24, 31), value)] * 3
+            rate = square().mean()
+            assert pixel_average_precision(heats, [square()] * 3) == pytest.approx(rate)
+
+    def test_pixels_of_all_pictures_are_pooled(self):
+        heats = [hinting(seed) for seed in range(4)]
+        truths = [square(left=5 * seed) for seed in range(4)]
+        pooled = average_precision(np.concatenate(heats), np.concatenate(truths))
+        found = pixel_average_precision(heats, truths, step=1e-4)
+        assert found == pytest.approx(pooled, abs=1e-3)
+        mean = np.mean([average_precision(h, t) for h, t in zip(heats, truths, strict=True)])
+        assert abs(pooled - mean) > 0.01  # and that is another number
+
+    def test_against_thresholds_one_by_one(self):
+        heats = [smooth_noise(seed=s, kind=np.float64) for s in range(3)]
+        truths = [square(), square(top=0), square(right=31)]
+        ignored = [square(left=0, right=5), square(top=20), np.zeros((24, 31), bool)]
+        heat = np.concatenate(heats)[~np.concatenate(ignored)]
+        truth = np.concatenate(truths)[~np.concatenate(ignored)]
+        expected, before = 0.0, 0.0
+        for t in np.append(np.arange(0, 1, 0.1), 1.0)[::-1]:
+            hits = (truth & (heat >= t)).sum()
+            recall = hits / truth.sum()
+            expected += (recall - before) * hits / max((heat >= t).sum(), 1)
+            before = recall
+        found = pixel_average_precision(heats, truths, ignored=ignored, step=0.1)
+        assert found == pytest.approx(expected)
+        assert found != pytest.approx(pixel_average_precision(heats, truths, step=0.1))
+
+    def test_one_is_a_threshold_of_its_own(self):
+        assert pixel_average_precision([[[1.0, 0.95]]], [[[1, 0]]], step=0.1) == 1.0
+        assert pixel_average_precision([[[0.99, 0.95]]], [[[1, 0]]], step=0.1) == 0.5
+
+    def test_bad_sets(self):
+        nothing = np.zeros((24, 31), bool)
+        with pytest.raises(ValueError, match="no picture has a true pixel"):
+            pixel_average_precision([smooth_noise()], [nothing])
+        assert pixel_average_precision([smooth_noise()] * 2, [nothing, square()]) > 0
+        with pytest.raises(ValueError, match=r"maps in \[0, 1\]"):
+            pixel_average_precision([smooth_noise() * 2], [square()])
+
+
+class TestSeeds:
+    def test_labels_by_hand(self):
+        heats = np.array([[[0.9, 0.2, 0.3, 0.5]], [[0.1, 0.1, 0.4, 0.5]]])
+        assert seed_labels(heats, 0.3).tolist() == [[1, 0, 2, 1]]
+        assert seed_labels(heats, 0.4).tolist() == [[1, 0, 0, 1]]  # a tie is background
+
+    def test_confusion_by_hand(self):
+        truth, predicted = [[0, 0, 1, 2, 255]], [[0, 1, 1, 0, 2]]
+        assert confusion_matrix(predicted, truth, 3).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+
+    def test_confusion_counts_every_pixel_of_a_set_once(self):
+        rng = np.random.default_rng(0)
+        pairs = [rng.integers(0, 4, (2, 9, 11)) for _ in range(3)]
+        total = sum(confusion_matrix(p, t, 4) for p, t in pairs)
+        for c in range(4):
+            for d in range(4):
+                assert total[c, d] == sum(((t == c) & (p == d)).sum() for p, t in pairs)
+        ious = [
+            sum(((t == c) & (p == c)).sum() for p, t in pairs)
+            / sum(((t == c) | (p == c)).sum() for p, t in pairs)
+            for c in range(4)
+        ]
+        assert seed_miou(total) == pytest.approx(np.mean(ious))
+
+    def test_labels_out_of_range(self):
+        for predicted, truth in (([[3]], [[0]]), ([[0]], [[-1]])):
+            with pytest.raises(ValueError, match="labels run from 0 to 2"):
+                confusion_matrix(predicted, truth, 3)
+        with pytest.raises(ValueError, match="shapes differ"):
+            confusion_matrix([[0, 1]], [[0]], 3)
+
+    def test_absent_classes_are_left_out(self):
+        assert seed_miou(np.diag([5, 0, 3])) == 1.0
+        assert seed_miou([[2, 1, 0], [1, 2, 0], [0, 0, 0]]) == pytest.approx(0.5)
+        assert confusion_matrix([[1]], [[255]], 2).tolist() == [[0, 0], [0, 0]]
+        with pytest.raises(ValueError, match="no pixel"):
+            seed_miou(np.zeros((3, 3)))
+
+
+class TestMeasure:
+    def test_gives_what_the_functions_give(self):
+        heat, truth = smooth_noise(), square()
+        parts = {"head": square(bottom=9), "hidden": np.zeros((24, 31), bool)}
+        figures = measure(heat, truth, threshold=0.3, parts=parts)
+        precision, recall = precision_recall_at(heat, truth, 0.3)
+        best, threshold = best_iou(heat, truth)
+        assert figures == {
+            "iou": iou_at(heat, truth, 0.3),
+            "precision": precision,
+            "recall": recall,
+            "best_iou": best,
+            "best_threshold": threshold,
+            "ap": average_precision(heat, truth),
+            "pointing": float(pointing_hit(heat, truth)),
+            "energy_inside": energy_inside(heat, truth),
+            "energy:head": energy_inside(heat, parts["head"]),
+            "energy:hidden": 0.0,
+        }
+        assert all(type(value) is float for value in figures.values())
+
+    def test_perfect_map(self):
+        figures = measure(square() * 7.0, square())
+        assert set(figures.values()) == {1.0}
+
+    def test_empty_map(self):
+        figures = measure(np.zeros((24, 31)), square())
+        assert figures.pop("ap") == square().mean()
+        assert set(figures.values()) == {0.0}
+
+    def test_constant_map(self):
+        figures = measure(np.full((24, 31), 0.1), square())
+        rate = pytest.approx(square().mean())
+        for name in ("iou", "precision", "best_iou", "ap", "energy_inside"):
+            assert figures[name] == rate
+        assert figures["recall"] == figures["pointing"] == 1.0
+
+    def test_scale_does_not_matter(self):
+        expected = measure(smooth_noise(), square())
+        assert measure(smooth_noise() * np.float32(2**-40), square()) == pytest.approx(expected)
+
+    def test_a_single_pixel(self):
+        assert set(measure([[0.3]], [[True]]).values()) == {1.0}
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("function", SINGLE)
+    @pytest.mark.parametrize("bad", [np.nan, np.inf])
+    def test_heat_that_is_no_number(self, function, bad):
+        heat = smooth_noise()
+        heat[3, 4] = bad
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            function(heat, square())
+
+    @pytest.mark.parametrize("function", SINGLE)
+    def test_shapes(self, function):
+        with pytest.raises(ValueError, match="shapes differ"):
+            function(smooth_noise(), square((24, 30)))
+        with pytest.raises(ValueError, match=r"shape \(H, W\)"):
+            function(smooth_noise()[None], square())
+
+    @pytest.mark.parametrize("function", [f for f in SINGLE if f is not energy_inside])
+    def test_nothing_to_find(self, function):
+        with pytest.raises(ValueError, match="truth mask is empty"):
+            function(smooth_noise(), np.zeros((24, 31), bool))
+
+    def test_masks_of_another_shape(self):
+        with pytest.raises(ValueError, match="a mask is bool"):
+            iou(square()[None], square()[None])
+
+    @pytest.mark.parametrize("function", SINGLE)
+    def test_soft_truth(self, function):
+        with pytest.raises(ValueError, match="a mask is bool"):
+            function(smooth_noise(), smooth_noise())
+
+    def test_arguments_are_left_alone(self):
+        heat, truth = smooth_noise() - 0.2, square()
+        measure(heat, truth, parts={"all": truth})
+        assert np.array_equal(heat, smooth_noise() - 0.2) and np.array_equal(truth, square())
+        assert mask_at(heat).any()

@@ -1,0 +1,268 @@
+"""The tables: what every row of METHODS and FUSIONS promises."""
+
+import inspect
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from camviz.maps import FUSIONS, Placement, fuse, normalize
+from camviz.methods import METHODS
+
+NEEDS = {
+    ("activations", "gradients"),
+    ("activations",),
+    ("features", "weights"),
+}
+SHAPES = [(1, 1, 1, 1), (2, 3, 1, 1), (1, 1, 1, 7), (3, 2, 4, 5), (2, 40, 3, 4)]
+
+every = pytest.mark.parametrize("name", METHODS)
+
+
+def close(actual, expected, tolerance=1e-10):
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def noise(shape, seed=0, dtype=torch.float64):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def inputs(shape, seed=0, kind="signed", dtype=torch.float64):
+    """(activations, gradients, one weight a channel), random."""
+    activations = noise(shape, seed, dtype)
+    activations = activations.relu() if kind == "relu" else activations
+    return activations, noise(shape, seed + 1, dtype), noise(shape[:2], seed + 2, dtype)
+
+
+def arguments(name, activations, gradients, weights):
+    available = {
+        "activations": activations,
+        "features": activations,
+        "gradients": gradients,
+        "weights": weights,
+    }
+    return [available[need] for need in METHODS[name].needs]
+
+
+def run(name, activations, gradients, weights):
+    return METHODS[name].function(*arguments(name, activations, gradients, weights))
+
+
+class TestRows:
+    @every
+    def test_a_row_is_complete(self, name):
+        row = METHODS[name]
+        assert row.label.strip() and row.paper.strip()
+        assert row.function.__name__ == name
+        assert row.needs in NEEDS
+        assert tuple(inspect.signature(row.function).parameters) == row.needs
+        assert "M = " in inspect.getdoc(row.function)
+
+    def test_no_two_are_called_the_same(self):
+        rows = METHODS.values()
+        assert len({row.label for row in rows}) == len({row.function for row in rows}) == len(rows)
+
+    @pytest.mark.parametrize("name", FUSIONS)
+    def test_a_fusion_is_complete(self, name):
+        assert FUSIONS[name].label.strip() and FUSIONS[name].paper.strip()
+
+    def test_no_two_fusions_are_called_the_same(self):
+        assert len({row.label for row in FUSIONS.values()}) == len(FUSIONS)
+        pairs = {(row.scale, row.combine) for row in FUSIONS.values()}
+        assert len(pairs) == len(FUSIONS)
+
+    @every
+    def test_a_map_for_the_class_needs_the_class(self, name):
+        row = METHODS[name]
+        assert row.class_specific == bool({"gradients", "weights"} & set(row.needs))
+
+    @every
+    def test_the_sign_is_as_declared(self, name):
+        lowest = min(run(name, *inputs((2, 5, 4, 3), seed)).min() for seed in range(20))
+        assert (lowest < -0.1) if METHODS[name].signed else (lowest >= 0)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param(
+                name,
+                marks=pytest.mark.xfail(strict=True, reason="HiRes-CAM is element-wise")
+                if name == "hires_cam"
+                else (),
+            )
+            for name, row in METHODS.items()
+            if "gradients" in row.needs
+        ],
+    )
+    def test_element_wise_methods_show_the_checkerboard(self, name):
+        """Where every feature is the same, only the gradient can make one place differ."""
+        activations = torch.full((1, 3, 6, 6), 2.0)
+        gradients = torch.full((1, 3, 6, 6), 0.1)
+        gradients[:, :, ::2, ::2] = 0.9
+        heat = run(name, activations, gradients, gradients[:, :, 0, 0])[0]
+        assert METHODS[name].element_wise == bool(heat.max() - heat.min() > 0.1 * heat.max())
+
+    @every
+    def test_only_gradients_have_a_checkerboard(self, name):
+        assert "gradients" in METHODS[name].needs or not METHODS[name].element_wise
+
+
+class TestEveryMethod:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize("kind", ["relu", "signed"])
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    @every
+    def test_shape_type_and_finite(self, name, shape, kind, dtype):
+        heat = run(name, *inputs(shape, kind=kind, dtype=dtype))
+        assert heat.shape == (shape[0], *shape[2:]) and heat.dtype == dtype
+        assert torch.isfinite(heat).all()
+
+    @pytest.mark.parametrize("value", [0.0, 1.0, -0.1, 1e-12])
+    @pytest.mark.parametrize("slope", [0.0, 1.0, -1.0, 1e-20])
+    @every
+    def test_constant_features_give_a_constant_map(self, name, value, slope):
+        activations = torch.full((2, 3, 4, 5), value, dtype=torch.float64)
+        heat = run(name, activations, torch.full_like(activations, slope), activations[:, :, 0, 0])
+        assert torch.isfinite(heat).all()
+        close(heat, heat[:, :1, :1].expand_as(heat))
+
+    @pytest.mark.parametrize("kind", ["relu", "signed"])
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    @every
+    def test_what_the_class_ignores_is_not_shown(self, name, shape, kind):
+        activations, gradients, weights = inputs(shape, kind=kind)
+        heat = run(name, activations, torch.zeros_like(gradients), torch.zeros_like(weights))
+        assert (heat == 0).all() or not METHODS[name].class_specific
+
+    @every
+    def test_no_features_no_map(self, name):
+        activations, gradients, weights = inputs((2, 3, 4, 5))
+        assert (run(name, torch.zeros_like(activations), gradients, weights) == 0).all()
+
+    @every
+    def test_evidence_for_the_class_is_shown(self, name):
+        activations, gradients, weights = (one.abs() + 0.1 for one in inputs((2, 3, 4, 5)))
+        assert (run(name, activations, gradients, weights) > 0.01).all()
+
+    @pytest.mark.parametrize("kind", ["relu", "signed"])
+    @every
+    def test_leaves_its_input_alone(self, name, kind):
+        given = inputs((2, 3, 4, 5), kind=kind)
+        before = [one.clone() for one in given]
+        heat = run(name, *given)
+        for one, other in zip(given, before, strict=True):
+            assert torch.equal(one, other)
+            assert heat.untyped_storage().data_ptr() != one.untyped_storage().data_ptr()
+
+    @pytest.mark.parametrize("kind", ["relu", "signed"])
+    @every
+    def test_samples_do_not_meet(self, name, kind):
+        given = inputs((3, 4, 5, 4), kind=kind)
+        together = run(name, *given)
+        for i in range(3):
+            close(run(name, *(one[i : i + 1] for one in given))[0], together[i])
+
+    @pytest.mark.parametrize("kind", ["relu", "signed"])
+    @every
+    def test_the_order_of_channels_does_not_matter(self, name, kind):
+        given = inputs((2, 6, 5, 4), kind=kind)
+        order = torch.randperm(6, generator=torch.Generator().manual_seed(0))
+        close(run(name, *(one[:, order] for one in given)), run(name, *given))
+
+    @pytest.mark.parametrize("kind", ["relu", "signed"])
+    @every
+    def test_the_layout_in_memory_does_not_matter(self, name, kind):
+        activations, gradients, weights = inputs((2, 6, 5, 4), kind=kind)
+        strided = [one.contiguous(memory_format=torch.channels_last) for one in (activations,)]
+        strided.append(gradients.mT.contiguous().mT)
+        assert not any(one.is_contiguous() for one in strided)
+        close(run(name, *strided, weights), run(name, activations, gradients, weights))
+
+    @pytest.mark.parametrize("kind", ["relu", "signed"])
+    @every
+    def test_commutes_with_flips_and_transposing(self, name, kind):
+        activations, gradients, weights = inputs((2, 6, 5, 4), kind=kind)
+        heat = run(name, activations, gradients, weights)
+        for turn in (lambda t: t.flip(-1), lambda t: t.flip(-2), lambda t: t.mT):
+            close(run(name, turn(activations), turn(gradients), weights), turn(heat))
+
+    @pytest.mark.parametrize(
+        ("name", "need"),
+        [
+            pytest.param(
+                name,
+                need,
+                marks=pytest.mark.xfail(
+                    strict=True, raises=RuntimeError, reason="torch.linalg.eigh raises first"
+                )
+                if name == "eigen_cam"
+                else (),
+            )
+            for name, row in METHODS.items()
+            for need in row.needs
+        ],
+    )
+    def test_what_is_not_a_number_is_not_hidden(self, name, need):
+        """The map is not finite either, and `normalize` refuses it."""
+        given = dict(zip(METHODS[name].needs, arguments(name, *inputs((1, 3, 4, 5))), strict=True))
+        given[need].view(-1)[1] = torch.nan
+        heat = METHODS[name].function(**given)[0]
+        with pytest.raises(ValueError, match="not finite"):
+            normalize(heat)
+
+
+def mirrored_net(seed):
+    """Three convolutions of stride 1 whose kernels are symmetric from left to right, and a head."""
+    channels = (3, 6, 5, 7)
+    layers = []
+    for i in range(3):
+        kernel = noise((channels[i + 1], channels[i], 3, 3), 10 * seed + i)
+        kernel = (kernel + kernel.flip(3)) * (1 / (18 * channels[i])) ** 0.5
+        layers.append((kernel, 0.2 * noise((channels[i + 1],), 10 * seed + 5 + i)))
+    head = noise((4, channels[-1]), 10 * seed + 9)
+
+    def trace(x, target):
+        """[(map, gradient, the class's weights)] of the three layers."""
+        maps = []
+        for kernel, bias in layers:
+            x = F.conv2d(x, kernel, bias, padding=1).relu().requires_grad_()
+            maps.append(x)
+        # The square makes the gradient of the last map depend on the picture, too.
+        score = (x.mean(dim=(2, 3)) @ head.T + x.square().mean(dim=(2, 3)) @ head.T)[:, target]
+        gradients = torch.autograd.grad(score.sum(), maps)
+        row = head[target].expand(len(x), -1)
+        return [
+            (a.detach(), g, row[:, :1].expand(-1, a.shape[1]))
+            for a, g in zip(maps, gradients, strict=True)
+        ]
+
+    return trace
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@every
+def test_a_mirrored_picture_has_mirrored_maps(name, seed):
+    trace, x = mirrored_net(seed), noise((2, 3, 7, 9), 99)
+    for here, there in zip(trace(x, 1), trace(x.flip(3), 1), strict=True):
+        heat = run(name, *here)
+        assert (heat - heat.flip(2)).abs().max() > 1e-6
+        close(run(name, *there), heat.flip(2))
+
+
+@pytest.mark.parametrize("mode", FUSIONS)
+class TestEveryFusion:
+    def stages(self, maps):
+        return maps, [Placement((24 / m.shape[0], 24 / m.shape[1])) for m in maps]
+
+    def test_shape_range_and_input(self, mode):
+        maps = [normalize(noise(grid, 1) + 1) for grid in ((8, 6), (4, 3), (2, 2), (1, 1), (1, 3))]
+        before = [heat.clone() for heat in maps]
+        heat, placement = fuse(*self.stages(maps), mode)
+        assert heat.shape == (8, 6) and placement == Placement((3.0, 4.0))
+        assert heat.min() >= 0 and heat.max() == 1
+        assert all(torch.equal(one, other) for one, other in zip(maps, before, strict=True))
+
+    def test_constant_and_zero(self, mode):
+        ones, nothing = [torch.ones(4, 3), torch.ones(2, 2)], [torch.zeros(4, 3), torch.zeros(2, 2)]
+        close(fuse(*self.stages(ones), mode)[0], torch.ones(4, 3), 1e-6)
+        assert not fuse(*self.stages(nothing), mode)[0].any()
