@@ -17,7 +17,7 @@ from torch import nn
 from camviz.backbones import Backbone, Entry, build_untrained, catalogue, wrap_backbone
 from camviz.errors import CamvizError
 from camviz.methods import METHODS
-from camviz.stages import probe_input
+from camviz.taps import probe_input
 from camviz.trace import Target, trace
 
 # Larger inputs are halved where the network allows it: discovery asks for layouts, not detail.

@@ -9,8 +9,13 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from camviz.errors import CamvizError
+
+if TYPE_CHECKING:
+    from camviz.engine import Explanation
+    from camviz.scenes import Scene
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +41,14 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser(
         "explain", help="explain one picture: overlays, boxes, maps.npz and manifest.json"
     )
-    explain.add_argument("picture", help="JPEG, PNG, WebP, GIF, BMP or TIFF")
+    what = explain.add_mutually_exclusive_group(required=True)
+    what.add_argument("picture", nargs="?", help="JPEG, PNG, WebP, GIF, BMP or TIFF")
+    what.add_argument(
+        "--scene",
+        metavar="SEED[:INDEX]",
+        type=_scene,
+        help="a drawn scene instead of a picture, and how well the maps find what is in it",
+    )
     explain.add_argument(
         "--backbone",
         metavar="NAME",
@@ -93,12 +105,23 @@ def _fraction(text: str) -> float:
     return value
 
 
+def _scene(text: str) -> tuple[int, int]:
+    seed, _, index = text.partition(":")
+    return int(seed), int(index or 0)
+
+
 def _explain(options: argparse.Namespace) -> int:
     from camviz.engine import Engine
 
     _set_threads()
+    scene = None
+    if options.scene is not None:
+        from camviz.scenes import HELD_OUT_BACKGROUNDS, draw_scene
+
+        # Before a background that no bundled network was trained on.
+        scene = draw_scene(*options.scene, backgrounds=HELD_OUT_BACKGROUNDS)
     x = Engine().explain(
-        options.picture,
+        options.picture if scene is None else scene.image,
         options.backbone,
         options.weights,
         options.target,
@@ -112,9 +135,13 @@ def _explain(options: argparse.Namespace) -> int:
         options.versus,
         options.grid,
     )
+    figures = {} if scene is None else _against_truth(x, scene, options.threshold)
     folder = x.save(options.out, threshold=options.threshold) if options.out else None
     if options.json:
-        print(json.dumps(x.manifest(options.threshold), indent=2, ensure_ascii=False))
+        manifest = x.manifest(options.threshold)
+        if figures:
+            manifest["truth"] = figures
+        print(json.dumps(manifest, indent=2, ensure_ascii=False))
         return 0
     print(f"{x.backbone.name}, {_origin(x.backbone.weights)}")
     for index, label, probability in x.predictions[:5]:
@@ -124,11 +151,26 @@ def _explain(options: argparse.Namespace) -> int:
         print(f"  {name}: {notes}")
     for box in x.boxes(options.threshold, multi=True):
         print(f"  box {box.xyxy}, {box.area_fraction:.0%} of the picture")
+    for label, rows in figures.items():
+        print(f"  against the drawn {label}:")
+        for name, row in rows.items():
+            said = "  ".join(f"{figure} {value:.3f}" for figure, value in row.items())
+            print(f"    {name:16} {said}")
     if folder is not None:
         print(f"written to {folder}")
     else:
         print("nothing written; --out DIR keeps overlays, maps and manifest")
     return 0
+
+
+def _against_truth(
+    x: "Explanation", scene: "Scene", threshold: float
+) -> dict[str, dict[str, dict[str, float]]]:
+    """For everything drawn in a scene: how well each map finds it, and its parts."""
+    return {
+        thing.label: x.measure(thing.mask, parts=thing.parts, threshold=threshold)
+        for thing in scene.objects
+    }
 
 
 def _origin(weights: "object") -> str:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from camviz import boxes as box_rules
-from camviz import render
+from camviz import localization, render
 from camviz.backbones import Backbone, default_backbone, load_backbone
 from camviz.boxes import Box
 from camviz.errors import MethodError
@@ -35,7 +35,8 @@ from camviz.maps import FUSIONS, Placement, fuse, is_empty, normalize, resample
 from camviz.methods import METHODS, Method
 from camviz.methods.gradient import smooth_checkerboard
 from camviz.placement import plain_placement, true_placements
-from camviz.stages import Stage, Tap, TapKind
+from camviz.stages import Stage, TapKind
+from camviz.taps import Tap
 from camviz.trace import HeadWeights, Score, Target, Trace, head_weights, trace
 
 PlacementKind = Literal["plain", "true"]
@@ -219,6 +220,24 @@ class Explanation:
     def mask(self, threshold: float = 0.2, *, stage: str | None = None) -> np.ndarray:
         """bool (H, W): what is at or above a share of the maximum."""
         return box_rules.mask_at(self.heat(stage), threshold)
+
+    def measure(
+        self,
+        truth: np.ndarray,
+        *,
+        parts: Mapping[str, np.ndarray] | None = None,
+        threshold: float = 0.2,
+    ) -> dict[str, dict[str, float]]:
+        """How well every map finds what is known to be there: per stage, and "fused".
+
+        truth: bool (H, W), the object's pixels in the picture; parts: the same by name. See
+        `localization.measure` for the figures.
+        """
+        heats = {**self.maps, "fused": self.fused}
+        return {
+            name: localization.measure(heat, truth, threshold=threshold, parts=parts)
+            for name, heat in heats.items()
+        }
 
     def save(self, folder: str | Path, *, threshold: float = 0.2) -> Path:
         """Overlays, maps.npz and, last, manifest.json with everything needed to repeat this."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from camviz.backbones import Backbone
 from camviz.maps import Placement
-from camviz.stages import Address, Tap, recorded
+from camviz.taps import Address, Tap, recorded
 
 _BATCH = 8
 # Standard error, in strides, at which a measured offset is believed.

@@ -10,20 +10,29 @@ Discovery costs two or three forward passes at the network's own input size and 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from camviz.errors import StageError
+from camviz.taps import (
+    Address,
+    Layout,
+    Tap,
+    channels,
+    first_logits,
+    layout_by_shape,
+    probe_input,
+    recorded,
+    tensors_in,
+    watched,
+)
 
-Kind = Literal["NCHW", "NHWC", "NLC", "NCL", "permuted"]
 TapKind = Literal["output", "activation"]
-# (module name, call number, path into a nested output): where in a forward pass a tensor is.
-Address = tuple[str, int, tuple[int | str, ...]]
 
 # The least value that an activation function can give; a lower one proves that the tensor is
 # not its output. Kinds that are not here (GELU, leaky ReLU) keep the stage output: for the
@@ -39,56 +48,6 @@ _FLOORS = {
     "HardMish": -0.375,
 }
 _MOST_PREFIX_TOKENS = 64
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a module's output is read as (N, C, H, W).
-
-    kind: "NCHW", "NHWC", "NLC" (tokens; `prefix` of them before the grid's, any further ones
-    after it), "NCL", or "permuted" (tokens in another order: `order[i]` is where grid cell i,
-    counted row by row, is found; Hiera keeps its tokens so).
-    """
-
-    kind: Kind
-    grid: tuple[int, int]
-    prefix: int = 0
-    order: tuple[int, ...] = field(default=(), repr=False)
-
-    def to_nchw(self, tensor: Tensor) -> Tensor:
-        """(N, C, H, W) view or copy of a tensor of this layout; differentiable and linear."""
-        samples, (height, width) = tensor.shape[0], self.grid
-        if self.kind == "NCHW":
-            return tensor
-        if self.kind == "NHWC":
-            return tensor.permute(0, 3, 1, 2)
-        if self.kind == "NCL":
-            return tensor.reshape(samples, -1, height, width)
-        tokens = tensor.flatten(1, -2)
-        if self.kind == "permuted":
-            tokens = tokens[:, list(self.order)]
-        else:
-            tokens = tokens[:, self.prefix : self.prefix + height * width]
-        return tokens.transpose(1, 2).reshape(samples, -1, height, width)
-
-    def __str__(self) -> str:
-        tokens = f"+{self.prefix}" if self.kind == "NLC" and self.prefix else ""
-        return f"{self.kind}{tokens}"
-
-
-@dataclass(frozen=True)
-class Tap:
-    """One tensor of a forward pass: the output of a module, and how to read it."""
-
-    module: str
-    layout: Layout
-    channels: int
-    call: int = 0
-    path: tuple[int | str, ...] = ()
-
-    @property
-    def address(self) -> Address:
-        return (self.module, self.call, self.path)
 
 
 @dataclass(frozen=True)
@@ -141,60 +100,6 @@ class Discovery:
     graph_bytes: int
 
 
-def tensors_in(output: Any, path: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, Tensor]]:
-    """Every floating-point tensor in a module's output, with its path into nested containers."""
-    if isinstance(output, Tensor):
-        if output.is_floating_point():
-            yield path, output
-    elif isinstance(output, dict):
-        for key, value in output.items():
-            yield from tensors_in(value, (*path, key))
-    elif isinstance(output, (list, tuple)):
-        for index, value in enumerate(output):
-            yield from tensors_in(value, (*path, index))
-
-
-@contextmanager
-def watched(
-    modules: dict[str, nn.Module], observe: Callable[[str, nn.Module, int, Any], Any]
-) -> Iterator[None]:
-    """Call `observe(name, module, call number, output)` after every call of these modules.
-
-    What it returns, if not None, replaces the output. No hook outlives the block.
-    """
-    calls = dict.fromkeys(modules, -1)
-
-    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], Any]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
-            calls[name] += 1
-            return observe(name, module, calls[name], output)
-
-        return hook
-
-    handles = []
-    try:
-        for name, module in modules.items():
-            handles.append(module.register_forward_hook(hook_for(name)))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def map_at(output: Any, path: tuple[int | str, ...]) -> Any:
-    """The tensor at a path of a nested output."""
-    for key in path:
-        output = output[key]
-    return output
-
-
-def first_logits(output: Any) -> Tensor:
-    """(N, classes) from what a network returns: some return one tensor per head."""
-    while isinstance(output, (list, tuple)):
-        output = output[0]
-    return output.flatten(1) if output.ndim > 2 else output
-
-
 def _views(tensor: Tensor, shape: Sequence[int]) -> Iterator[tuple[Layout, Tensor]]:
     """Every reading of a tensor as a map of this (N, C, H, W) shape."""
     samples, channels, height, width = shape
@@ -244,12 +149,6 @@ class _Seen:
     address: Address
 
 
-def probe_input(input_size: Sequence[int], samples: int = 1) -> Tensor:
-    """The same noise for every network, from a generator of its own."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(samples, *input_size, generator=generator)
-
-
 def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
     """Find and prove the stages of a classifier in eval mode, on the device of its weights.
 
@@ -277,26 +176,32 @@ def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
     survey = _Survey(model, references, features if isinstance(features, Tensor) else None)
     with torch.inference_mode(False), torch.no_grad():
         survey.run(image)
-    taps: list[Tap | None] = [
-        survey.best(index, hint, reference)
-        for index, (hint, reference) in enumerate(zip(hints, references, strict=True))
-    ]
-    missing = tuple(
-        hint or f"map {index}"
-        for index, (hint, tap) in enumerate(zip(hints, taps, strict=True))
-        if tap is None
-    )
-    found = [tap for tap in taps if tap is not None]
+    best = [survey.best(index, hint) for index, hint in enumerate(hints)]
+    missing = tuple(hint or f"map {i}" for i, hint in enumerate(hints) if best[i] is None)
+    found = _named([pair for pair in best if pair is not None])
     if not found:
         raise StageError(
             f"none of the {len(references)} intermediate maps of {type(model).__name__} is the "
             "output of a module; a module can still be asked for by name"
         )
-    pre_pool = survey.pre_pool(found[-1])
+    pre_pool = survey.pre_pool(found[-1][1])
     stages = _with_gradients(model, image, survey, found, pre_pool, input_size)
     return Discovery(
-        stages, default_stages(stages), pre_pool, missing, survey.bytes_after(found[0])
+        stages, default_stages(stages), pre_pool, missing, survey.bytes_after(found[0][1])
     )
+
+
+def _named(pairs: list[tuple[Tap, Tap]]) -> list[tuple[str, Tap]]:
+    """Each tap under the module that names it; branches of one module by their place in it."""
+    shared = Counter(namer.module for namer, _ in pairs)
+    return [
+        (
+            namer.module
+            + ("".join(f"[{key}]" for key in namer.path) if shared[namer.module] > 1 else ""),
+            tap,
+        )
+        for namer, tap in pairs
+    ]
 
 
 def _hinted_modules(model: nn.Module, count: int) -> list[str]:
@@ -386,11 +291,16 @@ class _Survey:
             tap = Tap(name, layout, reference.shape[1], call, path)
             self.matches[index].append((tap, self.order_of[address]))
 
-    def best(self, index: int, hint: str, reference: Tensor) -> Tap | None:
-        """The match that timm names, else the outermost module, and of these the last to run."""
+    def best(self, index: int, hint: str) -> tuple[Tap, Tap] | None:
+        """What names a map, and where to tap it: at timm's module, else the outermost and last.
+
+        A module that returns several maps may hand one on that was used before it returned, to
+        make the next stage's input, say. Cut off at such an output, the graph would miss that
+        use: then the tap is where the map arises, under the same name.
+        """
         if not self.matches[index]:
             return None
-        tap, _ = min(
+        tap, order = min(
             self.matches[index],
             key=lambda match: (
                 match[0].module != hint,
@@ -398,7 +308,10 @@ class _Survey:
                 -match[1],
             ),
         )
-        return tap
+        carriers = {o: t for t, o in self.matches[index]}
+        first = min(carriers)
+        used_before = any(o not in carriers for o in range(first, order))
+        return tap, carriers[first] if tap.path and used_before else tap
 
     def pre_pool(self, last: Tap) -> Tap | None:
         """Where the map that enters the pooling can be tapped, if the network has such a map."""
@@ -416,7 +329,7 @@ class _Survey:
             if last.address in addresses
             else min(self.feature_matches, key=lambda m: (m[0][0].count("."), -m[1]))[0]
         )
-        return Tap(name, layout, _channels(self.features.shape, layout), call, path)
+        return Tap(name, layout, channels(self.features.shape, layout), call, path)
 
     def pre_pool_is_new(self) -> bool:
         """Whether the map that enters the pooling differs from the last intermediate map."""
@@ -454,7 +367,7 @@ class _Survey:
                 layout = layout_by_shape(seen.shape, layouts, layouts[0])
                 if layout is not None:
                     name, call, path = seen.address
-                    yield Tap(name, layout, _channels(seen.shape, layout), call, path)
+                    yield Tap(name, layout, channels(seen.shape, layout), call, path)
 
     def index_of(self, tap: Tap) -> int:
         return next(
@@ -471,52 +384,19 @@ class _Survey:
         return sum(self.sizes[self.order_of[tap.address] + 1 :])
 
 
-def _channels(shape: Sequence[int], layout: Layout) -> int:
-    return shape[1] if layout.kind in ("NCHW", "NCL") else shape[-1]
-
-
-def layout_by_shape(
-    shape: tuple[int, ...], known: Sequence[Layout], prefer: Layout | None = None
-) -> Layout | None:
-    """The layout of an output of this shape, given layouts proved elsewhere in the network.
-
-    A grid is recognised if it is one of theirs; token counts may include their prefixes. Where
-    both readings of a (N, a, b, c) shape fit, `prefer`'s kind wins. None: it is not a map.
-    """
-    grids = {layout.grid for layout in known}
-    prefixes = {layout.prefix for layout in known} | {0}
-    fits: list[Layout] = []
-    if len(shape) == 4:
-        _, a, b, c = shape
-        fits += [Layout("NCHW", (b, c))] if (b, c) in grids else []
-        fits += [Layout("NHWC", (a, b))] if (a, b) in grids else []
-    elif len(shape) == 3:
-        for layout in known:
-            cells = layout.grid[0] * layout.grid[1]
-            if layout.kind == "permuted" and shape[1] == cells:
-                fits.append(layout)
-            for prefix in sorted(prefixes):
-                if shape[1] == cells + prefix:
-                    fits.append(Layout("NLC", layout.grid, prefix))
-            if shape[2] == cells:
-                fits.append(Layout("NCL", layout.grid))
-    if not fits:
-        return None
-    return min(fits, key=lambda fit: (prefer is not None and fit.kind != prefer.kind,))
-
-
 def _with_gradients(
     model: nn.Module,
     image: Tensor,
     survey: _Survey,
-    taps: list[Tap],
+    found: list[tuple[str, Tap]],
     pre_pool: Tap | None,
     input_size: tuple[int, int, int],
 ) -> tuple[Stage, ...]:
     """Stages with their post-activation taps, silent ones marked and given a stand-in."""
-    orders = [survey.order_of[tap.address] for tap in taps]
     if pre_pool is not None and survey.pre_pool_is_new():
-        taps, orders = [*taps, pre_pool], [*orders, survey.order_of[pre_pool.address]]
+        found = [*found, (pre_pool.module, pre_pool)]
+    taps = [tap for _, tap in found]
+    orders = [survey.order_of[tap.address] for tap in taps]
     end = len(survey.sizes)
     activations: list[list[Tap]] = []
     for index, tap in enumerate(taps):
@@ -542,13 +422,8 @@ def _with_gradients(
         alive |= gradients_reach(model, image, [tap for row in stand_ins.values() for tap in row])
 
     stages: list[Stage] = []
-    for tap, row in zip(taps, activations, strict=True):
+    for (name, tap), row in zip(found, activations, strict=True):
         activation = next((other for other in row if alive[other.address]), tap)
-        name = tap.module or "output"
-        if any(stage.name == name for stage in stages):
-            name += "".join(f"[{key}]" for key in tap.path)
-        if any(stage.name == name for stage in stages):
-            continue
         stage = Stage(
             name, tap, activation, input_size[1] / tap.layout.grid[0], not alive[tap.address]
         )
@@ -603,58 +478,6 @@ def gradients_reach(model: nn.Module, image: Tensor, taps: Sequence[Tap]) -> dic
     return reached
 
 
-@contextmanager
-def recorded(
-    model: nn.Module, taps: Sequence[Tap], stored: dict[Address, Tensor]
-) -> Iterator[None]:
-    """Record the tapped tensors of the forward passes in this block, ready to be differentiated.
-
-    What flows on is a clone, so that an in-place operation behind the tap can neither overwrite
-    the stored tensor nor its gradient. A tensor that nothing before it needs a gradient for is
-    cut off and becomes a leaf: frozen weights work, and nothing is kept of what lies before the
-    shallowest tap. Of a module's several calls, only the tapped ones are recorded.
-    """
-    wanted: dict[str, dict[int, list[tuple[int | str, ...]]]] = {}
-    for tap in taps:
-        wanted.setdefault(tap.module, {}).setdefault(tap.call, []).append(tap.path)
-
-    def record(name: str, module: nn.Module, call: int, output: Any) -> Any:
-        paths = wanted[name].get(call)
-        return None if paths is None else _replace(output, set(paths), (), name, call)
-
-    def _replace(
-        output: Any,
-        paths: set[tuple[int | str, ...]],
-        at: tuple[int | str, ...],
-        name: str,
-        call: int,
-    ) -> Any:
-        if isinstance(output, Tensor):
-            if at not in paths:
-                return output
-            kept = output if output.requires_grad else output.detach().requires_grad_(True)
-            stored[(name, call, at)] = kept
-            return kept.clone()
-        if isinstance(output, dict):
-            return type(output)(
-                (key, _replace(value, paths, (*at, key), name, call))
-                for key, value in output.items()
-            )
-        if isinstance(output, tuple) and hasattr(output, "_fields"):
-            return type(output)(
-                *(_replace(v, paths, (*at, i), name, call) for i, v in enumerate(output))
-            )
-        if isinstance(output, (list, tuple)):
-            return type(output)(
-                _replace(v, paths, (*at, i), name, call) for i, v in enumerate(output)
-            )
-        return output
-
-    modules = dict(model.named_modules())
-    with watched({name: modules[name] for name in wanted}, record):
-        yield
-
-
 def default_stages(stages: Sequence[Stage]) -> tuple[str, ...]:
     """The stages to show unasked: one per resolution, the deepest there, from stride 4 on.
 
@@ -707,7 +530,12 @@ def describe_module(
         nearest = min(stages, key=lambda s: -_shared_prefix(s.name, name)).layout
         layout = layout_by_shape(shape, known, nearest) if call == last_call else None
         if layout is not None:
-            tap = Tap(name, layout, _channels(shape, layout), call, path)
+            tap = Tap(name, layout, channels(shape, layout), call, path)
+            if path and not gradients_reach(model, image, [tap])[tap.address]:
+                raise StageError(
+                    f"module '{name}' returns several tensors, and the class scores do not depend "
+                    "on the one that is a map once it is returned; ask for one of its parts"
+                )
             return Stage(name, tap, tap, input_size[1] / layout.grid[0])
     raise StageError(
         f"module '{name}' carries no map: its output has shape "

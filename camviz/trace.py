@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from camviz.backbones import Backbone
 from camviz.errors import MethodError, TargetError
 from camviz.methods.gradient import checkerboard
-from camviz.stages import Address, Tap, first_logits, recorded
+from camviz.taps import Address, Tap, first_logits, recorded
 
 Score = Literal["logit", "log_probability", "probability"]
 # The cotangents from which every target is combined: one class's logit, or logsumexp of all.

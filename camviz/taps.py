@@ -1,0 +1,208 @@
+"""A tensor inside a network: where it is, how it is read, and how it is got hold of.
+
+A tap is an address in a forward pass (module, call, place in a nested output) and a layout under
+which the tensor found there is a map, (N, C, H, W). `recorded` collects tapped tensors so that
+they can be differentiated; nothing of it outlives its block.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Kind = Literal["NCHW", "NHWC", "NLC", "NCL", "permuted"]
+# (module name, call number, path into a nested output): where in a forward pass a tensor is.
+Address = tuple[str, int, tuple[int | str, ...]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a module's output is read as (N, C, H, W).
+
+    kind: "NCHW", "NHWC", "NLC" (tokens; `prefix` of them before the grid's, any further ones
+    after it), "NCL", or "permuted" (tokens in another order: `order[i]` is where grid cell i,
+    counted row by row, is found; Hiera keeps its tokens so).
+    """
+
+    kind: Kind
+    grid: tuple[int, int]
+    prefix: int = 0
+    order: tuple[int, ...] = field(default=(), repr=False)
+
+    def to_nchw(self, tensor: Tensor) -> Tensor:
+        """(N, C, H, W) view or copy of a tensor of this layout; differentiable and linear."""
+        samples, (height, width) = tensor.shape[0], self.grid
+        if self.kind == "NCHW":
+            return tensor
+        if self.kind == "NHWC":
+            return tensor.permute(0, 3, 1, 2)
+        if self.kind == "NCL":
+            return tensor.reshape(samples, -1, height, width)
+        tokens = tensor.flatten(1, -2)
+        if self.kind == "permuted":
+            tokens = tokens[:, list(self.order)]
+        else:
+            tokens = tokens[:, self.prefix : self.prefix + height * width]
+        return tokens.transpose(1, 2).reshape(samples, -1, height, width)
+
+    def __str__(self) -> str:
+        tokens = f"+{self.prefix}" if self.kind == "NLC" and self.prefix else ""
+        return f"{self.kind}{tokens}"
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One tensor of a forward pass: the output of a module, and how to read it."""
+
+    module: str
+    layout: Layout
+    channels: int
+    call: int = 0
+    path: tuple[int | str, ...] = ()
+
+    @property
+    def address(self) -> Address:
+        return (self.module, self.call, self.path)
+
+
+def channels(shape: Sequence[int], layout: Layout) -> int:
+    """How many channels an output of this shape has under a layout."""
+    return shape[1] if layout.kind in ("NCHW", "NCL") else shape[-1]
+
+
+def layout_by_shape(
+    shape: tuple[int, ...], known: Sequence[Layout], prefer: Layout | None = None
+) -> Layout | None:
+    """The layout of an output of this shape, given layouts proved elsewhere in the network.
+
+    A grid is recognised if it is one of theirs; token counts may include their prefixes. Where
+    both readings of a (N, a, b, c) shape fit, `prefer`'s kind wins. None: it is not a map.
+    """
+    grids = {layout.grid for layout in known}
+    prefixes = {layout.prefix for layout in known} | {0}
+    fits: list[Layout] = []
+    if len(shape) == 4:
+        _, a, b, c = shape
+        fits += [Layout("NCHW", (b, c))] if (b, c) in grids else []
+        fits += [Layout("NHWC", (a, b))] if (a, b) in grids else []
+    elif len(shape) == 3:
+        for layout in known:
+            cells = layout.grid[0] * layout.grid[1]
+            if layout.kind == "permuted" and shape[1] == cells:
+                fits.append(layout)
+            for prefix in sorted(prefixes):
+                if shape[1] == cells + prefix:
+                    fits.append(Layout("NLC", layout.grid, prefix))
+            if shape[2] == cells:
+                fits.append(Layout("NCL", layout.grid))
+    if not fits:
+        return None
+    return min(fits, key=lambda fit: (prefer is not None and fit.kind != prefer.kind,))
+
+
+def tensors_in(output: Any, path: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, Tensor]]:
+    """Every floating-point tensor in a module's output, with its path into nested containers."""
+    if isinstance(output, Tensor):
+        if output.is_floating_point():
+            yield path, output
+    elif isinstance(output, dict):
+        for key, value in output.items():
+            yield from tensors_in(value, (*path, key))
+    elif isinstance(output, (list, tuple)):
+        for index, value in enumerate(output):
+            yield from tensors_in(value, (*path, index))
+
+
+@contextmanager
+def watched(
+    modules: dict[str, nn.Module], observe: Callable[[str, nn.Module, int, Any], Any]
+) -> Iterator[None]:
+    """Call `observe(name, module, call number, output)` after every call of these modules.
+
+    What it returns, if not None, replaces the output. No hook outlives the block.
+    """
+    calls = dict.fromkeys(modules, -1)
+
+    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], Any]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+            calls[name] += 1
+            return observe(name, module, calls[name], output)
+
+        return hook
+
+    handles = []
+    try:
+        for name, module in modules.items():
+            handles.append(module.register_forward_hook(hook_for(name)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def recorded(
+    model: nn.Module, taps: Sequence[Tap], stored: dict[Address, Tensor]
+) -> Iterator[None]:
+    """Record the tapped tensors of the forward passes in this block, ready to be differentiated.
+
+    What flows on is a clone, so that an in-place operation behind the tap can neither overwrite
+    the stored tensor nor its gradient. A tensor that nothing before it needs a gradient for is
+    cut off and becomes a leaf: frozen weights work, and nothing is kept of what lies before the
+    shallowest tap. Of a module's several calls, only the tapped ones are recorded.
+    """
+    wanted: dict[str, dict[int, list[tuple[int | str, ...]]]] = {}
+    for tap in taps:
+        wanted.setdefault(tap.module, {}).setdefault(tap.call, []).append(tap.path)
+
+    def record(name: str, module: nn.Module, call: int, output: Any) -> Any:
+        paths = wanted[name].get(call)
+        return None if paths is None else _replace(output, set(paths), (), name, call)
+
+    def _replace(
+        output: Any,
+        paths: set[tuple[int | str, ...]],
+        at: tuple[int | str, ...],
+        name: str,
+        call: int,
+    ) -> Any:
+        if isinstance(output, Tensor):
+            if at not in paths:
+                return output
+            kept = output if output.requires_grad else output.detach().requires_grad_(True)
+            stored[(name, call, at)] = kept
+            return kept.clone()
+        if isinstance(output, dict):
+            return type(output)(
+                (key, _replace(value, paths, (*at, key), name, call))
+                for key, value in output.items()
+            )
+        if isinstance(output, tuple) and hasattr(output, "_fields"):
+            return type(output)(
+                *(_replace(v, paths, (*at, i), name, call) for i, v in enumerate(output))
+            )
+        if isinstance(output, (list, tuple)):
+            return type(output)(
+                _replace(v, paths, (*at, i), name, call) for i, v in enumerate(output)
+            )
+        return output
+
+    modules = dict(model.named_modules())
+    with watched({name: modules[name] for name in wanted}, record):
+        yield
+
+
+def first_logits(output: Any) -> Tensor:
+    """(N, classes) from what a network returns: some return one tensor per head."""
+    while isinstance(output, (list, tuple)):
+        output = output[0]
+    return output.flatten(1) if output.ndim > 2 else output
+
+
+def probe_input(input_size: Sequence[int], samples: int = 1) -> Tensor:
+    """The same noise for every network, from a generator of its own."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(samples, *input_size, generator=generator)
