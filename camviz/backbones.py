@@ -11,12 +11,15 @@ do, within seconds and never a network with random weights in disguise.
 import difflib
 import fnmatch
 import hashlib
+import itertools
 import json
+import operator
 import os
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -34,6 +37,7 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.utils import validate_repo_id
 from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_config
 from timm.models import load_state_dict
 from torch import nn
@@ -48,8 +52,12 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 BUNDLED = ASSETS / "models"
 # Preferred over the bundled ones as soon as its weights are on the machine.
 DEFAULT_HUB_BACKBONE = "resnet50.a1_in1k"
+# The bundled networks know few things; whatever else they are shown gets one of those names.
+UNSURE_BELOW = 0.5
 HUB_TIMEOUT = 2.5  # seconds until the hub counts as out of reach
 
+# What a request says of weights that no name leads back to.
+GIVEN = "given"
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _PREFIXES = ("local-dir:", "hf-hub:", "hf_hub:")
 
@@ -73,6 +81,9 @@ class Backbone:
 
     `stages` run from shallow to deep; `default_stages` names those that are shown unasked.
     `labels` are unique and in the order of the logits. `lock` is held while the network runs.
+    `unsure_below`: with a smaller probability than this the network does not know what it sees;
+    0 where nobody has said. `loaded_with`: the `weights` with which `load_backbone` makes this
+    very network again from its name, None if it cannot. `uid` differs between networks.
     """
 
     name: str
@@ -88,6 +99,9 @@ class Backbone:
     crop_pct: float
     crop_mode: str
     device: torch.device
+    unsure_below: float = 0.0
+    loaded_with: str | None = None
+    uid: int = field(default_factory=itertools.count().__next__, repr=False)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _asked: dict[str, Stage] = field(default_factory=dict, repr=False)
 
@@ -105,8 +119,8 @@ class Backbone:
 
     @cached_property
     def digest(self) -> str:
-        """What these very weights are: a hash over every tensor's name, type, shape and bytes."""
-        digest = hashlib.blake2b(digest_size=16)
+        """What this very network is: a hash over its modules and every tensor it holds."""
+        digest = hashlib.blake2b(repr(self.model).encode(), digest_size=16)
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             flat = tensor.detach().cpu().contiguous().flatten()
@@ -141,13 +155,8 @@ class Backbone:
         A part of a label will do if it fits one class only. Raises `TargetError` with the
         candidates otherwise.
         """
-        count = len(self.labels)
-        if isinstance(wanted, str) and wanted.strip().lstrip("-").isdigit():
-            wanted = int(wanted)
         if not isinstance(wanted, str):
-            if 0 <= wanted < count:
-                return int(wanted)
-            raise TargetError(f"no class {wanted}: {self.name} knows classes 0 to {count - 1}")
+            return self._index(wanted)
         text = wanted.strip().casefold()
         exact = [i for i, label in enumerate(self.labels) if label.casefold() == text]
         exact = exact or [
@@ -155,6 +164,8 @@ class Backbone:
         ]
         if len(exact) == 1:
             return exact[0]
+        if not exact and re.fullmatch(r"-?[0-9]+", text):
+            return self._index(int(text))
         matches = exact or [
             i
             for i, names in enumerate(self.synonyms)
@@ -169,6 +180,17 @@ class Backbone:
         near = difflib.get_close_matches(wanted, self.labels, n=3, cutoff=0.5)
         hint = f"; similar: {', '.join(near)}" if near else ""
         raise TargetError(f"{self.name} knows no class '{wanted}'{hint}")
+
+    def _index(self, wanted: Any) -> int:
+        try:
+            index = operator.index(wanted)
+        except TypeError:
+            raise TargetError(f"a class is an index or a label, not {wanted!r}") from None
+        if not 0 <= index < len(self.labels):
+            raise TargetError(
+                f"no class {index}: {self.name} knows classes 0 to {len(self.labels) - 1}"
+            )
+        return index
 
 
 @dataclass(frozen=True)
@@ -290,19 +312,21 @@ def hub_reachable(repository: str = "timm/resnet18.a1_in1k") -> bool:
     """Does the model hub answer within `HUB_TIMEOUT` seconds? One look, no retries."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         return False
-    pool = ThreadPoolExecutor(1, thread_name_prefix="hub-probe")
-    url = hf_hub_url(repository, "config.json")
-    look = pool.submit(get_hf_file_metadata, url, timeout=HUB_TIMEOUT)
-    try:
-        # A name server may be slower than any timeout of the request itself.
-        look.result(timeout=HUB_TIMEOUT)
-    except EntryNotFoundError:
-        return True
-    except Exception:  # no network, no such host, refused, too slow: all of them mean no
-        return False
-    finally:
-        pool.shutdown(wait=False)
-    return True
+    answered = threading.Event()
+
+    def look() -> None:
+        with suppress(Exception):  # no network, no such host, refused: all of them mean no
+            with suppress(EntryNotFoundError):  # no such file, but the hub has answered
+                get_hf_file_metadata(hf_hub_url(repository, "config.json"), timeout=HUB_TIMEOUT)
+            answered.set()
+        over.set()
+
+    over = threading.Event()
+    # A thread of its own, because a name server may be slower than any timeout of the request;
+    # a daemon, because nobody should have to wait for it, not even to leave.
+    threading.Thread(target=look, name="hub-probe", daemon=True).start()
+    over.wait(HUB_TIMEOUT)
+    return answered.is_set()
 
 
 def _hub_file(repository: str, names: Sequence[str], what: str) -> tuple[Path, Source]:
@@ -370,23 +394,42 @@ def load_backbone(
         _check_name(name)
     with torch.inference_mode(False), torch.no_grad():
         model, origin = _create(name, location, weights, timm_kwargs)
-    return wrap_backbone(model, name=name, weights=origin, device=device)
+    return wrap_backbone(
+        model,
+        name=name,
+        weights=origin,
+        device=device,
+        unsure_below=UNSURE_BELOW if origin.source == "bundled" else 0.0,
+        loaded_with=None if timm_kwargs else str(weights),
+    )
 
 
 def _check_name(name: str) -> None:
-    if name.startswith(_PREFIXES):
+    if not isinstance(name, str):
+        what = "wrap_backbone(model) makes a network ready" if isinstance(name, nn.Module) else ""
+        raise BackboneError(
+            f"a backbone is a name or a Backbone, not {type(name).__name__}"
+            + (f"; {what}" if what else f" {name!r}")
+        )
+    if name.startswith("local-dir:"):
         return
-    architecture, _, tag = name.partition(".")
+    if name.startswith(_PREFIXES):
+        try:
+            validate_repo_id(name.partition(":")[2])
+        except ValueError as error:
+            raise BackboneError(f"'{name}' is not hf-hub:ORG/NAME") from error
+        return
+    architecture, dot, tag = name.partition(".")
     if not timm.is_model(architecture):
         known = [*bundled_names(), *timm.list_models()]
         near = difflib.get_close_matches(architecture, known, n=4)
         hint = f"; similar: {', '.join(near)}" if near else ""
         raise BackboneError(f"unknown backbone '{name}'{hint}")
-    if tag:
+    if dot:
         tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
         if tag not in tags:
             raise BackboneError(
-                f"{architecture} has no weights tagged '{tag}'; tags: {', '.join(tags) or 'none'}"
+                f"unknown backbone '{name}': {architecture} has no weights tagged '{tag}'; tags: {', '.join(tags) or 'none'}"
             )
 
 
@@ -400,6 +443,19 @@ def _create(
                 f"'{folder}' is not a timm model folder: it holds no config.json "
                 "(timm.models.save_for_hf writes such folders)"
             )
+    if weights == GIVEN:
+        raise WeightsError(
+            f"the weights of this {name} were given in memory; build it again, wrap_backbone() it "
+            "and pass the result"
+        )
+    if location.startswith(("hf-hub:", "hf_hub:")):
+        repository = location.partition(":")[2]
+        config, _ = _hub_file(repository, ["config.json"], name)  # the architecture, too, is there
+        if weights == "auto":
+            file, where = _hub_file(repository, _WEIGHT_FILES, name)
+            model = _timm_model(f"local-dir:{config.parent}", pretrained=True, **kwargs)
+            return model, Weights(where, repository, _license(model))
+        location = f"local-dir:{config.parent}"
     if weights == "random":
         return build_untrained(location, **kwargs), Weights("random", "untrained")
     if weights != "auto":
@@ -408,12 +464,6 @@ def _create(
         source: Source = "bundled" if location != name else "local"
         model = _timm_model(location, pretrained=True, **kwargs)
         return model, Weights(source, folder.name, _license(model))
-    if location.startswith(("hf-hub:", "hf_hub:")):
-        repository = location.partition(":")[2]
-        config, _ = _hub_file(repository, ["config.json"], name)
-        file, source = _hub_file(repository, _WEIGHT_FILES, name)
-        model = _timm_model(f"local-dir:{config.parent}", pretrained=True, **kwargs)
-        return model, Weights(source, repository, _license(model))
     config = timm.get_pretrained_cfg(location)
     if config is None or not config.hf_hub_id:
         raise WeightsError(f"timm knows no weights for {name}. " + _instead())
@@ -428,7 +478,11 @@ def _timm_model(location: str, **kwargs: Any) -> nn.Module:
     try:
         return timm.create_model(location, **kwargs)
     except (RuntimeError, OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{location} could not be made: {error}") from error
+        raise WeightsError(f"{location} could not be made: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _license(model: nn.Module) -> str | None:
@@ -456,18 +510,20 @@ def _from_file(location: str, file: Path, kwargs: dict[str, Any]) -> tuple[nn.Mo
             f"'{file.name}' holds no tensors that can be loaded safely ({type(error).__name__}); "
             "save it as .safetensors or as a plain state dict"
         ) from error
+    if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
+        raise WeightsError(f"'{file.name}' holds no table of tensors; save model.state_dict()")
     if "num_classes" not in kwargs:
         config = timm.get_pretrained_cfg(location) if not location.startswith(_PREFIXES) else None
         heads = getattr(config, "classifier", None)
         head = heads[0] if isinstance(heads, (list, tuple)) else heads
         rows = state.get(f"{head}.weight")
-        if rows is not None:
+        if rows is not None and rows.ndim > 0:
             kwargs = {**kwargs, "num_classes": rows.shape[0]}
     model = _timm_model(location, pretrained=False, **kwargs)
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise WeightsError(f"'{file.name}' does not fit {location}: {error}") from error
+        raise WeightsError(f"'{file.name}' does not fit {location}: {_one_line(error)}") from error
     if missing or unexpected:
         raise WeightsError(
             f"'{file.name}' is not a checkpoint of {location}: {len(missing)} tensors are missing"
@@ -485,6 +541,8 @@ def wrap_backbone(
     weights: Weights | None = None,
     device: str | torch.device | None = None,
     input_size: tuple[int, int, int] | None = None,
+    unsure_below: float = 0.0,
+    loaded_with: str | None = None,
 ) -> Backbone:
     """A timm classifier that is already built, made ready to be explained: frozen, in eval mode.
 
@@ -498,12 +556,16 @@ def wrap_backbone(
     classes = int(getattr(model, "num_classes", 0))
     if classes < 1:
         raise BackboneError(f"{name} has no classifier: it gives features, no class scores")
-    model.eval().requires_grad_(False)
+    model.eval().requires_grad_(False).float()  # maps are made in single precision
     data = resolve_model_data_config(model)
     size = getattr(getattr(model, "patch_embed", None), "img_size", None)
     own_size = (data["input_size"][0], *(size or data["input_size"][1:]))
     input_size = input_size or own_size
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as error:
+        raise BackboneError(f"device '{device}' cannot be used: {_one_line(error)}") from error
     with torch.inference_mode(False):
         try:
             discovery = discover(model.cpu(), input_size)
@@ -525,6 +587,8 @@ def wrap_backbone(
         crop_pct=data["crop_pct"],
         crop_mode=data["crop_mode"],
         device=where,
+        unsure_below=unsure_below,
+        loaded_with=loaded_with,
     )
 
 

@@ -144,6 +144,8 @@ def _explain(options: argparse.Namespace) -> int:
         print(json.dumps(manifest, indent=2, ensure_ascii=False))
         return 0
     print(f"{x.backbone.name}, {_origin(x.backbone.weights)}")
+    if not x.sure:
+        print("not sure: this may be none of the things it knows")
     for index, label, probability in x.predictions[:5]:
         mark = "*" if index == x.target else " "
         print(f"{mark} {probability:6.1%}  {label} ({index})")

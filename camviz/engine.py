@@ -26,9 +26,9 @@ from torch import Tensor
 
 from camviz import boxes as box_rules
 from camviz import localization, render
-from camviz.backbones import Backbone, default_backbone, load_backbone
+from camviz.backbones import GIVEN, Backbone, default_backbone, load_backbone
 from camviz.boxes import Box
-from camviz.errors import MethodError
+from camviz.errors import MethodError, StageError
 from camviz.export import write_folder
 from camviz.images import Fit, Picture, PictureSource, open_picture
 from camviz.maps import FUSIONS, Placement, fuse, is_empty, normalize, resample
@@ -154,6 +154,11 @@ class Explanation:
         order = np.argsort(-probabilities, kind="stable")
         return [(int(i), self.backbone.labels[i], float(probabilities[i])) for i in order]
 
+    @property
+    def sure(self) -> bool:
+        """Whether the network knows what it sees, as far as it can tell: see `Backbone`."""
+        return self.predictions[0][2] >= self.backbone.unsure_below
+
     @cached_property
     def normalized(self) -> dict[str, np.ndarray]:
         """Per stage the positive part over its maximum, (h, w), at the stage's own resolution."""
@@ -278,6 +283,7 @@ class Explanation:
                 "placements": {name: asdict(p) for name, p in self.placements.items()},
             },
             "target": {"index": self.target, "label": self.label},
+            "sure": self.sure,
             "predictions": [
                 {"index": i, "label": label, "probability": p}
                 for i, label, p in self.predictions[:10]
@@ -348,6 +354,7 @@ class Engine:
         self.device = device
         self._backbones: _Shelf[Backbone] = _Shelf(backbone_bytes, lambda b: 4 * b.parameters)
         self._traces: _Shelf[tuple[Trace, Fit]] = _Shelf(trace_bytes, lambda kept: kept[0].nbytes)
+        self._trace_bytes = trace_bytes
         self._loading = threading.Lock()
 
     def backbone(
@@ -415,7 +422,7 @@ class Engine:
             seen, how = self._look(picture, backbone, fit, seen.taps)
         request = Request(
             backbone.name,
-            str(weights) if backbone.weights.source != "random" else "random",
+            backbone.loaded_with or GIVEN,
             index,
             method,
             tuple(taps),
@@ -429,15 +436,18 @@ class Engine:
         )
         head = head_weights(backbone, seen, index) if head_only else None
         raw, notes = {}, {}
-        for stage in chosen:
-            heat, note = _stage_map(row, stage, taps[stage.name], seen, wanted, grid, head)
-            raw[stage.name], notes[stage.name] = heat, note
+        with torch.autocast(backbone.device.type, enabled=False):
+            for stage in chosen:
+                heat, note = _stage_map(row, stage, taps[stage.name], seen, wanted, grid, head)
+                raw[stage.name], notes[stage.name] = heat, note
+        seen.shrink(self._trace_bytes, wanted)
+        self._traces.put((picture.digest, backbone.uid, fit), (seen, how))  # it may have grown
         return Explanation(
             request,
             picture,
             how,
             backbone,
-            seen.logits.numpy(),
+            seen.logits.numpy().copy(),
             raw,
             notes,
             self._placements(backbone, taps, placement),
@@ -447,7 +457,7 @@ class Engine:
         self, picture: Picture, backbone: Backbone, fit: str, taps: Sequence[Tap]
     ) -> tuple[Trace, Fit]:
         """The trace of a picture, from the shelf if it covers these taps."""
-        key = (picture.digest, id(backbone), fit)
+        key = (picture.digest, backbone.uid, fit)
         with backbone.lock:  # two who ask for the same picture at once wait for one trace
             kept = self._traces.get(key)
             if kept is not None and kept[0].covers(taps):
@@ -460,7 +470,7 @@ class Engine:
     ) -> tuple[Trace, Fit]:
         image, how = backbone.prepare(picture, fit)
         seen = trace(backbone, image, taps)
-        self._traces.put((picture.digest, id(backbone), fit), (seen, how))
+        self._traces.put((picture.digest, backbone.uid, fit), (seen, how))
         return seen, how
 
     def _placements(
@@ -484,8 +494,16 @@ def _stages(backbone: Backbone, names: Sequence[str] | None) -> list[Stage]:
         names = [names]
     if names is not None and not names:
         raise MethodError("no stages were given; leave them out for one per resolution")
+    if names is None and not backbone.default_stages:
+        raise StageError(
+            f"no stage of {backbone.name} has any say in its class scores: every gradient is zero"
+        )
     chosen = [backbone.stage(name) for name in dict.fromkeys(names or backbone.default_stages)]
-    return sorted(chosen, key=lambda stage: -stage.grid[0] * stage.grid[1])
+    depth = {stage.name: index for index, stage in enumerate(backbone.stages)}
+    return sorted(
+        chosen,
+        key=lambda stage: (-stage.grid[0] * stage.grid[1], depth.get(stage.name, len(depth))),
+    )
 
 
 def _head_stage(backbone: Backbone, names: Sequence[str] | None) -> list[Stage]:
@@ -493,6 +511,7 @@ def _head_stage(backbone: Backbone, names: Sequence[str] | None) -> list[Stage]:
     pre_pool = backbone.discovery.pre_pool
     for stage in backbone.stages:
         if pre_pool is not None and stage.output.address == pre_pool.address:
+            names = [names] if isinstance(names, str) else names
             if names is not None and [stage.name] != list(names):
                 raise MethodError(
                     f"CAM exists at '{stage.name}' of {backbone.name} only, the map that enters "
@@ -533,8 +552,12 @@ def _stage_map(
         )
         gradients = seen.gradients(target)[tap.address]
         available["gradients"] = smooth_checkerboard(gradients) if smoothed else gradients
-    raw = method.function(**{name: available[name] for name in method.needs})[0]
-    if not bool(torch.isfinite(raw).all()):
+    try:
+        raw = method.function(**{name: available[name] for name in method.needs})[0]
+        finite = bool(torch.isfinite(raw).all())
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        finite = False
+    if not finite:
         raise MethodError(
             f"{method.label} at '{stage.name}' gave numbers that are not finite; the network's "
             "own values overflow there"

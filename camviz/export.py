@@ -39,8 +39,17 @@ def write_folder(
         sheet = Path(work) / "manifest.json"
         listed = {"files": [file.name for file in (*files, archive)]}
         sheet.write_text(json.dumps({**manifest, **listed}, indent=2, ensure_ascii=False) + "\n")
-        for file in (*files, archive, sheet):
-            shutil.move(file, target / file.name)
+        # From here on the old manifest, if any, no longer tells the truth.
+        (target / sheet.name).unlink(missing_ok=True)
+        placed = []
+        try:
+            for file in (*files, archive, sheet):
+                placed.append(target / file.name)
+                shutil.move(file, placed[-1])
+        except BaseException:
+            for file in placed:
+                file.unlink(missing_ok=True)
+            raise
     return target
 
 

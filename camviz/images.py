@@ -405,7 +405,7 @@ def to_pixels(tensor: Tensor, mean: Sequence[float], std: Sequence[float]) -> np
 
     tensor: (1, 3, h, w), normalised.  Returns uint8 (h, w, 3).
     """
-    channels = tensor.detach().cpu().float().squeeze(0) * _per_channel(std) + _per_channel(mean)
+    channels = tensor.cpu().float().squeeze(0) * _per_channel(std) + _per_channel(mean)
     return (channels * 255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
 
 

@@ -61,7 +61,8 @@ def resample(heat: Tensor, placement: Placement, rows: Tensor, columns: Tensor) 
     """
     down = _interpolation(rows, placement, 0, heat.shape[0]).to(heat)
     across = _interpolation(columns, placement, 1, heat.shape[1]).to(heat)
-    return down @ heat @ across.T
+    with torch.autocast(heat.device.type, enabled=False):
+        return down @ heat @ across.T
 
 
 def _interpolation(positions: Tensor, placement: Placement, axis: int, count: int) -> Tensor:

@@ -8,6 +8,7 @@ place that plain up-sampling assumes, is the stage's offset.
 """
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from camviz.backbones import Backbone
 from camviz.maps import Placement
-from camviz.taps import Address, Tap, recorded
+from camviz.taps import Address, Tap, recorded, steady
 
 _BATCH = 8
 # Standard error, in strides, at which a measured offset is believed.
@@ -157,7 +158,7 @@ def _look(
     """Per tap, (batch, 4): mass centre (y, x) of what a cell saw, and the cell's (row, column)."""
     stored: dict[Address, Tensor] = {}
     seen = {}
-    with torch.inference_mode(False), torch.enable_grad():
+    with steady(model, gradients=True):
         images = images.clone().requires_grad_(True)
         with recorded(model, taps, stored):
             model(images)
@@ -169,14 +170,17 @@ def _look(
             answers = heat[every, :, rows, columns].abs().sum()
             (gradient,) = torch.autograd.grad(answers, images, retain_graph=True)
             mass = gradient.detach().abs().sum(dim=1).double().cpu()
-            total = mass.sum(dim=(1, 2)).clamp_min(torch.finfo(torch.float64).tiny)
+            total = mass.sum(dim=(1, 2))
             y = (mass.sum(dim=2) * torch.arange(input_size[1])).sum(dim=1) / total
             x = (mass.sum(dim=1) * torch.arange(input_size[2])).sum(dim=1) / total
-            seen[tap] = torch.stack([y, x, rows.double(), columns.double()], dim=1)
+            looks = torch.stack([y, x, rows.double(), columns.double()], dim=1)
+            seen[tap] = looks[total > 0]  # a cell that saw nothing looks nowhere
     return seen
 
 
 def _estimate(samples: Tensor, tap: Tap, input_size: tuple[int, int, int]) -> Offset:
+    if len(samples) < 2:
+        return Offset((0.0, 0.0), (math.inf, math.inf), len(samples), False)
     plain = plain_placement(tap, input_size)
     offsets, errors = [], []
     for axis in (0, 1):
@@ -207,7 +211,7 @@ def _read(file: Path) -> dict[str, Offset]:
         return {
             key: Offset(tuple(row[0]), tuple(row[1]), row[2], row[3]) for key, row in rows.items()
         }
-    except (OSError, ValueError, TypeError, IndexError):
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return {}  # not measured yet, or half written: measured again
 
 

@@ -28,6 +28,7 @@ from camviz.taps import (
     layout_by_shape,
     probe_input,
     recorded,
+    steady,
     tensors_in,
     watched,
 )
@@ -163,7 +164,7 @@ def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
         )
     device = next(model.parameters()).device
     image = probe_input(input_size).to(device)
-    with torch.inference_mode(False), torch.no_grad():
+    with steady(model, gradients=False):
         references = [
             reference.clone()
             for reference in network.forward_intermediates(
@@ -174,7 +175,7 @@ def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
         features = network.forward_features(image)
     hints = _hinted_modules(model, len(references))
     survey = _Survey(model, references, features if isinstance(features, Tensor) else None)
-    with torch.inference_mode(False), torch.no_grad():
+    with steady(model, gradients=False):
         survey.run(image)
     best = [survey.best(index, hint) for index, hint in enumerate(hints)]
     missing = tuple(hint or f"map {i}" for i, hint in enumerate(hints) if best[i] is None)
@@ -449,10 +450,11 @@ def gradients_reach(model: nn.Module, image: Tensor, taps: Sequence[Tap]) -> dic
     makes them constant, of the pooled features.
     """
     stored: dict[Address, Tensor] = {}
-    with torch.inference_mode(False), torch.enable_grad():
+    with steady(model, gradients=True):
         with recorded(model, taps, stored):
             output = first_logits(model(image))
-        if not output.requires_grad or float(output.detach().std()) == 0:
+        constant = output.numel() > 1 and bool((output == output.flatten()[0]).all())
+        if not output.requires_grad or constant:
             stored.clear()
             with recorded(model, taps, stored):
                 network: Any = model
@@ -492,7 +494,8 @@ def default_stages(stages: Sequence[Stage]) -> tuple[str, ...]:
             for stage in living
             if stage.reduction > 3 and by_grid[stage.grid] == stage.name
         ]
-        return tuple(fine_enough[-5:])
+        if fine_enough:
+            return tuple(fine_enough[-5:])
     count = min(4, len(living))
     return tuple(living[round((i + 1) * len(living) / count) - 1].name for i in range(count))
 
@@ -507,7 +510,7 @@ def describe_module(
     """
     modules = dict(model.named_modules())
     if name not in modules or not name:
-        near = [known for known in modules if name and name in known][:8]
+        near = [known for known in modules if name and str(name) in known][:8]
         raise StageError(
             f"unknown stage or module '{name}'; stages: {', '.join(s.name for s in stages)}"
             + (f"; modules like it: {', '.join(near)}" if near else "")
@@ -519,7 +522,7 @@ def describe_module(
             shapes[(module_name, call, path)] = tuple(tensor.shape)
 
     image = probe_input(input_size).to(next(model.parameters()).device)
-    with torch.inference_mode(False), torch.no_grad(), watched({name: modules[name]}, note):
+    with steady(model, gradients=False), watched({name: modules[name]}, note):
         model(image)
     if not shapes:
         raise StageError(f"module '{name}' does not run when the network classifies a picture")
@@ -530,6 +533,12 @@ def describe_module(
         nearest = min(stages, key=lambda s: -_shared_prefix(s.name, name)).layout
         layout = layout_by_shape(shape, known, nearest) if call == last_call else None
         if layout is not None:
+            scrambled = [k for k in known if k.kind == "permuted" and k.grid == layout.grid]
+            if scrambled and layout.kind in ("permuted", "NLC"):
+                raise StageError(
+                    f"module '{name}' puts out tokens, and this network keeps tokens now in the "
+                    "order of the picture, now in one of its own; ask for one of its stages"
+                )
             tap = Tap(name, layout, channels(shape, layout), call, path)
             if path and not gradients_reach(model, image, [tap])[tap.address]:
                 raise StageError(

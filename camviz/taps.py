@@ -78,9 +78,12 @@ def layout_by_shape(
 ) -> Layout | None:
     """The layout of an output of this shape, given layouts proved elsewhere in the network.
 
-    A grid is recognised if it is one of theirs; token counts may include their prefixes. Where
-    both readings of a (N, a, b, c) shape fit, `prefer`'s kind wins. None: it is not a map.
+    The shape is that of one picture. A grid is recognised if it is one of theirs; token counts
+    may include their prefixes. Where both readings of a (1, a, b, c) shape fit, `prefer`'s kind
+    wins. None: it is not a map.
     """
+    if shape[:1] != (1,):  # windows of an attention, folded into the batch
+        return None
     grids = {layout.grid for layout in known}
     prefixes = {layout.prefix for layout in known} | {0}
     fits: list[Layout] = []
@@ -101,6 +104,33 @@ def layout_by_shape(
     if not fits:
         return None
     return min(fits, key=lambda fit: (prefer is not None and fit.kind != prefer.kind,))
+
+
+@contextmanager
+def steady(model: nn.Module, *, gradients: bool) -> Iterator[None]:
+    """A network as it is explained: eval mode, weights frozen, autocast off; all undone after.
+
+    gradients: whether the block records them, whatever no_grad or inference_mode is on outside.
+    """
+    training = [module for module in model.modules() if module.training]
+    unfrozen = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    kind = next((parameter.device.type for parameter in model.parameters()), "cpu")
+    try:
+        for module in training:
+            module.training = False
+        for parameter in unfrozen:
+            parameter.requires_grad_(False)
+        with (
+            torch.inference_mode(False),
+            torch.set_grad_enabled(gradients),
+            torch.autocast(kind, enabled=False),
+        ):
+            yield
+    finally:
+        for module in training:
+            module.training = True
+        for parameter in unfrozen:
+            parameter.requires_grad_(True)
 
 
 def tensors_in(output: Any, path: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, Tensor]]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from camviz.backbones import Backbone
 from camviz.errors import MethodError, TargetError
 from camviz.methods.gradient import checkerboard
-from camviz.taps import Address, Tap, first_logits, recorded
+from camviz.taps import Address, Tap, first_logits, recorded, steady
 
 Score = Literal["logit", "log_probability", "probability"]
 # The cotangents from which every target is combined: one class's logit, or logsumexp of all.
@@ -89,6 +89,7 @@ class Trace:
     features: Tensor | None
     _basis: dict[int, dict[Address, Tensor]] = field(default_factory=dict, repr=False)
     _evidence: dict[tuple[Target, Address], "Evidence"] = field(default_factory=dict, repr=False)
+    _heads: dict[int, "HeadWeights"] = field(default_factory=dict, repr=False)
     _graph: tuple[Tensor, dict[Address, Tensor]] | None = field(default=None, repr=False)
     _graph_bytes: int = field(default=0, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
@@ -117,8 +118,9 @@ class Trace:
         with self._lock:
             parts = self._parts(target)
             for part in parts:
-                if part not in self._basis:
-                    self._basis[part] = self._differentiate(part)
+                # Put back at the end: the order says what was used last.
+                known = self._basis.pop(part, None)
+                self._basis[part] = self._differentiate(part) if known is None else known
             if parts == {target.index: 1.0}:
                 return self._basis[target.index]
             return {
@@ -154,7 +156,11 @@ class Trace:
             cotangent[0] = output[0].detach().float().softmax(dim=0)
         else:
             cotangent[0, part] = 1
-        with torch.inference_mode(False), torch.enable_grad():
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(output.device.type, enabled=False),
+        ):
             gradients = torch.autograd.grad(
                 output,
                 [stored[tap.address] for tap in self.taps],
@@ -168,6 +174,17 @@ class Trace:
             else tap.layout.to_nchw(gradient).float()
             for tap, gradient in zip(self.taps, gradients, strict=True)
         }
+
+    def shrink(self, limit: int, keep: Target) -> None:
+        """Forget classes not used lately, then the graph, until `limit` bytes hold it."""
+        with self._lock:
+            needed = self._parts(keep)
+            for part in [part for part in self._basis if part not in needed]:
+                if self.nbytes <= limit:
+                    return
+                del self._basis[part]
+            if self.nbytes > limit:
+                self._graph = None
 
     def drop_graph(self) -> None:
         """Free the memory that further classes would need; the maps made so far stay."""
@@ -222,7 +239,7 @@ def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap]) -> Trace:
     """
     taps = tuple(dict.fromkeys(taps))
     stored: dict[Address, Tensor] = {}
-    with _running(backbone):
+    with backbone.lock, steady(backbone.model, gradients=True):
         # A caller's inference tensor cannot be saved for a backward pass; its clone can.
         with recorded(backbone.model, taps, stored):
             output = first_logits(backbone.model(image.clone()))
@@ -238,31 +255,6 @@ def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap]) -> Trace:
             _graph=(output, stored) if output.requires_grad else None,
             _graph_bytes=backbone.discovery.graph_bytes,
         )
-
-
-@contextmanager
-def _running(backbone: Backbone) -> Iterator[None]:
-    """The network's lock, eval mode and frozen weights, gradients on, autocast off; all undone."""
-    with backbone.lock:
-        model = backbone.model
-        training = [module for module in model.modules() if module.training]
-        unfrozen = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        try:
-            for module in training:
-                module.training = False
-            for parameter in unfrozen:
-                parameter.requires_grad_(False)
-            with (
-                torch.inference_mode(False),
-                torch.enable_grad(),
-                torch.autocast(backbone.device.type, enabled=False),
-            ):
-                yield
-        finally:
-            for module in training:
-                module.training = True
-            for parameter in unfrozen:
-                parameter.requires_grad_(True)
 
 
 @dataclass(frozen=True)
@@ -290,6 +282,8 @@ def head_weights(backbone: Backbone, seen: Trace, index: int) -> HeadWeights:
 
     Raises `MethodError` where no such weights exist: a class token, or weights over places.
     """
+    if index in seen._heads:
+        return seen._heads[index]
     pre_pool = backbone.discovery.pre_pool
     if pre_pool is None or seen.features is None:
         raise MethodError(
@@ -300,7 +294,11 @@ def head_weights(backbone: Backbone, seen: Trace, index: int) -> HeadWeights:
     network: Any = backbone.model
     frozen = _FrozenNorms()
     gradients = []
-    with _running(backbone), frozen.watching(backbone.model):
+    with (
+        backbone.lock,
+        steady(backbone.model, gradients=True),
+        frozen.watching(backbone.model),
+    ):
         for scale in (1.0, 2.0):  # an affine head has the same gradient at both
             point = (features * scale).requires_grad_(True)
             score = first_logits(network.forward_head(point))[0, index]
@@ -323,7 +321,8 @@ def head_weights(backbone: Backbone, seen: Trace, index: int) -> HeadWeights:
     kind: Literal["linear", "normalised", "linearised"] = (
         "linearised" if not affine else "normalised" if frozen.used else "linear"
     )
-    return HeadWeights(here.sum(dim=(2, 3)), kind)
+    seen._heads[index] = HeadWeights(here.sum(dim=(2, 3)), kind)
+    return seen._heads[index]
 
 
 class _FrozenNorms:

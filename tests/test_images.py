@@ -39,15 +39,15 @@ def oriented(value):
     return exif
 
 
-def png_of_size(width, height):
+def png_of_size(width, height, *more):
     """A well-formed PNG whose header claims any size; its pixels are missing."""
-
-    def chunk(name, content):
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), *more, (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, content in chunks:
         check = struct.pack(">I", zlib.crc32(name + content))
-        return struct.pack(">I", len(content)) + name + content + check
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+        data += struct.pack(">I", len(content)) + name + content + check
+    return data
 
 
 class TestWhatOpens:
@@ -242,7 +242,8 @@ class TestModes:
             assert open_picture(source).pixels[0, :3, 0].tolist() == shown
 
     @pytest.mark.parametrize(
-        ("values", "shown"), [([0, 1, 255], [0, 1, 255]), ([0, 257, 65535], [0, 1, 255])]
+        ("values", "shown"),
+        [([0, 1, 1], [0, 1, 1]), ([0, 1, 255], [0, 1, 255]), ([0, 257, 65535], [0, 1, 255])],
     )
     def test_wide_integers(self, values, shown):
         array = np.resize(np.array(values, np.int32), (9, 9))
@@ -302,6 +303,11 @@ class TestRefusals:
         data[frame + 5 : frame + 9] = struct.pack("<HH", 12_000, 12_000)
         with pytest.raises(ImageError, match="too large"):
             open_picture(bytes(data))
+
+    def test_a_bomb_in_the_metadata(self):
+        text = b"note\0\0" + zlib.compress(bytes(5_000_000))
+        with pytest.raises(ImageError, match="cannot be decoded"):
+            open_picture(png_of_size(64, 64, (b"zTXt", text)))
 
     def test_a_large_picture_from_memory(self, monkeypatch):
         monkeypatch.setattr(images, "MAX_PIXELS", 99)
@@ -393,12 +399,15 @@ class TestRefusals:
                     outcomes["refused"] += 1
         assert min(outcomes.values()) > 50
 
-    def test_warnings_of_others_are_left_alone(self):
-        with warnings.catch_warnings(record=True) as seen:
-            warnings.simplefilter("always")
-            open_picture(encoded(Image.new("RGB", (8, 8)), "PNG"))
+    def test_only_the_warnings_of_pil_are_silenced(self, monkeypatch):
+        def load(image):
             warnings.warn("mine", stacklevel=1)
-        assert [str(w.message) for w in seen] == ["mine"]
+            warnings.warn_explicit("about metadata", UserWarning, "x.py", 1, module="PIL.x")
+
+        monkeypatch.setattr(Image.Image, "load", load)
+        with pytest.warns(UserWarning) as seen:
+            open_picture(Image.new("RGB", (8, 8)))
+        assert {str(warning.message) for warning in seen} == {"mine"}
 
 
 class TestFit:

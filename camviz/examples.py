@@ -1,0 +1,93 @@
+"""Pictures to begin with, each with a story and, where it was drawn, with its truth.
+
+    for example in examples():
+        example.title, example.story, example.open(), example.truth
+
+Drawn ones ship in assets/examples as pictures with their masks; photographs are those of the
+installed gradio package, named here and not copied. `index.json` lists them all.
+"""
+
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from camviz.backbones import ASSETS
+from camviz.errors import ImageError
+from camviz.images import Picture, open_picture
+
+EXAMPLES = ASSETS / "examples"
+
+
+@dataclass(frozen=True, eq=False)
+class TrueObject:
+    """What is known to be in a picture: a label, its pixels and those of its parts, bool (H, W)."""
+
+    label: str
+    mask: np.ndarray
+    parts: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture worth a look. `backbones`: the first part of the names that know what it shows."""
+
+    name: str
+    title: str
+    story: str
+    backbones: str
+    path: Path
+
+    def open(self) -> Picture:
+        return open_picture(self.path, name=self.name)
+
+    @property
+    def truth(self) -> tuple[TrueObject, ...]:
+        """What is in it, to the pixel; empty for photographs."""
+        file = EXAMPLES / f"{self.name}.npz"
+        if not file.exists():
+            return ()
+        with np.load(file) as masks:
+            return tuple(
+                TrueObject(
+                    label,
+                    masks[label],
+                    {
+                        name.removeprefix(f"{label}/"): masks[name]
+                        for name in masks.files
+                        if name.startswith(f"{label}/")
+                    },
+                )
+                for label in masks.files
+                if "/" not in label
+            )
+
+
+def examples(backbone: str | None = None) -> list[Example]:
+    """All examples, or those of which a backbone of this name knows what they show."""
+    rows = json.loads((EXAMPLES / "index.json").read_text())
+    found = []
+    for row in rows:
+        path = _photograph(row["photograph"]) if "photograph" in row else EXAMPLES / row["file"]
+        if path is not None and (backbone is None or backbone.startswith(row["backbones"])):
+            found.append(Example(row["name"], row["title"], row["story"], row["backbones"], path))
+    return found
+
+
+def example(name: str) -> Example:
+    """The example of that name. Raises `ImageError` with the names there are."""
+    found = {row.name: row for row in examples()}
+    if name not in found:
+        raise ImageError(f"no example is called '{name}'; examples: {', '.join(found)}")
+    return found[name]
+
+
+def _photograph(name: str) -> Path | None:
+    """A photograph in the installed gradio package; None if it is no longer there."""
+    spec = find_spec("gradio")  # found without being imported: it takes seconds
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / "media_assets" / "images" / name
+    return path if path.exists() else None
