@@ -1,6 +1,6 @@
 """Draw the README's first picture: one photograph, its stage maps from coarse to fine, the fusion.
 
-    python benchmarks/readme_picture.py local-dir:FOLDER [PICTURE]
+python benchmarks/readme_picture.py local-dir:FOLDER [PICTURE]
 """
 
 import sys

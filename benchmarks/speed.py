@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from camviz import Backbone, Engine, load_backbone
+from camviz import Backbone, Engine, load_backbone, open_picture
 
 METHODS_TIMED = ("layer_cam", "grad_cam", "grad_cam_pp", "xgrad_cam", "hires_cam")
 BUDGETS = {
@@ -46,7 +46,7 @@ def unit(backbone: Backbone, image: torch.Tensor) -> None:
 
 
 def cases(backbone: Backbone, pixels: np.ndarray) -> dict[str, Callable[[], None]]:
-    image, _ = backbone.prepare(_picture(pixels))
+    image, _ = backbone.prepare(open_picture(pixels))
     kept = Engine()
     classes = iter(range(10**6))
 
@@ -56,26 +56,25 @@ def cases(backbone: Backbone, pixels: np.ndarray) -> dict[str, Callable[[], None
             for heat in x.maps.values():
                 heat.sum()
 
+    def fused(engine: Engine) -> None:
+        engine.explain(pixels, backbone).fused.sum()
+
     def another_class() -> None:
         count = len(backbone.labels)
-        kept.explain(pixels, backbone, target=next(classes) % count).raw
+        kept.explain(pixels, backbone, target=next(classes) % count)
 
     five_by_four(kept)
     return {
         "unit": lambda: unit(backbone, image),
         "plain forward": lambda: _forward(backbone, image),
-        "LayerCAM x 4 stages and fused, cold": lambda: Engine().explain(pixels, backbone).fused.sum(),
+        "LayerCAM x 4 stages and fused, cold": lambda: (
+            Engine().explain(pixels, backbone).fused.sum()
+        ),
         "5 methods x 4 stages, cold": lambda: five_by_four(Engine()),
         "5 methods x 4 stages, kept trace": lambda: five_by_four(kept),
-        "LayerCAM x 4 stages, kept trace": lambda: kept.explain(pixels, backbone).fused.sum(),
+        "LayerCAM x 4 stages and fused, kept trace": lambda: fused(kept),
         "one more class": another_class,
     }
-
-
-def _picture(pixels: np.ndarray) -> "object":
-    from camviz import open_picture
-
-    return open_picture(pixels)
 
 
 def _forward(backbone: Backbone, image: torch.Tensor) -> None:
@@ -107,7 +106,9 @@ def measure(name: str, rounds: int) -> None:
     for case, values in ratios.items():
         low, middle, high = statistics.quantiles(values, n=4)
         budget = BUDGETS.get(case)
-        verdict = "" if budget is None else f"  at most {budget}: {'ok' if middle <= budget else 'OVER'}"
+        verdict = (
+            "" if budget is None else f"  at most {budget}: {'ok' if middle <= budget else 'OVER'}"
+        )
         print(f"  {case:40} {middle:6.3f}  [{low:.3f}, {high:.3f}]{verdict}", flush=True)
 
 

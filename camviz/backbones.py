@@ -429,7 +429,8 @@ def _check_name(name: str) -> None:
         tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
         if tag not in tags:
             raise BackboneError(
-                f"unknown backbone '{name}': {architecture} has no weights tagged '{tag}'; tags: {', '.join(tags) or 'none'}"
+                f"unknown backbone '{name}': {architecture} has no weights tagged '{tag}'; "
+                f"tags: {', '.join(tags) or 'none'}"
             )
 
 
