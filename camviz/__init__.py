@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from camviz.images import Picture, open_picture
     from camviz.maps import FUSIONS
     from camviz.methods import METHODS
+    from camviz.scenes import draw_scenes
     from camviz.stages import Stage
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "TargetError",
     "WeightsError",
     "catalogue",
+    "draw_scenes",
     "load_backbone",
     "open_picture",
     "wrap_backbone",
@@ -61,6 +63,7 @@ _HOMES = {
     "images": ("Picture", "open_picture"),
     "maps": ("FUSIONS",),
     "methods": ("METHODS",),
+    "scenes": ("draw_scenes",),
     "stages": ("Stage",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

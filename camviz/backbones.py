@@ -146,6 +146,7 @@ class Backbone:
             interpolation=self.interpolation,
             crop_pct=self.crop_pct,
             crop_mode=self.crop_mode,
+            mean=self.mean,
         )
         return to_tensor(pixels, self.mean, self.std).to(self.device), how
 

@@ -33,7 +33,7 @@ from camviz.export import write_folder
 from camviz.images import Fit, Picture, PictureSource, open_picture
 from camviz.maps import FUSIONS, Placement, fuse, is_empty, normalize, resample
 from camviz.methods import METHODS, Method
-from camviz.methods.gradient import smooth_checkerboard
+from camviz.methods.gradient import Evidence, evidence, smooth_checkerboard
 from camviz.placement import plain_placement, true_placements
 from camviz.stages import Stage, TapKind
 from camviz.taps import Tap
@@ -434,7 +434,9 @@ class Engine:
             wanted.versus,
             grid,
         )
-        head = head_weights(backbone, seen, index) if head_only else None
+        head = None
+        if head_only:
+            head = seen.remember(("head", index), lambda: head_weights(backbone, seen, index))
         raw, notes = {}, {}
         with torch.autocast(backbone.device.type, enabled=False):
             for stage in chosen:
@@ -542,15 +544,19 @@ def _stage_map(
 ) -> tuple[np.ndarray, Notes]:
     """One stage's raw map, (h, w), and what to know about it."""
     available: dict[str, Tensor] = {"activations": seen.activations[tap.address]}
-    evidence, smoothed = None, False
+    found: Evidence | None = None
+    smoothed = False
     if head is not None:
         available |= {"features": seen.activations[tap.address], "weights": head.weights}
     if "gradients" in method.needs:
-        evidence = seen.evidence(target, tap)
-        smoothed = method.element_wise and (
-            grid == "smooth" or (grid == "auto" and evidence.checkerboard > CHECKERBOARD)
-        )
         gradients = seen.gradients(target)[tap.address]
+        found = seen.remember(
+            ("evidence", target, tap.address),
+            lambda: evidence(seen.activations[tap.address], gradients),
+        )
+        smoothed = method.element_wise and (
+            grid == "smooth" or (grid == "auto" and found.checkerboard > CHECKERBOARD)
+        )
         available["gradients"] = smooth_checkerboard(gradients) if smoothed else gradients
     try:
         raw = method.function(**{name: available[name] for name in method.needs})[0]
@@ -568,9 +574,9 @@ def _stage_map(
         grid=tap.layout.grid,
         layout=str(tap.layout),
         empty=is_empty(raw),
-        zero_gradient=evidence is not None and evidence.zero_gradient,
-        positive_share=None if evidence is None else evidence.positive_share,
-        checkerboard=None if evidence is None else evidence.checkerboard,
+        zero_gradient=found is not None and found.zero_gradient,
+        positive_share=None if found is None else found.positive_share,
+        checkerboard=None if found is None else found.checkerboard,
         smoothed=smoothed,
         sentences=(),
     )

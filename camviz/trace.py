@@ -9,7 +9,7 @@ one backward pass, to the shallowest tap and no further.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from camviz.backbones import Backbone
 from camviz.errors import MethodError, TargetError
-from camviz.methods.gradient import checkerboard
 from camviz.taps import Address, Tap, first_logits, recorded, steady
 
 Score = Literal["logit", "log_probability", "probability"]
@@ -59,19 +58,6 @@ class Target:
         return {self.index: weight, _LOG_SUM_EXP: -weight}
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What a gradient at one tap is like.
-
-    `positive_share`: sum relu(g*A) / sum |g*A|, None where nothing contributes. `checkerboard`:
-    how unevenly the layer behind reads this map (`methods.gradient.checkerboard`).
-    """
-
-    zero_gradient: bool
-    positive_share: float | None
-    checkerboard: float
-
-
 @dataclass(eq=False)
 class Trace:
     """What a network did with one picture.
@@ -88,8 +74,7 @@ class Trace:
     activations: dict[Address, Tensor]
     features: Tensor | None
     _basis: dict[int, dict[Address, Tensor]] = field(default_factory=dict, repr=False)
-    _evidence: dict[tuple[Target, Address], "Evidence"] = field(default_factory=dict, repr=False)
-    _heads: dict[int, "HeadWeights"] = field(default_factory=dict, repr=False)
+    _remembered: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     _graph: tuple[Tensor, dict[Address, Tensor]] | None = field(default=None, repr=False)
     _graph_bytes: int = field(default=0, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
@@ -130,19 +115,14 @@ class Trace:
                 for tap in self.taps
             }
 
-    def evidence(self, target: Target, tap: Tap) -> "Evidence":
-        """What the gradient at one tap is like, whatever is made of it; computed once."""
-        key = (target, tap.address)
-        if key not in self._evidence:
-            gradients = self.gradients(target)[tap.address]
-            contributions = gradients * self.activations[tap.address]
-            size, balance = float(contributions.abs().sum()), float(contributions.sum())
-            self._evidence[key] = Evidence(
-                not bool(gradients.any()),
-                (size + balance) / (2 * size) if size > 0 else None,
-                checkerboard(gradients),
-            )
-        return self._evidence[key]
+    def remember(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What was made of this trace before under that key, else made now and kept with it.
+
+        For small things that follow from the trace alone: figures, weights, thresholds.
+        """
+        if key not in self._remembered:
+            self._remembered[key] = make()
+        return self._remembered[key]
 
     def _parts(self, target: Target) -> dict[int, float]:
         return target.combination(float(self.probabilities[target.index]))
@@ -282,8 +262,6 @@ def head_weights(backbone: Backbone, seen: Trace, index: int) -> HeadWeights:
 
     Raises `MethodError` where no such weights exist: a class token, or weights over places.
     """
-    if index in seen._heads:
-        return seen._heads[index]
     pre_pool = backbone.discovery.pre_pool
     if pre_pool is None or seen.features is None:
         raise MethodError(
@@ -321,8 +299,7 @@ def head_weights(backbone: Backbone, seen: Trace, index: int) -> HeadWeights:
     kind: Literal["linear", "normalised", "linearised"] = (
         "linearised" if not affine else "normalised" if frozen.used else "linear"
     )
-    seen._heads[index] = HeadWeights(here.sum(dim=(2, 3)), kind)
-    return seen._heads[index]
+    return HeadWeights(here.sum(dim=(2, 3)), kind)
 
 
 class _FrozenNorms:

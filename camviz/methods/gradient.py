@@ -13,6 +13,8 @@ Every function takes `activations` and `gradients`, both (N, C, H, W), and retur
 an all-zero map. Nothing is modified in place. y is a logit unless a caller chose otherwise.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -142,3 +144,27 @@ def checkerboard(gradients: Tensor) -> float:
     phases = torch.stack([energy[i::2, j::2].sum() for i in (0, 1) for j in (0, 1)])
     mean = phases.mean()
     return float(phases.max() / mean) if mean > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a gradient is like, whatever is made of it.
+
+    `positive_share`: positive contributions over all, sum relu(g*A) / sum |g*A|; None where
+    nothing contributes. `checkerboard`: see the function.
+    """
+
+    zero_gradient: bool
+    positive_share: float | None
+    checkerboard: float
+
+
+def evidence(activations: Tensor, gradients: Tensor) -> Evidence:
+    """Look at a gradient once, (N, C, H, W), for the notes on every map made of it."""
+    contributions = gradients * activations
+    size, balance = float(contributions.abs().sum()), float(contributions.sum())
+    return Evidence(
+        not bool(gradients.any()),
+        (size + balance) / (2 * size) if size > 0 else None,
+        checkerboard(gradients),
+    )

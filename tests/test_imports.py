@@ -1,0 +1,385 @@
+"""The house rules of design.md section 1, read off the imports.
+
+Who may know whom is a table; everything else is a search through the syntax trees. Nothing is
+imported here but by the last tests, in processes of their own.
+"""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CAMVIZ = ROOT / "camviz"
+
+# From the bottom to the top. A package is one room; its modules may know their siblings.
+MAY_IMPORT = {
+    "errors": "",
+    "vision_ops": "",
+    "images": "errors",
+    "taps": "errors",
+    "stages": "errors taps",
+    "backbones": "errors images stages taps vision_ops",
+    "trace": "errors stages taps backbones",
+    "methods": "",
+    "maps": "",
+    "placement": "errors backbones maps stages taps",
+    "prototypes": "errors backbones trace methods maps",
+    "boxes": "",
+    "faithfulness": "errors",
+    "localization": "errors boxes",
+    "scenes": "images",
+    "render": "errors",
+    "export": "render",
+    "engine": (
+        "errors vision_ops images taps stages backbones trace methods maps placement prototypes "
+        "boxes faithfulness localization scenes render export"
+    ),
+    "examples": "errors images backbones scenes",
+    "census": "errors taps stages backbones trace methods",
+    "training": "errors vision_ops backbones scenes",
+    "benchmark": "errors engine scenes localization faithfulness render methods maps",
+    "space": "errors",
+    "cli": (
+        "errors images backbones methods maps scenes engine census examples benchmark space "
+        "prototypes"
+    ),
+    "__main__": "cli",
+    "ui": (
+        "errors images taps stages backbones trace methods maps placement prototypes boxes "
+        "faithfulness localization scenes render export engine examples"
+    ),
+}
+# Outside of camviz and the standard library.
+MAY_REQUIRE = {
+    "errors": "",
+    "methods": "torch",
+    "maps": "torch",
+    "boxes": "numpy cv2",
+    "localization": "numpy cv2 scipy",
+    "faithfulness": "numpy torch cv2",
+    "taps": "torch",
+    "stages": "torch",
+    "trace": "torch",
+    "placement": "torch",
+    "vision_ops": "torch",
+    "export": "numpy PIL",
+    "render": "numpy cv2 matplotlib PIL",
+    "images": "numpy torch PIL cv2",
+    "cli": "torch",
+    "__main__": "",
+}
+# Who alone may have these.
+ONLY = {
+    "gradio": {"ui", "app"},
+    "spaces": {"ui", "app"},
+    "timm": {"backbones", "training"},
+    "matplotlib": {"render"},
+    "huggingface_hub": {"backbones", "training", "space"},
+}
+HOOKS = {"taps", "trace", "stages"}
+AUTOGRAD = {"taps", "trace", "stages", "placement", "training"}
+
+
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def files():
+    """(room, path) of every module of camviz, and app.py."""
+    found = []
+    for path in sorted(CAMVIZ.rglob("*.py")):
+        inside = path.relative_to(CAMVIZ)
+        found.append((inside.parts[0].removesuffix(".py"), path))
+    if (ROOT / "app.py").exists():
+        found.append(("app", ROOT / "app.py"))
+    return found
+
+
+def package_of(path):
+    """The dotted name that a relative import in this file starts from."""
+    return ".".join(path.relative_to(ROOT).parent.parts)
+
+
+def imports(tree, package=""):
+    """(dotted name, node) of everything that is imported, `from a import b` as a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                stem = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*stem, base] if base else stem)
+            for alias in node.names:
+                yield f"{base}.{alias.name}", node
+
+
+def modules():
+    """dotted name -> path, of camviz alone."""
+    found = {}
+    for room, path in files():
+        if room != "app":
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def resolve(name, known):
+    """The camviz module that a dotted name comes from: the longest prefix that is one."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        if ".".join(parts[:end]) in known:
+            return ".".join(parts[:end])
+    return None
+
+
+ROOMS = [pytest.param(room, path, id=str(path.relative_to(ROOT))) for room, path in files()]
+
+
+def test_every_room_is_in_the_table():
+    rooms = {room for room, _ in files()} - {"__init__", "app"}
+    assert rooms <= set(MAY_IMPORT), "a new room needs a row"
+    for room, allowed in MAY_IMPORT.items():
+        for other in allowed.split():
+            assert other in MAY_IMPORT, f"{room} may import {other}, which has no row"
+    order = list(MAY_IMPORT)
+    for room, allowed in MAY_IMPORT.items():
+        below = [other for other in allowed.split() if order.index(other) > order.index(room)]
+        assert not below, f"{room} stands above {below}"
+
+
+@pytest.mark.parametrize(("room", "path"), ROOMS)
+def test_rooms_know_only_what_stands_above_them(room, path):
+    known = modules()
+    for name, node in imports(tree_of(path), package_of(path)):
+        if name.split(".")[0] != "camviz":
+            continue
+        origin = resolve(name, known)
+        where = f"{path.name}:{node.lineno}"
+        if room == "__init__":
+            continue  # the table of contents
+        assert origin != "camviz" or room == "app", f"{where} goes through the front door"
+        other = origin.split(".")[1] if "." in origin else ""
+        if room == "app":
+            assert other in ("ui", "backbones", ""), where
+        elif other != room:
+            assert other in MAY_IMPORT[room].split(), f"{where}: {room} may not know {other}"
+
+
+@pytest.mark.parametrize(("room", "path"), ROOMS)
+def test_the_pure_rooms_need_little(room, path):
+    if room not in MAY_REQUIRE:
+        return
+    allowed = set(MAY_REQUIRE[room].split()) | {"camviz"} | sys.stdlib_module_names
+    for name, node in imports(tree_of(path), package_of(path)):
+        assert name.split(".")[0] in allowed, f"{path.name}:{node.lineno} imports {name}"
+
+
+@pytest.mark.parametrize(("room", "path"), ROOMS)
+def test_some_packages_live_in_one_place(room, path):
+    for name, node in imports(tree_of(path), package_of(path)):
+        top = name.split(".")[0]
+        assert room in ONLY.get(top, {room}), f"{path.name}:{node.lineno}: {top} in {room}"
+        assert top != "tests" and not top.startswith("test_") and top != "conftest"
+
+
+@pytest.mark.parametrize(("room", "path"), ROOMS)
+def test_there_is_no_pyplot(room, path):
+    for name, _ in imports(tree_of(path)):
+        assert "pyplot" not in name
+    attributes = {n.attr for n in ast.walk(tree_of(path)) if isinstance(n, ast.Attribute)}
+    assert not attributes & {"pyplot", "rcParams"}
+
+
+def words(tree):
+    """Every name, attribute and imported name, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.Name):
+            yield node.id, node.lineno
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            for alias in node.names:
+                yield from ((part, node.lineno) for part in alias.name.split("."))
+
+
+@pytest.mark.parametrize(("room", "path"), ROOMS)
+def test_hooks_and_autograd_stay_where_they_are_kept(room, path):
+    for word, line in words(tree_of(path)):
+        if word.startswith("register_") and word.endswith(("_hook", "hook_")):
+            assert room in HOOKS, f"{path.name}:{line}: {word}"
+        if word in {"autograd", "backward", "enable_grad", "vjp", "jvp", "retain_grad"}:
+            assert room in AUTOGRAD, f"{path.name}:{line}: {word}"
+
+
+@pytest.mark.parametrize(("room", "path"), ROOMS)
+def test_pure_rooms_see_no_network(room, path):
+    """methods, maps and the measures are given tensors or a score_fn, never a model."""
+    if room in {"methods", "maps", "localization", "faithfulness", "boxes"}:
+        found = {word for word, _ in words(tree_of(path))}
+        assert not found & {"Module", "Backbone", "load_backbone", "create_model"}
+
+
+# What may only happen when somebody asks for it.
+EFFECTS = {
+    "set_num_threads",
+    "set_num_interop_threads",
+    "manual_seed",
+    "seed",
+    "set_grad_enabled",
+    "set_default_dtype",
+    "set_default_device",
+    "create_model",
+    "load_backbone",
+    "hf_hub_download",
+    "snapshot_download",
+    "mkdir",
+    "basicConfig",
+    "simplefilter",
+    "filterwarnings",
+    "launch",
+}
+
+
+def calls_at_import(node):
+    """Names of functions called while a module is being imported."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(child, ast.If) and "__main__" in ast.dump(child.test):
+            continue
+        if isinstance(child, ast.Call):
+            function = child.func
+            name = function.attr if isinstance(function, ast.Attribute) else None
+            yield name or getattr(function, "id", ""), child.lineno
+        yield from calls_at_import(child)
+
+
+@pytest.mark.parametrize(("room", "path"), ROOMS)
+def test_importing_has_no_effects(room, path):
+    for name, line in calls_at_import(tree_of(path)):
+        assert name not in EFFECTS, f"{path.name}:{line} calls {name} on being imported"
+
+
+@pytest.mark.parametrize(("room", "path"), ROOMS)
+def test_imports_stand_at_the_top(room, path):
+    """Those of camviz in functions would hide a cycle; the shell alone may put them off."""
+    if room in {"cli", "space", "app", "__init__"}:
+        return
+    for function in ast.walk(tree_of(path)):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for name, node in imports(function, package_of(path)):
+                assert name.split(".")[0] != "camviz", f"{path.name}:{node.lineno}: {name}"
+
+
+def test_there_is_no_cycle():
+    known = modules()
+    edges = {}
+    for name, path in known.items():
+        if name == "camviz":
+            continue  # a table of contents that is read when something is looked up
+        origins = {
+            resolve(imported, known)
+            for imported, _ in imports(tree_of(path), package_of(path))
+            if imported.split(".")[0] == "camviz"
+        }
+        edges[name] = origins - {"camviz", name}
+    done, path = set(), []
+
+    def walk(name):
+        assert name not in path, f"a cycle: {' -> '.join([*path[path.index(name) :], name])}"
+        if name not in done:
+            path.append(name)
+            for other in sorted(edges[name]):
+                # a module brings its package in with it, unless it is part of that package
+                walk(other)
+            path.pop()
+            done.add(name)
+
+    for name in edges:
+        walk(name)
+    assert done == set(edges)
+
+
+# --- the reader of imports itself ---
+
+
+def test_the_reader_understands_every_way_to_import():
+    tree = ast.parse(
+        "import a.b\n"
+        "from camviz import maps\n"
+        "from camviz.maps import fuse\n"
+        "from . import gradient\n"
+        "from ..maps import x\n"
+        "def f():\n    import gradio as g\n"
+    )
+    assert [name for name, _ in imports(tree, "camviz.methods")] == [
+        "a.b",
+        "camviz.maps",
+        "camviz.maps.fuse",
+        "camviz.methods.gradient",
+        "camviz.maps.x",
+        "gradio",
+    ]
+    known = {"camviz": 1, "camviz.maps": 2, "camviz.methods": 3, "camviz.methods.gradient": 4}
+    assert resolve("camviz.maps.fuse", known) == "camviz.maps"
+    assert resolve("camviz.methods.gradient", known) == "camviz.methods.gradient"
+    assert resolve("camviz.Engine", known) == "camviz"
+    assert resolve("torch", known) is None
+
+
+def test_the_reader_finds_effects():
+    tree = ast.parse(
+        "torch.manual_seed(0)\n"
+        "x = [Path('a').mkdir()]\n"
+        "class A:\n    y = seed(1)\n    def f(self): launch()\n"
+        "if __name__ == '__main__':\n    launch()\n"
+        "def g(): create_model()\n"
+    )
+    found = [name for name, _ in calls_at_import(tree)]
+    assert found == ["manual_seed", "mkdir", "Path", "seed"]
+
+
+# --- in a process of its own ---
+
+
+def loaded_after(script):
+    """Which of the heavy packages a script has loaded."""
+    heavy = {"torch", "gradio", "timm", "cv2", "numpy", "matplotlib.pyplot"}
+    tail = f"\nimport sys\nprint('loaded:', *({heavy!r} & set(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script + tail],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.splitlines()[-1].removeprefix("loaded:").split())
+
+
+def command(*arguments):
+    return (
+        "import runpy, sys\n"
+        f"sys.argv = {['camviz', *arguments]!r}\n"
+        "try:\n    runpy.run_module('camviz', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+    )
+
+
+@pytest.mark.skipif(not (CAMVIZ / "cli.py").exists(), reason="there is no command line yet")
+@pytest.mark.parametrize("arguments", [["--help"], ["explain", "--help"]])
+def test_help_waits_for_neither_torch_nor_gradio(arguments):
+    assert loaded_after(command(*arguments)) == set()
+
+
+def test_importing_camviz_loads_no_gradio_and_no_pyplot():
+    script = "import camviz\nfor name in camviz.__all__: getattr(camviz, name)"
+    loaded = loaded_after(script)
+    assert "torch" in loaded and not loaded & {"gradio", "matplotlib.pyplot"}
