@@ -146,7 +146,8 @@ def _explain(options: argparse.Namespace) -> int:
     print(f"{x.backbone.name}, {_origin(x.backbone.weights)}")
     if not x.sure:
         print("not sure: this may be none of the things it knows")
-    for index, label, probability in x.predictions[:5]:
+    top = x.predictions[:5]
+    for index, label, probability in top + [p for p in x.predictions[5:] if p[0] == x.target]:
         mark = "*" if index == x.target else " "
         print(f"{mark} {probability:6.1%}  {label} ({index})")
     for name, notes in x.notes.items():

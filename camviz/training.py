@@ -48,6 +48,8 @@ class Recipe:
         last size is the input size of the finished backbone.
     area: share of a picture that a training crop may be, smallest and largest.
     backdrop: how often what is known to be no part of a thing is replaced by something else.
+    textures: how many drawn textures to take 60 % of those backdrops from.
+    tint: how much the three colours may be stretched apart.
     cutmix, mixup: how often a batch is blended with itself, and how.
     views: crops of each picture that the teacher is asked about, once, at `teacher_size`.
     distill: weight of (1 - cosine) between the teacher's embedding and the student's.
@@ -67,6 +69,8 @@ class Recipe:
     area: tuple[float, float] = (0.3, 1.0)
     turn: float = 0.15  # radians, standard deviation
     backdrop: float = 0.0
+    textures: int = 0
+    tint: float = 0.15
     cutmix: float = 0.0
     mixup: float = 0.0
     distill: float = 0.0
@@ -128,6 +132,8 @@ RECIPES: dict[str, Recipe] = {
         area=(0.6, 1.0),
         turn=0.05,
         backdrop=0.6,
+        textures=1000,
+        tint=0.3,
         limits=_SCENE_LIMITS,
     ),
     "scenes-convnext": Recipe(
@@ -141,6 +147,8 @@ RECIPES: dict[str, Recipe] = {
         area=(0.6, 1.0),
         turn=0.05,
         backdrop=0.6,
+        textures=1000,
+        tint=0.3,
         limits=_SCENE_LIMITS,
     ),
     "scenes-vit": Recipe(
@@ -160,6 +168,8 @@ RECIPES: dict[str, Recipe] = {
         area=(0.6, 1.0),
         turn=0.05,
         backdrop=0.6,
+        textures=1000,
+        tint=0.3,
         distill=2.0,
         views=2,
         teacher_size=128,
@@ -367,6 +377,69 @@ def _clouds(count: int, size: int, generator: torch.Generator, device: torch.dev
     return (total + 0.5).clamp(0, 1)
 
 
+def textures(count: int, seed: int, size: int = POOL) -> Tensor:
+    """Walls, floors and heaps of nothing in particular, uint8 (count, 3, size, size).
+
+    A network that has seen eight backgrounds takes the arches of a ninth for church windows. It
+    has to learn that bricks, stripes and blobs of any colour mean nothing.
+    """
+    rng = np.random.default_rng(seed)
+    bank = np.empty((count, 3, size, size), np.uint8)
+    for i in range(count):
+        picture = _texture(rng, size)
+        if rng.random() < 0.6:  # a wall and a floor
+            horizon = rng.integers(size // 4, 3 * size // 4)
+            picture[horizon:] = _texture(rng, size)[horizon:]
+        picture *= 1 + rng.normal(0, rng.uniform(0, 0.12), (size, size, 1))
+        blurred = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.2))
+        bank[i] = np.clip(blurred, 0, 255).astype(np.uint8).transpose(2, 0, 1)
+    return torch.from_numpy(bank)
+
+
+def _texture(rng: np.random.Generator, size: int) -> np.ndarray:
+    """One material, float32 (size, size, 3) in 0 to 255: tiles, stripes, or blobs on each other."""
+    base, spread = rng.uniform(20, 235, 3), rng.uniform(5, 60)
+
+    def color() -> list[float]:
+        return [float(v) for v in np.clip(base + rng.normal(0, spread, 3), 0, 255)]
+
+    picture = np.full((size, size, 3), color(), np.float32)
+    kind = rng.integers(3)
+    if kind == 0:  # stones, bricks, windows, arches
+        wide, high = (int(v) for v in rng.integers(6, 48, 2))
+        share, round_, shift = rng.uniform(0.4, 0.95), rng.integers(3), rng.random()
+        for row, y in enumerate(range(-high, size + high, high)):
+            for x in range(-wide, size + wide, wide):
+                left = int(x + (row % 2) * shift * wide)
+                right, bottom = left + int(share * wide), y + int(share * high)
+                middle, half = (left + right) // 2, max(1, (right - left) // 2)
+                ink = color()
+                if round_ == 0:
+                    axes = (half, max(1, (bottom - y) // 2))
+                    cv2.ellipse(picture, (middle, (y + bottom) // 2), axes, 0, 0, 360, ink, -1)
+                    continue
+                cv2.rectangle(picture, (left, y), (right, bottom), ink, -1)
+                if round_ == 1:
+                    cv2.circle(picture, (middle, y), half, ink, -1)
+    elif kind == 1:
+        angle, wave, bend = rng.uniform(0, math.pi), rng.uniform(4, 40), rng.uniform(0, 6)
+        y, x = np.mgrid[:size, :size].astype(np.float32)
+        along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle)
+        phase = along * 2 * math.pi / wave + bend * np.sin(across / rng.uniform(8, 40))
+        picture += (np.sin(phase)[..., None] > rng.uniform(-0.8, 0.8)) * (color() - base)
+    else:
+        for _ in range(int(rng.integers(20, 150))):
+            x, y = (int(v) for v in rng.integers(0, size, 2))
+            a, b = (int(v) for v in rng.integers(2, rng.integers(5, 40), 2))
+            turn, ink = float(rng.uniform(0, 180)), color()
+            if rng.random() < 0.5:
+                cv2.ellipse(picture, (x, y), (a, b), turn, 0, 360, ink, -1, cv2.LINE_AA)
+            else:
+                corners = cv2.boxPoints(((x, y), (2 * a, 2 * b), turn))
+                cv2.fillPoly(picture, [corners.astype(np.int32)], ink, cv2.LINE_AA)
+    return picture
+
+
 def look(
     pictures: Pictures,
     index: Tensor,
@@ -374,8 +447,12 @@ def look(
     size: int,
     recipe: Recipe,
     generator: torch.Generator,
+    bank: Tensor | None = None,
 ) -> Tensor:
-    """Training pictures, (N, 3, size, size) in [0, 1]: cropped, another wall, another light."""
+    """Training pictures, (N, 3, size, size) in [0, 1]: cropped, another wall, another light.
+
+    bank: what `textures` made, to be set behind the things now and then.
+    """
     device = pictures.pixels.device
     count = len(index)
 
@@ -401,6 +478,12 @@ def look(
         if len(half):
             photos = pictures.pixels[other.to(device), :3]
             behind[half.to(device)] = crop(photos, corner, size)
+        drawn = chosen(0.6 if bank is not None else 0.0)
+        if bank is not None and len(drawn):
+            other = torch.randint(len(bank), (len(drawn),), generator=generator)
+            part = boxes(len(drawn), (0.1, 1.0), generator)
+            tilt = 0.3 * torch.randn(len(drawn), generator=generator)
+            behind[drawn.to(device)] = crop(bank[other.to(device)], part, size, tilt)
         swap = torch.zeros(count, 1, 1, 1)
         swap[chosen(recipe.backdrop)] = 1
         wall = wall * swap.to(device)
@@ -412,7 +495,11 @@ def look(
     saturation[chosen(0.12)] = 0
     grey = torch.tensor([0.299, 0.587, 0.114]).expand(3, 3)
     mixing = saturation * torch.eye(3) + (1 - saturation) * grey
-    mixing = mixing * uniform(0.6, 1.4, count, 1, 1) * uniform(0.85, 1.15, count, 3, 1)
+    mixing = (
+        mixing
+        * uniform(0.6, 1.4, count, 1, 1)
+        * uniform(1 - recipe.tint, 1 + recipe.tint, count, 3, 1)
+    )
     mixing = mixing.to(device)
     mean = picture.mean((2, 3))
     shift = mean * uniform(0.7, 1.3, count, 1).to(device) - (mixing @ mean[..., None])[..., 0]
@@ -541,6 +628,8 @@ class Run:
             {"params": [p for p in every if p.ndim < 2], "weight_decay": 0.0},  # biases and norms
         ]
         self.optimizer = torch.optim.AdamW(groups, self.recipe.rate, weight_decay=self.recipe.decay)
+        count = self.recipe.textures
+        self._bank = textures(count, self.seed).to(self.device) if count else None
         # Every class equally often, whatever the number of its pictures.
         truth = self.corpus.train.truth
         self._weights = truth @ (1 / truth.sum(0).clamp(min=1))
@@ -580,7 +669,7 @@ class Run:
             view = torch.randint(self.box.shape[1], (recipe.batch,), generator=generator)
             box = self.box[index, view]
             lesson = self.taught[index, view].float().to(self.device)
-        picture = look(train, index, box, self.size, recipe, generator)
+        picture = look(train, index, box, self.size, recipe, generator, self._bank)
         picture, partner, share = blend(picture, recipe, generator)
         truth = train.truth[index].to(self.device)
         truth = share * truth + (1 - share) * truth[partner]
@@ -769,8 +858,9 @@ def card(run: Run, name: str, teacher: str | None, final: Score, out: Path) -> s
     if recipe.backdrop:
         tricks.append(
             f"what is known to be background ({_KNOWN[recipe.pictures]}) is replaced "
-            f"{recipe.backdrop:.0%} of the time by coloured clouds or the corner of another "
-            "picture, so that the network has to look at the thing"
+            f"{recipe.backdrop:.0%} of the time by coloured clouds"
+            + ", drawn bricks, stripes and blobs" * bool(recipe.textures)
+            + " or the corner of another picture, so that the network has to look at the thing"
         )
     if recipe.cutmix or recipe.mixup:
         tricks.append(

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+import camviz.vision_ops  # noqa: F401  before any test imports timm
+
 torch.set_num_threads(1)
 
 # timm's ResNets start with dead residual branches unless told otherwise.
