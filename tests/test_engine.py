@@ -20,7 +20,7 @@ from torch import nn
 
 from camviz import Engine, load_backbone, open_picture, wrap_backbone
 from camviz.boxes import boxes_at, mask_at
-from camviz.engine import _Shelf
+from camviz.engine import CHECKERBOARD, _Shelf
 from camviz.errors import (
     BackboneError,
     ImageError,
@@ -355,7 +355,7 @@ def test_the_checkerboard_is_smoothed_where_there_is_one(engine, tiny, photo):
     for name in auto.stages:
         wanted = smooth if auto.notes[name].smoothed else raw
         assert np.array_equal(auto.raw[name], wanted.raw[name])
-        assert auto.notes[name].smoothed == (auto.notes[name].checkerboard > 1.2)
+        assert auto.notes[name].smoothed == (auto.notes[name].checkerboard > CHECKERBOARD)
         assert smooth.notes[name].smoothed and not raw.notes[name].smoothed
     image, _ = backbone.prepare(open_picture(photo))
     tap = backbone.stage("layer2").activation
