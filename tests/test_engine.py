@@ -32,7 +32,7 @@ from camviz.errors import (
 from camviz.maps import FUSIONS
 from camviz.methods import METHODS
 from camviz.methods.gradient import smooth_checkerboard
-from camviz.trace import Target, trace
+from camviz.trace import Target, Trace, trace
 
 import timm  # isort: skip  after vision_ops, which lets torchvision be imported
 
@@ -169,6 +169,25 @@ def test_a_trace_without_its_graph_is_made_again_for_a_further_class(engine, tin
     assert again.target == first.target
     engine.explain(photo, backbone, target=2)
     assert count["backward"] == 1 and count["forward"] > 0
+
+
+def test_a_graph_that_somebody_else_gives_up_meanwhile_is_made_again(
+    engine, tiny, photo, monkeypatch
+):
+    """Two people, one picture, little memory: one's shrinking must not be the other's error."""
+    backbone = tiny("test_resnet")
+    expected = Engine("cpu").explain(photo, backbone, target=2).fused
+    engine.explain(photo, backbone, target=1)
+    gradients, meddled = Trace.gradients, []
+
+    def meddling(seen, target):
+        if not meddled:
+            meddled.append(1)
+            seen.shrink(0, Target(1))
+        return gradients(seen, target)
+
+    monkeypatch.setattr(Trace, "gradients", meddling)
+    assert np.allclose(engine.explain(photo, backbone, target=2).fused, expected, atol=1e-6)
 
 
 # --- the shelves ---

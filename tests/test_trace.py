@@ -542,6 +542,61 @@ def test_bytes_are_counted(tiny):
     assert seen.nbytes == before + maps
 
 
+def test_bytes_can_be_counted_while_another_thread_differentiates(tiny):
+    """The engine counts all traces whenever it keeps one; others are being worked with."""
+    backbone = tiny("test_resnet")
+    seen = trace(backbone, image_for(backbone), taps_of(backbone))
+    errors, over = [], threading.Event()
+
+    def count():
+        try:
+            while not over.is_set():
+                assert seen.nbytes > 0
+        except BaseException as error:
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        thread = threading.Thread(target=count)
+        thread.start()
+        for index in range(40):
+            seen.gradients(Target(index % 20))
+        over.set()
+        thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not errors
+
+
+def test_shrinking_forgets_the_class_used_longest_ago_and_the_graph_last(tiny):
+    backbone = tiny("test_resnet")
+    seen = trace(backbone, image_for(backbone), taps_of(backbone))
+    empty = seen.nbytes
+    for index in (0, 1, 2, 0):  # 0 was used again
+        seen.gradients(Target(index))
+    size = (seen.nbytes - empty) // 3
+    seen.shrink(seen.nbytes, Target(0))
+    assert all(seen.has(Target(index)) for index in (0, 1, 2)), "it was small enough"
+    seen.shrink(empty + 2 * size, Target(2))
+    assert [seen.has(Target(index)) for index in (0, 1, 2)] == [True, False, True]
+    seen.shrink(empty + size, Target(2))
+    assert [seen.has(Target(index)) for index in (0, 1, 2)] == [False, False, True]
+    assert seen.alive and seen.nbytes <= empty + size
+    seen.gradients(Target(0, versus=1))
+    seen.shrink(0, Target(0, versus=1))  # what is being looked at stays
+    assert seen.has(Target(0, versus=1)) and not seen.has(Target(2)) and not seen.alive
+
+
+def test_what_follows_from_a_trace_is_made_once(tiny):
+    backbone = tiny("test_resnet")
+    seen = trace(backbone, image_for(backbone), taps_of(backbone))
+    made = []
+    for _ in range(2):
+        assert seen.remember(("x", 1), lambda: made.append(1) or "thing") == "thing"
+    assert seen.remember(("x", 2), lambda: "other") == "other" and made == [1]
+
+
 def _trace_and_send(backbone, image, taps, targets, pipe):
     seen = trace(backbone, image, taps)
     for target in targets:
