@@ -46,6 +46,7 @@ class Recipe:
     pictures: "photos" (a folder with list.csv) or "scenes" (drawn by rule).
     sizes: (share of the run, pixels) in order; small pictures first save most of the time, and the
         last size is the input size of the finished backbone.
+    restart: share of the run after which blending ends and a second cosine begins, at half rate.
     area: share of a picture that a training crop may be, smallest and largest.
     backdrop: how often what is known to be no part of a thing is replaced by something else.
     textures: how many drawn textures to take 60 % of those backdrops from.
@@ -64,6 +65,7 @@ class Recipe:
     batch: int = 64
     rate: float = 2e-3
     decay: float = 0.05
+    restart: float = 1.0
     smoothing: float = 0.1
     averaging: float = 0.999
     area: tuple[float, float] = (0.3, 1.0)
@@ -104,8 +106,9 @@ RECIPES: dict[str, Recipe] = {
             "stem_width": 16,
             "avg_down": True,
         },
-        sizes=((0.55, 96), (0.3, 128), (0.15, 160)),
-        steps=3800,
+        sizes=((0.373, 96), (0.204, 128), (0.102, 160), (0.178, 128), (0.143, 160)),
+        steps=5600,
+        restart=0.679,
         backdrop=0.7,
         cutmix=0.4,
         mixup=0.2,
@@ -142,11 +145,11 @@ RECIPES: dict[str, Recipe] = {
         architecture="convnext_tiny",
         model_args={"depths": [2, 2, 5, 2], "dims": [32, 64, 112, 192]},
         sizes=((0.6, 96), (0.4, 128)),
-        steps=2000,
+        steps=1600,
         rate=3e-3,
         area=(0.6, 1.0),
         turn=0.05,
-        backdrop=0.6,
+        backdrop=0.75,
         textures=1000,
         tint=0.3,
         limits=_SCENE_LIMITS,
@@ -163,7 +166,7 @@ RECIPES: dict[str, Recipe] = {
             "num_heads": 4,
         },
         sizes=((1.0, 96),),
-        steps=2000,
+        steps=1300,
         rate=1.5e-3,
         area=(0.6, 1.0),
         turn=0.05,
@@ -650,15 +653,24 @@ class Run:
                 return size
         return self.recipe.size
 
+    @property
+    def rate(self) -> float:
+        """Warm-up, then one cosine, or two (Loshchilov & Hutter, "SGDR", ICLR 2017)."""
+        recipe = self.recipe
+        again = round(recipe.restart * recipe.steps)
+        if self.step >= again:
+            progress = (self.step - again) / max(1, recipe.steps - again)
+            return recipe.rate * (1 + math.cos(math.pi * progress)) / 4
+        warm = max(1, recipe.steps // 20)
+        progress = max(0, self.step - warm) / max(1, again - warm)
+        return recipe.rate * min((self.step + 1) / warm, (1 + math.cos(math.pi * progress)) / 2)
+
     def advance(self) -> float:
         """One step; returns the loss."""
         recipe, train = self.recipe, self.corpus.train
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
-        warm = max(1, recipe.steps // 20)
-        progress = max(0, self.step - warm) / max(1, recipe.steps - warm)
-        rate = recipe.rate * min((self.step + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * progress))
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.rate
 
         index = torch.multinomial(
             self._weights, recipe.batch, replacement=True, generator=generator
@@ -670,7 +682,9 @@ class Run:
             box = self.box[index, view]
             lesson = self.taught[index, view].float().to(self.device)
         picture = look(train, index, box, self.size, recipe, generator, self._bank)
-        picture, partner, share = blend(picture, recipe, generator)
+        first = self.step < recipe.restart * recipe.steps
+        mixing = recipe if first else replace(recipe, cutmix=0.0, mixup=0.0)
+        picture, partner, share = blend(picture, mixing, generator)
         truth = train.truth[index].to(self.device)
         truth = share * truth + (1 - share) * truth[partner]
         truth = truth * (1 - recipe.smoothing) + recipe.smoothing / truth.shape[1]
@@ -865,6 +879,7 @@ def card(run: Run, name: str, teacher: str | None, final: Score, out: Path) -> s
     if recipe.cutmix or recipe.mixup:
         tricks.append(
             f"CutMix in {recipe.cutmix:.0%} and MixUp in {recipe.mixup:.0%} of the batches"
+            + f" of the first {recipe.restart:.0%} of the steps" * (recipe.restart < 1)
         )
     if teacher is not None:
         about = _TEACHERS.get(_short(teacher), "given by whoever ran this")
@@ -877,6 +892,7 @@ def card(run: Run, name: str, teacher: str | None, final: Score, out: Path) -> s
     command += " --data FOLDER" if recipe.pictures == "photos" else ""
     command += f" --teacher local-dir:PATH/{_short(teacher)}" if teacher is not None else ""
     counts = run.corpus.test.truth.sum(0)
+    cosine = "one cosine" if recipe.restart == 1 else f"a second cosine after {recipe.restart:.0%}"
     order = sorted(range(len(labels)), key=lambda k: (final.by_class[k], labels[k]))
     rows = "\n".join(f"| {labels[k]} | {final.by_class[k]:.1%} |" for k in order)
     bullets = "\n".join(f"- {trick}" for trick in tricks)
@@ -907,7 +923,7 @@ camviz.load_backbone("{name}")
 From random weights, on {run.corpus.about}
 
 {recipe.steps} steps of {recipe.batch} pictures ({sizes}), classes equally often; AdamW, rate
-{recipe.rate}, cosine, weight decay {recipe.decay}, label smoothing {recipe.smoothing}; what ships
+{recipe.rate}, {cosine}, weight decay {recipe.decay}, label smoothing {recipe.smoothing}; what ships
 is the running average of the weights ({recipe.averaging}). bfloat16 autocast, seed {run.seed},
 {run.seconds / 60:.0f} minutes on {_machine(run.device)}. No held-out picture was trained on, or
 used to choose anything.

@@ -109,7 +109,7 @@ def test_own_backbone_may_be_larger_than_the_limit(monkeypatch):
 
 
 def test_default_is_on_offer(monkeypatch):
-    assert default_choice() == camviz.backbones.default_backbone()
+    assert default_choice() in offer()
     monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
     offer.cache_clear()
     assert default_choice() in offer()
@@ -131,17 +131,26 @@ def test_visit_looks_up_what_is_on_offer_anew(monkeypatch):
     assert update["choices"][0] == ("fresh · this server's own", "fresh")
 
 
-def test_examples_bundled_first_and_none_missed_if_gradio_drops_them(monkeypatch, tmp_path):
-    (tmp_path / "own.png").touch()
-    monkeypatch.setattr(page, "EXAMPLES", tmp_path)
-    assert page.example_pictures()[0] == str(tmp_path / "own.png")
-    assert len(page.example_pictures()) == 1 + len(page.GRADIO_PHOTOS)
+def test_examples_that_the_default_backbone_knows_come_first(monkeypatch):
+    offer.cache_clear()
+    monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
+    shown = page.examples_first_known()
+    assert len(shown) == len(page.examples())
+    drawn = (default_choice() or "").startswith(explain_tab.DRAWN)
+    assert (shown[0].backbones == explain_tab.DRAWN) == drawn
+    monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/garden")
+    offer.cache_clear()
+    assert page.examples_first_known()[0].backbones != explain_tab.DRAWN
 
-    def gone(name):
-        raise FileNotFoundError(name)
 
-    monkeypatch.setattr(page.media, "get_image", gone)
-    assert page.example_pictures() == [str(tmp_path / "own.png")]
+def test_an_example_brings_a_backbone_that_knows_it():
+    offer.cache_clear()
+    drawn = next(row for row in page.examples() if row.backbones == explain_tab.DRAWN)
+    photo = next(row for row in page.examples() if row.backbones != explain_tab.DRAWN)
+    assert explain_tab.knowing(drawn, "scenes-resnet") == "scenes-resnet"
+    assert explain_tab.knowing(photo, "resnet50.a1_in1k") == "resnet50.a1_in1k"
+    assert explain_tab.knowing(drawn, "resnet50.a1_in1k").startswith(explain_tab.DRAWN)
+    assert not explain_tab.knowing(photo, "scenes-resnet").startswith(explain_tab.DRAWN)
 
 
 # -- Handlers ------------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from camviz import render
-from camviz.backbones import Backbone, Entry, Weights, catalogue, default_backbone
+from camviz.backbones import Backbone, Entry, bundled_names, catalogue, default_backbone
 from camviz.engine import Engine, Explanation, Notes, PlacementKind
 from camviz.errors import BackboneError, StageError
+from camviz.examples import Example
 from camviz.images import MIN_SIDE, Picture, open_picture
 from camviz.maps import FUSIONS
 from camviz.methods import METHODS
@@ -28,6 +29,7 @@ MAX_PARAMETERS = 150  # millions; CAMVIZ_MAX_PARAMETERS says otherwise
 # Pixels of the longer side at which pictures are drawn: the fused map, one stage's, an example.
 LARGE, SMALL, THUMBNAIL = 800, 400, 112
 TOP = "Top prediction"
+DRAWN = "scenes"  # how the names of backbones for drawings begin
 BARS = 5
 
 
@@ -83,11 +85,27 @@ def chosen(name: str | None) -> Choice:
 
 
 def default_choice() -> str | None:
-    """The backbone of a visitor who has chosen none."""
+    """The backbone of a visitor who has chosen none.
+
+    Without the hub that is one for drawings: every drawn example is something it knows.
+    """
     choices = offer()
-    if os.environ.get("CAMVIZ_BACKBONE") or default_backbone() not in choices:
+    if os.environ.get("CAMVIZ_BACKBONE"):
         return next(iter(choices), None)
-    return default_backbone()
+    best = default_backbone()
+    drawn = next((name for name in choices if name.startswith(DRAWN)), best)
+    best = drawn if best in bundled_names() else best
+    return best if best in choices else next(iter(choices), None)
+
+
+def knowing(example: Example, backbone: str | None) -> str | None:
+    """This backbone if it may know what the example shows, else one on offer that may."""
+    for_drawings = (backbone or "").startswith(DRAWN)
+    if for_drawings == (example.backbones == DRAWN):
+        return backbone
+    if example.backbones == DRAWN:
+        return next((name for name in offer() if name.startswith(DRAWN)), backbone)
+    return next((name for name in offer() if not name.startswith(DRAWN)), backbone)
 
 
 # -- From the controls to a view -----------------------------------------------------------------
@@ -241,7 +259,7 @@ def _verdict(x: Explanation, ask: Ask) -> str:
     picture = _picture(pixels, f"Where all stages together found evidence for {x.label}")
     return f"""
 <h2>Where it looked for <em>{escape(x.label)}</em></h2>
-{_badge(x.backbone.weights)}
+{_badge(x)}
 <figure class="cv-fused">{picture}{_legend(ask.colors)}<figcaption>{found}{_unseen(x)}</figcaption>
 </figure>
 <p class="cv-how">{_how(x)}</p>"""
@@ -312,10 +330,15 @@ def _unseen(x: Explanation) -> str:
     return "" if x.fit.seen else " The hatched part was not shown to the network."
 
 
-def _badge(weights: Weights) -> str:
-    if weights.trained:
+def _badge(x: Explanation) -> str:
+    """What to know before anything else: no training, or a picture of something unknown."""
+    if not x.backbone.weights.trained:
+        warning = "untrained: maps mean nothing"
+    elif not x.sure:
+        warning = f"not sure: this may be none of the {len(x.backbone.labels)} things it knows"
+    else:
         return ""
-    return '<p class="cv-badge" role="note">untrained: maps mean nothing</p>'
+    return f'<p class="cv-badge" role="note">{warning}</p>'
 
 
 def _legend(colors: str) -> str:
@@ -327,16 +350,15 @@ def _legend(colors: str) -> str:
     )
 
 
-def thumbnails(paths: list[str]) -> str:
+def thumbnails(examples: list[Example]) -> str:
     """Small pictures as buttons, to be had by a click."""
     buttons = []
-    for index, path in enumerate(paths):
-        with Image.open(path) as image:
+    for index, example in enumerate(examples):
+        with Image.open(example.path) as image:
             small = ImageOps.fit(image.convert("RGB"), (THUMBNAIL, THUMBNAIL))
-        name = Path(path).stem.replace("_", " ")
         buttons.append(
-            f'<button type="button" data-index="{index}">'
-            f"{_picture(np.asarray(small), name)}</button>"
+            f'<button type="button" data-index="{index}" title="{escape(example.story)}">'
+            f"{_picture(np.asarray(small), example.title)}</button>"
         )
     return f'<div class="cv-examples" role="group" aria-label="Examples">{"".join(buttons)}</div>'
 

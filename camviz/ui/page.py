@@ -12,18 +12,19 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-from gradio import media
 
 from camviz import render
 from camviz.backbones import ASSETS
 from camviz.engine import PlacementKind
 from camviz.errors import BackboneError, CamvizError, WeightsError
+from camviz.examples import EXAMPLES, Example, examples
 from camviz.images import MAX_BYTES
 from camviz.maps import FUSIONS
 from camviz.methods import METHODS
 from camviz.stages import TapKind
 from camviz.ui import explain_tab
 from camviz.ui.explain_tab import (
+    DRAWN,
     TOP,
     WAIT,
     Ask,
@@ -37,9 +38,6 @@ from camviz.ui.explain_tab import (
 
 log = logging.getLogger(__name__)
 
-EXAMPLES = ASSETS / "examples"
-GRADIO_PHOTOS = ("lion.jpg", "cheetah1.jpg", "tower.jpg")
-
 TAPS: tuple[tuple[str, TapKind], ...] = (
     ("last activation", "activation"),
     ("stage output", "output"),
@@ -51,15 +49,11 @@ PLACEMENTS: tuple[tuple[str, PlacementKind], ...] = (
 FITS = (("whole picture, stretched", "stretch"), ("the model's own centre crop", "crop"))
 
 
-def example_pictures() -> list[str]:
-    """Bundled pictures first, then photographs that come with gradio, as far as they exist."""
-    found = [str(path) for kind in ("png", "jpg") for path in sorted(EXAMPLES.glob(f"*.{kind}"))]
-    for name in GRADIO_PHOTOS:
-        try:
-            found.append(media.get_image(name))
-        except (FileNotFoundError, ValueError):  # gradio may drop it at any time
-            log.info("gradio has no picture %s any more", name)
-    return found
+def examples_first_known() -> list[Example]:
+    """The examples, those that the backbone of a new visitor knows before the others."""
+    backbone = explain_tab.default_choice() or ""
+    drawn = backbone.startswith(DRAWN)
+    return sorted(examples(), key=lambda example: (example.backbones == DRAWN) != drawn)
 
 
 # -- The door between page and handlers ----------------------------------------------------------
@@ -131,9 +125,12 @@ def chosen_stages(ticked: list[str], modules: str | None) -> list[str]:
     return [*ticked, *(modules or "").replace(",", " ").split()]
 
 
-def clicked_example(event: gr.SelectData) -> str:
-    """An example was clicked: its picture."""
-    return example_pictures()[int(event.index)]
+def clicked_example(backbone: str, event: gr.SelectData) -> tuple[Any, ...]:
+    """An example was clicked: its picture, a backbone that knows what it shows, and its stages."""
+    example = examples_first_known()[int(event.index)]
+    fitting = explain_tab.knowing(example, backbone)
+    changed = fitting != backbone
+    return str(example.path), fitting if changed else gr.skip(), [] if changed else gr.skip()
 
 
 # -- The page itself -----------------------------------------------------------------------------
@@ -158,7 +155,7 @@ def build_app() -> gr.Blocks:
         gr.HTML(INTRODUCTION, elem_id="introduction")
         with gr.Row(elem_id="page"):
             with gr.Column(elem_id="left", scale=0, min_width=0):
-                picture, examples = _picture_controls()
+                picture, thumbnails = _picture_controls()
                 controls = _controls(picture)
             with gr.Column(elem_id="right", min_width=0):
                 with gr.Row(elem_id="top"):
@@ -200,7 +197,8 @@ def build_app() -> gr.Blocks:
 
         # Not `input`: on a picture that is taken away it still carries the one before.
         ask(picture.change, new_picture)
-        choose(examples.select, clicked_example, None, picture)
+        fitted = [picture, controls["backbone"], held["stages"]]
+        choose(thumbnails.select, clicked_example, controls["backbone"], fitted)
         ask(controls["fit"].input, new_view)
 
         both = [controls["target"], held["target"]]
@@ -217,10 +215,10 @@ def build_app() -> gr.Blocks:
 
 
 def _picture_controls() -> tuple[gr.Image, gr.HTML]:
-    pictures = example_pictures()
+    shown = examples_first_known()
     with gr.Column(elem_id="picture", min_width=0):
         picture = gr.Image(
-            next(iter(pictures), None),
+            str(shown[0].path) if shown else None,
             label="Picture",
             type="filepath",
             image_mode=None,
@@ -232,9 +230,7 @@ def _picture_controls() -> tuple[gr.Image, gr.HTML]:
         # gradio would open the file itself, and say of a damaged one that it "could not
         # preprocess input component 0"; `open_picture` does better.
         picture.preprocess = lambda upload: upload.path if upload else None
-        return picture, gr.HTML(
-            explain_tab.thumbnails(pictures), elem_id="examples", js_on_load=CLICK
-        )
+        return picture, gr.HTML(explain_tab.thumbnails(shown), elem_id="examples", js_on_load=CLICK)
 
 
 def _controls(picture: gr.Image) -> dict[str, Any]:

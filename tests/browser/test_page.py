@@ -157,6 +157,9 @@ def test_bad_upload_is_a_notice_and_no_end(open_page, drawing, tmp_path):
 def test_phone(open_page, theme):
     page = open_page(390, 844, theme)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    beyond = "all => all.filter(e => e.getBoundingClientRect().right > innerWidth).length"
+    parts = "#page img, #page button, #page input, #page p, #page h2"
+    assert page.locator(parts).evaluate_all(beyond) == 0  # nothing is cut off either
     tops = page.evaluate(
         "['picture', 'verdict', 'bars', 'controls', 'layers']"
         ".map(id => document.getElementById(id).getBoundingClientRect().top)"

@@ -1,0 +1,56 @@
+"""The examples that ship: complete, with truth that fits, and known to the network they are for."""
+
+import numpy as np
+import pytest
+
+from camviz import Engine
+from camviz.backbones import bundled_names
+from camviz.errors import ImageError
+from camviz.examples import example, examples
+from camviz.scenes import SCENE_CLASSES
+
+DRAWN = [row for row in examples() if row.backbones == "scenes"]
+
+
+def test_there_are_a_dozen_drawn_ones_and_names_are_unique():
+    names = [row.name for row in examples()]
+    assert len(DRAWN) >= 12 and len(names) == len(set(names))
+    assert all(row.title and row.story for row in examples())
+
+
+@pytest.mark.parametrize("row", DRAWN, ids=lambda row: row.name)
+def test_the_truth_fits_the_picture(row):
+    picture = row.open()
+    assert row.truth
+    for thing in row.truth:
+        assert thing.label in SCENE_CLASSES
+        assert thing.mask.shape == (picture.height, picture.width) and thing.mask.dtype == bool
+        assert 0.005 < thing.mask.mean() < 0.6
+        assert np.array_equal(np.any(list(thing.parts.values()), axis=0), thing.mask)
+
+
+def test_photographs_are_named_not_shipped_and_have_no_truth():
+    photographs = [row for row in examples() if row not in DRAWN]
+    assert all("assets" not in row.path.parts or "gradio" in row.path.parts for row in photographs)
+    assert all(row.truth == () and row.open().pixels.ndim == 3 for row in photographs)
+
+
+def test_one_by_name():
+    assert example(DRAWN[0].name) == DRAWN[0]
+    with pytest.raises(ImageError, match=r"no example is called 'nothing'; examples: .*a-ram"):
+        example("nothing")
+
+
+@pytest.mark.parametrize("name", [n for n in bundled_names() if n.startswith("scenes")])
+def test_the_bundled_networks_are_sure_of_what_they_are_shown(name):
+    engine = Engine("cpu")
+    for row in DRAWN:
+        x = engine.explain(row.path, name)
+        assert x.sure, row.name
+        assert x.predictions[0][1] in [thing.label for thing in row.truth]
+        figures = x.measure(true_mask(row, x.label))["fused"]
+        assert figures["energy_inside"] > true_mask(row, x.label).mean(), row.name  # beats chance
+
+
+def true_mask(row, label):
+    return next(thing.mask for thing in row.truth if thing.label == label)
