@@ -209,8 +209,9 @@ class Entry:
 
     @property
     def classifier(self) -> bool:
-        """Whether it can be explained: 0 classes is a feature extractor."""
-        return self.classes > 1
+        """Whether its outputs are classes: 0 is a feature extractor, and timm's label sets have
+        1,000 names or more than 10,000; widths between are those of CLIP's embeddings."""
+        return self.source == "bundled" or self.classes == 1000 or self.classes > 10_000
 
     @property
     def megabytes(self) -> float | None:
@@ -355,8 +356,8 @@ def _hub_file(repository: str, names: Sequence[str], what: str) -> tuple[Path, S
 def _instead() -> str:
     ready = ", ".join(bundled_names())
     return (
-        (f"Ready without a network: {ready}. " if ready else "")
-        + "Or give a checkpoint file, a folder as local-dir:PATH, or ask for weights='random' "
+        (f"Ready without a network: {ready}. Or give" if ready else "Give")
+        + " a checkpoint file, a folder as local-dir:PATH, or ask for weights='random' "
         "(untrained: its maps mean nothing)."
     )
 

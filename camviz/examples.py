@@ -32,7 +32,7 @@ class TrueObject:
 
 @dataclass(frozen=True)
 class Example:
-    """A picture worth a look. `backbones`: how the names of those begin that know it, if not all."""
+    """A picture worth a look. `backbones`: how the names of those that know it begin."""
 
     name: str
     title: str

@@ -59,7 +59,7 @@ def draw_boxes(
 ) -> np.ndarray:
     """Half-open boxes as white frames with a dark edge, legible on any ground."""
     drawn = np.ascontiguousarray(pixels).copy()
-    width = max(1, round(min(pixels.shape[:2]) / 160))
+    width = max(1, round(min(pixels.shape[:2]) / 240))
     for x0, y0, x1, y1 in boxes:
         for tint, stroke in (((20, 20, 20), width + 2), (color, width)):
             cv2.rectangle(drawn, (x0, y0), (x1 - 1, y1 - 1), tint, stroke, cv2.LINE_AA)

@@ -1,5 +1,6 @@
 """What the README says is what the code does."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 import camviz
+import camviz.backbones
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -45,3 +47,10 @@ def test_the_commands_shown_exist():
     for line in re.findall(r"^python -m camviz (.+?)(?:\s+#.*)?$", README, re.M):
         words = [word.strip("'\"") for word in re.findall(r"'[^']*'|\"[^\"]*\"|\S+", line)]
         _parser().parse_args(words)  # exits on an unknown option
+
+
+def test_accuracies_shown_are_those_of_the_models_that_ship():
+    for name in camviz.backbones.bundled_names():
+        config = json.loads((camviz.backbones.BUNDLED / name / "config.json").read_text())
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+        assert f"{config['camviz']['accuracy']:.1%}" in row

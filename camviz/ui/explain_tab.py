@@ -353,11 +353,12 @@ def _legend(colors: str) -> str:
 def thumbnails(examples: list[Example]) -> str:
     """Small pictures as buttons, to be had by a click."""
     buttons = []
-    for index, example in enumerate(examples):
+    for example in examples:
         with Image.open(example.path) as image:
             small = ImageOps.fit(image.convert("RGB"), (THUMBNAIL, THUMBNAIL))
         buttons.append(
-            f'<button type="button" data-index="{index}" title="{escape(example.story)}">'
+            f'<button type="button" data-label="{escape(example.name)}" '
+            f'title="{escape(example.story)}">'
             f"{_picture(np.asarray(small), example.title)}</button>"
         )
     return f'<div class="cv-examples" role="group" aria-label="Examples">{"".join(buttons)}</div>'

@@ -17,7 +17,7 @@ from camviz import render
 from camviz.backbones import ASSETS
 from camviz.engine import PlacementKind
 from camviz.errors import BackboneError, CamvizError, WeightsError
-from camviz.examples import EXAMPLES, Example, examples
+from camviz.examples import EXAMPLES, Example, example, examples
 from camviz.images import MAX_BYTES
 from camviz.maps import FUSIONS
 from camviz.methods import METHODS
@@ -53,7 +53,7 @@ def examples_first_known() -> list[Example]:
     """The examples, those that the backbone of a new visitor knows before the others."""
     backbone = explain_tab.default_choice() or ""
     drawn = backbone.startswith(DRAWN)
-    return sorted(examples(), key=lambda example: (example.backbones == DRAWN) != drawn)
+    return sorted(examples(), key=lambda row: (row.backbones == DRAWN) != drawn)
 
 
 # -- The door between page and handlers ----------------------------------------------------------
@@ -127,10 +127,10 @@ def chosen_stages(ticked: list[str], modules: str | None) -> list[str]:
 
 def clicked_example(backbone: str, event: gr.SelectData) -> tuple[Any, ...]:
     """An example was clicked: its picture, a backbone that knows what it shows, and its stages."""
-    example = examples_first_known()[int(event.index)]
-    fitting = explain_tab.knowing(example, backbone)
+    picked = example(str(event.value))
+    fitting = explain_tab.knowing(picked, backbone)
     changed = fitting != backbone
-    return str(example.path), fitting if changed else gr.skip(), [] if changed else gr.skip()
+    return str(picked.path), fitting if changed else gr.skip(), [] if changed else gr.skip()
 
 
 # -- The page itself -----------------------------------------------------------------------------
@@ -198,7 +198,9 @@ def build_app() -> gr.Blocks:
         # Not `input`: on a picture that is taken away it still carries the one before.
         ask(picture.change, new_picture)
         fitted = [picture, controls["backbone"], held["stages"]]
-        choose(thumbnails.select, clicked_example, controls["backbone"], fitted)
+        # The picture may stay the same while the backbone changes: that is no change of picture.
+        clicked = choose(thumbnails.select, clicked_example, controls["backbone"], fitted)
+        ask(clicked, new_picture)
         ask(controls["fit"].input, new_view)
 
         both = [controls["target"], held["target"]]
