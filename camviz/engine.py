@@ -36,7 +36,7 @@ from camviz.methods import METHODS, Method
 from camviz.methods.gradient import Evidence, evidence, smooth_checkerboard
 from camviz.placement import plain_placement, true_placements
 from camviz.stages import Stage, TapKind
-from camviz.taps import Tap
+from camviz.taps import Address, Tap
 from camviz.trace import HeadWeights, Score, Target, Trace, head_weights, trace
 
 PlacementKind = Literal["plain", "true"]
@@ -420,8 +420,13 @@ class Engine:
         seen, how = self._seen(picture, backbone, fit, list(taps.values()))
         index = int(seen.logits.argmax()) if target is None else backbone.target(target)
         wanted = Target(index, score, None if versus is None else backbone.target(versus))
-        if "gradients" in row.needs and not seen.has(wanted) and not seen.alive:
-            seen, how = self._look(picture, backbone, fit, seen.taps)
+        gradients: dict[Address, Tensor] = {}
+        if "gradients" in row.needs:
+            try:
+                gradients = seen.gradients(wanted)
+            except LookupError:  # the graph was given up for memory, perhaps a moment ago
+                seen, how = self._look(picture, backbone, fit, seen.taps, wanted)
+                gradients = seen.gradients(wanted)
         request = Request(
             backbone.name,
             backbone.loaded_with or GIVEN,
@@ -444,7 +449,9 @@ class Engine:
             for stage in chosen:
                 strided = any(other.reduction > stage.reduction for other in backbone.stages)
                 smooth: GridKind = "raw" if grid == "auto" and not strided else grid
-                heat, note = _stage_map(row, stage, taps[stage.name], seen, wanted, smooth, head)
+                heat, note = _stage_map(
+                    row, stage, taps[stage.name], seen, wanted, gradients, smooth, head
+                )
                 raw[stage.name], notes[stage.name] = heat, note
         seen.shrink(self._trace_bytes, wanted)
         self._traces.put((picture.digest, backbone.uid, fit), (seen, how))  # it may have grown
@@ -472,10 +479,18 @@ class Engine:
             return self._look(picture, backbone, fit, [*_default_taps(backbone), *earlier, *taps])
 
     def _look(
-        self, picture: Picture, backbone: Backbone, fit: str, taps: Sequence[Tap]
+        self,
+        picture: Picture,
+        backbone: Backbone,
+        fit: str,
+        taps: Sequence[Tap],
+        target: Target | None = None,
     ) -> tuple[Trace, Fit]:
+        """A fresh trace, put on the shelf; with the gradients of a target if one is given."""
         image, how = backbone.prepare(picture, fit)
         seen = trace(backbone, image, taps)
+        if target is not None:
+            seen.gradients(target)  # before anybody else can reach it
         self._traces.put((picture.digest, backbone.uid, fit), (seen, how))
         return seen, how
 
@@ -543,6 +558,7 @@ def _stage_map(
     tap: Tap,
     seen: Trace,
     target: Target,
+    gradients: Mapping[Address, Tensor],
     grid: GridKind,
     head: HeadWeights | None,
 ) -> tuple[np.ndarray, Notes]:
@@ -553,15 +569,15 @@ def _stage_map(
     if head is not None:
         available |= {"features": seen.activations[tap.address], "weights": head.weights}
     if "gradients" in method.needs:
-        gradients = seen.gradients(target)[tap.address]
+        gradient = gradients[tap.address]
         found = seen.remember(
             ("evidence", target, tap.address),
-            lambda: evidence(seen.activations[tap.address], gradients),
+            lambda: evidence(seen.activations[tap.address], gradient),
         )
         smoothed = method.element_wise and (
             grid == "smooth" or (grid == "auto" and found.checkerboard > CHECKERBOARD)
         )
-        available["gradients"] = smooth_checkerboard(gradients) if smoothed else gradients
+        available["gradients"] = smooth_checkerboard(gradient) if smoothed else gradient
     try:
         raw = method.function(**{name: available[name] for name in method.needs})[0]
         finite = bool(torch.isfinite(raw).all())

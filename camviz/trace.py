@@ -176,7 +176,8 @@ class Trace:
         """Bytes held by this trace; what the graph keeps is an estimate."""
         kept = [*self.activations.values(), self.logits]
         kept += [] if self.features is None else [self.features]
-        kept += [tensor for part in self._basis.values() for tensor in part.values()]
+        classes = list(self._basis.values())  # another thread may be adding one
+        kept += [tensor for part in classes for tensor in part.values()]
         graph = self._graph_bytes if self._graph is not None else 0
         return graph + sum(tensor.numel() * tensor.element_size() for tensor in kept)
 

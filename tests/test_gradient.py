@@ -16,6 +16,7 @@ from camviz.methods import gradient
 from camviz.methods.activation import cam
 from camviz.methods.gradient import (
     checkerboard,
+    evidence,
     grad_cam,
     grad_cam_pp,
     hires_cam,
@@ -616,3 +617,44 @@ class TestCheckerboard:
         gradients = torch.zeros(1, 1, 10, 10)
         gradients[:, :, ::2, ::2] = 1
         assert checkerboard(smooth_checkerboard(gradients)[:, :, 1:-1, 1:-1]) == pytest.approx(1)
+
+
+class TestEvidence:
+    @pytest.mark.parametrize("kind", ["relu", "signed"])
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_against_loops(self, shape, kind):
+        activations, gradients = tensors(shape, kind, seed=3)
+        positive = total = 0.0
+        for value, slope in zip(
+            activations.flatten().tolist(), gradients.flatten().tolist(), strict=True
+        ):
+            positive += max(value * slope, 0.0)
+            total += abs(value * slope)
+        found = evidence(activations, gradients)
+        assert found.positive_share == (pytest.approx(positive / total) if total else None)
+        assert found.checkerboard == checkerboard(gradients)
+        assert not found.zero_gradient
+
+    def test_by_hand(self):
+        activations = torch.tensor([[[[1.0, 2.0, -3.0, 5.0]]]])
+        gradients = torch.tensor([[[[3.0, -1.0, -1.0, 0.0]]]])
+        assert evidence(activations, gradients).positive_share == pytest.approx(6 / 8)
+
+    @pytest.mark.parametrize("scale", [1e-12, 1e12])
+    def test_does_not_depend_on_the_units(self, scale):
+        activations, gradients = tensors((2, 5, 3, 4))
+        share = evidence(activations, gradients).positive_share
+        assert evidence(activations, scale * gradients).positive_share == pytest.approx(share)
+
+    def test_for_and_against(self):
+        activations = tensors((2, 5, 3, 4), "relu")[0]
+        ones = torch.ones_like(activations)
+        assert evidence(activations, ones).positive_share == 1
+        assert evidence(activations, -ones).positive_share == 0
+
+    def test_nothing_is_no_evidence(self):
+        activations = torch.ones(1, 2, 4, 4)
+        none = evidence(activations, torch.zeros_like(activations))
+        assert (none.zero_gradient, none.positive_share, none.checkerboard) == (True, None, 1)
+        dead = evidence(torch.zeros_like(activations), activations)
+        assert (dead.zero_gradient, dead.positive_share, dead.checkerboard) == (False, None, 1)

@@ -45,6 +45,7 @@ TINY = Recipe(
     mixup=0.3,
     views=2,
     teacher_size=32,
+    textures=5,
 )
 
 
@@ -123,6 +124,17 @@ def test_it_learns():
     run = Run(dataclasses.replace(TINY, steps=30, cutmix=0, mixup=0, rate=1e-2), 0, corpus(), CPU)
     losses = [run.advance() for _ in range(30)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_the_rate_rises_falls_and_starts_again():
+    run = Run(dataclasses.replace(TINY, steps=100, restart=0.6), 0, corpus(), CPU)
+    rates = []
+    for run.step in range(100):
+        rates.append(run.rate / run.recipe.rate)
+    assert rates[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    assert rates[59] < 0.01
+    assert rates[60] == pytest.approx(0.5)
+    assert rates[-1] < 0.01
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
@@ -223,6 +235,15 @@ def test_boxes_lie_inside():
     assert (box[:, 2:] > 0).all()
 
 
+def test_textures_are_drawn_by_rule():
+    bank = training.textures(12, seed=1, size=48)
+    assert bank.shape == (12, 3, 48, 48)
+    assert bank.dtype == torch.uint8
+    assert torch.equal(bank, training.textures(12, seed=1, size=48))
+    assert not torch.equal(bank, training.textures(12, seed=2, size=48))
+    assert bank.float().flatten(1).std(1).min() > 1
+
+
 def test_a_studio_wall_is_found_and_a_meadow_is_not():
     picture = np.full((80, 80, 3), 250, np.uint8)
     picture[20:60, 20:60] = (200, 30, 30)
@@ -239,7 +260,8 @@ def test_only_the_wall_is_replaced():
     pictures = corpus(2)
     box = torch.tensor([[0.0, 0, 1, 1]]).repeat(8, 1)
     index = torch.zeros(8, dtype=torch.long)
-    seen = look(pictures.train, index, box, 64, recipe, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    seen = look(pictures.train, index, box, 64, recipe, generator, training.textures(5, 0, 64))
     assert seen.shape == (8, 3, 64, 64)
     assert seen.min() >= 0 and seen.max() <= 1
     inside, outside = seen[:, :, 24:40, 24:40], seen[:, :, :8]

@@ -47,7 +47,7 @@ def grove(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
     path = shutil.which("chromium")
     if path is None:
@@ -59,7 +59,7 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(chromium, grove, tmp_path_factory):
     """Where app.py serves the page. Whatever it logs as unexpected fails the tests."""
     with socket.socket() as probe:
