@@ -574,16 +574,12 @@ def _stage_map(
             ("evidence", target, tap.address),
             lambda: evidence(seen.activations[tap.address], gradient),
         )
-        smoothed = method.element_wise and (
+        smoothed = method.smooth and (
             grid == "smooth" or (grid == "auto" and found.checkerboard > CHECKERBOARD)
         )
         available["gradients"] = smooth_checkerboard(gradient) if smoothed else gradient
-    try:
-        raw = method.function(**{name: available[name] for name in method.needs})[0]
-        finite = bool(torch.isfinite(raw).all())
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-        finite = False
-    if not finite:
+    raw = method.function(**{name: available[name] for name in method.needs})[0]
+    if not bool(torch.isfinite(raw).all()):
         raise MethodError(
             f"{method.label} at '{stage.name}' gave numbers that are not finite; the network's "
             "own values overflow there"

@@ -497,7 +497,6 @@ class TestSmoothCheckerboard:
         inside = smooth_checkerboard(pattern)[:, :, 1:-1, 1:-1]
         same(inside, torch.full_like(inside, 2.75))
 
-    @pytest.mark.xfail(strict=True, reason="the border keeps half of the alternation")
     @pytest.mark.parametrize("size", [(7, 7), (8, 8)])
     @pytest.mark.parametrize("axis", [0, 1])
     def test_removes_the_alternation_at_the_border_too(self, size, axis):

@@ -81,30 +81,22 @@ class TestRows:
         lowest = min(run(name, *inputs((2, 5, 4, 3), seed)).min() for seed in range(20))
         assert (lowest < -0.1) if METHODS[name].signed else (lowest >= 0)
 
-    @pytest.mark.parametrize(
-        "name",
-        [
-            pytest.param(
-                name,
-                marks=pytest.mark.xfail(strict=True, reason="HiRes-CAM is element-wise")
-                if name == "hires_cam"
-                else (),
-            )
-            for name, row in METHODS.items()
-            if "gradients" in row.needs
-        ],
-    )
-    def test_element_wise_methods_show_the_checkerboard(self, name):
+    @pytest.mark.parametrize("name", [n for n, row in METHODS.items() if "gradients" in row.needs])
+    def test_what_shows_the_checkerboard_is_smoothed(self, name):
         """Where every feature is the same, only the gradient can make one place differ."""
         activations = torch.full((1, 3, 6, 6), 2.0)
         gradients = torch.full((1, 3, 6, 6), 0.1)
         gradients[:, :, ::2, ::2] = 0.9
         heat = run(name, activations, gradients, gradients[:, :, 0, 0])[0]
-        assert METHODS[name].element_wise == bool(heat.max() - heat.min() > 0.1 * heat.max())
+        shows = bool(heat.max() - heat.min() > 0.1 * heat.max())
+        if name == "hires_cam":  # smoothed, it would no longer add up to the score
+            assert shows and not METHODS[name].smooth
+        else:
+            assert METHODS[name].smooth == shows
 
     @every
     def test_only_gradients_have_a_checkerboard(self, name):
-        assert "gradients" in METHODS[name].needs or not METHODS[name].element_wise
+        assert "gradients" in METHODS[name].needs or not METHODS[name].smooth
 
 
 class TestEveryMethod:
@@ -188,19 +180,7 @@ class TestEveryMethod:
 
     @pytest.mark.parametrize(
         ("name", "need"),
-        [
-            pytest.param(
-                name,
-                need,
-                marks=pytest.mark.xfail(
-                    strict=True, raises=RuntimeError, reason="torch.linalg.eigh raises first"
-                )
-                if name == "eigen_cam"
-                else (),
-            )
-            for name, row in METHODS.items()
-            for need in row.needs
-        ],
+        [(name, need) for name, row in METHODS.items() for need in row.needs],
     )
     def test_what_is_not_a_number_is_not_hidden(self, name, need):
         """The map is not finite either, and `normalize` refuses it."""

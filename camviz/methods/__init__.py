@@ -17,16 +17,16 @@ class Method:
     """A row of the table: what a method is called, computes and needs.
 
     `needs` names the function's arguments: "activations" and "gradients" of a stage, or
-    "features" and "weights" of the head, which exist for the last map only. `element_wise`
-    methods give every place its own weight and therefore show the checkerboard that strided
-    layers leave in the gradient; the others average it away.
+    "features" and "weights" of the head, which exist for the last map only. `smooth`: the
+    checkerboard that strided layers leave in a gradient may be smoothed out of this one's.
+    Methods that pool the gradient average it away; HiRes-CAM shows it, but its sum is the score.
     """
 
     label: str
     function: Callable[..., Tensor]
     paper: str
     needs: tuple[str, ...] = ("activations", "gradients")
-    element_wise: bool = False
+    smooth: bool = False
     signed: bool = True
     class_specific: bool = True
 
@@ -36,13 +36,13 @@ METHODS: dict[str, Method] = {
         "LayerCAM",
         gradient.layer_cam,
         "Jiang et al., TIP 2021",
-        element_wise=True,
+        smooth=True,
     ),
     "layer_cam_elementwise": Method(
         "LayerCAM, element-wise",
         gradient.layer_cam_elementwise,
         "GradCAMElementWise, pytorch-grad-cam",
-        element_wise=True,
+        smooth=True,
         signed=False,
     ),
     "grad_cam": Method("Grad-CAM", gradient.grad_cam, "Selvaraju et al., ICCV 2017"),

@@ -6,6 +6,9 @@ All tensors are (N, C, H, W) in, (N, H, W) out: raw maps, before any ReLU, not n
 import torch
 from torch import Tensor
 
+# What centring leaves of features that are the same everywhere, relative to their size.
+_ROUNDING = 1e-9
+
 
 def cam(features: Tensor, weights: Tensor) -> Tensor:
     """CAM: the classifier, read at every place before the average is taken.
@@ -31,7 +34,8 @@ def eigen_cam(activations: Tensor) -> Tensor:
     Features that are nowhere negative are not centred: the singular vectors of a non-negative
     matrix can be taken non-negative, so M >= 0 and the sign is certain. Signed features are
     centred over the picture, and the sign is chosen so that M agrees with the activation energy
-    sum_k A_k^2. Computed from the smaller Gram matrix, in double precision.
+    sum_k A_k^2. Computed from the smaller Gram matrix, in double precision. Features that are not
+    finite give a map that is not.
 
     Muhammad and Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN
     2020, https://arxiv.org/abs/2008.00299
@@ -39,8 +43,14 @@ def eigen_cam(activations: Tensor) -> Tensor:
     samples, _, height, width = activations.shape
     maps = []
     for features in activations.double().flatten(2).transpose(1, 2):  # (H*W, C) each
+        if not bool(torch.isfinite(features).all()):
+            maps.append(torch.full_like(features[:, 0], torch.nan))
+            continue
         signed = bool((features < 0).any())
         matrix = features - features.mean(dim=0) if signed else features
+        if matrix.norm() <= _ROUNDING * features.norm():  # the same everywhere: no pattern
+            maps.append(torch.zeros_like(features[:, 0]))
+            continue
         if matrix.shape[0] <= matrix.shape[1]:
             values, vectors = torch.linalg.eigh(matrix @ matrix.T)
             heat = values[-1].clamp_min(0).sqrt() * vectors[:, -1]

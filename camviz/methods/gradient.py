@@ -112,8 +112,8 @@ def smooth_checkerboard(gradients: Tensor) -> Tensor:
     A convolution or pooling of stride 2 reads some places more often than their neighbours, and
     its gradient carries that pattern into every element-wise map. The binomial kernel
     (1 2 1)/4 on both axes removes the alternation of period 2 exactly and shifts nothing; at the
-    border the missing taps are left out. The gradient's own scale is kept. The LayerCAM authors'
-    remark on the artefact: https://github.com/PengtaoJiang/LayerCAM-jittor
+    border the row or column next to it stands in for the missing one. The scale is kept. The
+    LayerCAM authors' remark on the artefact: https://github.com/PengtaoJiang/LayerCAM-jittor
 
     gradients (N, C, H, W) -> (N, C, H, W).
     """
@@ -122,8 +122,8 @@ def smooth_checkerboard(gradients: Tensor) -> Tensor:
         length = gradients.shape[axis]
         if length < 2:
             continue
-        before = smoothed.narrow(axis, 0, 1)
-        after = smoothed.narrow(axis, length - 1, 1)
+        before = smoothed.narrow(axis, 1, 1)
+        after = smoothed.narrow(axis, length - 2, 1)
         padded = torch.cat([before, smoothed, after], dim=axis)
         smoothed = (
             padded.narrow(axis, 0, length) + 2 * smoothed + padded.narrow(axis, 2, length)
