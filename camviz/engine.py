@@ -158,8 +158,12 @@ class Explanation:
 
     @property
     def sure(self) -> bool:
-        """Whether the network knows what it sees, as far as it can tell: see `Backbone`."""
-        return self.predictions[0][2] >= self.backbone.unsure_below
+        """Whether the network knows what it sees, as far as it can tell.
+
+        Its two best classes together hold the probability that `Backbone.unsure_below` asks for:
+        two, because a picture may hold two things, each with a right to half of it.
+        """
+        return sum(p for *_, p in self.predictions[:2]) >= self.backbone.unsure_below
 
     @cached_property
     def normalized(self) -> dict[str, np.ndarray]:

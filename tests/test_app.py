@@ -102,6 +102,14 @@ def test_own_backbone_leads_and_keeps_its_path_to_itself(monkeypatch):
     assert default_choice() == "garden"
 
 
+def test_own_backbone_that_is_not_there_is_missed_by_its_name_alone(monkeypatch):
+    monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/garden")
+    offer.cache_clear()
+    with pytest.raises(BackboneError, match="garden") as caught:
+        explain_tab._backbone(explain_tab.Ask(None, "garden"))
+    assert "secret" not in str(caught.value)
+
+
 def test_own_backbone_may_be_larger_than_the_limit(monkeypatch):
     monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
     monkeypatch.setenv("CAMVIZ_BACKBONE", "resnet50.a1_in1k")

@@ -221,7 +221,13 @@ def explain(ask: Ask) -> Explanation:
 
 
 def _backbone(ask: Ask) -> Backbone:
-    return engine().backbone(chosen(ask.backbone).load, "random" if ask.untrained else "auto")
+    choice = chosen(ask.backbone)
+    try:
+        return engine().backbone(choice.load, "random" if ask.untrained else "auto")
+    except BackboneError as error:
+        # Where the server's own backbone lies is no business of a visitor's.
+        place = choice.load.removeprefix("local-dir:")
+        raise type(error)(str(error).replace(place, choice.name)) from error
 
 
 def for_screen(x: Explanation, longest: int) -> Explanation:
