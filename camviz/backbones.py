@@ -84,8 +84,8 @@ class Backbone:
     `stages` run from shallow to deep; `default_stages` names those that are shown unasked.
     `labels` are unique and in the order of the logits. `lock` is held while the network runs.
     `unsure_below`: with less probability on its two best classes the network does not know what
-    it sees; 0 where nobody has said. `loaded_with`: the `weights` with which `load_backbone` makes this
-    very network again from its name, None if it cannot. `uid` differs between networks.
+    it sees; 0 where nobody has said. `loaded_with`: the `weights` with which `load_backbone` makes
+    this very network again from its name, None if it cannot. `uid` differs between networks.
     """
 
     name: str
