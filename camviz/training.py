@@ -123,8 +123,8 @@ RECIPES: dict[str, Recipe] = {
         limits="It knows these 41 things and nothing else: a picture of anything else still gets "
         "one of the 41 names, often with confidence. Caltech 101 shows one thing, large and in "
         "the middle, mostly from its best side; its cars are grey and seen from the left or right, "
-        "its aeroplanes stand or fly sideways, its cougars are faces. Cheetahs and other spotted "
-        "cats come out as leopards. The labels are those of the data set, its mistakes included. "
+        "its aeroplanes stand or fly sideways, its cougars are faces. Of the spotted cats it "
+        "knows leopards alone. The labels are those of the data set, its mistakes included. "
         "Not for deciding anything about people or safety.",
     ),
     "scenes-resnet": Recipe(
