@@ -112,8 +112,11 @@ def test_settings_by_keyboard(open_page):
     page = open_page()
     before = fused(page)
     page.get_by_role("button", name="Settings ▼").click()
-    page.locator("#settings input[type=range]").first.focus()
-    page.keyboard.press("ArrowRight")
+    opacity = page.locator("#settings input[type=range]").first
+    expect(opacity).to_be_visible()  # the fold opens a moment after the click
+    value = float(opacity.input_value())
+    opacity.press("ArrowRight")
+    expect(opacity).to_have_value(f"{value + 0.05:.2g}")
     changed(page, before)
 
 
