@@ -54,6 +54,10 @@ class Recipe:
     cutmix, mixup: how often a batch is blended with itself, and how.
     views: crops of each picture that the teacher is asked about, once, at `teacher_size`.
     distill: weight of (1 - cosine) between the teacher's embedding and the student's.
+    guide: weight of (1 - cosine) between the teacher's last three maps and those of the student
+        named by `guided`, place by place; the teacher looks at the very picture that the student
+        sees. And of its answer: the Kullback-Leibler divergence, weight 1. Without a batch norm a
+        network stays at chance for hundreds of steps; told where what is, it does not.
     """
 
     title: str
@@ -76,6 +80,8 @@ class Recipe:
     cutmix: float = 0.0
     mixup: float = 0.0
     distill: float = 0.0
+    guide: float = 0.0
+    guided: tuple[int, ...] = (1, 2, 3)
     views: int = 8
     teacher_size: int = 192
     most_per_class: int = 160  # of photographs: 800 aeroplanes teach little more than 160
@@ -163,10 +169,8 @@ RECIPES: dict[str, Recipe] = {
         rate=2e-3,
         area=(0.6, 1.0),
         turn=0.05,
-        backdrop=0.75,
-        distill=2.0,
-        views=2,
-        teacher_size=128,
+        backdrop=0.6,
+        guide=2.0,
         textures=1000,
         tint=0.3,
         history=_SCENE_HISTORY,
@@ -191,9 +195,7 @@ RECIPES: dict[str, Recipe] = {
         backdrop=0.6,
         textures=1000,
         tint=0.3,
-        distill=2.0,
-        views=2,
-        teacher_size=128,
+        guide=2.0,
         history=_SCENE_HISTORY,
         limits=_SCENE_LIMITS,
     ),
@@ -555,9 +557,9 @@ def blend(
     return picture, partner, 1.0
 
 
-def load_teacher(where: str) -> Network:
+def load_teacher(where: str, **options: Any) -> Network:
     try:
-        return timm.create_model(where, pretrained=True, num_classes=0).eval()
+        return timm.create_model(where, pretrained=True, **options).eval().requires_grad_(False)
     except (RuntimeError, OSError, ValueError, AssertionError) as error:
         raise WeightsError(
             f"no teacher at {where!r} ({error}); give local-dir:PATH or a timm name with weights"
@@ -575,7 +577,7 @@ def embeddings(
     key = zlib.crc32(box.numpy().tobytes(), zlib.crc32(f"{_short(where)} at {size}".encode()))
     path = work / f"views-{key:08x}.npy"
     done_path = path.with_suffix(".json")
-    teacher = load_teacher(where).to(device, memory_format=torch.channels_last)
+    teacher = load_teacher(where, num_classes=0).to(device, memory_format=torch.channels_last)
     normal = teacher.pretrained_cfg
     mean, std = (torch.tensor(normal[k]).view(3, 1, 1).to(device) for k in ("mean", "std"))
     shape = (*box.shape[:2], teacher.num_features)
@@ -609,6 +611,16 @@ def embed(model: Network, pixels: Tensor) -> tuple[Tensor, Tensor]:
     return pooled, model.get_classifier()(pooled)
 
 
+def stage_maps(
+    model: Network, pixels: Tensor, which: int | tuple[int, ...]
+) -> tuple[Tensor, list[Tensor]]:
+    """What enters the head, and (N, C, h, w) maps on the way: these, or the last so many."""
+    last, maps = model.forward_intermediates(
+        pixels, indices=which if isinstance(which, int) else list(which), output_fmt="NCHW"
+    )
+    return last, maps
+
+
 def build(recipe: Recipe, classes: int) -> Network:
     return timm.create_model(
         recipe.architecture, pretrained=False, num_classes=classes, **recipe.model_args
@@ -625,11 +637,12 @@ class Run:
     device: torch.device
     box: Tensor | None = None  # (N, V, 4), the views that the teacher saw
     taught: Tensor | None = None  # (N, V, E), what it made of them
+    teacher: Network | None = None  # one that looks at every picture along with the student
     step: int = 0
     seconds: float = 0.0
     model: Network = field(init=False)
     average: Network = field(init=False)
-    bridge: nn.Module = field(init=False)  # from the student's embedding to the teacher's
+    bridge: Any = field(init=False)  # from the student's embedding to the teacher's
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -637,7 +650,12 @@ class Run:
             torch.manual_seed(self.seed)
             model = build(self.recipe, len(self.corpus.labels))
             width = 0 if self.taught is None else self.taught.shape[-1]
-            bridge = nn.Linear(model.num_features, width) if width else nn.Identity()
+            bridge: Any = nn.Linear(model.num_features, width) if width else nn.Identity()
+            if self.teacher is not None:
+                ours = [model.feature_info[k]["num_chs"] for k in self.recipe.guided]
+                theirs = [stage["num_chs"] for stage in self.teacher.feature_info[-3:]]
+                pairs = zip(ours, theirs, strict=True)
+                bridge = nn.ModuleList(nn.Conv2d(*pair, 1) for pair in pairs)
         for module in model.modules():
             if self.device.type == "cpu" and hasattr(module, "fused_attn"):
                 module.fused_attn = False  # its backward pass takes twice as long there
@@ -660,6 +678,8 @@ class Run:
     def fingerprint(self) -> str:
         """What must be the same for a checkpoint to be gone on with."""
         width = 0 if self.taught is None else self.taught.shape[-1]
+        if self.teacher is not None:
+            width = self.teacher.num_features
         recipe = asdict(replace(self.recipe, title="", history="", limits=""))
         return json.dumps([recipe, self.seed, len(self.corpus.train), width])
 
@@ -714,9 +734,15 @@ class Run:
             torch.manual_seed(self.seed * 1_000_003 + self.step)
             pixels = ((picture - MEAN) / STD).contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, torch.bfloat16):
-                pooled, logits = embed(self.model, pixels)
-                guess = self.bridge(pooled)
+                if self.teacher is None:
+                    pooled, logits = embed(self.model, pixels)
+                    guess = self.bridge(pooled)
+                else:
+                    last, maps = stage_maps(self.model, pixels, recipe.guided)
+                    logits = self.model.forward_head(last)
         loss = F.cross_entropy(logits.float(), truth)
+        if self.teacher is not None:
+            loss = loss + self._guidance(self.teacher, picture, logits.float(), maps)
         if lesson is not None:
             lesson = share * lesson + (1 - share) * lesson[partner]
             agreement = F.cosine_similarity(guess.float(), lesson)
@@ -736,6 +762,25 @@ class Run:
                 else:
                     mean.copy_(now[name])
         return loss.item()
+
+    def _guidance(
+        self, teacher: Network, picture: Tensor, logits: Tensor, maps: list[Tensor]
+    ) -> Tensor:
+        """How far the student's answer and maps are from the teacher's."""
+        normal = teacher.pretrained_cfg
+        mean, std = (picture.new_tensor(normal[k]).view(3, 1, 1) for k in ("mean", "std"))
+        pixels = ((picture - mean) / std).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+            last, wanted = stage_maps(teacher, pixels, 3)
+            answer = teacher.forward_head(last).float()
+        loss = F.kl_div(logits.log_softmax(1), answer.softmax(1), reduction="batchmean")
+        for bridge, ours, theirs in zip(self.bridge, maps, wanted, strict=True):
+            # Each channel with mean 0 and deviation 1: or most of the cosine is the mean.
+            theirs = F.batch_norm(theirs.float(), None, None, training=True)
+            guess = bridge(F.adaptive_avg_pool2d(ours.float(), (theirs.shape[2], theirs.shape[3])))
+            apart = 1 - F.cosine_similarity(guess, theirs, dim=1).mean()
+            loss = loss + self.recipe.guide * apart
+        return loss
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -900,7 +945,14 @@ def card(run: Run, name: str, teacher: str | None, final: Score, out: Path) -> s
             f"CutMix in {recipe.cutmix:.0%} and MixUp in {recipe.mixup:.0%} of the batches"
             + f" of the first {recipe.restart:.0%} of the steps" * (recipe.restart < 1)
         )
-    if teacher is not None:
+    if teacher is not None and recipe.guide:
+        about = _TEACHERS.get(_short(teacher), "given by whoever ran this")
+        tricks.append(
+            f"guided by `{_short(teacher)}` ({about}), which looks at every picture along with it: "
+            f"cosine to its last three maps, place by place, weight {recipe.guide}, and "
+            "Kullback-Leibler divergence from its answer, weight 1"
+        )
+    elif teacher is not None:
         about = _TEACHERS.get(_short(teacher), "given by whoever ran this")
         tricks.append(
             f"distilled from `{_short(teacher)}` ({about}): cosine to its embedding of the same "
@@ -981,7 +1033,8 @@ def prepare(
     device: torch.device,
 ) -> Run:
     """Read or draw the pictures, ask the teacher, and go on from a checkpoint if there is one."""
-    if recipe.distill and teacher is None:
+    learns = bool(recipe.distill or recipe.guide)
+    if learns and teacher is None:
         raise WeightsError("this recipe learns from a teacher: give --teacher local-dir:PATH")
     if recipe.pictures == "photos":
         if data is None:
@@ -997,7 +1050,10 @@ def prepare(
         box = boxes(count, recipe.area, torch.Generator().manual_seed(seed))
         box = box.view(len(pictures), recipe.views, 4)
         taught = embeddings(teacher, pictures, box, recipe.teacher_size, work, device)
-    return Run(recipe, seed, corpus, device, box, taught)
+    guide = None
+    if recipe.guide and teacher is not None:
+        guide = load_teacher(teacher).to(device, memory_format=torch.channels_last)
+    return Run(recipe, seed, corpus, device, box, taught, guide)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -1037,7 +1093,9 @@ def main(argv: list[str] | None = None) -> int:
         if not run.train(checkpoint, asked.minutes):
             print(f"stopped at step {run.step} of {recipe.steps}; run again to go on", flush=True)
             return 0
-        final = write(run, out, asked.name, asked.teacher if recipe.distill else None)
+        final = write(
+            run, out, asked.name, asked.teacher if recipe.distill or recipe.guide else None
+        )
     except CamvizError as error:
         print(error, file=sys.stderr)
         return 2

@@ -91,13 +91,20 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("distill", [0.0, 2.0])
-def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path, distill):
-    recipe = dataclasses.replace(TINY, distill=distill)
-    box, taught = lesson(6) if distill else (None, None)
+def guided() -> tuple[Recipe, timm.models.ResNet]:
+    torch.manual_seed(1)
+    teacher = timm.create_model("test_resnet", num_classes=2).eval().requires_grad_(False)
+    return dataclasses.replace(TINY, guide=2.0, guided=(-3, -2, -1)), teacher
+
+
+@pytest.mark.parametrize("how", ["alone", "distilled", "guided"])
+def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path, how):
+    recipe, teacher = guided() if how == "guided" else (TINY, None)
+    box, taught = lesson(6) if how == "distilled" else (None, None)
+    recipe = dataclasses.replace(recipe, distill=2.0 * (how == "distilled"))
 
     def run() -> Run:
-        return Run(recipe, 0, corpus(), CPU, box, taught)
+        return Run(recipe, 0, corpus(), CPU, box, taught, teacher)
 
     whole = run()
     assert whole.train(tmp_path / "whole.pt")
@@ -124,6 +131,16 @@ def test_it_learns():
     run = Run(dataclasses.replace(TINY, steps=30, cutmix=0, mixup=0, rate=1e-2), 0, corpus(), CPU)
     losses = [run.advance() for _ in range(30)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_a_guided_run_comes_closer_to_its_teacher():
+    recipe, teacher = guided()
+    recipe = dataclasses.replace(recipe, steps=40, cutmix=0, mixup=0, rate=1e-2)
+    run = Run(recipe, 0, corpus(), CPU, teacher=teacher)
+    before = {key: value.clone() for key, value in teacher.state_dict().items()}
+    losses = [run.advance() for _ in range(40)]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    assert all(torch.equal(before[key], value) for key, value in teacher.state_dict().items())
 
 
 def test_the_rate_rises_falls_and_starts_again():
@@ -207,7 +224,7 @@ def test_the_teacher_is_asked_once(tmp_path, monkeypatch):
             asked.append(len(pixels))
             return pixels.mean((2, 3))
 
-    monkeypatch.setattr(training, "load_teacher", lambda where: Teacher())
+    monkeypatch.setattr(training, "load_teacher", lambda where, **options: Teacher())
     pictures = corpus().train
     box = torch.tensor([0.0, 0, 1, 1]).repeat(len(pictures), 2, 1)
     first = embeddings("local-dir:a/b", pictures, box, 64, tmp_path, CPU)
