@@ -32,7 +32,8 @@ from camviz.errors import MethodError, StageError
 from camviz.export import write_folder
 from camviz.images import Fit, Picture, PictureSource, open_picture
 from camviz.maps import FUSIONS, Placement, fuse, is_empty, normalize, resample
-from camviz.methods import METHODS, Method
+from camviz.methods import METHODS, Method, denoise
+from camviz.methods.denoise import CALIBRATIONS, MODES, Calibration, Mode
 from camviz.methods.gradient import Evidence, evidence, smooth_checkerboard
 from camviz.placement import plain_placement, true_placements
 from camviz.stages import Stage, TapKind
@@ -66,6 +67,24 @@ class Request:
     score: Score
     versus: int | None
     grid: GridKind
+    truncation: float
+    truncated: tuple[str, ...]
+    truncation_mode: Mode
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """What truncation did to one map.
+
+    `tau`: the level at which the gradient was cut. `removed`: the share of the plain map's
+    positive mass that is gone, 1 - sum relu(denoised) / sum relu(plain); None if the plain map is
+    empty. `floor`: what the threshold does to signal and noise; None in the other modes.
+    """
+
+    tau: float
+    removed: float | None
+    floor: denoise.Floor | None
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,7 @@ class Notes:
     positive_share: float | None
     checkerboard: float | None
     smoothed: bool
+    denoising: Denoising | None
     sentences: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -121,8 +141,9 @@ class Explanation:
 
     `raw`: per stage float32 (h, w) at the stage's own resolution, in the method's own units,
     before any ReLU. `maps`: per stage float32 (H, W) of the picture's own size, in [0, 1], made
-    when asked for; `fused` the same of all stages together. Where a crop did not show the
-    picture to the network (`fit`), maps are 0 and `seen` is False.
+    when asked for; `fused` the same of all stages together. `plain`: what `raw` would be without
+    truncation, for the stages that were truncated. Where a crop did not show the picture to the
+    network (`fit`), maps are 0 and `seen` is False.
     """
 
     request: Request
@@ -133,6 +154,7 @@ class Explanation:
     raw: dict[str, np.ndarray] = field(repr=False)
     notes: dict[str, Notes] = field(repr=False)
     placements: dict[str, Placement] = field(repr=False)
+    plain: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
 
     @property
     def target(self) -> int:
@@ -200,6 +222,19 @@ class Explanation:
         heat = raw / peak if peak > np.finfo(np.float32).tiny else np.zeros_like(raw)
         return self.on_picture(heat, self.placements[stage])
 
+    def removed(self, stage: str) -> np.ndarray:
+        """What truncation took away, (H, W), as a share of the plain map's maximum.
+
+        relu(plain) - relu(denoised) over max relu(plain), in [-1, 1]; below 0 where the denoised
+        map is the larger, which only methods that pool the gradient can be. All zero for a stage
+        that was not truncated.
+        """
+        after = np.maximum(self.raw[stage], 0)
+        before = np.maximum(self.plain.get(stage, after), 0)
+        peak = before.max()
+        heat = (before - after) / peak if peak > np.finfo(np.float32).tiny else before * 0
+        return self.on_picture(heat, self.placements[stage])
+
     def on_picture(self, heat: np.ndarray, placement: Placement) -> np.ndarray:
         """A map at its own resolution, (h, w), drawn where it looks on the picture, (H, W)."""
         x0, y0, x1, y1 = self.fit.rect
@@ -261,6 +296,7 @@ class Explanation:
         fused = render.overlay(pixels, self.fused, seen=seen)
         pictures["overlay_fused"] = render.draw_boxes(fused, [box.xyxy for box in found])
         arrays = {f"raw/{name}": raw for name, raw in self.raw.items()}
+        arrays |= {f"plain/{name}": raw for name, raw in self.plain.items()}
         arrays |= {"fused": self.fused, "fused_grid": self.fused_grid[0], "logits": self.logits}
         return write_folder(folder, pictures, arrays, self.manifest(threshold))
 
@@ -391,6 +427,10 @@ class Engine:
         score: Score = "logit",
         versus: int | str | None = None,
         grid: GridKind = "auto",
+        truncation: float = 0.0,
+        truncated: Sequence[str] | None = None,
+        truncation_mode: Mode = "threshold",
+        calibration: Calibration = "mirror",
     ) -> Explanation:
         """Where a backbone looks to see a class in a picture.
 
@@ -402,6 +442,9 @@ class Engine:
         "output", the stage's own. placement: "plain" or "true", where the cells were measured
         to look. fit: "stretch" or "crop". grid: "auto" removes the checkerboard of strided
         layers where there is one, "smooth" always, "raw" never (element-wise methods only).
+        truncation: 0 for the plain method, else q in (0, 1): the gradient of shallow stages is
+        truncated before the method sees it (`methods.denoise.truncate`, with `truncation_mode`
+        and `calibration`). truncated: at which stages; None: at all but the deepest resolution.
 
         Raises a `CamvizError` that says what was wrong, what was given and what would do.
         """
@@ -412,8 +455,11 @@ class Engine:
             ("placement", placement, ("plain", "true")),
             ("score", score, ("logit", "log_probability", "probability")),
             ("grid", grid, ("auto", "smooth", "raw")),
+            ("truncation mode", truncation_mode, MODES),
+            ("calibration", calibration, CALIBRATIONS),
         ):
             _choose(what, given, dict.fromkeys(choices))
+        _check_truncation(truncation, truncated, row)
         picture = image if isinstance(image, Picture) else open_picture(image)
         if not isinstance(backbone, Backbone):
             backbone = self.backbone(backbone, weights)
@@ -424,6 +470,7 @@ class Engine:
         seen, how = self._seen(picture, backbone, fit, list(taps.values()))
         index = int(seen.logits.argmax()) if target is None else backbone.target(target)
         wanted = Target(index, score, None if versus is None else backbone.target(versus))
+        shallow = _truncated(backbone, chosen, truncated) if truncation else ()
         gradients: dict[Address, Tensor] = {}
         if "gradients" in row.needs:
             try:
@@ -444,19 +491,25 @@ class Engine:
             score,
             wanted.versus,
             grid,
+            truncation,
+            shallow,
+            truncation_mode,
+            calibration,
         )
         head = None
         if head_only:
             head = seen.remember(("head", index), lambda: head_weights(backbone, seen, index))
-        raw, notes = {}, {}
+        raw, notes, plain = {}, {}, {}
         with torch.autocast(backbone.device.type, enabled=False):
             for stage in chosen:
                 strided = any(other.reduction > stage.reduction for other in backbone.stages)
                 smooth: GridKind = "raw" if grid == "auto" and not strided else grid
-                heat, note = _stage_map(
-                    row, stage, taps[stage.name], seen, wanted, gradients, smooth, head
+                heat, note, before = _stage_map(
+                    row, stage, taps[stage.name], seen, wanted, gradients, smooth, head, request
                 )
                 raw[stage.name], notes[stage.name] = heat, note
+                if before is not None:
+                    plain[stage.name] = before
         seen.shrink(self._trace_bytes, wanted)
         self._traces.put((picture.digest, backbone.uid, fit), (seen, how))  # it may have grown
         return Explanation(
@@ -468,6 +521,7 @@ class Engine:
             raw,
             notes,
             self._placements(backbone, taps, placement),
+            plain,
         )
 
     def _seen(
@@ -531,6 +585,45 @@ def _stages(backbone: Backbone, names: Sequence[str] | None) -> list[Stage]:
     )
 
 
+def _check_truncation(q: float, names: Sequence[str] | None, method: Method) -> None:
+    if not 0 <= q < 1:
+        raise MethodError(f"truncation is 0 (off) or a quantile below 1, such as 0.9; not {q}")
+    if q and "gradients" not in method.needs:
+        raise MethodError(
+            f"{method.label} uses no gradient, so there is nothing to truncate; leave truncation "
+            "at 0, or take LayerCAM or another gradient method"
+        )
+    if names and not q:
+        raise MethodError("stages to truncate were named, but truncation is 0; 0.9 is usual")
+
+
+def _truncated(
+    backbone: Backbone, chosen: Sequence[Stage], names: Sequence[str] | None
+) -> tuple[str, ...]:
+    """At which of the chosen stages the gradient is truncated.
+
+    By default nowhere at the deepest resolution: negative gradients there are counter-evidence
+    rather than noise, and dropping them costs more than it brings. Where all stages have one
+    resolution, nowhere from the last default stage on.
+    """
+    names = [names] if isinstance(names, str) else names
+    if names is not None:
+        known = {stage.name for stage in chosen}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise StageError(
+                f"'{', '.join(unknown)}' cannot be truncated: it is not among the stages explained "
+                f"({', '.join(known)})"
+            )
+        return tuple(stage.name for stage in chosen if stage.name in names)
+    last = backbone.stage((backbone.default_stages or [backbone.stages[-1].name])[-1])
+    if backbone.stages[0].reduction < last.reduction:
+        return tuple(stage.name for stage in chosen if stage.reduction < last.reduction)
+    depth = {stage.name: index for index, stage in enumerate(backbone.stages)}
+    deep = depth[last.name]
+    return tuple(stage.name for stage in chosen if depth.get(stage.name, 0) < deep)
+
+
 def _head_stage(backbone: Backbone, names: Sequence[str] | None) -> list[Stage]:
     """The one stage at which CAM exists: the map that enters the pooling."""
     pre_pool = backbone.discovery.pre_pool
@@ -565,8 +658,9 @@ def _stage_map(
     gradients: Mapping[Address, Tensor],
     grid: GridKind,
     head: HeadWeights | None,
-) -> tuple[np.ndarray, Notes]:
-    """One stage's raw map, (h, w), and what to know about it."""
+    request: Request,
+) -> tuple[np.ndarray, Notes, np.ndarray | None]:
+    """One stage's raw map, (h, w), what to know about it, and the map before truncation."""
     available: dict[str, Tensor] = {"activations": seen.activations[tap.address]}
     found: Evidence | None = None
     smoothed = False
@@ -588,6 +682,15 @@ def _stage_map(
             f"{method.label} at '{stage.name}' gave numbers that are not finite; the network's "
             "own values overflow there"
         )
+    denoising, plain = None, None
+    if stage.name in request.truncated:
+        plain = raw
+        key = (target, tap.address, smoothed)
+        available["gradients"], tau, floor = _truncate(available, seen, key, request)
+        raw = method.function(**{name: available[name] for name in method.needs})[0]
+        mass = float(plain.relu().sum())
+        removed = 1 - float(raw.relu().sum()) / mass if mass > 0 else None
+        denoising = Denoising(tau, removed, floor)
     notes = Notes(
         stage=stage.name,
         tensor=tap.module,
@@ -598,10 +701,29 @@ def _stage_map(
         positive_share=None if found is None else found.positive_share,
         checkerboard=None if found is None else found.checkerboard,
         smoothed=smoothed,
+        denoising=denoising,
         sentences=(),
     )
     sentences = _sentences(notes, stage, tap, method, head)
-    return raw.cpu().numpy(), replace(notes, sentences=sentences)
+    before = None if plain is None else plain.cpu().numpy()
+    return raw.cpu().numpy(), replace(notes, sentences=sentences), before
+
+
+def _truncate(
+    available: Mapping[str, Tensor], seen: Trace, key: Hashable, request: Request
+) -> tuple[Tensor, float, denoise.Floor | None]:
+    """A gradient truncated as asked for; the level, looked for once; what that does to noise."""
+    gradient, mode = available["gradients"], request.truncation_mode
+
+    def look() -> tuple[Tensor, denoise.Floor | None]:
+        level = denoise.level(gradient, request.truncation, mode, request.calibration)
+        if mode != "threshold":
+            return level, None
+        return level, denoise.floor(available["activations"], gradient, level)
+
+    how = (key, request.truncation, mode, request.calibration)
+    level, floor = seen.remember(("truncation", how), look)
+    return denoise.truncate_at(gradient, level, mode), float(level), floor
 
 
 def _sentences(
@@ -622,6 +744,8 @@ def _sentences(
         said.append(f"{notes.positive_share:.0%} of the evidence is positive.")
     if notes.smoothed:
         said.append("The checkerboard of a strided layer behind it was smoothed out.")
+    if not notes.zero_gradient:
+        said += _denoising_sentences(notes.denoising)
     if notes.zero_gradient:
         said.append(
             "Empty: the class score does not depend on this map"
@@ -634,3 +758,20 @@ def _sentences(
     elif notes.empty:
         said.append("Empty: nothing here speaks for this class.")
     return tuple(said)
+
+
+def _denoising_sentences(denoising: Denoising | None) -> list[str]:
+    if denoising is None:
+        return []
+    said = [f"Positive gradient truncated at {denoising.tau:.3g}"]
+    if denoising.floor is not None:
+        said[0] += f", which {denoising.floor.kept:.0%} of it reaches"
+    if denoising.removed is not None:
+        said[0] += f"; {denoising.removed:.0%} of the plain map's evidence is gone"
+    said[0] += "."
+    if denoising.floor is not None and denoising.floor.noise is not None:
+        said.append(
+            f"Of the noise, {denoising.floor.noise:.0%} is left (normal noise: "
+            f"{denoising.floor.expected:.0%})."
+        )
+    return said

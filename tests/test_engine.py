@@ -30,7 +30,8 @@ from camviz.errors import (
     WeightsError,
 )
 from camviz.maps import FUSIONS
-from camviz.methods import METHODS
+from camviz.methods import METHODS, denoise
+from camviz.methods.denoise import MODES, truncate
 from camviz.methods.gradient import smooth_checkerboard
 from camviz.trace import Target, Trace, trace
 
@@ -711,6 +712,115 @@ def test_explaining_works_inside_the_callers_modes(engine, tiny, photo):
                     assert np.allclose(x.fused, expected.fused, atol=1e-5)
 
 
+# --- truncation ---
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_truncation_it_is_the_plain_method(engine, photo, method):
+    plain = engine.explain(photo, "test_resnet", "random", method=method)
+    same = engine.explain(photo, "test_resnet", "random", method=method, truncation=0.0)
+    assert all(np.array_equal(plain.raw[name], same.raw[name]) for name in plain.stages)
+    assert same.plain == {}
+    assert all(notes.denoising is None for notes in same.notes.values())
+    assert not same.removed(same.stages[0]).any()
+
+
+@pytest.mark.parametrize("grid", ["raw", "smooth"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
+def test_truncated_maps_made_by_hand(engine, photo, method, mode, grid):
+    how = {"method": method, "grid": grid}
+    plain = engine.explain(photo, "test_resnet", "random", **how)
+    x = engine.explain(photo, "test_resnet", "random", truncation=0.8, truncation_mode=mode, **how)
+    assert x.request.truncated == x.stages[:-1]
+    seen, _ = engine._traces.get((x.picture.digest, x.backbone.uid, "stretch"))
+    for name in x.stages:
+        tap = x.backbone.stage(name).tap("activation").address
+        gradients = seen.gradients(Target(x.target))[tap]
+        if grid == "smooth" and METHODS[method].smooth:
+            gradients = smooth_checkerboard(gradients)
+        if name in x.request.truncated:
+            gradients = truncate(gradients, 0.8, mode)
+            assert np.array_equal(x.plain[name], plain.raw[name])
+        heat = METHODS[method].function(seen.activations[tap], gradients)[0].numpy()
+        assert np.array_equal(x.raw[name], heat)
+
+
+def test_what_was_removed_and_what_is_left_make_the_whole(engine, photo):
+    plain = engine.explain(photo, "test_resnet", "random")
+    x = engine.explain(photo, "test_resnet", "random", truncation=0.9)
+    for name in x.stages[:-1]:
+        share = max(x.raw[name].max(), 0) / plain.raw[name].max()
+        assert np.allclose(x.removed(name) + x.maps[name] * share, plain.maps[name], atol=1e-5)
+        notes = x.notes[name].denoising
+        mass = plain.raw[name].clip(0).sum()
+        assert notes.removed == pytest.approx(1 - x.raw[name].clip(0).sum() / mass, abs=1e-5)
+        assert notes.tau > 0
+        assert 0 < notes.floor.kept < 0.3
+        assert 0 < notes.floor.noise < 1
+        assert "truncated at" in str(x.notes[name])
+    assert not x.removed(x.stages[-1]).any()
+    assert json.dumps(x.manifest()["notes"])
+
+
+def test_truncation_never_runs_the_network(engine, photo, tiny, passes):
+    backbone = tiny("test_resnet")
+    engine.explain(photo, backbone)
+    count = passes(backbone)
+    for q in (0.5, 0.9, 0.0):
+        engine.explain(photo, backbone, truncation=q)
+    engine.explain(photo, backbone, truncation=0.9, truncation_mode="remove", method="grad_cam")
+    assert count == {"forward": 0, "backward": 0}
+
+
+def test_a_level_is_looked_for_once(engine, photo, tiny, monkeypatch):
+    backbone = tiny("test_resnet")
+    asked = []
+    plain = denoise.level
+    monkeypatch.setattr(denoise, "level", lambda *a: asked.append(a) or plain(*a))
+    for method in ("layer_cam", "layer_cam", "grad_cam"):
+        engine.explain(photo, backbone, method=method, grid="raw", truncation=0.9)
+    assert len(asked) == 3  # three shallow stages
+    engine.explain(photo, backbone, grid="raw", truncation=0.8)
+    assert len(asked) == 6
+
+
+def test_where_all_stages_have_one_resolution_the_last_is_left_alone(engine, photo):
+    x = engine.explain(photo, "test_vit", "random", truncation=0.9)
+    assert x.request.truncated == x.stages[:-1]
+    assert x.request.truncated
+
+
+def test_which_stages_are_truncated_can_be_said(engine, photo):
+    def asked(**options):
+        return engine.explain(photo, "test_resnet", "random", truncation=0.9, **options).request
+
+    assert asked(truncated=["layer4", "layer1"]).truncated == ("layer1", "layer4")
+    assert asked(truncated="layer2").truncated == ("layer2",)
+    assert asked(truncated=[]).truncated == ()
+    assert asked(stages=["layer4"]).truncated == ()  # the deepest, even alone
+    assert asked(stages=["layer1", "layer2.0"]).truncated == ("layer1", "layer2.0")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"truncation": 1.0}, MethodError, "below 1"),
+        ({"truncation": -0.1}, MethodError, "below 1"),
+        ({"truncation": float("nan")}, MethodError, "nan"),
+        ({"truncation": 0.9, "method": "eigen_cam"}, MethodError, "uses no gradient"),
+        ({"truncation": 0.9, "method": "cam"}, MethodError, "uses no gradient"),
+        ({"truncation": 0.9, "truncated": ["layer9"]}, StageError, "layer9"),
+        ({"truncated": ["layer1"]}, MethodError, "truncation is 0"),
+        ({"truncation": 0.9, "truncation_mode": "cut"}, MethodError, "threshold, rectify"),
+        ({"truncation": 0.9, "calibration": "guess"}, MethodError, "mirror, self"),
+    ],
+)
+def test_truncation_that_cannot_be(engine, photo, options, error, says):
+    with pytest.raises(error, match=says):
+        engine.explain(photo, "test_resnet", "random", **options)
+
+
 # --- the manifest, and what is written ---
 
 
@@ -723,6 +833,9 @@ def test_explaining_works_inside_the_callers_modes(engine, tiny, photo):
         {"target": 3, "versus": 9, "fuse": "max_tanh", "method": "grad_cam_pp"},
         {"method": "cam"},
         {"method": "eigen_cam", "stages": ["layer1"]},
+        {"truncation": 0.9, "fuse": "mean"},
+        {"truncation": 0.5, "truncated": ["layer4"], "truncation_mode": "cap"},
+        {"truncation": 0.8, "stages": ["layer4"], "calibration": "self", "method": "grad_cam"},
     ],
 )
 def test_the_manifest_repeats_the_run(engine, photo, options):
