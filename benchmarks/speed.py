@@ -25,6 +25,7 @@ BUDGETS = {
     "5 methods x 4 stages, cold": 1.05,
     "5 methods x 4 stages, kept trace": 0.12,
     "one more class": 0.5,
+    "truncate 4 stages, kept trace": 0.08,
 }
 
 
@@ -49,6 +50,7 @@ def cases(backbone: Backbone, pixels: np.ndarray) -> dict[str, Callable[[], None
     image, _ = backbone.prepare(open_picture(pixels))
     kept = Engine()
     classes = iter(range(10**6))
+    levels = iter(np.linspace(0.5, 0.99, 10**4))
 
     def five_by_four(engine: Engine) -> None:
         for method in METHODS_TIMED:
@@ -63,6 +65,10 @@ def cases(backbone: Backbone, pixels: np.ndarray) -> dict[str, Callable[[], None
         count = len(backbone.labels)
         kept.explain(pixels, backbone, target=next(classes) % count)
 
+    def truncated(q: float) -> None:
+        stages = list(backbone.default_stages)
+        kept.explain(pixels, backbone, truncation=q, truncated=stages)
+
     five_by_four(kept)
     return {
         "unit": lambda: unit(backbone, image),
@@ -73,6 +79,8 @@ def cases(backbone: Backbone, pixels: np.ndarray) -> dict[str, Callable[[], None
         "5 methods x 4 stages, cold": lambda: five_by_four(Engine()),
         "5 methods x 4 stages, kept trace": lambda: five_by_four(kept),
         "LayerCAM x 4 stages and fused, kept trace": lambda: fused(kept),
+        "truncate 4 stages, kept trace": lambda: truncated(float(next(levels))),
+        "the same level again": lambda: truncated(0.9),
         "one more class": another_class,
     }
 

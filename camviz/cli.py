@@ -1,4 +1,4 @@
-"""camviz from a shell: `python -m camviz explain | models`.
+"""camviz from a shell: `python -m camviz explain | models | prototypes`.
 
 Exit status 0, or 2 with one line on standard error for what the person can mend. `--help` loads
 neither torch nor gradio: commands import what they need when they run.
@@ -15,6 +15,7 @@ from camviz.errors import CamvizError
 
 if TYPE_CHECKING:
     from camviz.engine import Explanation
+    from camviz.prototypes import PrototypeBank
     from camviz.scenes import Scene
 
 
@@ -77,6 +78,25 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--fit", default="stretch", choices=("stretch", "crop"))
     explain.add_argument("--grid", default="auto", choices=("auto", "smooth", "raw"))
     explain.add_argument(
+        "--truncation",
+        type=float,
+        default=0.0,
+        metavar="Q",
+        help="denoise shallow stages: truncate their positive gradient at this quantile of the "
+        "noise, 0.9 is usual (default: 0, off)",
+    )
+    explain.add_argument(
+        "--truncated", metavar="A,B", help="stages to truncate; default: all but the deepest"
+    )
+    explain.add_argument("--truncation-mode", default="threshold", metavar="NAME")
+    explain.add_argument("--calibration", default="mirror", metavar="NAME")
+    explain.add_argument(
+        "--prototypes",
+        metavar="FILE",
+        help="for --method lpcam: a file of `prototypes build`, 'shipped' or 'self'",
+    )
+    explain.add_argument("--aggregate", default="mean", choices=("mean", "max"))
+    explain.add_argument(
         "--threshold", type=_fraction, default=0.2, help="boxes at this share of the maximum (0.2)"
     )
     explain.add_argument("--out", metavar="DIR", help="write the result here")
@@ -95,6 +115,35 @@ def _parser() -> argparse.ArgumentParser:
     )
     models.add_argument("--json", action="store_true", help="print the list as JSON")
     models.set_defaults(run=_models)
+
+    prototypes = commands.add_parser(
+        "prototypes", help="learn what a class looks like, place by place, for --method lpcam"
+    )
+    doing = prototypes.add_subparsers(required=True, metavar="build|show")
+    build = doing.add_parser("build", help="from 1 to 64 pictures of the class")
+    build.add_argument("pictures", nargs="+", metavar="PICTURE")
+    build.add_argument("--target", required=True, metavar="CLASS", help="label or index")
+    build.add_argument("--out", required=True, metavar="FILE", help="a .safetensors file")
+    build.add_argument("--backbone", metavar="NAME", help="default: the best at hand")
+    build.add_argument("--weights", default="auto", metavar="FILE")
+    build.add_argument("--stages", metavar="A,B", help="default: one a resolution")
+    build.add_argument("--clusters", type=int, default=12, help="of a kind, at most (12)")
+    build.add_argument(
+        "--tau",
+        type=float,
+        default=0.4,
+        help="foreground is where the CAM reaches this share of its maximum (0.4; the paper: 0.1)",
+    )
+    build.add_argument("--mu-f", type=float, default=0.9, help="least score of foreground (0.9)")
+    build.add_argument("--mu-b", type=float, default=0.9, help="bound of context's score (0.9)")
+    build.add_argument("--seed", type=int, default=0)
+    build.add_argument("--tap", default="activation", choices=("activation", "output"))
+    build.add_argument("--fit", default="stretch", choices=("stretch", "crop"))
+    build.set_defaults(run=_build_prototypes)
+    show = doing.add_parser("show", help="what a file holds")
+    show.add_argument("file", metavar="FILE")
+    show.add_argument("--json", action="store_true", help="print it as JSON")
+    show.set_defaults(run=_show_prototypes)
     return parser
 
 
@@ -134,6 +183,12 @@ def _explain(options: argparse.Namespace) -> int:
         options.score,
         options.versus,
         options.grid,
+        options.truncation,
+        options.truncated.split(",") if options.truncated else None,
+        options.truncation_mode,
+        options.calibration,
+        options.prototypes,
+        options.aggregate,
     )
     figures = {} if scene is None else _against_truth(x, scene, options.threshold)
     folder = x.save(options.out, threshold=options.threshold) if options.out else None
@@ -227,6 +282,66 @@ def _check_models(options: argparse.Namespace) -> int:
         good += report.ok
     print(f"{good} of {len(entries)} can be traced")
     return 0 if good == len(entries) else 2
+
+
+def _build_prototypes(options: argparse.Namespace) -> int:
+    from camviz.engine import Engine
+
+    _set_threads()
+
+    def progress(done: int, of: int, name: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done}/{of} {name:.60}\033[K", end="", file=sys.stderr)
+
+    bank = Engine().build_prototypes(
+        options.pictures,
+        options.backbone,
+        options.target,
+        options.clusters,
+        options.tau,
+        options.mu_f,
+        options.mu_b,
+        options.seed,
+        options.stages.split(",") if options.stages else None,
+        weights=options.weights,
+        tap=options.tap,
+        fit=options.fit,
+        progress=progress,
+    )
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    file = bank.save(options.out)
+    _print_bank(bank)
+    print(f"written to {file}")
+    return 0
+
+
+def _show_prototypes(options: argparse.Namespace) -> int:
+    from camviz.prototypes import PrototypeBank
+
+    bank = PrototypeBank.load(options.file)
+    if options.json:
+        print(json.dumps(bank.table, indent=2, ensure_ascii=False))
+    else:
+        _print_bank(bank)
+    return 0
+
+
+def _print_bank(bank: "PrototypeBank") -> None:
+    print(f"prototypes of '{bank.label}' ({bank.target}) as {bank.backbone} sees it")
+    print(f"from {len(bank.pictures)} pictures: {', '.join(bank.pictures[:8])}")
+    for name, reason in bank.skipped:
+        print(f"  skipped {name}: {reason}")
+    for stage, held in bank.stages.items():
+        print(f"  {stage}: {' '.join(bank.sentences(stage))}")
+        for index, row in enumerate(held.prototypes):
+            score = "" if row.score is None else f"z {row.score:.2f}"
+            kept = "" if row.kept else "left out"
+            where = ", ".join(bank.pictures[m.picture] for m in row.members[:2])
+            print(
+                f"    {index:3} {row.kind:10} {row.size:5} places  {score:6}  {kept:8}  "
+                f"{row.name}{'  ' if row.name else ''}{where}"
+            )
 
 
 def _set_threads() -> None:

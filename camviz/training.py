@@ -52,6 +52,8 @@ class Recipe:
     textures: how many drawn textures to take 60 % of those backdrops from.
     tint: how much the three colours may be stretched apart.
     cutmix, mixup: how often a batch is blended with itself, and how.
+    refit: weight of the squared norm when, at the end, the classifier is fitted anew on the
+        training pictures and their mirror images; 0: it is left as trained.
     views: crops of each picture that the teacher is asked about, once, at `teacher_size`.
     distill: weight of (1 - cosine) between the teacher's embedding and the student's.
     guide: weight of (1 - cosine) between the teacher's last three maps and those of the student
@@ -82,6 +84,7 @@ class Recipe:
     distill: float = 0.0
     guide: float = 0.0
     guided: tuple[int, ...] = (1, 2, 3)
+    refit: float = 0.0
     views: int = 8
     teacher_size: int = 192
     most_per_class: int = 160  # of photographs: 800 aeroplanes teach little more than 160
@@ -124,8 +127,11 @@ RECIPES: dict[str, Recipe] = {
         cutmix=0.4,
         mixup=0.2,
         distill=4.0,
+        refit=0.01,
         history="The second cosine was added when the first had ended short of the accuracy hoped "
-        "for, and had fitted the training pictures hardly better than the held-out ones.",
+        "for, and had fitted the training pictures hardly better than the held-out ones. So was "
+        "the new fit of the classifier, which brought two points of balanced accuracy; weights of "
+        "the squared norm between 0.003 and 0.03 would have served as well.",
         limits="It knows these 41 things and nothing else: a picture of anything else still gets "
         "one of the 41 names, often with confidence. Caltech 101 shows one thing, large and in "
         "the middle, mostly from its best side; its cars are grey and seen from the left or right, "
@@ -680,7 +686,7 @@ class Run:
         width = 0 if self.taught is None else self.taught.shape[-1]
         if self.teacher is not None:
             width = self.teacher.num_features
-        recipe = asdict(replace(self.recipe, title="", history="", limits=""))
+        recipe = asdict(replace(self.recipe, title="", history="", limits="", refit=0.0))
         return json.dumps([recipe, self.seed, len(self.corpus.train), width])
 
     @property
@@ -862,10 +868,53 @@ def score(model: Network, pictures: Pictures, device: torch.device) -> Score:
     return Score(right.mean().item(), tuple(by_class), len(pictures))
 
 
+def refit(model: Network, train: Pictures, weight: float, smoothing: float, size: int) -> None:
+    """Fit the linear classifier anew, in place, on features as they are at the end.
+
+        min  mean_c mean_(i in c) CE(softmax(V z_i + b), y_i) + weight / 2 * |V|^2
+
+    z is the pooled embedding with mean 0 and deviation 1 in each entry. While the features were
+    still moving, blended and cropped, the classifier could only follow; and the mean over classes
+    lets those with few pictures count as much as those with many.
+    """
+    with torch.inference_mode():
+        pooled = []
+        for pixels in train.pixels.split(64):
+            seen = (F.interpolate(pixels[:, :3].cpu().float(), (size, size)) / 255 - MEAN) / STD
+            pooled += [embed(model, picture)[0] for picture in (seen, seen.flip(3))]
+    features = torch.cat(pooled).clone()
+    truth = train.truth.cpu()
+    label = torch.cat([part.argmax(1).repeat(2) for part in truth.split(64)])
+    mean, deviation = features.mean(0), features.std(0).clamp_min(1e-6)
+    features = (features - mean) / deviation
+    importance = 1 / torch.bincount(label, minlength=truth.shape[1]).clamp_min(1)[label]
+    importance = importance / importance.mean()
+    matrix = torch.zeros(truth.shape[1], features.shape[1], requires_grad=True)
+    offset = torch.zeros(truth.shape[1], requires_grad=True)
+    solver = torch.optim.LBFGS([matrix, offset], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        logits = features @ matrix.T + offset
+        each = F.cross_entropy(logits, label, reduction="none", label_smoothing=smoothing)
+        total = (each * importance).mean() + weight / 2 * matrix.square().sum()
+        total.backward()
+        return total
+
+    solver.step(loss)
+    head = model.get_classifier()
+    with torch.no_grad():
+        head.weight.copy_(matrix / deviation)
+        head.bias.copy_(offset - (matrix / deviation) @ mean)
+
+
 def write(run: Run, out: Path, name: str, teacher: str | None) -> Score:
     """The finished backbone as a `local-dir:` folder. What is scored is what was written."""
     recipe, size = run.recipe, run.recipe.size
-    model = deepcopy(run.average).cpu().to(memory_format=torch.contiguous_format).half()
+    model = deepcopy(run.average).cpu().to(memory_format=torch.contiguous_format)
+    if recipe.refit:
+        refit(model, run.corpus.train, recipe.refit, recipe.smoothing, size)
+    model = model.half()
     save_for_hf(
         model,
         str(out),
@@ -958,6 +1007,12 @@ def card(run: Run, name: str, teacher: str | None, final: Score, out: Path) -> s
             f"distilled from `{_short(teacher)}` ({about}): cosine to its embedding of the same "
             f"crop ({recipe.views} of each picture, at {recipe.teacher_size} px), weight "
             f"{recipe.distill}"
+        )
+    if recipe.refit:
+        tricks.append(
+            "at the end the classifier was fitted anew, by L-BFGS, on the final embedding of the "
+            f"training pictures and their mirror images, squared norm {recipe.refit}, classes "
+            "equally important"
         )
     command = f"python -m camviz.training {name} --seed {run.seed}"
     command += " --data FOLDER" if recipe.pictures == "photos" else ""

@@ -47,6 +47,36 @@ def test_json_is_the_manifest_and_nothing_else(picture, capsys):
     assert {"predictions", "target", "notes", "boxes"} <= set(said)
 
 
+def test_denoised_from_a_shell(picture, capsys):
+    options = ["--json", "--truncation", "0.9", "--truncated", "layer2", "--calibration", "self"]
+    assert main(["explain", picture, *UNTRAINED, *options]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["request"]["truncated"] == ["layer2"] and said["request"]["truncation"] == 0.9
+    assert said["notes"]["layer1"]["denoising"] is None
+    denoising = said["notes"]["layer2"]["denoising"]
+    assert denoising["floor"]["kept"] == pytest.approx(0.1, abs=0.01)  # by its own quantile
+
+
+def test_prototypes_are_built_shown_and_used(picture, tmp_path, capsys):
+    file = str(tmp_path / "lion.safetensors")
+    build = ["prototypes", "build", picture, "gone.png", *UNTRAINED, "--target", "lion"]
+    assert main([*build, "--out", file, "--clusters", "3", "--stages", "layer3,layer4"]) == 0
+    said = capsys.readouterr().out
+    assert "prototypes of 'lion' (291) as test_resnet sees it" in said
+    assert "skipped gone.png: there is no file" in said and f"written to {file}" in said
+    assert main(["prototypes", "show", file]) == 0
+    assert capsys.readouterr().out == said.rpartition("written")[0]
+    assert main(["prototypes", "show", file, "--json"]) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert table["pictures"] == ["noise.png"] and table["clusters"] == 3
+    assert len(table["stages"]["layer3"]["prototypes"]) >= 2
+    asked = ["explain", picture, *UNTRAINED, "--method", "lpcam", "--prototypes", file, "--json"]
+    assert main([*asked, "--aggregate", "max"]) == 0
+    request = json.loads(capsys.readouterr().out)["request"]
+    assert request["target"] == 291 and request["stages"] == ["layer3", "layer4"]
+    assert request["prototypes"] == f"bank:{table['id']}" and request["aggregate"] == "max"
+
+
 def test_a_scene_is_measured_against_its_truth(capsys):
     assert main(["explain", "--scene", "3:2", *UNTRAINED, "--json"]) == 0
     truth = json.loads(capsys.readouterr().out)["truth"]
@@ -64,6 +94,12 @@ def test_a_scene_is_measured_against_its_truth(capsys):
         (["explain", "PICTURE", *UNTRAINED, "--target", "terrier"], "fits several classes"),
         (["explain", "PICTURE", *UNTRAINED, "--method", "cam2"], "unknown method 'cam2'"),
         (["explain", "PICTURE", *UNTRAINED, "--stages", "layer9"], "'layer9'"),
+        (["explain", "PICTURE", *UNTRAINED, "--prototypes", "self"], "knows no prototypes"),
+        (["prototypes", "show", "PICTURE"], "is not a .safetensors file"),
+        (
+            ["prototypes", "build", "nowhere.png", *UNTRAINED, "--target", "1", "--out", "x"],
+            "no file 'nowhere.png'",
+        ),
         (["models", "no-such-thing"], "no backbone is called like"),
         (["models", "no-such-thing", "--check"], "no architecture is called like"),
     ],

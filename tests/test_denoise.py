@@ -110,14 +110,16 @@ def test_the_fast_selection_is_exact_on_many_entries(q, kind):
         )
 
 
-def test_a_misleading_sample_does_not_mislead():
-    """Every sixteenth entry is the largest: the bracket misses, the whole is searched."""
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_misleading_sample_does_not_mislead(sign):
+    """Every entry of the sample is large, or small: the bound misses, the whole is searched."""
     gradients = noise((1, 1, 256, 512), 6, torch.float32).flatten()
-    gradients[::16] = 100 + gradients[::16].abs()
+    gradients[::61] = sign * (100 + gradients[::61].abs())
     gradients = gradients.reshape(1, 1, 256, 512)
-    assert float(level(gradients, 0.9)) == pytest.approx(
-        slow_level(gradients.flatten().tolist(), 0.9, "mirror"), rel=1e-7
-    )
+    for q, calibration in ((0.9, "mirror"), (0.1, "mirror"), (0.9, "self"), (0.1, "self")):
+        assert float(level(gradients, q, "threshold", calibration)) == pytest.approx(
+            slow_level(gradients.flatten().tolist(), q, calibration), rel=1e-7
+        )
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "remove"])

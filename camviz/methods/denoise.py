@@ -64,11 +64,11 @@ def truncate_at(gradients: Tensor, tau: Tensor, mode: Mode = "threshold") -> Ten
     return torch.stack([_at_least(*pair) for pair in zip(gradients, tau, strict=True)])
 
 
-def _at_least(values: Tensor, tau: Tensor) -> Tensor:
+def _at_least(values: Tensor, tau: Tensor, inplace: bool = False) -> Tensor:
     # `F.threshold` is ten times as fast as `where`, but it keeps what is greater: the number next
     # below tau makes that "at least tau".
     least = torch.nextafter(tau, tau.new_tensor(-torch.inf)) if tau > 0 else tau.new_zeros(())
-    return F.threshold(values, float(least), 0.0)
+    return F.threshold(values, float(least), 0.0, inplace)
 
 
 def gate(activations: Tensor, gradients: Tensor, tau: Tensor) -> Tensor:
@@ -131,21 +131,24 @@ def _count(true: Tensor) -> int:
 
 
 def _ranked(entries: Tensor, rank: int) -> Tensor:
-    """The entry of that rank, 1 the smallest: exact, and three times as fast as `kthvalue`.
+    """The entry of that rank, 1 the smallest: exact, and several times as fast as `kthvalue`.
 
-    A sample says between which two values it must lie, but for bad luck; what lies between is
-    sorted out.
+    A sample tells a bound below (or above) which it must lie, but for bad luck; only what lies
+    there too is put in order.
     """
-    count, step = len(entries), 16
+    count, step = len(entries), 61
     if count >= _MANY:
         sample = entries[::step]
         middle, margin = rank / step, 4 * len(sample) ** 0.5
-        low = torch.kthvalue(sample, max(1, int(middle - margin))).values
-        high = torch.kthvalue(sample, min(len(sample), int(middle + margin) + 1)).values
-        before = _count(entries < low)
-        between = entries[(entries >= low) & (entries <= high)]
-        if before < rank <= before + len(between):
-            return torch.kthvalue(between, rank - before).values
+        if 2 * rank <= count:
+            bound = torch.kthvalue(sample, min(len(sample), int(middle + margin) + 1)).values
+            few, rest = entries[entries <= bound], 0
+        else:
+            bound = torch.kthvalue(sample, max(1, int(middle - margin))).values
+            few = entries[entries >= bound]
+            rest = count - len(few)
+        if rest < rank <= rest + len(few):
+            return torch.kthvalue(few, rank - rest).values
     return torch.kthvalue(entries, rank).values
 
 
@@ -166,13 +169,19 @@ class Floor:
 
 def floor(activations: Tensor, gradients: Tensor, tau: Tensor) -> Floor:
     """What a threshold, (1,), leaves of signal and noise in one sample, (1, C, H, W)."""
-    positive, negative = _count(gradients > 0), _count(gradients < 0)
-    kept = _count(truncate_at(gradients, tau)) / positive if positive else 0.0
-    mirrored = (-gradients).relu()
-    squares = float(mirrored.square().sum(dtype=torch.float64))
+    positive = _count(gradients > 0)
+    kept = _count(gradients >= tau) if tau > 0 else positive
+    share = kept / positive if positive else 0.0
+    mirrored = gradients.neg().relu_()
+    squares, negative = _dot(mirrored, mirrored), _count(mirrored)
     if squares == 0:
-        return Floor(kept, None, None)
-    size = activations.abs()
-    total = float((mirrored * size).sum())
-    noise = float((truncate_at(mirrored, tau) * size).sum()) / total if total > 0 else None
-    return Floor(kept, noise, math.exp(-(float(tau) ** 2) * negative / (2 * squares)))
+        return Floor(share, None, None)
+    size = activations if activations.min() >= 0 else activations.abs()
+    total = _dot(mirrored, size)
+    expected = math.exp(-(float(tau) ** 2) * negative / (2 * squares))
+    noise = _dot(_at_least(mirrored, tau[0], inplace=True), size) / total if total > 0 else None
+    return Floor(share, noise, expected)
+
+
+def _dot(one: Tensor, other: Tensor) -> float:
+    return float(torch.dot(one.flatten(), other.flatten()))
