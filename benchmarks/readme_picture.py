@@ -1,6 +1,6 @@
-"""Draw the README's first picture: one photograph, its stage maps from coarse to fine, the fusion.
+"""Draw the README's pictures: stage maps from coarse to fine, and the two shallowest denoised.
 
-python benchmarks/readme_picture.py local-dir:FOLDER [PICTURE]
+python benchmarks/readme_picture.py local-dir:FOLDER [PICTURE [PICTURE]]
 """
 
 import sys
@@ -12,7 +12,7 @@ from gradio.media import get_image
 from PIL import Image
 
 from camviz import Engine, Explanation
-from camviz.render import contact_sheet, draw_boxes, overlay
+from camviz.render import colorize, contact_sheet, draw_boxes, overlay
 
 SIDE = 232
 
@@ -22,13 +22,42 @@ def panels(x: Explanation) -> list[np.ndarray]:
     pixels = x.picture.pixels
     shown = [pixels, draw_boxes(overlay(pixels, x.fused), [x.boxes()[0].xyxy])]
     shown += [overlay(pixels, x.maps[stage]) for stage in reversed(x.stages)]
+    return _sized(shown)
+
+
+def denoised(plain: Explanation, x: Explanation) -> list[list[np.ndarray]]:
+    """For the two shallowest stages: the picture, plain, denoised, and what was removed."""
+    pixels = x.picture.pixels
+    return [
+        _sized(
+            [
+                pixels,
+                colorize(plain.maps[stage], "inferno"),
+                colorize(x.maps[stage], "inferno"),
+                colorize(x.removed(stage), "inferno"),
+            ]
+        )
+        for stage in x.stages[:2]
+    ]
+
+
+def _sized(shown: list[np.ndarray]) -> list[np.ndarray]:
     return [cv2.resize(panel, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for panel in shown]
+
+
+def _write(name: str, rows: list[list[np.ndarray]]) -> None:
+    target = Path(__file__).resolve().parent.parent / "assets" / name
+    Image.fromarray(contact_sheet(rows)).save(target, quality=88)
 
 
 if __name__ == "__main__":
     backbone, *rest = sys.argv[1:]
-    x = Engine().explain(rest[0] if rest else get_image("cheetah1.jpg"), backbone)
-    sheet = contact_sheet([panels(x)])
-    target = Path(__file__).resolve().parent.parent / "assets" / "readme.webp"
-    Image.fromarray(sheet).save(target, quality=88)
-    print(target.name, x.label, x.stages)
+    first, second, *_ = [*rest, *map(get_image, ("cheetah1.jpg", "lion.jpg")[len(rest) :])]
+    engine = Engine()
+    x = engine.explain(first, backbone)
+    _write("readme.webp", [panels(x)])
+    print(x.label, x.stages)
+    plain = engine.explain(second, backbone)
+    x = engine.explain(second, backbone, truncation=0.9)
+    _write("denoised.webp", denoised(plain, x))
+    print(x.label, *x.notes.values(), sep="\n")
