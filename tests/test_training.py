@@ -11,25 +11,19 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from camviz import training
 from camviz.errors import BackboneError, CamvizError, ImageError, WeightsError
-from camviz.training import (
-    RECIPES,
-    Corpus,
-    Pictures,
-    Recipe,
-    Run,
-    blend,
-    boxes,
-    crop,
-    embeddings,
-    look,
-    main,
-    photographs,
-    studio_wall,
-)
+from camviz.training import corpus as corpora
+from camviz.training import networks
+from camviz.training.__main__ import main, prepare
+from camviz.training.augmentation import blend, boxes, crop, look, textures
+from camviz.training.corpus import Corpus, Pictures, photographs, studio_wall
+from camviz.training.networks import build, embed, embeddings, load_teacher
+from camviz.training.recipes import RECIPES, Recipe
+from camviz.training.results import refit
+from camviz.training.run import Run
 
 import timm  # isort: skip
+from timm.models import save_for_hf  # isort: skip
 
 MODELS = Path(__file__).parents[1] / "assets" / "models"
 CPU = torch.device("cpu")
@@ -148,11 +142,11 @@ def test_a_new_fit_is_the_best_balanced_classifier_there_is():
     """No small change of it lowers what it was to minimise, counted one picture at a time."""
     run = Run(dataclasses.replace(TINY, steps=4), 0, corpus(), CPU)
     model, train = run.model.eval(), run.corpus.train
-    training.refit(model, train, weight=0.1, smoothing=0.1, size=48)
+    refit(model, train, weight=0.1, smoothing=0.1, size=48)
     head = model.get_classifier()
     views = (F.interpolate(train.pixels[:, :3].float(), (48, 48)) / 255 - 0.5) / 0.5
     with torch.no_grad():
-        pooled = torch.cat([training.embed(model, v)[0] for v in (views, views.flip(3))])
+        pooled = torch.cat([embed(model, v)[0] for v in (views, views.flip(3))])
     deviation = pooled.std(0).clamp_min(1e-6)
     label = train.truth.argmax(1).repeat(2)
     share = 1 / torch.bincount(label)[label]
@@ -194,9 +188,9 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 
 def test_the_command_writes_a_folder_that_timm_loads(tmp_path, folder, monkeypatch, capsys):
     monkeypatch.setitem(RECIPES, "toy", dataclasses.replace(TINY, steps=2, distill=1.0, refit=0.01))
-    monkeypatch.setattr(training, "POOL", 48)
+    monkeypatch.setattr(corpora, "POOL", 48)
     teacher = tmp_path / "teacher"
-    training.save_for_hf(timm.create_model("test_resnet"), str(teacher), safe_serialization=True)
+    save_for_hf(timm.create_model("test_resnet"), str(teacher), safe_serialization=True)
     out = tmp_path / "out"
     command = ["toy", "--data", str(folder), "--teacher", f"local-dir:{teacher}"]
     command += ["--work", str(tmp_path / "work"), "--out", str(out), "--device", "cpu"]
@@ -230,13 +224,13 @@ def test_what_is_wrong_is_said(tmp_path, folder, capsys):
     with pytest.raises(ImageError, match="0, 1, 2"):
         photographs(folder, 32, 10)
     with pytest.raises(WeightsError, match="no teacher"):
-        training.load_teacher(f"local-dir:{tmp_path}/nowhere")
+        load_teacher(f"local-dir:{tmp_path}/nowhere")
     work = tmp_path / "work"
     recipe = RECIPES["photos-resnet"]
     with pytest.raises(WeightsError, match="--teacher"):
-        training.prepare(recipe, folder, None, work, 0, CPU)
+        prepare(recipe, folder, None, work, 0, CPU)
     with pytest.raises(ImageError, match="--data"):
-        training.prepare(recipe, None, "local-dir:x", work, 0, CPU)
+        prepare(recipe, None, "local-dir:x", work, 0, CPU)
     assert issubclass(BackboneError, CamvizError)
 
 
@@ -254,7 +248,7 @@ def test_the_teacher_is_asked_once(tmp_path, monkeypatch):
             asked.append(len(pixels))
             return pixels.mean((2, 3))
 
-    monkeypatch.setattr(training, "load_teacher", lambda where, **options: Teacher())
+    monkeypatch.setattr(networks, "load_teacher", lambda where, **options: Teacher())
     pictures = corpus().train
     box = torch.tensor([0.0, 0, 1, 1]).repeat(len(pictures), 2, 1)
     first = embeddings("local-dir:a/b", pictures, box, 64, tmp_path, CPU)
@@ -283,11 +277,11 @@ def test_boxes_lie_inside():
 
 
 def test_textures_are_drawn_by_rule():
-    bank = training.textures(12, seed=1, size=48)
+    bank = textures(12, seed=1, size=48)
     assert bank.shape == (12, 3, 48, 48)
     assert bank.dtype == torch.uint8
-    assert torch.equal(bank, training.textures(12, seed=1, size=48))
-    assert not torch.equal(bank, training.textures(12, seed=2, size=48))
+    assert torch.equal(bank, textures(12, seed=1, size=48))
+    assert not torch.equal(bank, textures(12, seed=2, size=48))
     assert bank.float().flatten(1).std(1).min() > 1
 
 
@@ -308,7 +302,7 @@ def test_only_the_wall_is_replaced():
     box = torch.tensor([[0.0, 0, 1, 1]]).repeat(8, 1)
     index = torch.zeros(8, dtype=torch.long)
     generator = torch.Generator().manual_seed(0)
-    seen = look(pictures.train, index, box, 64, recipe, generator, training.textures(5, 0, 64))
+    seen = look(pictures.train, index, box, 64, recipe, generator, textures(5, 0, 64))
     assert seen.shape == (8, 3, 64, 64)
     assert seen.min() >= 0 and seen.max() <= 1
     inside, outside = seen[:, :, 24:40, 24:40], seen[:, :, :8]
@@ -332,7 +326,7 @@ def test_recipes_are_in_order(name):
     recipe = RECIPES[name]
     assert sum(share for share, _ in recipe.sizes) == pytest.approx(1)
     with torch.device("meta"):
-        model = training.build(recipe, 41 if recipe.pictures == "photos" else 16)
+        model = build(recipe, 41 if recipe.pictures == "photos" else 16)
     most = 3.0e6 if recipe.pictures == "photos" else 1.5e6  # 6 and 3 MB in half precision
     assert sum(p.numel() for p in model.parameters()) <= most
     assert recipe.limits
