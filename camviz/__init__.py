@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from camviz.images import Picture, open_picture
     from camviz.maps import FUSIONS
     from camviz.methods import METHODS
+    from camviz.prototypes import PrototypeBank
     from camviz.scenes import draw_scenes
     from camviz.stages import Stage
 
@@ -43,6 +44,7 @@ __all__ = [
     "ImageError",
     "MethodError",
     "Picture",
+    "PrototypeBank",
     "PrototypeError",
     "SpaceError",
     "Stage",
@@ -63,6 +65,7 @@ _HOMES = {
     "images": ("Picture", "open_picture"),
     "maps": ("FUSIONS",),
     "methods": ("METHODS",),
+    "prototypes": ("PrototypeBank",),
     "scenes": ("draw_scenes",),
     "stages": ("Stage",),
 }

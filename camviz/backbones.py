@@ -18,7 +18,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -37,6 +37,7 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.utils import tqdm as hub_bar
 from huggingface_hub.utils import validate_repo_id
 from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_config
 from timm.models import load_state_dict
@@ -47,6 +48,7 @@ from camviz.images import Fit, Picture, fit_picture, to_tensor
 from camviz.stages import Discovery, Stage, describe_module, discover
 
 Source = Literal["bundled", "cached", "hub", "local", "file", "random", "given"]
+Report = Callable[[int, int], None]  # bytes that have come, bytes in all (0: not known)
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 BUNDLED = ASSETS / "models"
@@ -125,6 +127,16 @@ class Backbone:
         digest = hashlib.blake2b(repr(self.model).encode(), digest_size=16)
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            flat = tensor.detach().cpu().contiguous().flatten()
+            digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+        return digest.hexdigest()
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """What its weights are, whichever version of timm built the network around them."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
             flat = tensor.detach().cpu().contiguous().flatten()
             digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
         return digest.hexdigest()
@@ -333,7 +345,40 @@ def hub_reachable(repository: str = "timm/resnet18.a1_in1k") -> bool:
     return answered.is_set()
 
 
-def _hub_file(repository: str, names: Sequence[str], what: str) -> tuple[Path, Source]:
+class Stopped(Exception):
+    """What a `Report` raises to give a download up; what has come is kept for the next attempt."""
+
+
+def download(name: str, report: Report) -> None:
+    """Bring the weights of a catalogue name to this machine, if they are only on the hub.
+
+    `report` is told how much has come, every few megabytes. Raises `WeightsError` if they cannot
+    be had, and whatever `report` raises.
+    """
+    config = timm.get_pretrained_cfg(name) if name not in bundled_names() else None
+    if config is not None and config.hf_hub_id:
+        names = (config.hf_hub_filename,) if config.hf_hub_filename else _WEIGHT_FILES
+        _hub_file(config.hf_hub_id, names, name, report)
+
+
+def _reporting(report: Report) -> Any:
+    """A progress bar, as `hf_hub_download` asks for one, that is seen by nobody but `report`."""
+
+    class Bar(hub_bar):  # type: ignore[misc]
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **{**named, "disable": True})
+            self.come = int(named.get("initial") or 0)
+
+        def update(self, n: float | None = 1) -> None:
+            self.come += int(n or 0)
+            report(self.come, int(self.total or 0))
+
+    return Bar
+
+
+def _hub_file(
+    repository: str, names: Sequence[str], what: str, report: Report | None = None
+) -> tuple[Path, Source]:
     """A file of a hub repository: from the cache, else downloaded, else `WeightsError`."""
     cached = _cached_file(repository, names)
     if cached is not None:
@@ -345,9 +390,12 @@ def _hub_file(repository: str, names: Sequence[str], what: str) -> tuple[Path, S
         )
     for name in names:
         try:
-            return Path(hf_hub_download(repository, name)), "hub"
+            watched = {} if report is None else {"tqdm_class": _reporting(report)}
+            return Path(hf_hub_download(repository, name, **watched)), "hub"
         except EntryNotFoundError:
             continue
+        except Stopped:
+            raise
         except Exception as error:
             raise WeightsError(
                 f"downloading the weights of {what} failed: {error}. " + _instead()
@@ -377,6 +425,8 @@ def load_backbone(
     name: str | None = None,
     weights: str | Path = "auto",
     device: str | torch.device | None = None,
+    *,
+    discovery: Discovery | None = None,
     **timm_kwargs: Any,
 ) -> Backbone:
     """A classifier by name, frozen, in eval mode, its stages found and proved.
@@ -385,7 +435,7 @@ def load_backbone(
     folder format) or "hf-hub:ORG/NAME"; None: the best at hand. weights: "auto" (bundled, else
     cached, else hub), "random" (untrained, the same at every call), or a checkpoint: a
     .safetensors file or a pickled state dict, of which only tensors are ever loaded.
-    timm_kwargs go to `timm.create_model`.
+    timm_kwargs go to `timm.create_model`. discovery: its stages, if they were found before.
 
     Raises `BackboneError` for an unknown name or a network without a classifier, `WeightsError`
     if the weights cannot be had or do not fit.
@@ -405,6 +455,7 @@ def load_backbone(
         device=device,
         unsure_below=UNSURE_BELOW if origin.source == "bundled" else 0.0,
         loaded_with=None if timm_kwargs else str(weights),
+        discovery=discovery,
     )
 
 
@@ -548,6 +599,7 @@ def wrap_backbone(
     input_size: tuple[int, int, int] | None = None,
     unsure_below: float = 0.0,
     loaded_with: str | None = None,
+    discovery: Discovery | None = None,
 ) -> Backbone:
     """A timm classifier that is already built, made ready to be explained: frozen, in eval mode.
 
@@ -573,7 +625,7 @@ def wrap_backbone(
         raise BackboneError(f"device '{device}' cannot be used: {_one_line(error)}") from error
     with torch.inference_mode(False):
         try:
-            discovery = discover(model.cpu(), input_size)
+            discovery = discovery or discover(model.cpu(), input_size)
         except StageError as error:
             raise StageError(f"{name}: {error}") from error
         model.to(where)

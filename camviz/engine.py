@@ -10,10 +10,13 @@ raw map -> ReLU -> divide by the maximum at the stage's own resolution -> fuse o
 -> up-sample once, to the picture's own size.
 """
 
+import copy
+import os
 import platform
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -22,26 +25,32 @@ from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from camviz import boxes as box_rules
 from camviz import localization, render
+from camviz import prototypes as local
 from camviz.backbones import GIVEN, Backbone, default_backbone, load_backbone
 from camviz.boxes import Box
-from camviz.errors import MethodError, StageError
+from camviz.errors import ImageError, MethodError, PrototypeError, StageError
 from camviz.export import write_folder
 from camviz.images import Fit, Picture, PictureSource, open_picture
 from camviz.maps import FUSIONS, Placement, fuse, is_empty, normalize, resample
 from camviz.methods import METHODS, Method, denoise
+from camviz.methods.activation import Aggregate, cosine_maps
 from camviz.methods.denoise import CALIBRATIONS, MODES, Calibration, Mode
 from camviz.methods.gradient import Evidence, evidence, smooth_checkerboard
 from camviz.placement import plain_placement, true_placements
+from camviz.prototypes import Member, Prototype, PrototypeBank, StagePrototypes
 from camviz.stages import Stage, TapKind
 from camviz.taps import Address, Tap
 from camviz.trace import HeadWeights, Score, Target, Trace, head_weights, trace
 
 PlacementKind = Literal["plain", "true"]
 GridKind = Literal["auto", "smooth", "raw"]
+_KEPT_SIDE = 512  # pixels of a gallery's picture that are kept until its bank is built
+_BANK = "bank:"  # what a request says of prototypes that were given in memory
 
 # From this unevenness on, a gradient in front of a strided layer is smoothed: on drawn scenes with
 # exact masks that raises average precision by 0.013 (stride 8) and 0.016 (stride 16) where the
@@ -71,6 +80,8 @@ class Request:
     truncated: tuple[str, ...]
     truncation_mode: Mode
     calibration: Calibration
+    prototypes: str | None = None
+    aggregate: Aggregate = "mean"
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,71 @@ class Notes:
         return " ".join(self.sentences)
 
 
+@dataclass(frozen=True, eq=False)
+class PrototypeMap:
+    """One prototype and where this picture is like it.
+
+    index: its place in the bank's stage. raw: its cosine to every place, float32 (h, w), in
+    [-1, 1]; `map` the same on the picture, (H, W). thumbnails: the members' patches, uint8
+    (members, side, side, 3), or None.
+    """
+
+    stage: str
+    index: int
+    prototype: Prototype
+    raw: np.ndarray = field(repr=False)
+    thumbnails: np.ndarray | None = field(repr=False)
+    _draw: Callable[[np.ndarray], np.ndarray] = field(repr=False)
+
+    @property
+    def kind(self) -> str:
+        return self.prototype.kind
+
+    @property
+    def name(self) -> str:
+        return self.prototype.name
+
+    @property
+    def score(self) -> float | None:
+        """z, what the classifier makes of it."""
+        return self.prototype.score
+
+    @property
+    def size(self) -> int:
+        return self.prototype.size
+
+    @property
+    def kept(self) -> bool:
+        return self.prototype.kept
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        return self.prototype.members
+
+    @cached_property
+    def map(self) -> np.ndarray:
+        return self._draw(self.raw)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A piece of work in plain values (names, numbers, arrays): fit to cross a process border.
+
+    backbone, weights: what `load_backbone` makes the network from, in any process. parameters:
+    its size, 0 before it has been loaded. work: which of `_WORK`; arguments: what that takes.
+    """
+
+    backbone: str
+    weights: str
+    parameters: int
+    work: str
+    arguments: tuple[Any, ...] = field(default=(), repr=False)
+
+
+# Does a job, here or in another process, by `Engine.run`; returns what that returns.
+Compute = Callable[[Job], Any]
+
+
 class _LazyMaps(Mapping[str, np.ndarray]):
     """Maps by stage, each made when first looked at."""
 
@@ -142,8 +218,9 @@ class Explanation:
     `raw`: per stage float32 (h, w) at the stage's own resolution, in the method's own units,
     before any ReLU. `maps`: per stage float32 (H, W) of the picture's own size, in [0, 1], made
     when asked for; `fused` the same of all stages together. `plain`: what `raw` would be without
-    truncation, for the stages that were truncated. Where a crop did not show the picture to the
-    network (`fit`), maps are 0 and `seen` is False.
+    truncation, for the stages that were truncated. `bank`: the prototypes that the picture was
+    compared with, `cosines` the cosine of each to every place, (n, h, w) per stage. Where a crop
+    did not show the picture to the network (`fit`), maps are 0 and `seen` is False.
     """
 
     request: Request
@@ -155,6 +232,8 @@ class Explanation:
     notes: dict[str, Notes] = field(repr=False)
     placements: dict[str, Placement] = field(repr=False)
     plain: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
+    bank: PrototypeBank | None = field(repr=False, default=None)
+    cosines: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
 
     @property
     def target(self) -> int:
@@ -234,6 +313,27 @@ class Explanation:
         peak = before.max()
         heat = (before - after) / peak if peak > np.finfo(np.float32).tiny else before * 0
         return self.on_picture(heat, self.placements[stage])
+
+    @cached_property
+    def prototypes(self) -> dict[str, tuple[PrototypeMap, ...]]:
+        """Per stage every prototype of the bank, with its own map; empty for other methods."""
+        if self.bank is None:
+            return {}
+        return {name: self._prototype_maps(name, self.bank.stage(name)) for name in self.stages}
+
+    def _prototype_maps(self, name: str, held: StagePrototypes) -> tuple[PrototypeMap, ...]:
+        thumbnails = held.thumbnails
+        return tuple(
+            PrototypeMap(
+                name,
+                index,
+                prototype,
+                self.cosines[name][index],
+                None if thumbnails is None else thumbnails[index, : len(prototype.members)],
+                lambda raw: self.on_picture(raw, self.placements[name]),
+            )
+            for index, prototype in enumerate(held.prototypes)
+        )
 
     def on_picture(self, heat: np.ndarray, placement: Placement) -> np.ndarray:
         """A map at its own resolution, (h, w), drawn where it looks on the picture, (H, W)."""
@@ -335,6 +435,7 @@ class Explanation:
                 "paper": METHODS[self.request.method].paper,
                 "fusion": FUSIONS[self.request.fuse].label,
             },
+            "prototypes": None if self.bank is None else self.bank.summary,
             "notes": {name: asdict(notes) for name, notes in self.notes.items()},
             "threshold": threshold,
             "boxes": [asdict(box) for box in self.boxes(threshold, multi=True)],
@@ -377,6 +478,10 @@ class _Shelf(Generic[Value]):
     def __len__(self) -> int:
         return len(self._things)
 
+    def unlock(self) -> None:
+        """For a forked process, where whoever held the lock is not."""
+        self._lock = threading.Lock()
+
 
 class Engine:
     """Explains pictures, and remembers networks and what they saw.
@@ -384,16 +489,25 @@ class Engine:
     device: where networks run; None: the GPU if there is one. The memory that networks and
     traces may take is bounded; the least recently used make room. Safe to share between
     threads: a network answers one after the other.
+
+    compute: who runs networks instead of this process, by `run` of this very engine in a process
+    forked from this one: then nothing is differentiated here, not even to load a network. None:
+    this process does. A network that was given, or loaded with timm's own arguments, cannot be
+    made again elsewhere, and always runs here.
     """
 
     def __init__(
         self,
         device: str | torch.device | None = None,
         *,
+        compute: Compute | None = None,
         backbone_bytes: int = 2 * 2**30,
         trace_bytes: int = 2**30,
     ) -> None:
         self.device = device
+        self._compute = compute
+        self._process = os.getpid()
+        self._measured: dict[Hashable, dict[str, Placement]] = {}
         self._backbones: _Shelf[Backbone] = _Shelf(backbone_bytes, lambda b: 4 * b.parameters)
         self._traces: _Shelf[tuple[Trace, Fit]] = _Shelf(trace_bytes, lambda kept: kept[0].nbytes)
         self._trace_bytes = trace_bytes
@@ -408,7 +522,10 @@ class Engine:
         with self._loading:
             backbone = self._backbones.get(key)
             if backbone is None:
-                backbone = load_backbone(name, weights, self.device, **timm_kwargs)
+                found = None
+                if self._compute is not None and not timm_kwargs:
+                    found = self._compute(Job(name, str(weights), 0, "discovery"))
+                backbone = load_backbone(name, weights, self.device, discovery=found, **timm_kwargs)
                 self._backbones.put(key, backbone)
         return backbone
 
@@ -431,6 +548,8 @@ class Engine:
         truncated: Sequence[str] | None = None,
         truncation_mode: Mode = "threshold",
         calibration: Calibration = "mirror",
+        prototypes: PrototypeBank | str | Path | None = None,
+        aggregate: Aggregate = "mean",
     ) -> Explanation:
         """Where a backbone looks to see a class in a picture.
 
@@ -445,6 +564,9 @@ class Engine:
         truncation: 0 for the plain method, else q in (0, 1): the gradient of shallow stages is
         truncated before the method sees it (`methods.denoise.truncate`, with `truncation_mode`
         and `calibration`). truncated: at which stages; None: at all but the deepest resolution.
+        prototypes, for method "lpcam": a `PrototypeBank` or its file; "shipped"; "self", the
+        picture's own; None: shipped ones if there are, else its own. Its stages are then the
+        bank's, from stride 8 on. aggregate: "mean" of the cosines (the paper's) or "max".
 
         Raises a `CamvizError` that says what was wrong, what was given and what would do.
         """
@@ -457,6 +579,7 @@ class Engine:
             ("grid", grid, ("auto", "smooth", "raw")),
             ("truncation mode", truncation_mode, MODES),
             ("calibration", calibration, CALIBRATIONS),
+            ("aggregate", aggregate, ("mean", "max")),
         ):
             _choose(what, given, dict.fromkeys(choices))
         _check_truncation(truncation, truncated, row)
@@ -464,11 +587,21 @@ class Engine:
         if not isinstance(backbone, Backbone):
             backbone = self.backbone(backbone, weights)
         head_only = "features" in row.needs
+        bank = None
+        if "foreground" in row.needs:
+            bank = self._bank(prototypes, picture, backbone, target, stages, tap, fit)
+            target, stages = bank.target, _prototype_stages(backbone, stages, tuple(bank.stages))
+        elif prototypes is not None:
+            raise MethodError(f"{row.label} knows no prototypes; method 'lpcam' does")
         chosen = _head_stage(backbone, stages) if head_only else _stages(backbone, stages)
         kind: TapKind = "output" if head_only else tap
         taps = {stage.name: stage.tap(kind) for stage in chosen}
-        seen, how = self._seen(picture, backbone, fit, list(taps.values()))
-        index = int(seen.logits.argmax()) if target is None else backbone.target(target)
+        told = None if target is None else backbone.target(target)
+        asked = None
+        if told is not None and "gradients" in row.needs:
+            asked = Target(told, score, None if versus is None else backbone.target(versus))
+        seen, how = self._seen(picture, backbone, fit, list(taps.values()), asked)
+        index = int(seen.logits.argmax()) if told is None else told
         wanted = Target(index, score, None if versus is None else backbone.target(versus))
         shallow = _truncated(backbone, chosen, truncated) if truncation else ()
         gradients: dict[Address, Tensor] = {}
@@ -495,21 +628,38 @@ class Engine:
             shallow,
             truncation_mode,
             calibration,
+            None if bank is None else _named(bank),
+            aggregate,
         )
         head = None
         if head_only:
-            head = seen.remember(("head", index), lambda: head_weights(backbone, seen, index))
-        raw, notes, plain = {}, {}, {}
+            head = seen.remember(
+                ("head", index), lambda: self._head(picture, backbone, fit, seen, index)
+            )
+        raw, notes, plain, cosines = {}, {}, {}, {}
         with torch.autocast(backbone.device.type, enabled=False):
             for stage in chosen:
                 strided = any(other.reduction > stage.reduction for other in backbone.stages)
                 smooth: GridKind = "raw" if grid == "auto" and not strided else grid
                 heat, note, before = _stage_map(
-                    row, stage, taps[stage.name], seen, wanted, gradients, smooth, head, request
+                    row,
+                    stage,
+                    taps[stage.name],
+                    seen,
+                    wanted,
+                    gradients,
+                    smooth,
+                    head,
+                    request,
+                    bank,
                 )
                 raw[stage.name], notes[stage.name] = heat, note
                 if before is not None:
                     plain[stage.name] = before
+                if bank is not None:
+                    features = seen.activations[taps[stage.name].address]
+                    vectors = bank.stage(stage.name).vectors.to(features.device)
+                    cosines[stage.name] = cosine_maps(features, vectors)[0].cpu().numpy()
         seen.shrink(self._trace_bytes, wanted)
         self._traces.put((picture.digest, backbone.uid, fit), (seen, how))  # it may have grown
         return Explanation(
@@ -522,19 +672,250 @@ class Engine:
             notes,
             self._placements(backbone, taps, placement),
             plain,
+            bank,
+            cosines,
         )
 
+    def build_prototypes(
+        self,
+        images: Sequence[PictureSource],
+        backbone: str | Backbone | None = None,
+        target: int | str | None = None,
+        clusters: int = local.CLUSTERS,
+        tau: float = local.TAU,
+        mu_f: float = local.MU_FOREGROUND,
+        mu_b: float = local.MU_CONTEXT,
+        seed: int = 0,
+        stages: Sequence[str] | None = None,
+        *,
+        weights: str | Path = "auto",
+        tap: TapKind = "activation",
+        fit: str = "stretch",
+        progress: local.Progress | None = None,
+    ) -> PrototypeBank:
+        """What a class looks like to a backbone, learned from 1 to 64 pictures of it.
+
+        Every place of the pictures is foreground if the class's CAM reaches tau of its maximum
+        there, else context; at most `clusters` prototypes stand for each side, at each stage
+        (None: one per resolution). Where the head can judge them, foreground is kept above mu_f
+        and context below mu_b. The paper's setting is tau 0.1 and the last stage alone. Pictures
+        that cannot be opened or show nothing of the class are skipped and named in the bank.
+
+        progress(done, of, name) is called before every picture; what it raises ends the work and
+        leaves the network whole. Raises a `CamvizError` if there is nothing to learn from.
+        """
+        _check_build(images, clusters, tau, mu_f, mu_b)
+        if not isinstance(backbone, Backbone):
+            backbone = self.backbone(backbone, weights)
+        if target is None:
+            raise PrototypeError("prototypes are of one class: give target, an index or a label")
+        index = backbone.target(target)
+        taps = {stage.name: stage.tap(tap) for stage in _stages(backbone, stages)}
+        needed = _with_split(backbone, taps.values())
+        names = _names(images)
+        if self._elsewhere(backbone):
+            how = (index, clusters, tau, mu_f, mu_b, seed, tuple(taps), tap, fit)
+            return self._built_elsewhere(backbone, images, names, how, progress)
+        shrunk: dict[str, tuple[np.ndarray, float]] = {}
+
+        def look(number: int, graph: bool) -> tuple[Trace, Fit]:
+            image = images[number]
+            picture = image if isinstance(image, Picture) else open_picture(image)
+            shrunk[names[number]] = _shrunk(picture)  # 64 photographs may not fit into memory
+            kept = self._traces.get((picture.digest, backbone.uid, fit))
+            if kept is not None and kept[0].covers(needed) and not graph:
+                return kept
+            prepared, how = backbone.prepare(picture, fit)
+            return trace(backbone, prepared, needed, graph=graph), how
+
+        def cut(name: str, box: tuple[int, int, int, int]) -> np.ndarray:
+            pixels, scale = shrunk[name]
+            left, top, right, bottom = (round(edge * scale) for edge in box)
+            left, top = min(left, pixels.shape[1] - 1), min(top, pixels.shape[0] - 1)
+            return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+        with _plain_arithmetic(backbone):
+            bank = local.build_bank(
+                backbone,
+                index,
+                taps,
+                names,
+                look,
+                clusters=clusters,
+                tau=tau,
+                mu_f=mu_f,
+                mu_b=mu_b,
+                seed=seed,
+                tap=tap,
+                fit=fit,
+                progress=progress,
+            )
+        return local.with_thumbnails(bank, cut)
+
+    def _built_elsewhere(
+        self,
+        backbone: Backbone,
+        images: Sequence[PictureSource],
+        names: Sequence[str],
+        how: tuple[Any, ...],
+        progress: local.Progress | None,
+    ) -> PrototypeBank:
+        """`build_prototypes` by another process, which gets the pictures that can be opened."""
+        pictures: list[Picture] = []
+        missed: list[tuple[str, str]] = []
+        for image, name in zip(images, names, strict=True):
+            try:
+                picture = image if isinstance(image, Picture) else open_picture(image)
+            except ImageError as error:
+                missed.append((name, str(error)))
+            else:
+                pictures.append(replace(picture, name=name))
+        if not pictures:
+            raise PrototypeError(f"no picture could be opened ({missed[0][0]}: {missed[0][1]})")
+        if progress is not None:  # how far it is, the other process cannot say
+            progress(0, len(pictures), "")
+        bank = _from_plain(self._job(backbone, "prototypes", pictures, *how))
+        return replace(bank, skipped=(*bank.skipped, *missed))
+
+    def similarity(
+        self,
+        x: Explanation,
+        stage: str,
+        point: tuple[float, float],
+        other: "PictureSource | Explanation | None" = None,
+    ) -> np.ndarray:
+        """How like every place is to one place, as a stage sees them: cosines, (H, W), in [-1, 1].
+
+        point: (x, y) in pixels of the explained picture; the cell that looks there is compared.
+        other: another picture to look for its kin in; None: the same one. The class has no say.
+        """
+        backbone, how = x.backbone, x.request
+        chosen = backbone.stage(stage)
+        tap = chosen.tap(how.tap)
+        across, down = point
+        inside = 0 <= across < x.picture.width and 0 <= down < x.picture.height
+        if not inside or not x.seen[int(down), int(across)]:
+            raise MethodError(
+                f"the network was not shown the point ({across:g}, {down:g}); the picture is "
+                f"{x.picture.width} x {x.picture.height} pixels, and fit is '{how.fit}'"
+            )
+        placement = self._placements(backbone, {stage: tap}, how.placement)[stage]
+        features = self._seen(x.picture, backbone, how.fit, [tap])[0].activations[tap.address]
+        row, column = _cell_at(x.fit, placement, point, tap.layout.grid)
+        vector = features[:, :, row, column]
+        if isinstance(other, Explanation):
+            other = other.picture
+        shown = x
+        if other is not None:
+            picture = other if isinstance(other, Picture) else open_picture(other)
+            seen, fit = self._seen(picture, backbone, how.fit, [tap])
+            features = seen.activations[tap.address]
+            shown = replace(x, picture=picture, fit=fit)
+        with _plain_arithmetic(backbone):
+            cosines = cosine_maps(features, vector)[0, 0].cpu().numpy()
+        return shown.on_picture(cosines, placement)
+
+    def _bank(
+        self,
+        given: PrototypeBank | str | Path | None,
+        picture: Picture,
+        backbone: Backbone,
+        target: int | str | None,
+        stages: Sequence[str] | None,
+        tap: TapKind,
+        fit: str,
+    ) -> PrototypeBank:
+        """The prototypes to compare with: those given, else shipped, else the picture's own."""
+        wanted = None if target is None else backbone.target(target)
+        if isinstance(given, PrototypeBank) or given not in (None, "shipped", "self"):
+            bank = given if isinstance(given, PrototypeBank) else _load_bank(given)
+            bank.check(backbone)
+            if wanted not in (None, bank.target):
+                raise PrototypeError(
+                    f"these are prototypes of '{bank.label}', and '{backbone.labels[wanted]}' was "
+                    "to be explained; leave the target out, or build a bank for it"
+                )
+            if bank.tap != tap:
+                raise PrototypeError(
+                    f"these prototypes were built with tap '{bank.tap}', and '{tap}' was asked for"
+                )
+            return bank
+        if wanted is None:
+            wanted = int(self._seen(picture, backbone, fit, [])[0].logits.argmax())
+        names = [stages] if isinstance(stages, str) else stages
+        ready = local.shipped_bank(backbone, wanted) if given != "self" else None
+        if ready is not None and ready.tap == tap and set(names or ()) <= set(ready.stages):
+            return ready
+        if given == "shipped":
+            raise PrototypeError(
+                f"no prototypes of '{backbone.labels[wanted]}' ship with {backbone.name} for this "
+                "tap and these stages; 'self' makes some of the picture alone, build_prototypes() "
+                "of many"
+            )
+        return self._own_bank(picture, backbone, wanted, names, tap, fit)
+
+    def _own_bank(
+        self,
+        picture: Picture,
+        backbone: Backbone,
+        target: int,
+        stages: Sequence[str] | None,
+        tap: TapKind,
+        fit: str,
+    ) -> PrototypeBank:
+        """Prototypes of one picture, from itself, mirrored and enlarged: made once a trace."""
+        names = _prototype_stages(backbone, stages, backbone.default_stages)
+        taps = {stage.name: stage.tap(tap) for stage in _stages(backbone, names)}
+        needed = _with_split(backbone, taps.values())
+        seen, _ = self._seen(picture, backbone, fit, needed)
+
+        def make() -> PrototypeBank:
+            if self._elsewhere(backbone):
+                asked = (picture, target, tuple(names), tap, fit)
+                return _from_plain(self._job(backbone, "own prototypes", *asked))
+            image, fitted = backbone.prepare(picture, fit)
+            views = local.own_views(image, fitted)
+
+            def look(number: int, graph: bool) -> tuple[Trace, Fit]:
+                _, view, where = views[number]
+                if number == 0 and not graph:
+                    return seen, where
+                return trace(backbone, view, needed, graph=graph), where
+
+            with _plain_arithmetic(backbone):
+                return local.build_bank(
+                    backbone,
+                    target,
+                    taps,
+                    [label for label, *_ in views],
+                    look,
+                    tap=tap,
+                    fit=fit,
+                    source="self",
+                )
+
+        return seen.remember(("own prototypes", target, tuple(taps.items())), make)
+
     def _seen(
-        self, picture: Picture, backbone: Backbone, fit: str, taps: Sequence[Tap]
+        self,
+        picture: Picture,
+        backbone: Backbone,
+        fit: str,
+        taps: Sequence[Tap],
+        target: Target | None = None,
     ) -> tuple[Trace, Fit]:
-        """The trace of a picture, from the shelf if it covers these taps."""
+        """The trace of a picture, from the shelf if it covers these taps.
+
+        target: what will be differentiated next.
+        """
         key = (picture.digest, backbone.uid, fit)
         with backbone.lock:  # two who ask for the same picture at once wait for one trace
             kept = self._traces.get(key)
             if kept is not None and kept[0].covers(taps):
                 return kept
             earlier = () if kept is None else kept[0].taps
-            return self._look(picture, backbone, fit, [*_default_taps(backbone), *earlier, *taps])
+            every = [*_default_taps(backbone), *earlier, *taps]
+            return self._look(picture, backbone, fit, every, target)
 
     def _look(
         self,
@@ -545,20 +926,128 @@ class Engine:
         target: Target | None = None,
     ) -> tuple[Trace, Fit]:
         """A fresh trace, put on the shelf; with the gradients of a target if one is given."""
-        image, how = backbone.prepare(picture, fit)
-        seen = trace(backbone, image, taps)
-        if target is not None:
-            seen.gradients(target)  # before anybody else can reach it
-        self._traces.put((picture.digest, backbone.uid, fit), (seen, how))
+        key = (picture.digest, backbone.uid, fit)
+        if self._elsewhere(backbone):
+            taps = tuple(dict.fromkeys(taps))
+            arrays, how = self._job(backbone, "look", picture, fit, taps, target)
+            seen = Trace.from_arrays(arrays)
+            if (kept := self._traces.get(key)) is not None:
+                seen.learn(kept[0])
+        else:
+            image, how = backbone.prepare(picture, fit)
+            seen = trace(backbone, image, taps)
+            if target is not None:
+                seen.gradients(target)  # before anybody else can reach it
+        self._traces.put(key, (seen, how))
         return seen, how
+
+    def _head(
+        self, picture: Picture, backbone: Backbone, fit: str, seen: Trace, index: int
+    ) -> HeadWeights:
+        if not self._elsewhere(backbone):
+            return head_weights(backbone, seen, index)
+        weights, kind = self._job(backbone, "head", picture, fit, index)
+        return HeadWeights(torch.from_numpy(weights), kind)
 
     def _placements(
         self, backbone: Backbone, taps: dict[str, Tap], kind: PlacementKind
     ) -> dict[str, Placement]:
+        if kind == "true" and self._elsewhere(backbone):
+            key = (backbone.uid, *(tap.address for tap in taps.values()))
+            if key not in self._measured:
+                self._measured[key] = self._job(backbone, "placements", taps)
+            return self._measured[key]
         if kind == "true":
             measured = true_placements(backbone, list(taps.values()))
             return {name: measured[tap.address] for name, tap in taps.items()}
         return {name: plain_placement(tap, backbone.input_size) for name, tap in taps.items()}
+
+    # -- In another process --
+
+    def _elsewhere(self, backbone: Backbone) -> bool:
+        return self._compute is not None and backbone.loaded_with is not None
+
+    def _job(self, backbone: Backbone, work: str, *arguments: Any) -> Any:
+        assert self._compute is not None and backbone.loaded_with is not None
+        size = backbone.parameters
+        return self._compute(Job(backbone.name, backbone.loaded_with, size, work, arguments))
+
+    def run(self, job: Job, device: str | torch.device | None = None) -> Any:
+        """Do a job in this process, on a device (None: the engine's own); plain values come back.
+
+        Meant for a process forked from the one that made the engine: networks that were loaded
+        before the fork are there, others are loaded, and none of it outlives the call. Raises
+        what the work itself raises.
+        """
+        forked = os.getpid() != self._process
+        if forked:  # locks come along as they were, perhaps held by threads that do not
+            self._process = os.getpid()
+            self._loading = threading.Lock()
+            self._backbones.unlock()
+        device = device or self.device
+        key: Hashable = (job.backbone, job.weights, ())
+        backbone = self._backbones.get(key)
+        if backbone is None:
+            backbone = load_backbone(job.backbone, job.weights, device)
+        else:
+            lock = threading.RLock() if forked else backbone.lock
+            where = backbone.device if device is None else torch.device(device)
+            model = backbone.model
+            if where.type != backbone.device.type:
+                model = copy.deepcopy(model).to(where)
+            backbone = replace(backbone, model=model, device=where, lock=lock)
+        return _WORK[job.work](Engine(device), backbone, *job.arguments)
+
+
+def _look_elsewhere(
+    engine: Engine,
+    backbone: Backbone,
+    picture: Picture,
+    fit: str,
+    taps: Sequence[Tap],
+    target: Target | None,
+) -> tuple[dict[str, Any], Fit]:
+    """A trace as arrays, with the gradients of a target, by default of the top prediction."""
+    seen, how = engine._look(picture, backbone, fit, taps, target)
+    if target is None:
+        seen.gradients(Target(int(seen.logits.argmax())))
+    return seen.to_arrays(), how
+
+
+def _head_elsewhere(
+    engine: Engine, backbone: Backbone, picture: Picture, fit: str, index: int
+) -> tuple[np.ndarray, str]:
+    seen, _ = engine._seen(picture, backbone, fit, [])
+    head = head_weights(backbone, seen, index)
+    return head.weights.cpu().numpy(), head.kind
+
+
+def _to_plain(bank: PrototypeBank) -> PrototypeBank:
+    """A bank with numpy arrays for tensors."""
+    stages: dict[str, Any] = dict(bank.stages)
+    for name, held in stages.items():
+        stages[name] = replace(held, vectors=held.vectors.cpu().numpy())
+    return replace(bank, stages=stages)
+
+
+def _from_plain(bank: PrototypeBank) -> PrototypeBank:
+    stages = {n: replace(s, vectors=torch.as_tensor(s.vectors)) for n, s in bank.stages.items()}
+    return replace(bank, stages=stages)
+
+
+# What can be asked of an engine in another process; everything given and returned is plain.
+_WORK: dict[str, Callable[..., Any]] = {
+    "discovery": lambda engine, backbone: backbone.discovery,
+    "look": _look_elsewhere,
+    "head": _head_elsewhere,
+    "placements": lambda engine, backbone, taps: engine._placements(backbone, taps, "true"),
+    "prototypes": lambda engine, backbone, pictures, *how: _to_plain(
+        engine.build_prototypes(pictures, backbone, *how[:6], stages=how[6], tap=how[7], fit=how[8])
+    ),
+    "own prototypes": lambda engine, backbone, picture, *how: _to_plain(
+        engine._own_bank(picture, backbone, *how)
+    ),
+}
 
 
 def _choose(kind: str, given: str, choices: Mapping[str, Any]) -> Any:
@@ -583,6 +1072,99 @@ def _stages(backbone: Backbone, names: Sequence[str] | None) -> list[Stage]:
         chosen,
         key=lambda stage: (-stage.grid[0] * stage.grid[1], depth.get(stage.name, len(depth))),
     )
+
+
+@contextmanager
+def _plain_arithmetic(backbone: Backbone) -> Iterator[None]:
+    """Single precision and ordinary tensors, whatever modes the caller has on."""
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        torch.autocast(backbone.device.type, enabled=False),
+    ):
+        yield
+
+
+def _prototype_stages(
+    backbone: Backbone, names: Sequence[str] | None, there: Sequence[str]
+) -> Sequence[str]:
+    """The stages asked for, else those of `there` that are coarse enough to see parts of things."""
+    if names is not None:
+        return names
+    coarse = [name for name in there if backbone.stage(name).reduction >= local.FINEST]
+    return coarse or there
+
+
+def _with_split(backbone: Backbone, taps: Iterable[Tap]) -> list[Tap]:
+    """Those taps and what the class's own map needs, by which their features are split."""
+    pre_pool = backbone.discovery.pre_pool
+    more = [local.split_tap(backbone), *([] if pre_pool is None else [pre_pool])]
+    return list(dict.fromkeys([*taps, *more]))
+
+
+def _load_bank(given: Any) -> PrototypeBank:
+    if str(given).startswith(_BANK):
+        raise PrototypeError(
+            f"the prototypes of this request ({given}) were given in memory; pass the bank itself, "
+            "or its file"
+        )
+    return PrototypeBank.load(given)
+
+
+def _named(bank: PrototypeBank) -> str:
+    """Which prototypes these are, as a request says it."""
+    return {"bundled": "shipped", "self": "self"}.get(bank.source, f"{_BANK}{bank.id}")
+
+
+def _check_build(
+    images: Sequence[PictureSource], clusters: int, tau: float, mu_f: float, mu_b: float
+) -> None:
+    if isinstance(images, (str, bytes, Path, Picture)) or not isinstance(images, Sequence):
+        raise PrototypeError("give a list of pictures, even if it holds one only")
+    if not 1 <= len(images) <= local.MOST_PICTURES:
+        raise PrototypeError(
+            f"prototypes are built from 1 to {local.MOST_PICTURES} pictures, not {len(images)}"
+        )
+    if not 1 <= clusters <= local.MOST_CLUSTERS:
+        raise PrototypeError(f"clusters is from 1 to {local.MOST_CLUSTERS}, not {clusters}")
+    for name, value in (("tau", tau), ("mu_f", mu_f), ("mu_b", mu_b)):
+        if not 0 <= value <= 1:
+            raise PrototypeError(f"{name} is a share, from 0 to 1, not {value}")
+
+
+def _names(images: Sequence[PictureSource]) -> list[str]:
+    """A name for every picture, no two alike: its own, else its number."""
+    names: list[str] = []
+    for number, image in enumerate(images):
+        name = Path(image).name if isinstance(image, (str, Path)) else ""
+        name = image.name if isinstance(image, Picture) else name
+        names.append(name if name and name not in names else f"{number + 1} {name}".strip())
+    return names
+
+
+def _shrunk(picture: Picture) -> tuple[np.ndarray, float]:
+    """A picture small enough to keep, large enough to cut thumbnails from, and its scale."""
+    scale = min(1.0, _KEPT_SIDE / max(picture.height, picture.width))
+    if scale == 1:
+        return picture.pixels, scale
+    size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
+    return np.asarray(Image.fromarray(picture.pixels).resize(size)), scale
+
+
+def _cell_at(
+    fit: Fit, placement: Placement, point: tuple[float, float], grid: tuple[int, int]
+) -> tuple[int, int]:
+    """The cell that looks nearest to a point (x, y) of the picture: (row, column)."""
+    x0, y0, x1, y1 = fit.rect
+    height, width = fit.input_size
+    place = (
+        (point[1] - y0) / (y1 - y0) * height - 0.5,
+        (point[0] - x0) / (x1 - x0) * width - 0.5,
+    )
+    row, column = (
+        int((placement.centres(axis, grid[axis]) - place[axis]).abs().argmin()) for axis in (0, 1)
+    )
+    return row, column
 
 
 def _check_truncation(q: float, names: Sequence[str] | None, method: Method) -> None:
@@ -659,6 +1241,7 @@ def _stage_map(
     grid: GridKind,
     head: HeadWeights | None,
     request: Request,
+    bank: PrototypeBank | None = None,
 ) -> tuple[np.ndarray, Notes, np.ndarray | None]:
     """One stage's raw map, (h, w), what to know about it, and the map before truncation."""
     available: dict[str, Tensor] = {"activations": seen.activations[tap.address]}
@@ -666,6 +1249,17 @@ def _stage_map(
     smoothed = False
     if head is not None:
         available |= {"features": seen.activations[tap.address], "weights": head.weights}
+    options: dict[str, Any] = {}
+    if bank is not None:
+        held = bank.stage(stage.name)
+        if held.vectors.shape[1] != tap.channels:
+            raise PrototypeError(
+                f"prototypes at '{stage.name}' have {held.vectors.shape[1]} channels, and the "
+                f"stage has {tap.channels}; build them again"
+            )
+        for kind in ("foreground", "context"):
+            available[kind] = held.kept(kind).to(available["activations"].device)
+        options["aggregate"] = request.aggregate
     if "gradients" in method.needs:
         gradient = gradients[tap.address]
         found = seen.remember(
@@ -676,7 +1270,7 @@ def _stage_map(
             grid == "smooth" or (grid == "auto" and found.checkerboard > CHECKERBOARD)
         )
         available["gradients"] = smooth_checkerboard(gradient) if smoothed else gradient
-    raw = method.function(**{name: available[name] for name in method.needs})[0]
+    raw = method.function(**{name: available[name] for name in method.needs}, **options)[0]
     if not bool(torch.isfinite(raw).all()):
         raise MethodError(
             f"{method.label} at '{stage.name}' gave numbers that are not finite; the network's "
@@ -705,6 +1299,8 @@ def _stage_map(
         sentences=(),
     )
     sentences = _sentences(notes, stage, tap, method, head)
+    if bank is not None:
+        sentences = (*sentences[:1], *bank.sentences(stage.name), *sentences[1:])
     before = None if plain is None else plain.cpu().numpy()
     return raw.cpu().numpy(), replace(notes, sentences=sentences), before
 

@@ -155,6 +155,13 @@ class Trace:
             for tap, gradient in zip(self.taps, gradients, strict=True)
         }
 
+    def learn(self, other: "Trace") -> None:
+        """Take over the gradients that an earlier trace of the same picture has at these taps."""
+        with self._lock:
+            for part, gradients in list(other._basis.items()):
+                if all(tap.address in gradients for tap in self.taps):
+                    self._basis.setdefault(part, gradients)
+
     def shrink(self, limit: int, keep: Target) -> None:
         """Forget classes not used lately, then the graph, until `limit` bytes hold it."""
         with self._lock:
@@ -211,16 +218,17 @@ class Trace:
         )
 
 
-def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap]) -> Trace:
+def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap], *, graph: bool = True) -> Trace:
     """Run a network on one prepared picture, (1, 3, h, w), and record the tapped tensors.
 
     Works under a caller's no_grad or inference_mode, with frozen weights, from any thread: the
     network's lock is held meanwhile. Whether it succeeds or not, no hook, mode or flag of the
-    network is left changed. All arithmetic is fp32, whatever autocast is on outside.
+    network is left changed. All arithmetic is fp32, whatever autocast is on outside. graph False
+    is cheaper; then there are no gradients to ask for.
     """
     taps = tuple(dict.fromkeys(taps))
     stored: dict[Address, Tensor] = {}
-    with backbone.lock, steady(backbone.model, gradients=True):
+    with backbone.lock, steady(backbone.model, gradients=graph):
         # A caller's inference tensor cannot be saved for a backward pass; its clone can.
         with recorded(backbone.model, taps, stored):
             output = first_logits(backbone.model(image.clone()))
@@ -301,6 +309,41 @@ def head_weights(backbone: Backbone, seen: Trace, index: int) -> HeadWeights:
         "linearised" if not affine else "normalised" if frozen.used else "linear"
     )
     return HeadWeights(here.sum(dim=(2, 3)), kind)
+
+
+def local_beliefs(backbone: Backbone, vectors: Tensor) -> Tensor:
+    """What the classifier makes of single feature vectors, (n, C) -> (n, classes): probabilities.
+
+    Each vector, at its raw scale, is shown to the whole head (norm and bias included) as a map of
+    one cell; unit vectors would shrink the logits. Exact where the head pools by an average:
+    then it sees what a picture full of that vector would give.
+
+    Raises `MethodError` where the head does not read the map: it has a class token.
+    """
+    pre_pool = backbone.discovery.pre_pool
+    if pre_pool is None:
+        raise MethodError(f"no single map enters the classifier of {backbone.name}")
+    cells = vectors.to(backbone.device)
+    kind = pre_pool.layout.kind
+    if kind in ("NCHW", "NHWC"):
+        maps = cells[:, :, None, None] if kind == "NCHW" else cells[:, None, None]
+    elif kind == "NCL":
+        maps = cells[:, :, None]
+    else:  # tokens: those before the grid's say nothing
+        maps = torch.nn.functional.pad(cells[:, None], (0, 0, pre_pool.layout.prefix, 0))
+    network: Any = backbone.model
+    with backbone.lock, steady(backbone.model, gradients=False):
+        try:
+            # One vector more, all zero: a head that reads the map tells it from the others.
+            probed = torch.cat([maps, torch.zeros_like(maps[:1])])
+            logits = first_logits(network.forward_head(probed))
+        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+            raise MethodError(
+                f"the classifier of {backbone.name} cannot be shown a single place ({error})"
+            ) from error
+    if len(vectors) and bool((logits[:-1] == logits[-1]).all()):
+        raise MethodError(f"the classifier of {backbone.name} reads a class token, not the map")
+    return logits[:-1].float().softmax(dim=1).cpu()
 
 
 class _FrozenNorms:

@@ -1,4 +1,4 @@
-"""camviz.methods.activation: CAM and Eigen-CAM against slow twins, and what follows from them."""
+"""camviz.methods.activation: CAM, Eigen-CAM, LPCAM against slow twins, and what follows."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from camviz.maps import is_empty, normalize
-from camviz.methods.activation import cam, eigen_cam
+from camviz.methods.activation import cam, cosine_maps, eigen_cam, lp_cam
 
 SHAPES = [
     (1, 1, 1, 1),
@@ -214,3 +214,116 @@ class TestEigenCam:
         for seed in range(60):
             constant = features((1, 8, 1, 1), seed=seed).expand(1, 8, 7, 5)
             assert is_empty(eigen_cam(constant)[0])
+
+
+def slow_cosine(a, b):
+    size = math.hypot(*a) * math.hypot(*b)
+    return math.fsum(x * y for x, y in zip(a, b, strict=True)) / size if size else 0.0
+
+
+def slow_lp_cam(activations, foreground, context, pool):
+    """Equation 5 of the paper and the difference under equation 6's ReLU, place by place."""
+    heat = torch.zeros(len(activations), *activations.shape[2:], dtype=torch.float64)
+    for n, sample in enumerate(activations):
+        for i in range(sample.shape[1]):
+            for j in range(sample.shape[2]):
+                place = sample[:, i, j].tolist()
+                for sign, prototypes in ((1, foreground), (-1, context)):
+                    cosines = [slow_cosine(place, p) for p in prototypes.tolist()]
+                    heat[n, i, j] += sign * pool(cosines) if cosines else 0
+    return heat
+
+
+def average(cosines):
+    return math.fsum(cosines) / len(cosines)
+
+
+class TestLpCam:
+    def given(self, shape=(2, 5, 3, 4), kind="relu", counts=(4, 3)):
+        foreground = features((counts[0], shape[1]), kind, seed=11)
+        return features(shape, kind), foreground, features((counts[1], shape[1]), kind, seed=12)
+
+    @pytest.mark.parametrize(("aggregate", "pool"), [("mean", average), ("max", max)])
+    @pytest.mark.parametrize("counts", [(4, 3), (1, 1), (3, 0), (0, 2), (0, 0)])
+    @pytest.mark.parametrize("kind", ["relu", "signed"])
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_against_the_twin(self, shape, kind, counts, aggregate, pool):
+        given = self.given(shape, kind, counts)
+        close(lp_cam(*given, aggregate), slow_lp_cam(*given, pool))
+
+    @pytest.mark.parametrize("kind", ["relu", "signed"])
+    def test_the_mean_of_cosine_maps_is_one_linear_map(self, kind):  # T-LP-1
+        activations, foreground, context = self.given(kind=kind)
+        maps = cosine_maps(activations, foreground).mean(1) - cosine_maps(
+            activations, context
+        ).mean(1)
+        close(lp_cam(activations, foreground, context), maps)
+
+    @pytest.mark.parametrize("aggregate", ["mean", "max"])
+    def test_ignores_the_scale_of_every_place_and_prototype(self, aggregate):  # T-LP-2
+        activations, foreground, context = self.given(kind="signed")
+        heat = lp_cam(activations, foreground, context, aggregate)
+        for scale in (1e-200, 1e-12, 0.5, 1e200):
+            close(lp_cam(scale * activations, foreground, context, aggregate), heat)
+            close(lp_cam(activations, scale * foreground, context / scale, aggregate), heat)
+        uneven = activations * torch.rand(2, 1, 3, 4, generator=generator(1), dtype=torch.float64)
+        close(lp_cam(uneven, foreground, context, aggregate), heat)
+
+    @pytest.mark.parametrize("aggregate", ["mean", "max"])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_equal_prototypes_cancel(self, aggregate, dtype):  # T-LP-4
+        for seed in range(20):
+            activations = features((1, 30, 3, 4), seed=seed).to(dtype)
+            same = features((7, 30), seed=seed + 50).to(dtype)
+            heat = lp_cam(activations, same, same[torch.randperm(7, generator=generator(0))])
+            assert is_empty(heat) or aggregate == "max"
+            heat = lp_cam(activations, same, same, aggregate)
+            assert is_empty(heat) and not normalize(heat[0]).any()
+
+    def test_prototypes_count_once_each_in_any_order(self):  # T-LP-5
+        activations, foreground, context = self.given()
+        heat = lp_cam(activations, foreground, context)
+        order = torch.tensor([2, 0, 3, 1])
+        close(lp_cam(activations, foreground[order], context.flip(0)), heat)
+        doubled = torch.cat([foreground, foreground[:1]])
+        weights = torch.tensor([2.0, 1, 1, 1], dtype=torch.float64) / 5
+        expected = torch.einsum("k,nkhw->nhw", weights, cosine_maps(activations, foreground))
+        expected -= cosine_maps(activations, context).mean(1)
+        assert (expected - heat).abs().max() > 1e-3
+        close(lp_cam(activations, doubled, context), expected)
+        nearest = lp_cam(activations, foreground, context, "max")
+        close(lp_cam(activations, doubled, context, "max"), nearest)
+
+    def test_prototypes_may_differ_from_picture_to_picture(self):
+        activations, foreground, context = self.given()
+        other = features((4, 5), "relu", seed=20)
+        for aggregate in ("mean", "max"):
+            both = lp_cam(activations, torch.stack([foreground, other]), context, aggregate)
+            close(both[:1], lp_cam(activations[:1], foreground, context, aggregate))
+            close(both[1:], lp_cam(activations[1:], other, context, aggregate))
+        maps = cosine_maps(activations, torch.stack([foreground, other]))
+        close(maps[1:], cosine_maps(activations[1:], other))
+
+    def test_by_hand(self):
+        # Places (3, 4) and (0, 5); foreground (1, 0), context (0, 2).
+        activations = torch.tensor([[[[3.0, 0.0]], [[4.0, 5.0]]]])
+        heat = lp_cam(activations, torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]]))
+        close(heat, torch.tensor([[[0.6 - 0.8, 0.0 - 1.0]]]), tolerance=1e-6)
+
+    def test_cosines_are_cosines(self):
+        activations, foreground, _ = self.given(kind="signed")
+        maps = cosine_maps(activations, foreground)
+        assert maps.shape == (2, 4, 3, 4) and maps.abs().max() <= 1 + 1e-12
+        own = cosine_maps(activations[:1], activations[0, :, 1, 2][None])
+        close(own[0, 0, 1, 2], torch.tensor(1.0, dtype=torch.float64))
+        activations[:, :, 0, 0] = 0
+        foreground[1] = 0
+        maps = cosine_maps(activations, foreground)
+        assert not maps[:, :, 0, 0].any() and not maps[:, 1].any() and torch.isfinite(maps).all()
+
+    def test_single_precision_is_good_enough(self):
+        given = self.given((2, 200, 4, 5), "relu")
+        for aggregate in ("mean", "max"):
+            heat = lp_cam(*(one.float() for one in given), aggregate)
+            assert heat.dtype == torch.float32
+            close(heat.double(), lp_cam(*given, aggregate), tolerance=1e-6)

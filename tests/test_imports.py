@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "methods": "",
     "maps": "",
     "placement": "errors backbones maps stages taps",
-    "prototypes": "errors backbones trace methods maps",
+    "prototypes": "errors images taps backbones trace methods maps placement",
     "boxes": "",
     "faithfulness": "errors",
     "localization": "errors boxes",
@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "__main__": "cli",
     "ui": (
         "errors images taps stages backbones trace methods maps placement prototypes boxes "
-        "faithfulness localization scenes render export engine examples"
+        "faithfulness localization scenes render export engine examples space"
     ),
 }
 # Outside of camviz and the standard library.
@@ -65,10 +65,12 @@ MAY_REQUIRE = {
     "stages": "torch",
     "trace": "torch",
     "placement": "torch",
+    "prototypes": "numpy torch PIL safetensors",
     "vision_ops": "torch",
     "export": "numpy PIL",
     "render": "numpy cv2 matplotlib PIL",
     "images": "numpy torch PIL cv2",
+    "space": "yaml packaging huggingface_hub",
     "cli": "torch",
     "__main__": "",
 }

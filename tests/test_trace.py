@@ -20,7 +20,7 @@ from camviz.errors import MethodError, TargetError
 from camviz.methods.activation import cam
 from camviz.methods.gradient import checkerboard, evidence, layer_cam
 from camviz.taps import Layout, Tap, first_logits
-from camviz.trace import Target, Trace, head_weights, trace
+from camviz.trace import Target, Trace, head_weights, local_beliefs, trace
 
 FAMILIES = (
     "test_resnet",
@@ -742,3 +742,48 @@ def test_heads_without_one_weight_a_channel_are_refused_with_the_reason(tiny):
     seen = trace(backbone, noise(1, 3, 16, 16), [backbone.stages[0].output])  # not the last map
     with pytest.raises(MethodError, match="no single map"):
         head_weights(backbone, seen, 0)
+
+
+# --- what the head makes of single places ---
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["test_resnet", "test_efficientnet", "test_convnext", "test_mambaout", "test_vit2"],
+)
+def test_a_place_is_judged_like_a_picture_full_of_it(tiny, name, unchanged):
+    """Pooling by an average sees no difference; norm, bias and hidden layers all have their say."""
+    backbone = tiny(name)
+    tap = backbone.discovery.pre_pool
+    seen = trace(backbone, noise(1, *backbone.input_size), [tap])
+    vectors = seen.activations[tap.address][0].flatten(1).T[:3] * 3
+    with unchanged(backbone.model):
+        found = local_beliefs(backbone, vectors)
+    assert found.shape == (3, len(backbone.labels))
+    for vector, beliefs in zip(vectors, found, strict=True):
+        full = torch.zeros_like(seen.features)
+        tap.layout.to_nchw(full)[:] = vector[:, None, None]  # a view, whatever the layout
+        assert full.any()
+        close(beliefs, backbone.model.forward_head(full)[0].softmax(dim=0))
+    assert local_beliefs(backbone, vectors[:0]).shape == (0, len(backbone.labels))
+
+
+def test_heads_that_cannot_be_shown_a_place_say_so(tiny):
+    with pytest.raises(MethodError, match="test_vit reads a class token"):
+        local_beliefs(tiny("test_vit"), noise(2, 64))
+    with pytest.raises(MethodError, match="cannot be shown a single place"):
+        local_beliefs(wrap_backbone(Flattened(), name="flat", device="cpu"), noise(2, 64))
+
+
+def test_without_a_graph_the_same_but_for_gradients(tiny, unchanged):
+    backbone = tiny("test_resnet")
+    taps = [stage.output for stage in backbone.stages]
+    image = noise(1, *backbone.input_size)
+    full = trace(backbone, image, taps)
+    with unchanged(backbone.model):
+        bare = trace(backbone, image, taps, graph=False)
+    assert torch.equal(bare.logits, full.logits) and not bare.alive
+    for tap in taps:
+        assert torch.equal(bare.activations[tap.address], full.activations[tap.address])
+    with pytest.raises(LookupError):
+        bare.gradients(Target(0))

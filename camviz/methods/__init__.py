@@ -17,7 +17,8 @@ class Method:
     """A row of the table: what a method is called, computes and needs.
 
     `needs` names the function's arguments: "activations" and "gradients" of a stage, or
-    "features" and "weights" of the head, which exist for the last map only. `smooth`: the
+    "features" and "weights" of the head, which exist for the last map only, or "foreground" and
+    "context", a stage's prototypes of the class (`camviz.prototypes`). `smooth`: the
     checkerboard that strided layers leave in a gradient may be smoothed out of this one's.
     Methods that pool the gradient average it away; HiRes-CAM shows it, but its sum is the score.
     """
@@ -57,6 +58,12 @@ METHODS: dict[str, Method] = {
         class_specific=False,
     ),
     "cam": Method("CAM", activation.cam, "Zhou et al., CVPR 2016", needs=("features", "weights")),
+    "lpcam": Method(
+        "LPCAM",
+        activation.lp_cam,
+        "Chen and Sun, CVPR 2023",
+        needs=("activations", "foreground", "context"),
+    ),
 }
 
 __all__ = ["METHODS", "Method", "activation", "gradient"]

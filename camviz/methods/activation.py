@@ -1,13 +1,19 @@
-"""Maps that need the features alone, or the features and one weight a channel.
+"""Maps that need the features alone, or with them weights or directions to compare them with.
 
 All tensors are (N, C, H, W) in, (N, H, W) out: raw maps, before any ReLU, not normalised.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
+Aggregate = Literal["mean", "max"]
+
 # What centring leaves of features that are the same everywhere, relative to their size.
 _ROUNDING = 1e-9
+# A mean of unit vectors shorter than this is what rounding leaves where they cancel.
+_CANCELLED = 1e-6
 
 
 def cam(features: Tensor, weights: Tensor) -> Tensor:
@@ -63,3 +69,68 @@ def eigen_cam(activations: Tensor) -> Tensor:
             agreement = heat.sum()
         maps.append(heat if agreement >= 0 else -heat)
     return torch.stack(maps).reshape(samples, height, width).to(activations.dtype)
+
+
+def cosine_maps(activations: Tensor, prototypes: Tensor) -> Tensor:
+    """How like each place is to each of some directions: (N, K, H, W), in [-1, 1].
+
+        S_i = <A, P_i> / (|A| |P_i|),   0 where A or P_i is the zero vector
+
+    activations: (N, C, H, W). prototypes: (K, C), or (N, K, C) for others in every picture. No
+    epsilon: the scale of a place, however small, has no say.
+    """
+    samples, _, height, width = activations.shape
+    flat = activations.flatten(2)
+    # Rescaled first, so that the squares in the norm neither vanish nor overflow.
+    flat = flat / _positive(flat.abs().amax(dim=(1, 2), keepdim=True))
+    dots = _directions(prototypes) @ flat
+    cosines = dots / _positive(flat.norm(dim=1, keepdim=True))
+    return cosines.reshape(samples, -1, height, width)
+
+
+def lp_cam(
+    activations: Tensor, foreground: Tensor, context: Tensor, aggregate: Aggregate = "mean"
+) -> Tensor:
+    """LPCAM: what is like the parts of the class and unlike what surrounds it.
+
+        M = mean_i cos(A, F_i) - mean_j cos(A, B_j)
+
+    activations: (N, C, H, W). foreground, context: prototypes F and B, (K, C) or (N, K, C) each;
+    none of a kind counts as similarity 0. A mean of cosines is linear in A / |A|: one 1 x 1
+    convolution, whatever K. aggregate "max" is the nearest prototype of each kind instead, which
+    is ours, not the paper's. The paper's equations 5 and 6; ReLU and division are `normalize`'s.
+
+    Chen and Sun, "Extracting Class Activation Maps from Non-Discriminative Features as well",
+    CVPR 2023, https://arxiv.org/abs/2303.10334
+    """
+    if aggregate == "max":
+        return _nearest(activations, foreground) - _nearest(activations, context)
+    direction = _average(foreground) - _average(context)
+    length = direction.norm(dim=-1)
+    length = torch.where(length <= _CANCELLED, 0, length)
+    # cosine_maps divides by the length of the direction; the mean of unit vectors keeps its own.
+    heat = cosine_maps(activations, direction)[:, 0]
+    return heat * length.reshape(-1, 1, 1)
+
+
+def _nearest(activations: Tensor, prototypes: Tensor) -> Tensor:
+    if prototypes.shape[-2] == 0:
+        return torch.zeros_like(activations[:, 0])
+    return cosine_maps(activations, prototypes).amax(dim=1)
+
+
+def _average(prototypes: Tensor) -> Tensor:
+    """(..., 1, C): the mean of unit vectors, zero if there are none."""
+    count = max(prototypes.shape[-2], 1)
+    return _directions(prototypes).sum(dim=-2, keepdim=True) / count
+
+
+def _directions(vectors: Tensor) -> Tensor:
+    """(..., C) of length 1, the zero vector left as it is."""
+    scaled = vectors / _positive(vectors.abs().amax(dim=-1, keepdim=True))
+    return scaled / _positive(scaled.norm(dim=-1, keepdim=True))
+
+
+def _positive(lengths: Tensor) -> Tensor:
+    """A divisor: a zero, over which only zeros stand, becomes the smallest normal number."""
+    return lengths.clamp_min(torch.finfo(lengths.dtype).tiny)
