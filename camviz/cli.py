@@ -1,4 +1,4 @@
-"""camviz from a shell: `python -m camviz explain | models | prototypes`.
+"""camviz from a shell: `python -m camviz explain | models | prototypes | space`.
 
 Exit status 0, or 2 with one line on standard error for what the person can mend. `--help` loads
 neither torch nor gradio: commands import what they need when they run.
@@ -144,6 +144,26 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("file", metavar="FILE")
     show.add_argument("--json", action="store_true", help="print it as JSON")
     show.set_defaults(run=_show_prototypes)
+
+    space = commands.add_parser(
+        "space", help="check, render and publish what this folder is on Hugging Face Spaces"
+    )
+    doing = space.add_subparsers(required=True, metavar="check|render|plan|publish|run")
+    check = doing.add_parser("check", help="prove that Spacefile, README, files and code agree")
+    check.set_defaults(run=_check_space)
+    rendering = doing.add_parser("render", help="write the head of README.md from the Spacefile")
+    rendering.add_argument("--check", action="store_true", help="write nothing: 2 if it is stale")
+    rendering.set_defaults(run=_render_space)
+    plan = doing.add_parser("plan", help="what would be sent: files, sizes, calls")
+    publish = doing.add_parser("publish", help="make the Space, or bring it up to date")
+    publish.add_argument("name", metavar="OWNER/NAME")
+    publish.add_argument("--private", action="store_true", help="for nobody else to see")
+    publish.add_argument("--dry-run", action="store_true", help="the plan, and nothing is sent")
+    serve = doing.add_parser("run", help="serve here exactly what the Space would")
+    serve.add_argument("--port", type=int, default=7860)
+    for command, run in ((plan, _plan_space), (publish, _publish_space), (serve, _run_space)):
+        command.add_argument("--profile", metavar="NAME", help="default: the Spacefile's first")
+        command.set_defaults(run=run)
     return parser
 
 
@@ -342,6 +362,65 @@ def _print_bank(bank: "PrototypeBank") -> None:
                 f"    {index:3} {row.kind:10} {row.size:5} places  {score:6}  {kept:8}  "
                 f"{row.name}{'  ' if row.name else ''}{where}"
             )
+
+
+def _check_space(options: argparse.Namespace, aloud: bool = True) -> int:
+    from camviz.space import check, spacefile
+
+    wrong = check(spacefile())
+    for sentence in wrong:
+        print(f"camviz: {sentence}", file=sys.stderr)
+    if aloud and not wrong:
+        print("the Spacefile is in order")
+    return 2 if wrong else 0
+
+
+def _render_space(options: argparse.Namespace) -> int:
+    from camviz.space import README, ROOT, render, spacefile
+
+    file = ROOT / README
+    readme = file.read_text(encoding="utf-8")
+    rendered = render(readme, spacefile())
+    if rendered == readme:
+        print(f"the head of {README} is what the Spacefile says")
+        return 0
+    if options.check:
+        raise CamvizError(
+            f"the head of {README} is stale; `python -m camviz space render` writes it"
+        )
+    file.write_text(rendered, encoding="utf-8")
+    print(f"the head of {README} written")
+    return 0
+
+
+def _plan_space(options: argparse.Namespace) -> int:
+    from camviz.space import bundle, calls, size, spacefile
+
+    found = spacefile()
+    for name, content in bundle(found, options.profile).items():
+        made = "  made from the Spacefile" if isinstance(content, bytes) else ""
+        print(f"{size(content):>12,}  {name}{made}")
+    for number, call in enumerate(calls(found, options.profile), 1):
+        print(f"{number}. {call}")
+    return 0
+
+
+def _publish_space(options: argparse.Namespace) -> int:
+    if options.dry_run:
+        return _check_space(options, aloud=False) or _plan_space(options)
+    from camviz.space import publish, spacefile
+
+    address = publish(
+        spacefile(), options.name, options.profile, private=options.private, say=print
+    )
+    print(f"it is being built: {address}")
+    return 0
+
+
+def _run_space(options: argparse.Namespace) -> int:
+    from camviz.space import serve, spacefile
+
+    return serve(spacefile(), options.profile, options.port)
 
 
 def _set_threads() -> None:
