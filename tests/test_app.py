@@ -1,416 +1,326 @@
-"""The page without a browser: handlers are plain functions, called directly."""
+"""The page without a browser: what stands on it, and what becomes of errors and of long work."""
 
 import asyncio
+import inspect
 import json
 import os
 import re
+import threading
 import urllib.request
 from dataclasses import fields, replace
-from html import escape
 from pathlib import Path
 from typing import get_args
 
 import gradio as gr
-import numpy as np
 import pytest
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 import camviz
-from camviz.errors import BackboneError, StageError
-from camviz.images import FIT_MODES, open_picture
+from camviz.backbones import Stopped
+from camviz.errors import BackboneError, ImageError, StageError, WeightsError
+from camviz.images import FIT_MODES
 from camviz.maps import FUSIONS
-from camviz.methods import METHODS
-from camviz.render import COLOR_MAPS
-from camviz.ui import build_app, explain_tab, launch_options, page
-from camviz.ui.explain_tab import (
-    EMPTY,
-    TOP,
-    Ask,
-    chosen,
-    default_choice,
-    for_screen,
-    new_backbone,
-    new_picture,
-    offer,
-    same_picture,
-)
+from camviz.ui import build_app, compare_tab, launch_options, links, offer, page
+from camviz.ui.compare_tab import DEFAULT, Ask, View, new_picture, same_picture
 
 RESNET = "test_resnet.r160_in1k"
-VIT = "test_vit.r160_in1k"
+NAMES = [*page.PIECES, *page.MENUS, *page.CONTROLS, *(f"held {name}" for name in page.HELD)]
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    """No server's own backbone, and nothing remembered about what is on offer."""
     monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
     monkeypatch.delenv("CAMVIZ_MAX_PARAMETERS", raising=False)
-    offer.cache_clear()
+    offer.offer.cache_clear()
     yield
-    offer.cache_clear()
+    offer.offer.cache_clear()
 
 
 @pytest.fixture
-def picture(tmp_path, photo):
+def picture(tmp_path, photo, monkeypatch):
+    """What a browser says of an upload."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     path = tmp_path / "photo.png"
     Image.fromarray(photo).save(path)
-    return str(path)
+    return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
 
 
 @pytest.fixture
 def ask(picture):
-    """Everything as the page opens, on a network that needs no weights."""
-    stages = list(explain_tab.engine().backbone(RESNET, "random").default_stages)
-    return Ask(picture, RESNET, untrained=True, stages=stages)
+    stages = tuple(compare_tab.engine().backbone(RESNET, "random").default_stages)
+    return Ask(picture["path"], RESNET, True, RESNET, True, stages=stages)
 
 
-def pictures(html):
-    """The pictures in a piece of HTML, with their data."""
-    return re.findall(r'<img src="data:image/webp;base64,[^"]+" width="\d+"', html)
-
-
-# -- What is on offer ----------------------------------------------------------------------------
-
-
-def test_offer_is_the_classifiers_up_to_a_size():
-    entries = {entry.name: entry for entry in camviz.catalogue()}
-    offered = offer()
-    assert len(offered) > 1000
-    for name in offered:
-        assert entries[name].classifier
-        assert entries[name].source == "bundled" or entries[name].parameters <= 150e6
-    left_out = [name for name in entries if name not in offered and entries[name].classifier]
-    assert all(entries[name].parameters > 150e6 for name in left_out)
-
-
-def test_limit_is_a_setting(monkeypatch):
-    monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
-    assert RESNET in offer()
-    assert "resnet50.a1_in1k" not in offer()
-
-
-def test_labels_say_where_the_weights_are():
-    offered = offer()
-    assert offered["resnet50.a1_in1k"].label == "resnet50.a1_in1k · 25.6 M · to download, 102 MB"
-    assert offered["test_maxvit"].label == "test_maxvit · 1.1 M · no trained weights"
-
-
-def test_own_backbone_leads_and_keeps_its_path_to_itself(monkeypatch):
-    monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/garden")
-    first = next(iter(offer().values()))
-    assert (first.name, first.load) == ("garden", "local-dir:/secret/place/garden")
-    assert "secret" not in first.label
-    assert default_choice() == "garden"
-
-
-def test_own_backbone_that_is_not_there_is_missed_by_its_name_alone(monkeypatch):
-    monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/garden")
-    offer.cache_clear()
-    with pytest.raises(BackboneError, match="garden") as caught:
-        explain_tab._backbone(explain_tab.Ask(None, "garden"))
-    assert "secret" not in str(caught.value)
-
-
-def test_own_backbone_may_be_larger_than_the_limit(monkeypatch):
-    monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
-    monkeypatch.setenv("CAMVIZ_BACKBONE", "resnet50.a1_in1k")
-    assert next(iter(offer())) == "resnet50.a1_in1k"
-
-
-def test_default_is_on_offer(monkeypatch):
-    assert default_choice() in offer()
-    monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
-    offer.cache_clear()
-    assert default_choice() in offer()
-
-
-@pytest.mark.parametrize(
-    "name", [None, "", "local-dir:/etc", "hf-hub:some/one", "/etc/passwd", "no_such_net"]
-)
-def test_whatever_is_not_on_offer_is_refused(name):
-    with pytest.raises(BackboneError, match="choose one from the list"):
-        chosen(name)
-
-
-def test_visit_looks_up_what_is_on_offer_anew(monkeypatch):
-    offer()
-    monkeypatch.setenv("CAMVIZ_BACKBONE", "hf-hub:org/fresh")
-    update = page.opened_page()
-    assert update["value"] == "fresh"
-    assert update["choices"][0] == ("fresh · this server's own", "fresh")
-
-
-def test_examples_that_the_default_backbone_knows_come_first(monkeypatch):
-    offer.cache_clear()
-    monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
-    shown = page.examples_first_known()
-    assert len(shown) == len(page.examples())
-    drawn = (default_choice() or "").startswith(explain_tab.DRAWN)
-    assert (shown[0].backbones == explain_tab.DRAWN) == drawn
-    monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/garden")
-    offer.cache_clear()
-    assert page.examples_first_known()[0].backbones != explain_tab.DRAWN
-
-
-def test_an_example_brings_a_backbone_that_knows_it():
-    offer.cache_clear()
-    drawn = next(row for row in page.examples() if row.backbones == explain_tab.DRAWN)
-    photo = next(row for row in page.examples() if row.backbones != explain_tab.DRAWN)
-    assert explain_tab.knowing(drawn, "scenes-resnet") == "scenes-resnet"
-    assert explain_tab.knowing(photo, "resnet50.a1_in1k") == "resnet50.a1_in1k"
-    assert explain_tab.knowing(drawn, "resnet50.a1_in1k").startswith(explain_tab.DRAWN)
-    assert not explain_tab.knowing(photo, "scenes-resnet").startswith(explain_tab.DRAWN)
-
-
-# -- Handlers ------------------------------------------------------------------------------------
-
-
-def test_first_result(ask):
-    view = new_backbone(replace(ask, stages=[]))
-    assert view.stages.value == ask.stages
-    assert view.stages.choices[0] == ("act1 · 80 × 80", "act1")
-    assert len(pictures(view.verdict)) == 1
-    assert len(pictures(view.layers)) == len(ask.stages)
-    assert view.bars.count("<button") == 5
-    assert view.bars.count('aria-pressed="true"') == 1
-
-
-def test_stages_run_from_coarse_to_fine(ask):
-    shown = re.findall(r"<strong>(\w+)</strong>", same_picture(ask).layers)
-    assert shown == ["layer4", "layer3", "layer2", "layer1"]
-
-
-def test_every_picture_has_an_alternative_text(ask):
-    view = same_picture(ask)
-    for image in re.findall(r"<img [^>]*>", view.verdict + view.layers):
-        assert re.search(r' alt="[^"]+"', image)
-
-
-def test_class_menu_has_the_best_first_and_every_class_once(ask):
-    view = new_picture(ask)
-    labels = [value for _, value in view.targets.choices]
-    network = explain_tab.engine().backbone(RESNET, "random")
-    assert labels[0] == view.targets.value == TOP
-    assert sorted(labels[1:]) == sorted(network.labels)
-    assert re.findall(r'data-label="([^"]+)"', view.bars) == [escape(s) for s in labels[1:6]]
-
-
-def test_chosen_class_is_explained_and_among_the_bars(ask):
-    view = same_picture(replace(ask, target="tennis ball"))
-    assert "<em>tennis ball</em>" in view.verdict
-    (explained,) = re.findall(r'data-label="([^"]+)" aria-pressed="true"', view.bars)
-    assert explained == "tennis ball"
-
-
-def test_another_picture_is_asked_for_its_own_best_class(ask):
-    assert new_picture(replace(ask, target="tennis ball")).targets.value == TOP
-
-
-def test_another_backbone_keeps_a_class_that_it_knows(ask):
-    asked = replace(ask, backbone=VIT, target="tennis ball")
-    view = new_backbone(asked)
-    assert view.targets.value == "tennis ball"
-    assert "<em>tennis ball</em>" in view.verdict
-    assert new_backbone(replace(asked, target="no such thing")).targets.value == TOP
-
-
-def test_no_stage_ticked(ask):
-    with pytest.raises(StageError, match="tick at least one"):
-        same_picture(replace(ask, stages=[]))
-    assert new_picture(replace(ask, stages=[])).stages.value == ask.stages
-
-
-def test_further_modules_by_name(ask):
-    names = page.chosen_stages(["layer4"], " layer2.0.conv1 , layer1")
-    view = same_picture(replace(ask, stages=names))
-    assert re.findall(r"<strong>([\w.]+)</strong>", view.layers) == [
-        "layer4", "layer2.0.conv1", "layer1"
-    ]  # fmt: skip
-
-
-def test_no_picture(ask):
-    for work in (new_picture, same_picture, explain_tab.new_view):
-        assert work(replace(ask, picture=None)) == EMPTY
-    assert new_backbone(replace(ask, picture=None)).stages.value == ask.stages
-
-
-@pytest.mark.parametrize(
-    ("method", "fuse"),
-    [*((method, "mean") for method in METHODS), *(("layer_cam", fuse) for fuse in FUSIONS)],
-)
-def test_every_method_and_fusion(ask, method, fuse):
-    view = same_picture(replace(ask, method=method, fuse=fuse))
-    one_stage = "features" in METHODS[method].needs
-    assert len(pictures(view.layers)) == (1 if one_stage else len(ask.stages))
-    assert METHODS[method].label in view.verdict and METHODS[method].paper in view.verdict
-    assert (FUSIONS[fuse].paper in view.verdict) is not one_stage
-
-
-def test_a_papers_own_setting_is_named(ask):
-    assert "setting of the LayerCAM paper" in same_picture(replace(ask, fuse="max_tanh")).verdict
-    assert "setting of the" not in same_picture(ask).verdict
-    assert "setting of the" not in same_picture(replace(ask, method="grad_cam")).verdict
-
-
-def test_untrained_weights_are_said_to_be_so(ask):
-    assert "untrained: maps mean nothing" in same_picture(ask).verdict
-
-
-def test_zero_gradient_in_words(ask):
-    view = same_picture(replace(ask, backbone=VIT, stages=["blocks.5"]))
-    assert "does not depend on this map" in view.layers
-    assert "The fused map is empty" in view.verdict
-
-
-def test_threshold_colours_and_opacity_change_the_picture(ask):
-    plain = pictures(same_picture(ask).verdict)
-    for change in ({"threshold": 0.7}, {"colors": "gray"}, {"opacity": 0.1}):
-        assert pictures(same_picture(replace(ask, **change)).verdict) != plain
-
-
-def test_unseen_part_is_named(ask):
-    assert "hatched" in same_picture(replace(ask, fit="crop")).verdict
-    assert "hatched" not in same_picture(ask).verdict
-
-
-def test_names_from_outside_are_escaped(ask, tiny, monkeypatch):
-    evil = "<script>alert('x')</script>"
-    network = tiny("test_resnet")
-    labels = tuple(f"{evil} {index}" for index in range(len(network.labels)))
-    backbone = replace(network, labels=labels)
-    monkeypatch.setattr(explain_tab, "_backbone", lambda ask: backbone)
-    view = same_picture(ask)
-    assert "<script" not in view.verdict + view.bars + view.layers
-    assert "&lt;script&gt;" in view.verdict and "&lt;script&gt;" in view.bars
-
-
-# -- Drawn at another size -----------------------------------------------------------------------
-
-
-def test_same_size_is_the_same_explanation(ask):
-    x = explain_tab.explain(replace(ask, fit="crop"))
-    again = for_screen(x, max(x.picture.height, x.picture.width))
-    assert np.array_equal(again.fused, x.fused)
-    assert np.array_equal(again.picture.pixels, x.picture.pixels)
-
-
-@pytest.mark.parametrize("fit", FIT_MODES)
-def test_other_size_shows_the_same_places(ask, fit):
-    x = explain_tab.explain(replace(ask, fit=fit))
-    double = for_screen(x, 2 * max(x.picture.height, x.picture.width))
-    assert double.fused.shape == (2 * x.picture.height, 2 * x.picture.width)
-    assert double.fit.rect == pytest.approx([2 * edge for edge in x.fit.rect])
-    four = (x.picture.height, 2, x.picture.width, 2)
-    inside = double.seen.reshape(four).all(axis=(1, 3)) & x.seen
-    halved = double.fused.reshape(four).mean(axis=(1, 3))
-    assert inside.sum() > 0.9 * x.seen.sum()
-    assert np.abs(halved - x.fused)[inside].max() < 0.05
-
-
-def test_small_side_stays_a_picture(ask, tmp_path):
-    path = tmp_path / "ribbon.png"
-    Image.fromarray(np.full((9, 3000, 3), 90, np.uint8)).save(path)
-    x = for_screen(explain_tab.explain(replace(ask, picture=str(path))), 400)
-    assert x.fused.shape == (8, 400)
-
-
-# -- Errors --------------------------------------------------------------------------------------
-
-
-def values(ask):
-    return [getattr(ask, field.name) for field in fields(Ask)]
-
-
-def test_error_becomes_a_sentence_in_sight(ask):
-    def work(asked):
-        raise StageError("no <such> stage")
-
-    with pytest.warns(UserWarning, match="No &lt;such&gt; stage"):
-        verdict, bars, layers, *rest = page.handler(work)(*values(ask))
-    assert 'role="alert">No &lt;such&gt; stage<' in verdict
-    assert (bars, layers) == ("", "")
-    assert all(update == gr.skip() for update in rest)  # what was chosen stays
-
-
-def test_bad_picture_is_a_sentence(ask, tmp_path):
-    path = tmp_path / "notes.png"
-    path.write_text("no picture at all")
-    handle = page.handler(new_picture)
-    with pytest.warns(UserWarning, match="not a picture"):
-        verdict, *_ = handle(*values(replace(ask, picture=str(path))))
-    assert "notes.png" in verdict
-
-
-def test_without_a_backbone_its_menus_are_empty(ask, monkeypatch):
-    monkeypatch.setattr("camviz.backbones.hub_reachable", lambda *_: False)
-    asked = replace(ask, backbone="resnet50.a1_in1k", untrained=False)
-    with pytest.warns(UserWarning, match="tick &#x27;untrained weights&#x27;"):
-        verdict, _, _, *rest = page.handler(new_backbone)(*values(asked))
-    assert "hub cannot be reached" in verdict
-    targets, target, stages, ticked, modules = rest
-    assert (targets["value"], target) == (TOP, TOP)
-    assert (stages["choices"], ticked, modules) == ([], [], "")
-
-
-def test_unexpected_is_logged_and_not_shown(ask, caplog):
-    def work(asked):
-        raise RuntimeError("inner secret")
-
-    with pytest.warns(UserWarning, match="unexpected"):
-        verdict, *_ = page.handler(work)(*values(ask))
-    assert "secret" not in verdict
-    assert "inner secret" in caplog.text
-
-
-# -- The page ------------------------------------------------------------------------------------
+def controls(ask, picture):
+    """An ask as the browser sends it."""
+    return [picture, *(getattr(ask, field.name) for field in fields(Ask)[1:])]
 
 
 def in_a_loop(work):
     """work(), while an event loop runs: without one gradio makes some and never closes them."""
 
     async def run():
-        return work()
+        result = work()
+        return await result if inspect.isawaitable(result) else result
 
     return asyncio.run(run())
 
 
+def said_by(answers):
+    """Everything that an event function says, as dictionaries of what it changes."""
+
+    async def collect():
+        return [
+            {name: value for name, value in zip(NAMES, answer, strict=True) if value != gr.skip()}
+            async for answer in answers
+        ]
+
+    return asyncio.run(collect())
+
+
+# -- Errors --------------------------------------------------------------------------------------
+
+
+def test_error_becomes_one_sentence_and_the_maps_stay(ask, picture):
+    def work(asked):
+        raise StageError("no <such> stage")
+        yield
+
+    said = said_by(page.handler(work)(*controls(ask, picture)))
+    assert said[0].keys() == {"notice"}
+    assert 'role="alert"><p>No &lt;such&gt; stage</p>' in said[0]["notice"]
+
+
+def test_bad_picture_empties_the_page(ask, picture):
+    Path(picture["path"]).write_text("no picture at all")
+    said = said_by(page.handler(new_picture)(*controls(ask, picture)))
+    assert "not a picture" in said[0]["notice"]
+    assert said[0]["maps"]["picture"] is None and said[0]["held shown"] is None
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "http://host/x.png", None, 3])
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}])
+def test_only_uploads_are_opened(ask, picture, path, meta):
+    said = said_by(page.handler(same_picture)(*controls(ask, {"path": path, **meta})))
+    assert "must be uploaded" in said[0]["notice"]
+
+
+def test_a_backbone_that_cannot_be_had_leaves_the_one_in_use(ask, picture, monkeypatch):
+    monkeypatch.setattr("camviz.backbones.hub_reachable", lambda *_: False)
+    asked = replace(ask, wanted="resnet50.a1_in1k", raw=False)
+    (said, *_) = said_by(page.fetched(*controls(asked, picture)))
+    assert "hub cannot be reached. Ready here without a download: " in said["notice"]
+    assert "local-dir" not in said["notice"]  # what to do in Python is of no use here
+    assert (said["wanted"], said["raw"]) == (RESNET, True)
+    assert "held ready" not in said and "maps" not in said
+    assert 'data-label="raw:resnet50.a1_in1k"' in said["notice"]
+
+
+def test_what_is_not_on_offer_is_refused(ask, picture):
+    asked = replace(ask, wanted="local-dir:/etc")
+    (said, *_) = said_by(page.fetched(*controls(asked, picture)))
+    assert "choose one from the list" in said["notice"] and said["wanted"] == RESNET
+
+
+def test_unexpected_is_logged_and_not_shown(ask, picture, caplog):
+    def work(asked):
+        raise RuntimeError("inner secret")
+        yield
+
+    (said, *_) = said_by(page.handler(work)(*controls(ask, picture)))
+    assert "secret" not in said["notice"] and "unexpected" in said["notice"]
+    assert "inner secret" in caplog.text
+
+
+def test_what_is_given_up_is_no_error(ask, caplog):
+    def work(asked):
+        raise Stopped
+        yield
+
+    assert list(page.answered(work, ask)) == [] and caplog.text == ""
+
+
+@pytest.mark.parametrize("error", [ImageError, BackboneError, WeightsError, StageError])
+def test_every_error_is_said_once(ask, error):
+    def work(asked):
+        raise error("this is wrong")
+        yield
+
+    (view,) = page.answered(work, ask)
+    assert view.notice.count('role="alert"') == 1 and "This is wrong" in view.notice
+
+
+# -- Long work -----------------------------------------------------------------------------------
+
+
+def test_something_is_always_said_and_never_twice(ask, picture):
+    """gradio clears all outputs for an event that says nothing, and repeats the last word."""
+    quiet = said_by(page.handler(lambda asked: iter(()))(*controls(ask, picture)))
+    assert quiet == [{}]
+    spoken = said_by(page.handler(same_picture)(*controls(ask, picture)))
+    assert "maps" in spoken[-2] and spoken[-1] == {}
+
+
+def test_what_takes_longer_is_announced(ask, picture, monkeypatch):
+    monkeypatch.setattr(page, "SOON", 0.02)
+    given = threading.Event()
+
+    def work(asked):
+        assert given.wait(10)
+        yield View(verdict="one")
+
+    async def visit():
+        answers = page.handler(work)(*controls(ask, picture))
+        first = await anext(answers)
+        given.set()
+        return [first, *[answer async for answer in answers]]
+
+    waiting, shown, last = asyncio.run(visit())
+    progress = NAMES.index("progress")
+    assert "<progress" in waiting[progress] and "Stop" in waiting[progress]
+    assert (shown[NAMES.index("verdict")], shown[progress]) == ("one", "")
+    assert last[progress] == gr.skip()
+
+
+def test_a_visitor_who_leaves_stops_a_download(ask, picture, monkeypatch):
+    monkeypatch.setattr(page, "SOON", 0.02)
+    ended = threading.Event()
+
+    def slow(name, report):
+        begun, pause = 0, threading.Event()
+        try:
+            while not pause.wait(0.005):
+                begun += 1
+                report(begun, 1000)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(page, "download", slow)
+    asked = replace(ask, wanted="resnet50.a1_in1k", raw=False)
+
+    async def visit():
+        answers = page.fetched(*controls(asked, picture))
+        while "Downloading" not in (said := (await anext(answers))[NAMES.index("progress")]):
+            pass
+        task = asyncio.ensure_future(anext(answers))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return said
+
+    assert "Downloading resnet50.a1_in1k: 0 of 0 MB" in asyncio.run(visit())
+    assert ended.wait(10)
+
+
+def test_stop_says_so_and_puts_the_menus_back():
+    said = dict(zip(NAMES, page.stopped("scenes-resnet", False), strict=True))
+    assert "Stopped" in said["notice"] and said["progress"] == ""
+    assert (said["wanted"], said["raw"]) == ("scenes-resnet", False)
+    assert said["maps"] == gr.skip()
+
+
+def test_nobody_gets_a_backbone_that_is_not_ready(ask):
+    assert list(page.ready_backbone(replace(ask, wanted="resnet50.a1_in1k", ready=RESNET))) == []
+
+
+# -- A visit -------------------------------------------------------------------------------------
+
+
+class Visit:
+    """What the page asks of a request."""
+
+    def __init__(self, **query):
+        self.query_params = query
+
+
+OPENED = [*NAMES, *page.OPENED, *page.FILTERS]
+
+
+def opened(picture, **query):
+    async def collect():
+        return [
+            {n: value for n, value in zip(OPENED, answer, strict=True) if value != gr.skip()}
+            async for answer in page.opened_page(Visit(**query), picture)
+        ]
+
+    seen = {}
+    for said in asyncio.run(collect()):
+        seen |= said
+    return seen
+
+
+def test_visit_looks_up_what_is_on_offer_anew(picture, monkeypatch):
+    offer.offer()
+    monkeypatch.setenv("CAMVIZ_BACKBONE", "hf-hub:org/fresh")
+    monkeypatch.setattr("camviz.backbones.hub_reachable", lambda *_: False)
+    seen = opened(picture)
+    assert seen["wanted"]["value"] == "fresh"
+    assert seen["wanted"]["choices"][0] == ("fresh · this server's own", "fresh")
+
+
+def test_visit_by_a_link(picture):
+    seen = opened(picture, backbone="scenes-resnet", example="a-zebra", method="grad_cam",
+                  truncation="0.4", stages="layer4", **{"class": "horse"})  # fmt: skip
+    assert seen["notice"] == "" and seen["method"] == "grad_cam" and seen["truncation"] == 0.4
+    assert "horse" in seen["verdict"] and seen["held stages"] == ("layer4",)
+    assert seen["picture"].endswith("a-zebra.webp")
+    assert seen["maps"]["link"]["class"] == "horse"
+
+
+def test_visit_by_a_link_to_an_upload(picture):
+    seen = opened(picture, backbone="scenes-resnet", example=links.UPLOAD, stages="layer4")
+    assert "uploads never go into a link" in seen["notice"] and seen["picture"] is None
+    assert seen["maps"]["picture"] is None and seen["held stages"] == ("layer4",)
+
+
+# -- The page ------------------------------------------------------------------------------------
+
+
 @pytest.fixture(scope="module")
-def config():
-    return in_a_loop(build_app).get_config_file()
+def app():
+    return in_a_loop(build_app)
 
 
-def choices(config, label):
-    (found,) = [c["props"] for c in config["components"] if c["props"].get("label") == label]
+def choices(app, label):
+    (found,) = [
+        c["props"] for c in app.get_config_file()["components"] if c["props"].get("label") == label
+    ]
     return [value for _, value in found["choices"]]
 
 
-def test_controls_offer_what_the_engine_knows(config):
-    assert choices(config, "Method") == list(METHODS)
-    assert choices(config, "Fusion") == list(FUSIONS)
-    assert choices(config, "Colour map") == list(COLOR_MAPS)
-    assert choices(config, "The network sees") == list(FIT_MODES)
-    assert set(choices(config, "A stage is read at its")) == set(get_args(camviz.stages.TapKind))
-    assert set(choices(config, "Cells are drawn")) == set(get_args(camviz.engine.PlacementKind))
+def test_controls_offer_what_the_engine_knows(app):
+    assert choices(app, "Method") == list(offer.stage_methods())
+    assert choices(app, "Fusion") == list(FUSIONS)
+    assert choices(app, "The network sees") == list(FIT_MODES)
+    assert set(choices(app, "A layer is read")) == set(get_args(camviz.stages.TapKind))
+    assert set(choices(app, "Cells are drawn")) == set(get_args(camviz.engine.PlacementKind))
 
 
-def test_defaults_are_the_engines_own():
-    import inspect
-
-    engine = inspect.signature(camviz.Engine.explain).parameters
-    for name in ("method", "fuse", "tap", "fit", "placement"):
-        assert getattr(Ask(None, None), name) == engine[name].default
-
-
-def test_events_are_private_and_models_are_run_one_at_a_time():
-    app = in_a_loop(build_app)
-    assert all(fn.api_visibility == "private" for fn in app.fns.values())
-    asking = [fn for fn in app.fns.values() if len(fn.inputs) == len(fields(Ask))]
-    assert len(asking) > 10
-    assert {(fn.concurrency_id, fn.concurrency_limit) for fn in asking} == {("engine", 1)}
+def test_events_are_private_and_networks_run_one_at_a_time(app):
+    public = {fn.api_name for fn in app.fns.values() if fn.api_visibility != "private"}
+    assert public == {"explain", "models", "prototypes"}
+    engine = [fn for fn in app.fns.values() if fn.concurrency_id == "engine"]
+    assert len(engine) > 15 and {fn.concurrency_limit for fn in engine} == {1}
+    for fn in app.fns.values():
+        # what may change under a visitor's hands is not checked against what a menu once held
+        assert fn.preprocess is False or fn.concurrency_id != "engine"
 
 
-def test_one_heading_and_nothing_of_this_machine_in_it(config):
-    text = json.dumps(config, default=str)
-    assert text.count("<h1>") == 1
+def test_stop_reaches_everything_that_may_take_long(app):
+    cancelled = {index for fn in app.fns.values() for index in fn.cancels or ()}
+    long = {
+        index
+        for index, fn in app.fns.items()
+        if fn.concurrency_id in ("engine", "aside") and fn.api_visibility == "private"
+    }
+    assert cancelled == long
+
+
+def test_one_heading_and_nothing_of_this_machine_in_it(app):
+    text = json.dumps(app.get_config_file(), default=str)
+    assert len(re.findall(r"<h1>", text)) == 1
     assert str(Path.home()) not in text or str(Path.home()) == "/"
 
 
@@ -439,5 +349,7 @@ def test_launch_and_close():
     assert ".cv-bar" in text  # the style sheet
 
 
-def test_opened_pictures_are_the_engines(picture):
-    assert explain_tab._opened(picture) == open_picture(picture)
+def test_the_upload_folder_is_gradios(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    assert get_upload_folder() == str(tmp_path)
+    assert DEFAULT.picture is None

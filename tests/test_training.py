@@ -168,14 +168,27 @@ def test_a_new_fit_is_the_best_balanced_classifier_there_is():
 
 
 def test_the_rate_rises_falls_and_starts_again():
-    run = Run(dataclasses.replace(TINY, steps=100, restart=0.6), 0, corpus(), CPU)
+    run = Run(dataclasses.replace(TINY, steps=100, restarts=(0.6, 0.8)), 0, corpus(), CPU)
     rates = []
     for run.step in range(100):
         rates.append(run.rate / run.recipe.rate)
     assert rates[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
     assert rates[59] < 0.01
-    assert rates[60] == pytest.approx(0.5)
-    assert rates[-1] < 0.01
+    assert rates[60] == rates[80] == pytest.approx(0.5)
+    assert rates[79] < 0.01 and rates[-1] < 0.01
+
+
+def test_blending_ends_and_backdrops_grow_more():
+    recipe = dataclasses.replace(
+        TINY, steps=10, restarts=(0.4, 0.8), cutmix=0.5, backdrop=0.6, late_backdrop=0.9,
+        late_textures=7,
+    )  # fmt: skip
+    run = Run(recipe, 0, corpus(), CPU)
+    found = []
+    for run.step in range(10):
+        found.append((run._now.cutmix, run._now.backdrop, run._now.textures))
+    assert found == [(0.5, 0.6, 5)] * 4 + [(0, 0.6, 5)] * 4 + [(0, 0.9, 7)] * 2
+    assert len(run._bank) == 7
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

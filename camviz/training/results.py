@@ -154,17 +154,20 @@ def card(run: Run, name: str, teacher: str | None, final: Score, out: Path) -> s
         f"time, turned by {recipe.turn} rad (standard deviation)",
         "random saturation, contrast, brightness and tint; some pictures grey, some blurred",
     ]
+    last = recipe.restarts[-1] if recipe.restarts else 1.0
+    late = f" ({recipe.late_backdrop:.0%} after {last:.0%} of the steps)"
+    late *= bool(recipe.late_backdrop)
     if recipe.backdrop:
         tricks.append(
             f"what is known to be background ({_KNOWN[recipe.pictures]}) is replaced "
-            f"{recipe.backdrop:.0%} of the time by coloured clouds"
+            f"{recipe.backdrop:.0%} of the time{late} by coloured clouds"
             + ", drawn bricks, stripes and blobs" * bool(recipe.textures)
             + " or the corner of another picture, so that the network has to look at the thing"
         )
     if recipe.cutmix or recipe.mixup:
         tricks.append(
             f"CutMix in {recipe.cutmix:.0%} and MixUp in {recipe.mixup:.0%} of the batches"
-            + f" of the first {recipe.restart:.0%} of the steps" * (recipe.restart < 1)
+            + (f" of the first {recipe.restarts[0]:.0%} of the steps" if recipe.restarts else "")
         )
     if teacher is not None:
         known = short_name(teacher)
@@ -188,7 +191,8 @@ def card(run: Run, name: str, teacher: str | None, final: Score, out: Path) -> s
     command += " --data FOLDER" if recipe.pictures == "photos" else ""
     command += f" --teacher local-dir:PATH/{short_name(teacher)}" if teacher is not None else ""
     counts = run.corpus.test.truth.sum(0)
-    cosine = "one cosine" if recipe.restart == 1 else f"a second cosine after {recipe.restart:.0%}"
+    again = " and ".join(f"{share:.0%}" for share in recipe.restarts)
+    cosine = f"another cosine after {again}" if again else "one cosine"
     order = sorted(range(len(labels)), key=lambda k: (final.by_class[k], labels[k]))
     rows = "\n".join(f"| {labels[k]} | {final.by_class[k]:.1%} |" for k in order)
     bullets = "\n".join(f"- {trick}" for trick in tricks)

@@ -61,7 +61,7 @@ class Run:
             {"params": [p for p in every if p.ndim < 2], "weight_decay": 0.0},  # biases and norms
         ]
         self.optimizer = torch.optim.AdamW(groups, self.recipe.rate, weight_decay=self.recipe.decay)
-        count = self.recipe.textures
+        count = max(self.recipe.textures, self.recipe.late_textures)
         self._bank = textures(count, self.seed).to(self.device) if count else None
         # Every class equally often, whatever the number of its pictures.
         truth = self.corpus.train.truth
@@ -87,19 +87,36 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """Warm-up, then one cosine, or two (Loshchilov & Hutter, "SGDR", ICLR 2017)."""
-        recipe = self.recipe
-        again = round(recipe.restart * recipe.steps)
-        if self.step >= again:
-            progress = (self.step - again) / max(1, recipe.steps - again)
-            return recipe.rate * (1 + math.cos(math.pi * progress)) / 4
-        warm = max(1, recipe.steps // 20)
-        progress = max(0, self.step - warm) / max(1, again - warm)
-        return recipe.rate * min((self.step + 1) / warm, (1 + math.cos(math.pi * progress)) / 2)
+        """Warm-up, then one cosine, or more (Loshchilov & Hutter, "SGDR", ICLR 2017)."""
+        recipe, starts = self.recipe, [0, *self._restarts, self.recipe.steps]
+        cycle = max(k for k, start in enumerate(starts[:-1]) if self.step >= start)
+        start, end = starts[cycle : cycle + 2]
+        warm = 0 if cycle else max(1, recipe.steps // 20)
+        progress = max(0, self.step - start - warm) / max(1, end - start - warm)
+        fallen = (1 + math.cos(math.pi * progress)) / 2
+        return recipe.rate * (fallen / 2 if cycle else min((self.step + 1) / warm, fallen))
+
+    @property
+    def _restarts(self) -> list[int]:
+        return [round(share * self.recipe.steps) for share in self.recipe.restarts]
+
+    @property
+    def _now(self) -> Recipe:
+        """The recipe as it holds at this step."""
+        recipe, restarts = self.recipe, self._restarts
+        if restarts and self.step >= restarts[0]:
+            recipe = replace(recipe, cutmix=0.0, mixup=0.0)
+        if restarts and self.step >= restarts[-1]:
+            recipe = replace(
+                recipe,
+                backdrop=recipe.late_backdrop or recipe.backdrop,
+                textures=recipe.late_textures or recipe.textures,
+            )
+        return recipe
 
     def advance(self) -> float:
         """One step; returns the loss."""
-        recipe, train = self.recipe, self.corpus.train
+        recipe, train = self._now, self.corpus.train
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
@@ -113,10 +130,9 @@ class Run:
             view = torch.randint(self.box.shape[1], (recipe.batch,), generator=generator)
             box = self.box[index, view]
             lesson = self.taught[index, view].float().to(self.device)
-        picture = look(train, index, box, self.size, recipe, generator, self._bank)
-        first = self.step < recipe.restart * recipe.steps
-        mixing = recipe if first else replace(recipe, cutmix=0.0, mixup=0.0)
-        picture, partner, share = blend(picture, mixing, generator)
+        behind = None if self._bank is None else self._bank[: recipe.textures]
+        picture = look(train, index, box, self.size, recipe, generator, behind)
+        picture, partner, share = blend(picture, recipe, generator)
         truth = train.truth[index].to(self.device)
         truth = share * truth + (1 - share) * truth[partner]
         truth = truth * (1 - recipe.smoothing) + recipe.smoothing / truth.shape[1]

@@ -1,275 +1,684 @@
-"""The first page: what stands where, and which control asks what.
+"""The page: what stands where, and which control asks what.
 
     build_app().launch(**launch_options())
 
-`_answer` is the one place where an error becomes a sentence.
+`answered` is the one place where an error becomes a sentence.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+import re
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from camviz import render
-from camviz.backbones import ASSETS
+from camviz.backbones import ASSETS, Stopped, download
 from camviz.engine import PlacementKind
-from camviz.errors import BackboneError, CamvizError, WeightsError
-from camviz.examples import EXAMPLES, Example, example, examples
+from camviz.errors import BackboneError, CamvizError, ImageError, WeightsError
+from camviz.examples import EXAMPLES, example
 from camviz.images import MAX_BYTES
 from camviz.maps import FUSIONS
-from camviz.methods import METHODS
 from camviz.stages import TapKind
-from camviz.ui import explain_tab
-from camviz.ui.explain_tab import (
-    DRAWN,
+from camviz.ui import api, bundle, compare_tab, links, offer
+from camviz.ui.compare_tab import (
+    DEFAULT,
+    NOBODY,
     TOP,
     WAIT,
     Ask,
-    Menu,
     View,
+    Work,
+    chosen_class,
+    chosen_stages,
     new_backbone,
+    new_bank,
+    new_example,
     new_picture,
-    new_view,
+    nothing,
+    notice_html,
+    own_bank,
+    reopened,
     same_picture,
 )
+from camviz.ui.viewer import Viewer
 
 log = logging.getLogger(__name__)
 
 TAPS: tuple[tuple[str, TapKind], ...] = (
-    ("last activation", "activation"),
-    ("stage output", "output"),
+    ("after the last activation", "activation"),
+    ("as the stage puts it out", "output"),
 )
 PLACEMENTS: tuple[tuple[str, PlacementKind], ...] = (
     ("evenly spread", "plain"),
-    ("where cells look (measured, may take a minute once)", "true"),
+    ("where they were measured to look", "true"),
 )
-FITS = (("whole picture, stretched", "stretch"), ("the model's own centre crop", "crop"))
+FITS = (("the whole picture, stretched", "stretch"), ("the model's own centre crop", "crop"))
+# What is announced while a first view, and whatever comes after it, takes its time.
+DOING = ("Looking at the picture …", "Looking for prototypes …")
+SOON = 0.5  # seconds: what takes longer says that it is at work
 
-
-def examples_first_known() -> list[Example]:
-    """The examples, those that the backbone of a new visitor knows before the others."""
-    backbone = explain_tab.default_choice() or ""
-    drawn = backbone.startswith(DRAWN)
-    return sorted(examples(), key=lambda row: (row.backbones == DRAWN) != drawn)
+# Every output of an answer: pieces of the page, menus, and what is held of a visit.
+PIECES = (
+    "notice", "verdict", "maps", "bars", "network", "denoising", "learned", "picture", "progress"
+)  # fmt: skip
+MENUS = ("target", "versus", "stages", "modules")
+CONTROLS = ("wanted", "raw")
+HELD = ("backbone", "untrained", "target", "versus", "stages", "bank", "shown", "ready")
+# What a link may set besides, and what narrows the search for a backbone.
+OPENED = ("method", "truncation", "fuse", "tap", "fit", "placement")
+FILTERS = ("family", "source")
 
 
 # -- The door between page and handlers ----------------------------------------------------------
 
 
-def _answer(work: Callable[[Ask], View], *values: Any) -> View:
-    """The one place where an error becomes a sentence: a short call-out, and it stays in sight."""
-    without_backbone = False
+def read_controls(values: Sequence[Any]) -> Ask:
+    """The controls, as a browser sent them: gradio has not looked at them.
+
+    It would open the picture itself, and say of a damaged one that it "could not preprocess input
+    component 0"; it would refuse whatever is not among the choices that a menu once had.
+    """
+    picture, *others = values
+    return Ask(None if picture is None else api.uploaded(picture), *others)
+
+
+def answered(work: Work, controls: Ask | Sequence[Any]) -> Iterator[View]:
+    """The one place where an error becomes a sentence; what was shown before stays.
+
+    The menus go back to the backbone in use, if another one could not be had.
+    """
+    ask = controls if isinstance(controls, Ask) else DEFAULT
     try:
-        return work(Ask(*values))
-    except CamvizError as error:
-        sentence = str(error)
-        without_backbone = isinstance(error, BackboneError)
+        if not isinstance(controls, Ask):
+            ask = read_controls(controls)
+        yield from work(ask)
+    except BackboneError as error:
+        sentence, actions = _sentence(error), dict[str, str]()
         if isinstance(error, WeightsError):
-            sentence += " On this page: choose another backbone, or tick 'untrained weights'."
+            sentence, actions = _without_weights(error, ask)
+        back = {"wanted": ask.backbone, "raw": ask.untrained} if ask.backbone else None
+        yield View(notice_html(sentence, actions), held=back)
+    except ImageError as error:
+        yield replace(nothing(ask), notice=notice_html(_sentence(error)))
+    except CamvizError as error:
+        yield View(notice_html(_sentence(error)))
+    except Stopped:  # nobody waits for an answer any more
+        return
     except Exception:
         log.exception("unexpected, in %s", getattr(work, "__name__", work))
-        sentence = "Something unexpected happened; it was written to the server's log."
-    sentence = sentence[:1].upper() + sentence[1:]
-    gr.Warning(escape(sentence), duration=6)
-    notice = View(f'<div class="cv-notice" role="alert">{escape(sentence)}</div>')
-    if without_backbone:  # what the menus name belongs to the backbone before
-        notice = replace(notice, targets=Menu([(TOP, TOP)], TOP), stages=Menu([], []))
-    return notice
+        yield View(
+            notice_html("Something unexpected happened here; it was written to the server's log.")
+        )
 
 
-def _updates(view: View) -> list[Any]:
-    """A view as gradio wants it, in the order of the outputs; menus and what they hold."""
-    updates: list[Any] = [view.verdict, view.bars, view.layers]
-    for menu in (view.targets, view.stages):
-        if menu is None:
-            updates += [gr.skip(), gr.skip()]
-        else:
-            updates += [gr.update(choices=menu.choices, value=menu.value), menu.value]
-    return [*updates, gr.skip() if view.stages is None else ""]
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]
 
 
-def handler(work: Callable[[Ask], View]) -> Callable[..., list[Any]]:
+def _without_weights(error: WeightsError, ask: Ask) -> tuple[str, dict[str, str]]:
+    """What the page can do instead of what the command line could."""
+    sentence = re.split(r"\. (?:Ready without|Give) ", _sentence(error))[0]
+    ready = [c.name for c in offer.offer().values() if c.source in ("own", "bundled", "cached")]
+    if ready:
+        sentence += f". Ready here without a download: {', '.join(ready[:4])}."
+    others = [name for name in ready if name not in (ask.wanted, ask.backbone)]
+    actions = {f"backbone:{name}": f"Use {name}" for name in others[:2]}
+    if ask.wanted and not ask.raw:
+        actions[f"raw:{ask.wanted}"] = f"Try {ask.wanted} with untrained weights"
+    return sentence, actions
+
+
+def updates(view: View) -> dict[str, Any]:
+    """A view as gradio wants it, by the names of outputs; what is not named stays."""
+    found = {name: getattr(view, name, None) for name in PIECES}
+    said = {name: value for name, value in found.items() if value is not None}
+    for name, menu in (view.menus or {}).items():
+        said[name] = (
+            gr.update(choices=menu.choices, value=menu.value)
+            if menu.choices
+            else gr.update(value=menu.value)
+        )
+    for name, value in (view.held or {}).items():
+        said[name if name in CONTROLS else f"held {name}"] = value
+    return said
+
+
+def in_order(said: dict[str, Any]) -> list[Any]:
+    names = [*PIECES, *MENUS, *CONTROLS, *(f"held {name}" for name in HELD)]
+    return [said.get(name, gr.skip()) for name in names]
+
+
+async def stepwise(
+    steps: Iterator[View], doing: Sequence[str] = DOING
+) -> AsyncIterator[dict[str, Any]]:
+    """What steps have to show, each computed in a thread, so that a visitor can leave any time.
+
+    What takes longer than `SOON` is announced. A step that is given up ends by itself: networks
+    are locked and put back by those who use them, and nobody looks at what it returns. The last
+    thing said is nothing: gradio says whatever comes last twice, and it would clear the page if
+    there were nothing to say at all.
+    """
+    announced, over, number = False, object(), 0
+    while True:
+        step = asyncio.ensure_future(asyncio.to_thread(next, steps, over))
+        done, _ = await asyncio.wait({step}, timeout=SOON)
+        if not done:
+            announced = True
+            yield {"progress": progress_html(doing[min(number, len(doing) - 1)])}
+        view = await asyncio.shield(step)
+        if not isinstance(view, View):
+            break
+        said = updates(view)
+        yield {"progress": "", **said} if announced else said
+        announced, number = False, number + 1
+    yield {"progress": ""} if announced else {}
+
+
+def handler(work: Work) -> Callable[..., AsyncIterator[list[Any]]]:
     """An event function for gradio: values of the controls in, updates of the outputs out."""
 
-    def handle(*values: Any) -> list[Any]:
-        return _updates(_answer(work, *values))
+    async def handle(*values: Any) -> AsyncIterator[list[Any]]:
+        async for said in stepwise(answered(work, values)):
+            yield in_order(said)
 
     return handle
 
 
-def opened_page() -> Any:
-    """A visitor comes: what is on offer right now."""
-    explain_tab.offer.cache_clear()
-    choices = [(choice.label, choice.name) for choice in explain_tab.offer().values()]
-    value = explain_tab.default_choice()
-    return gr.update(
-        choices=choices, value=value, info=f"{len(choices):,} on offer, type to search"
+def progress_html(doing: str, done: float | None = None) -> str:
+    value = "" if done is None else f'value="{done:.3f}"'
+    return (
+        f'<div class="cv-progress" role="status"><span>{doing}</span><progress {value} max="1">'
+        '</progress><button type="button" data-label="stop">Stop</button></div>'
     )
 
 
-def clicked_class(event: gr.SelectData) -> tuple[str, str]:
-    """A bar was clicked: the class it stands for, for the menu and to be held."""
-    return str(event.value), str(event.value)
+def told(work: Callable[[Ask, Any], Iterator[View]]) -> Callable[..., AsyncIterator[list[Any]]]:
+    """The same for something clicked, which says more than the controls."""
+
+    async def handle(event: gr.SelectData, *values: Any) -> AsyncIterator[list[Any]]:
+        steps = answered(lambda ask: work(ask, event), values)
+        async for said in stepwise(steps):
+            yield in_order(said)
+
+    return handle
 
 
-def chosen_class(label: str) -> str:
-    """A class was chosen in the menu."""
-    return label
+def clicked_example(ask: Ask, event: gr.SelectData) -> Iterator[View]:
+    yield from new_example(ask, str(event.value))
 
 
-def chosen_stages(ticked: list[str], modules: str | None) -> list[str]:
-    """Stages were ticked, or further modules named."""
-    return [*ticked, *(modules or "").replace(",", " ").split()]
+def clicked_bar(ask: Ask, event: gr.SelectData) -> Iterator[View]:
+    """A bar was clicked, or the button beside it that makes the class a rival."""
+    label = str(event.value)
+    if not event.selected:
+        yield from chosen_class(ask, target=label)
+    else:
+        yield from chosen_class(ask, versus=NOBODY if ask.versus == label else label)
 
 
-def clicked_example(backbone: str, event: gr.SelectData) -> tuple[Any, ...]:
-    """An example was clicked: its picture, a backbone that knows what it shows, and its stages."""
-    picked = example(str(event.value))
-    fitting = explain_tab.knowing(picked, backbone)
-    changed = fitting != backbone
-    return str(picked.path), fitting if changed else gr.skip(), [] if changed else gr.skip()
+async def opened_page(request: gr.Request, picture: Any) -> AsyncIterator[list[Any]]:
+    """A visitor comes: what is on offer right now, and what the link that was followed names."""
+    offer.offer.cache_clear()
+    named, wrong = links.read(dict(request.query_params))
+    settings = named.settings()
+    ask = replace(
+        DEFAULT,
+        picture=None if picture is None else api.uploaded(picture),
+        wanted=settings.pop("backbone", None) or offer.default_choice(),
+        raw=settings.pop("untrained", False),
+        **settings,
+    )
+    said: dict[str, Any] = {name: getattr(ask, name) for name in (*OPENED, "raw")}
+    said["wanted"] = gr.update(choices=offer.filtered(offer.ANY, offer.ANY), value=ask.wanted)
+    said["family"] = gr.update(choices=offer.families(), value=offer.ANY)
+    said["source"] = gr.update(choices=offer.sources(), value=offer.ANY)
+    notice = ""
+    if named.example in (links.UPLOAD, links.NO_PICTURE):
+        ask = replace(ask, picture=None)
+        said["picture"] = None
+        notice = notice_html(MISSING) if named.example == links.UPLOAD else ""
+    elif named.example is not None:
+        ask = replace(ask, picture=str(example(named.example).path))
+        said["picture"] = ask.picture
+    order = [*PIECES, *MENUS, *CONTROLS, *(f"held {name}" for name in HELD), *OPENED, *FILTERS]
+    yield [said.get(name, gr.skip()) for name in order]
+    async for more in stepwise(answered(lambda ask: reopened(ask, wrong), ask)):
+        if notice:
+            more["notice"] = notice + more.get("notice", "")
+        yield [more.get(name, gr.skip()) for name in order]
+
+
+MISSING = (
+    "This link was made with a picture that its owner had uploaded, and uploads never go into a "
+    "link. Everything else is set as it was: give the picture, and you see what they saw."
+)
+
+
+# -- What takes its time -------------------------------------------------------------------------
+
+
+@dataclass
+class Watch:
+    """How far a long piece of work has come, and whether it is to be given up."""
+
+    done: int = 0
+    of: int = 0
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def report(self, done: int, of: int, *_: Any) -> None:
+        self.done, self.of = max(done, self.done), max(of, self.of)
+        if self.over.is_set():
+            raise Stopped
+
+
+async def watched(
+    steps: Iterator[View], watch: Watch, say: Callable[[], str]
+) -> AsyncIterator[list[Any]]:
+    """Long work in a thread; whoever waits for it sees how far it is, and may stop it.
+
+    Other visitors, and everything else on the page, go on meanwhile.
+    """
+    work = asyncio.ensure_future(asyncio.to_thread(list, steps))
+    try:
+        while not (await asyncio.wait({work}, timeout=SOON))[0]:
+            share = watch.done / watch.of if watch.of else None
+            yield in_order({"progress": progress_html(say(), share)})
+    except (asyncio.CancelledError, GeneratorExit):
+        watch.over.set()
+        raise
+    for view in work.result():
+        yield in_order({"progress": "", **updates(view)})
+    yield in_order({})
+
+
+async def fetched(*values: Any) -> AsyncIterator[list[Any]]:
+    """The weights of the backbone wanted are brought here."""
+    watch, wanted = Watch(), [""]
+
+    def fetch(ask: Ask) -> Iterator[View]:
+        choice = offer.chosen(ask.wanted)
+        wanted[0] = choice.name
+        if choice.source == "hub" and not ask.raw:
+            download(choice.load, watch.report)
+        yield View(None, held={"ready": ask.wanted})
+
+    def say() -> str:
+        name = escape(wanted[0])
+        if not watch.of:
+            return f"Asking the model hub for {name} …"
+        return f"Downloading {name}: {watch.done / 1e6:.0f} of {watch.of / 1e6:.0f} MB"
+
+    async for said in watched(answered(fetch, values), watch, say):
+        yield said
+
+
+async def learned(files: list[Any] | None, *values: Any) -> AsyncIterator[list[Any]]:
+    """Prototypes of the class that is explained, from a visitor's own pictures."""
+    watch = Watch()
+
+    def learn(ask: Ask) -> Iterator[View]:
+        yield from new_bank(ask, [api.uploaded(file) for file in files or []], watch.report)
+
+    def say() -> str:
+        return f"Learning from picture {watch.done + 1} of {watch.of} …"
+
+    async for said in watched(answered(learn, values), watch, say):
+        yield said
+
+
+def ready_backbone(ask: Ask) -> Iterator[View]:
+    """The backbone wanted, if its weights have come."""
+    if ask.ready == ask.wanted:
+        yield from new_backbone(ask)
+
+
+def stopped(backbone: str | None, untrained: bool) -> list[Any]:
+    """Everything under way is given up; the menus show what is in use."""
+    notice = notice_html("Stopped. What is shown is the last result that was finished.")
+    back = {"wanted": backbone, "raw": untrained} if backbone else {}
+    return in_order({"progress": "", "notice": notice, **back})
+
+
+async def saved(*values: Any) -> AsyncIterator[list[Any]]:
+    """Everything shown, as one file; the last value is the address bar."""
+    *controls, query = values
+    made = []
+
+    def pack(ask: Ask) -> Iterator[View]:
+        made.append(str(bundle.zipped(ask, str(query))))
+        yield View()
+
+    async for said in stepwise(answered(pack, controls), ["Packing …"]):
+        file = made[0] if made else gr.update(value=None)
+        yield [file, *(said.get(name, gr.skip()) for name in ("notice", "progress"))]
 
 
 # -- The page itself -----------------------------------------------------------------------------
 
 INTRODUCTION = """
 <h1>camviz</h1>
-<p>Give a picture, choose a backbone, and see where each of its stages found its evidence.</p>"""
+<p>See why an image classifier decided what it decided.</p>"""
 
 SELECT_ALL = "() => { document.querySelector('#backbone input')?.select() }"
+COPY_LINK = """
+async () => {
+  const button = document.querySelector('#share')
+  const said = button.textContent
+  try {
+    await navigator.clipboard.writeText(location.href)
+    button.textContent = 'Copied'
+  } catch {
+    button.textContent = 'Copy it from the address bar'
+  }
+  setTimeout(() => { button.textContent = said }, 2000)
+}"""
+WITH_ADDRESS = "(...values) => [...values.slice(0, -1), location.search]"
+SAVE = "file => { if (file) document.querySelector('#zip')?.click() }"
 
 # One listener for buttons that come and go.
 CLICK = """
 element.addEventListener('click', event => {
   const button = event.target.closest('button')
-  if (button) trigger('select', {index: +button.dataset.index, value: button.dataset.label ?? ''})
+  if (!button) return
+  const {index, label, rival} = button.dataset
+  trigger('select', {index: +(index ?? 0), value: label ?? '', selected: rival === '1'})
 })"""
 
 
 def build_app() -> gr.Blocks:
     """The page, ready to be launched. Nothing is loaded before the first visitor comes."""
     with gr.Blocks(title="camviz", fill_width=True, delete_cache=(3600, 7200)) as page:
-        gr.HTML(INTRODUCTION, elem_id="introduction")
+        parts: dict[str, Any] = {}
+        with gr.Row(elem_id="head"):
+            gr.HTML(INTRODUCTION, elem_id="introduction")
+            share = gr.Button("Copy link", elem_id="share", size="sm", min_width=0, scale=0)
+            save = gr.Button("Download zip", elem_id="save", size="sm", min_width=0, scale=0)
+            file = gr.DownloadButton("Download", elem_id="zip", visible="hidden")
         with gr.Row(elem_id="page"):
             with gr.Column(elem_id="left", scale=0, min_width=0):
-                picture, thumbnails = _picture_controls()
-                controls = _controls(picture)
+                parts |= _left()
             with gr.Column(elem_id="right", min_width=0):
-                with gr.Row(elem_id="top"):
-                    verdict = gr.HTML(WAIT.verdict, elem_id="verdict")
-                    bars = gr.HTML(elem_id="bars", js_on_load=CLICK)
-                layers = gr.HTML(elem_id="layers")
+                parts |= _right()
         # What is chosen in a menu that changes with the backbone is held here, and not read off
         # the menu: an event that waits for a backbone would bring what the menu held before.
-        held = {"target": gr.State(TOP), "stages": gr.State([])}
-        asked = [(controls | held)[field.name] for field in fields(Ask)]
-        shown = [verdict, bars, layers]
-        shown += [part[name] for name in held for part in (controls, held)]
-        shown += [controls["modules"]]
+        for name in HELD:
+            parts[f"held {name}"] = gr.State(getattr(DEFAULT, name))
+        asked = [parts.get(f"held {field.name}") or parts[field.name] for field in fields(Ask)]
+        shown = [*PIECES, *MENUS, *CONTROLS, *(f"held {name}" for name in HELD)]
+        outputs = [parts[name] for name in shown]
+        running: list[Any] = []
 
-        def ask(event: Callable[..., Any], work: Callable[[Ask], View]) -> None:
-            event(
-                handler(work),
-                asked,
-                shown,
-                api_visibility="private",
-                concurrency_id="engine",
-                concurrency_limit=1,
-                trigger_mode="always_last",
-                show_progress="minimal" if work is same_picture else "full",
-                show_progress_on=verdict,
-            )
-
-        def choose(
-            event: Callable[..., Any], fn: Callable[..., Any], inputs: Any, outputs: Any
+        def ask(
+            event: Callable[..., Any],
+            fn: Callable[..., Any],
+            inputs: list[Any] | None = None,
+            outputs: list[Any] = outputs,
+            place: str = "engine",
+            **options: Any,
         ) -> Any:
-            """A quick answer that needs no network; what comes next waits for it."""
-            return event(
-                fn, inputs, outputs, api_visibility="private", queue=False, show_progress="hidden"
-            ).then
+            """An event that may take a while: announced, one after the other, to be stopped."""
+            made = event(
+                fn,
+                asked if inputs is None else inputs,
+                outputs,
+                api_visibility="private",
+                concurrency_id=place,
+                concurrency_limit=1 if place == "engine" else 4,
+                trigger_mode="always_last",
+                show_progress="hidden",
+                preprocess=False,
+                **options,
+            )
+            running.append(made)
+            return made
 
-        ask(choose(page.load, opened_page, None, controls["backbone"]), new_backbone)
-        for name in ("backbone", "untrained"):
-            ask(controls[name].input, new_backbone)
+        opened = [*outputs, *(parts[name] for name in (*OPENED, *FILTERS))]
+        ask(page.load, opened_page, [parts["picture"]], opened)
 
+        for name in CONTROLS:
+            coming = ask(parts[name].input, fetched, place="aside")
+            ask(coming.then, handler(ready_backbone))
+        coming = ask(parts["notice"].select, clicked_notice, place="aside")
+        ask(coming.then, handler(ready_backbone))
+        for name in FILTERS:
+            parts[name].input(
+                narrowed,
+                [parts["family"], parts["source"], parts["wanted"]],
+                parts["wanted"],
+                api_visibility="private",
+                queue=False,
+                show_progress="hidden",
+            )
         # Not `input`: on a picture that is taken away it still carries the one before.
-        ask(picture.change, new_picture)
-        fitted = [picture, controls["backbone"], held["stages"]]
-        # The picture may stay the same while the backbone changes: that is no change of picture.
-        clicked = choose(thumbnails.select, clicked_example, controls["backbone"], fitted)
-        ask(clicked, new_picture)
-        ask(controls["fit"].input, new_view)
-
-        both = [controls["target"], held["target"]]
-        ask(choose(bars.select, clicked_class, None, both), same_picture)
-        ask(choose(controls["target"].input, chosen_class, *both), same_picture)
-        for event in (controls["stages"].input, controls["modules"].submit):
-            named = [controls["stages"], controls["modules"]]
-            ask(choose(event, chosen_stages, named, held["stages"]), same_picture)
-        for name in ("method", "fuse", "tap", "placement", "threshold", "colors", "opacity"):
-            ask(controls[name].input, same_picture)
-        controls["backbone"].focus(None, js=SELECT_ALL, api_visibility="private")
+        ask(parts["picture"].change, handler(new_picture))
+        ask(parts["examples"].select, told(clicked_example))
+        ask(parts["bars"].select, told(clicked_bar))
+        for name in ("target", "versus"):
+            ask(parts[name].input, picked(name), [parts[name], *asked])
+        for event in (parts["stages"].input, parts["modules"].input):
+            ask(event, picked_stages, [parts["stages"], parts["modules"], *asked])
+        for name in OPENED:
+            ask(parts[name].input, handler(same_picture))
+        packed = [file, parts["notice"], parts["progress"]]
+        ask(save.click, saved, [*asked, parts["address"]], packed, js=WITH_ADDRESS).then(
+            None, file, None, js=SAVE, api_visibility="private"
+        )
+        ask(parts["learn"].click, learned, [parts["gallery"], *asked], place="aside")
+        ask(parts["forget"].click, handler(own_bank))
+        share.click(None, None, None, js=COPY_LINK, api_visibility="private")
+        parts["wanted"].focus(None, None, None, js=SELECT_ALL, api_visibility="private")
+        parts["progress"].select(
+            stopped,
+            [parts["held backbone"], parts["held untrained"]],
+            outputs,
+            cancels=running,
+            api_visibility="private",
+            queue=False,
+            show_progress="hidden",
+        )
+        api.publish(page)
     page.queue(max_size=32)
     return page
 
 
-def _picture_controls() -> tuple[gr.Image, gr.HTML]:
-    shown = examples_first_known()
-    with gr.Column(elem_id="picture", min_width=0):
-        picture = gr.Image(
-            str(shown[0].path) if shown else None,
-            label="Picture",
-            type="filepath",
-            image_mode=None,
-            sources=["upload", "clipboard", "webcam"],
-            buttons=["fullscreen"],
-            alt_text="The picture that is explained",
-            height=260,
-        )
-        # gradio would open the file itself, and say of a damaged one that it "could not
-        # preprocess input component 0"; `open_picture` does better.
-        picture.preprocess = lambda upload: upload.path if upload else None
-        return picture, gr.HTML(explain_tab.thumbnails(shown), elem_id="examples", js_on_load=CLICK)
+def picked(name: str) -> Callable[..., AsyncIterator[list[Any]]]:
+    """A class was picked in the menu of that name."""
+
+    async def handle(label: str, *values: Any) -> AsyncIterator[list[Any]]:
+        steps = answered(lambda ask: chosen_class(ask, **{name: label}), values)
+        async for said in stepwise(steps):
+            yield in_order(said)
+
+    return handle
 
 
-def _controls(picture: gr.Image) -> dict[str, Any]:
-    """Everything that an `Ask` asks for, by the name of its field."""
-    default = Ask(None, None)
-    made: dict[str, Any] = {"picture": picture}
-    with gr.Column(elem_id="controls", min_width=0):
-        made["backbone"] = gr.Dropdown(label="Backbone", elem_id="backbone", interactive=True)
-        made["untrained"] = gr.Checkbox(
-            label="untrained weights, to try out an architecture", value=default.untrained
+async def picked_stages(
+    ticked: list[str], named: list[str], *values: Any
+) -> AsyncIterator[list[Any]]:
+    """Layers were ticked, or modules named."""
+    steps = answered(lambda ask: chosen_stages(ask, ticked, named), values)
+    async for said in stepwise(steps):
+        yield in_order(said)
+
+
+async def clicked_notice(event: gr.SelectData, *values: Any) -> AsyncIterator[list[Any]]:
+    """A way out that a notice offered: another backbone, or the same one untrained."""
+    kind, _, choice = str(event.value).partition(":")
+    wanted = {"wanted": choice, "raw": kind == "raw"}
+    controls = [
+        wanted.get(field.name, value) for field, value in zip(fields(Ask), values, strict=True)
+    ]
+    async for said in fetched(*controls):
+        yield said
+    yield in_order(wanted)
+
+
+def narrowed(family: str, source: str, wanted: str | None) -> Any:
+    """The backbones of a family and a source, to choose from."""
+    choices = offer.filtered(family, source, wanted)
+    return gr.update(choices=choices, value=wanted)
+
+
+def _left() -> dict[str, Any]:
+    """What is asked: picture, backbone, class, layers, method; the rest folded away."""
+    made: dict[str, Any] = {}
+    shown = offer.examples_first_known()
+    with gr.Row(elem_id="ask-picture", elem_classes="cv-section"):
+        made["picture"] = _picture(str(shown[0].path) if shown else None)
+        made["examples"] = gr.HTML(
+            compare_tab.thumbnails(shown), elem_id="examples", js_on_load=CLICK, min_width=0
         )
-        made["target"] = gr.Dropdown(
-            [(TOP, TOP)], value=TOP, label="Class", elem_id="target", interactive=True
+    with gr.Column(elem_id="ask-backbone", elem_classes="cv-section", min_width=0):
+        made["wanted"] = _menu("Backbone", "the network asked; type to search", "backbone")
+        with gr.Row(elem_id="filters"):
+            made["family"] = _slim("Family of backbones", [("any family", offer.ANY)], offer.ANY)
+            made["source"] = _slim("Where its weights are", [("any source", offer.ANY)], offer.ANY)
+        made["network"] = gr.HTML(elem_id="network", elem_classes="cv-fine")
+    with gr.Column(elem_id="ask-class", elem_classes="cv-section", min_width=0):
+        gr.HTML(
+            "<h3>It says</h3><p>click to see where, “vs” to compare</p>",
+            elem_classes="cv-title",
         )
-        made["stages"] = gr.CheckboxGroup(label="Stages", elem_id="stages", interactive=True)
-        made["method"] = gr.Dropdown(
-            _labels(METHODS.items()), value=default.method, label="Method", elem_id="method"
+        made["bars"] = gr.HTML(elem_id="bars", js_on_load=CLICK)
+        with gr.Row(elem_id="classes"):
+            made["target"] = _slim("Class that is explained", compare_tab.EXPLAINED, TOP, "target")
+            made["versus"] = _slim(
+                "Class that it is compared with", compare_tab.COMPARED, NOBODY, "versus"
+            )
+    with gr.Column(elem_id="ask-layers", elem_classes="cv-section", min_width=0):
+        made["stages"] = gr.CheckboxGroup(
+            label="Layers",
+            info="a map each, and one of all ticked",
+            elem_id="stages",
+            interactive=True,
         )
-        made["fuse"] = gr.Dropdown(
-            _labels(FUSIONS.items()), value=default.fuse, label="Fusion", elem_id="fuse"
+        made["modules"] = gr.Dropdown(
+            [],
+            value=[],
+            multiselect=True,
+            label="Any module, by name",
+            elem_id="modules",
+            interactive=True,
+            container=False,
         )
-        with gr.Accordion("Settings", open=False, elem_id="settings"):
-            made["colors"] = gr.Dropdown(
-                list(render.COLOR_MAPS), value=default.colors, label="Colour map"
+    with gr.Column(elem_id="ask-method", elem_classes="cv-section", min_width=0):
+        made["method"] = _menu(
+            "Method",
+            "how a layer becomes a map",
+            "method",
+            _labels(offer.stage_methods().items()),
+            DEFAULT.method,
+        )
+    with gr.Accordion("More settings", open=False, elem_id="settings"):
+        made["fuse"] = _menu(
+            "Fusion", "how the maps become one", "fuse", _labels(FUSIONS.items()), DEFAULT.fuse
+        )
+        made["fit"] = _radio("The network sees", "it looks at squares only", FITS, DEFAULT.fit)
+        made["tap"] = _radio(
+            "A layer is read", "maps are cleaner after an activation", TAPS, DEFAULT.tap
+        )
+        made["placement"] = _radio(
+            "Cells are drawn", "measuring may take a minute, once", PLACEMENTS, DEFAULT.placement
+        )
+        made["raw"] = gr.Checkbox(
+            label="Untrained weights",
+            info="to try an architecture without a download: its maps mean nothing",
+            value=False,
+        )
+    made["address"] = gr.Textbox(visible=False)
+    return made
+
+
+def _menu(
+    label: str,
+    info: str,
+    elem_id: str,
+    choices: list[tuple[str, str]] | None = None,
+    value: str | None = None,
+) -> gr.Dropdown:
+    return gr.Dropdown(
+        choices, value=value, label=label, info=info, elem_id=elem_id, interactive=True
+    )
+
+
+def _slim(
+    label: str, choices: list[tuple[str, str]], value: str, elem_id: str | None = None
+) -> gr.Dropdown:
+    """A menu whose value says what it is for; the label is read out only."""
+    return gr.Dropdown(
+        choices,
+        value=value,
+        label=label,
+        elem_id=elem_id,
+        container=False,
+        interactive=True,
+        min_width=0,
+    )
+
+
+def _radio(label: str, info: str, choices: Iterable[tuple[str, str]], value: str) -> gr.Radio:
+    return gr.Radio(list(choices), value=value, label=label, info=info)
+
+
+def _picture(path: str | None) -> gr.Image:
+    return gr.Image(
+        path,
+        label="Picture",
+        show_label=False,
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "clipboard", "webcam"],
+        buttons=["fullscreen"],
+        alt_text="The picture that is explained",
+        height=176,
+        min_width=0,
+        elem_id="picture",
+    )
+
+
+def _right() -> dict[str, Any]:
+    """What is shown."""
+    made: dict[str, Any] = {
+        "notice": gr.HTML(elem_id="notice", js_on_load=CLICK),
+        "progress": gr.HTML(elem_id="progress", js_on_load=CLICK),
+    }
+    with gr.Row(elem_id="top"):
+        made["verdict"] = gr.HTML(WAIT, elem_id="verdict")
+        with gr.Column(elem_id="ask-truncation", scale=0, min_width=0):
+            made["truncation"] = gr.Slider(
+                0,
+                links.MAX_TRUNCATION,
+                DEFAULT.truncation,
+                step=0.01,
+                label="Denoise",
+                info="row 2, without gradient noise",
+                elem_id="truncation",
+                buttons=[],
             )
-            made["opacity"] = gr.Slider(0, 1, default.opacity, step=0.05, label="Opacity")
-            made["threshold"] = gr.Slider(
-                0.05, 0.95, default.threshold, step=0.05, label="Boxes at this share of the maximum"
-            )
-            made["fit"] = gr.Radio(FITS, value=default.fit, label="The network sees")
-            made["tap"] = gr.Radio(TAPS, value=default.tap, label="A stage is read at its")
-            made["placement"] = gr.Radio(
-                PLACEMENTS, value=default.placement, label="Cells are drawn"
-            )
-            made["modules"] = gr.Textbox(
-                label="Further modules, by name", placeholder="layer2.0.conv1", max_lines=1
-            )
+            made["denoising"] = gr.HTML(elem_id="denoising")
+    made["maps"] = Viewer(elem_id="viewer")
+    made["learned"] = gr.HTML(elem_id="learned")
+    with gr.Accordion("Prototypes from pictures of your own", open=False, elem_id="gallery"):
+        gr.HTML(
+            "The third row shows what is like prototypes of the class. Give a few pictures of "
+            "the class that is explained, five or more, and they are learned from those; nobody "
+            "else sees them.",
+            elem_classes="cv-fine",
+        )
+        made["gallery"] = gr.File(
+            label="Pictures of the class",
+            file_count="multiple",
+            file_types=["image"],
+            height=130,
+        )
+        with gr.Row():
+            made["learn"] = gr.Button("Learn prototypes", variant="primary", size="sm")
+            made["forget"] = gr.Button("Back to those without them", size="sm")
     return made
 
 
@@ -308,7 +717,7 @@ def launch_options() -> dict[str, Any]:
         "css_paths": [ASSETS / "style.css"],
         "allowed_paths": [str(EXAMPLES)],
         "max_file_size": MAX_BYTES,
-        "footer_links": ["gradio", "settings"],
+        "footer_links": ["api", "settings"],
         "run_history": False,
         "enable_monitoring": False,
         "show_error": False,

@@ -1,22 +1,14 @@
 """The real page in Chromium, on a small network of our own that needs no download."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 import torch
+from serving import served
 
 from camviz.backbones import build_untrained
 
-ROOT = Path(__file__).resolve().parents[2]
 TREES = ("ash", "birch", "cedar", "dogwood", "elm", "fir")
-PATIENCE = 90  # seconds for app.py to answer; importing torch and gradio takes most of it
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -62,51 +54,14 @@ def chromium():
 @pytest.fixture(scope="module")
 def address(chromium, grove, tmp_path_factory):
     """Where app.py serves the page. Whatever it logs as unexpected fails the tests."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     folder = tmp_path_factory.mktemp("server")
-    settings = {
-        "CAMVIZ_BACKBONE": f"local-dir:{grove}",
-        "GRADIO_SERVER_NAME": "127.0.0.1",
-        "GRADIO_SERVER_PORT": port,
-        "GRADIO_TEMP_DIR": str(folder),
-        "HF_HUB_OFFLINE": "1",
-    }
-    log = folder / "log.txt"
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=ROOT,
-            env=os.environ | settings,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_for(url, server, log)
+    with served(folder, CAMVIZ_BACKBONE=f"local-dir:{grove}") as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait(20)
-    assert "Traceback" not in log.read_text(), log.read_text()
-
-
-def _wait_for(url, server, log):
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        assert server.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"app.py did not answer within {PATIENCE} seconds:\n{log.read_text()}")
 
 
 @pytest.fixture
 def open_page(chromium, address):
-    """open_page(width): the page with its first result. What it does wrong fails the test."""
+    """open_page(width): the page with its first answer. What it does wrong fails the test."""
     pages, wrong = [], []
 
     def said(message):
@@ -117,15 +72,15 @@ def open_page(chromium, address):
         if not request.url.startswith((address, "data:", "blob:")):
             wrong.append(f"another host: {request.url}")
 
-    def get(width=1280, height=900, theme="light"):
+    def get(width=1440, height=900, theme="light", query=""):
         page = chromium.new_page(viewport={"width": width, "height": height})
         pages.append(page)
         page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
         page.on("console", said)
         page.on("request", asked)
-        page.goto(f"{address}?__theme={theme}")
-        page.wait_for_selector("#layers figure img")
+        page.goto(f"{address}?__theme={theme}{query}")
+        page.wait_for_selector("#bars :is(.cv-bar, .cv-fine)")
         return page
 
     yield get

@@ -1,14 +1,18 @@
-"""What a visitor does, done with a real browser."""
+"""What a visitor does, done with a real browser. What the viewer does alone: test_viewer.py."""
 
+import json
 import re
+import zipfile
+from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
-FIGURES = "#layers figure img"
+MAPS = "#viewer figure"
 
 
 @pytest.fixture
@@ -20,24 +24,25 @@ def drawing(tmp_path):
     return path
 
 
-def fused(page):
-    """The data of the fused picture: it changes when the result does."""
-    return page.locator("#verdict img").get_attribute("src")
-
-
-def changed(page, before):
-    """Wait until another fused picture is shown."""
-    another = (
-        "old => { const i = document.querySelector('#verdict img'); return i && i.src != old }"
+def linked(page, **wanted):
+    """Wait until the address bar says so, and return all that it says."""
+    page.wait_for_function(
+        """wanted => { const q = new URLSearchParams(location.search)
+        return Object.entries(wanted).every(([k, v]) => q.get(k) === v) }""",
+        arg=wanted,
     )
-    page.wait_for_function(another, arg=before)
+    return {key: values[0] for key, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def heading(page):
+    return page.locator("#verdict h2")
 
 
 def upload(page, path):
     page.get_by_label("Remove Image").click()
-    expect(page.locator("#verdict")).to_contain_text("Give a picture")
+    expect(heading(page)).to_have_text("No picture yet")
     with page.expect_file_chooser() as chooser:
-        page.get_by_label("Drop an image file here to upload").click()
+        page.locator("#picture").get_by_label("Drop an image file here to upload").click()
     chooser.value.set_files(path)
 
 
@@ -59,91 +64,195 @@ def test_first_result_without_a_click(open_page):
     page = open_page()
     assert page.locator("h1").inner_text() == "camviz"
     assert page.locator("#backbone input").input_value().startswith("grove · this server's own")
-    assert page.locator(FIGURES).count() == 4
+    expect(page.locator(MAPS)).to_have_count(15)  # three rows of four layers, each with all fused
     assert page.locator("#stages input:checked").count() == 4
     bars = page.locator(".cv-bar")
     assert bars.count() == 5
     best = bars.first.get_attribute("data-label")
-    assert page.locator("#verdict h2").inner_text() == f"Where it looked for {best}"
-    shown = "images => images.every(i => i.complete && i.naturalWidth > 0 && i.alt)"
-    assert page.locator("#right img").evaluate_all(shown)
+    assert heading(page).inner_text().startswith(f"It says {best}")
+    for name in ("Hierarchical LayerCAM", "Denoised shallow maps", "Prototype similarity"):
+        expect(page.get_by_role("heading", name=name)).to_be_visible()
 
 
-def test_uploaded_picture_is_explained(open_page, drawing):
+def test_backbone_layers_and_method_are_in_sight(open_page):
     page = open_page()
-    before = fused(page)
+    for name in ("backbone", "stages", "method"):
+        box = page.locator(f"#{name}").bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 900
+
+
+def test_every_control_says_what_it_is_for(open_page):
+    page = open_page()
+    page.get_by_role("button", name="More settings").click()
+    expect(page.locator("#fuse")).to_be_visible()
+    untold = page.evaluate(
+        """() => [...document.querySelectorAll('#left [data-testid=block-info]')].filter(label =>
+        label.offsetHeight > 1 && !label.parentElement.querySelector('.info-text')?.innerText)
+        .map(label => label.innerText)"""
+    )
+    assert untold == []
+    nameless = page.locator("#left :is(input, button)").evaluate_all(
+        """all => all.filter(e => !(e.getAttribute('aria-label') || e.title || e.textContent.trim()
+        || e.closest('label') || e.querySelector('img[alt]') || e.type === 'file'))
+        .map(e => e.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_uploaded_picture_is_explained_and_never_in_a_link(open_page, drawing):
+    page = open_page()
     upload(page, drawing)
-    changed(page, before)
-    width, height = page.locator("#verdict img").evaluate("i => [i.naturalWidth, i.naturalHeight]")
-    assert width / height == pytest.approx(1.5, abs=0.01)
+    said = linked(page, example="upload")
+    assert "drawing" not in page.url
+    expect(page.locator(MAPS)).to_have_count(15)
+    again = open_page(query=f"&example={said['example']}&backbone=grove")
+    expect(again.get_by_role("alert")).to_contain_text("uploads never go into a link")
+    expect(heading(again)).to_have_text("No picture yet")
+    expect(again.locator(MAPS)).to_have_count(0)
+    assert again.locator("#stages input:checked").count() == 4
 
 
 def test_example_is_explained(open_page):
     page = open_page()
-    before = fused(page)
+    title = page.locator("#examples button").nth(1).get_attribute("data-label")
     page.locator("#examples button").nth(1).click()
-    changed(page, before)
+    linked(page, example=title)
+    assert page.locator(".cv-notice").count() == 0
 
 
 def test_class_by_its_bar_and_by_search(open_page, trees):
     page = open_page()
-    before = fused(page)
     second = page.locator(".cv-bar").nth(1).get_attribute("data-label")
     page.locator(".cv-bar").nth(1).click()
-    expect(page.locator("#verdict h2")).to_have_text(f"Where it looked for {second}")
+    expect(heading(page)).to_contain_text(f"Where it would see {second}")
     expect(page.locator(".cv-bar").nth(1)).to_have_attribute("aria-pressed", "true")
-    changed(page, before)
+    expect(page.locator("#target input")).to_have_value(second)
+    linked(page, **{"class": second})
     third = next(tree for tree in trees if tree != second)
     choose(page, "target", third, re.compile(f"^{third}"))
-    expect(page.locator("#verdict h2")).to_have_text(f"Where it looked for {third}")
+    expect(heading(page)).to_contain_text(third)
 
 
-def test_stage_method_and_fusion(open_page):
+def test_compare_with_a_second_class(open_page):
+    page = open_page()
+    rival = page.locator(".cv-rival").nth(1)
+    label = rival.get_attribute("data-label")
+    rival.click()
+    expect(heading(page)).to_contain_text(f"rather than {label}")
+    expect(page.locator("#versus input")).to_have_value(label)
+    linked(page, versus=label)
+    page.locator(".cv-rival").nth(1).click()  # once more: no longer
+    expect(heading(page)).to_contain_text("It says")
+    assert "versus" not in page.url or page.wait_for_function("!location.search.includes('versus')")
+
+
+def test_layers_method_and_fusion(open_page):
     page = open_page()
     page.get_by_label("layer1 ·").click()
-    expect(page.locator(FIGURES)).to_have_count(3)
+    expect(page.locator(MAPS)).to_have_count(12)
+    choose(page, "modules", "layer2.0.conv1", "layer2.0.conv1")
+    expect(page.locator(MAPS)).to_have_count(15)
+    page.keyboard.press("Escape")
     choose(page, "method", "Grad-CAM", re.compile("^Grad-CAM ·"))
-    expect(page.locator(".cv-how")).to_contain_text("Grad-CAM (")
+    expect(page.locator("#verdict")).to_contain_text("Grad-CAM (")
+    page.get_by_role("button", name="More settings").click()
+    expect(page.locator("#fuse")).to_be_visible()
     choose(page, "fuse", "Maximum", re.compile("^Maximum"), by_keyboard=True)
-    expect(page.locator(".cv-how")).to_contain_text("fused by maximum of tanh (LayerCAM")
+    expect(page.locator("#verdict")).to_contain_text("fused by maximum of tanh (LayerCAM")
+    linked(page, fuse="max_tanh", method="grad_cam", stages="layer2,layer3,layer4,layer2.0.conv1")
 
 
-def test_settings_by_keyboard(open_page):
+def test_no_layer_is_a_notice_and_the_maps_stay(open_page):
     page = open_page()
-    before = fused(page)
-    page.get_by_role("button", name="Settings ▼").click()
-    opacity = page.locator("#settings input[type=range]").first
-    expect(opacity).to_be_visible()  # the fold opens a moment after the click
-    value = float(opacity.input_value())
-    opacity.press("ArrowRight")
-    expect(opacity).to_have_value(f"{value + 0.05:.2g}")
-    changed(page, before)
+    for name in ("layer4", "layer3", "layer2", "layer1"):
+        page.get_by_label(f"{name} ·").click()
+    expect(page.get_by_role("alert")).to_contain_text("tick at least one")
+    assert page.locator(MAPS).count() > 0
+    page.get_by_label("layer4 ·").click()
+    expect(page.locator(".cv-notice")).to_have_count(0)
 
 
-def test_another_backbone(open_page):
+def test_truncation_by_keyboard(open_page):
+    page = open_page()
+    before = page.locator("#denoising").inner_text()
+    knob = page.locator("#truncation input[type=range]")
+    knob.press("Home")
+    expect(page.locator("#denoising")).to_contain_text("Nothing is taken away")
+    linked(page, truncation="0")
+    assert before != page.locator("#denoising").inner_text()
+
+
+def test_class_and_layer_by_keyboard_alone(open_page):
+    page = open_page()
+    bar = page.locator(".cv-bar").nth(2)
+    label = bar.get_attribute("data-label")
+    bar.focus()
+    page.keyboard.press("Enter")
+    expect(heading(page)).to_contain_text(label)
+    page.get_by_label("layer1 ·").focus()
+    page.keyboard.press("Space")
+    expect(page.locator(MAPS)).to_have_count(12)
+
+
+def test_search_is_narrowed_by_family_and_source(open_page):
+    page = open_page()
+    page.locator("#filters input").first.click()
+    page.get_by_role("option", name=re.compile(r"^vovnet \(")).click()
+    page.locator("#backbone input").click()
+    options = page.locator("#backbone [role=option]")
+    expect(options.nth(1)).to_contain_text("ese_vovnet")
+    assert options.count() < 20
+
+
+def test_a_backbone_that_cannot_be_had_leaves_everything_as_it_was(open_page):
     page = open_page()
     choose(page, "backbone", "test_vit.", re.compile(r"test_vit\.r160"))
-    notice = page.get_by_role("alert").filter(has_text="hub cannot be reached")
-    expect(notice.first).to_be_visible()
-    expect(page.locator("#stages input")).to_have_count(0)
-    expect(page.locator(FIGURES)).to_have_count(0)
+    notice = page.get_by_role("alert")
+    expect(notice).to_contain_text("hub cannot be reached")
+    expect(notice).to_contain_text("Ready here without a download: grove")
+    assert notice.count() == 1 and page.locator(".toast-body").count() == 0
+    expect(page.locator("#backbone input")).to_have_value(re.compile("^grove"))
+    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.get_by_label("layer1 ·")).to_be_visible()
 
-    page.get_by_label("untrained weights").click()
-    expect(page.locator(FIGURES)).to_have_count(4)
+    notice.get_by_role("button", name="untrained").click()
     expect(page.locator("#verdict")).to_contain_text("untrained: maps mean nothing")
     expect(page.get_by_label("blocks.0 ·")).to_be_visible()
     expect(page.get_by_label("layer1 ·")).to_have_count(0)
+    expect(page.locator(".cv-notice")).to_have_count(0)
+    linked(page, backbone="test_vit.r160_in1k", weights="untrained")
 
 
 def test_who_does_not_wait_for_a_backbone_gets_it_all_the_same(open_page):
     page = open_page()
-    page.get_by_label("untrained weights").click()
+    page.get_by_role("button", name="More settings").click()
+    expect(page.locator("#fuse")).to_be_visible()
+    page.get_by_label("Untrained weights").click()
     choose(page, "backbone", "test_vit.", re.compile(r"test_vit\.r160"))
     choose(page, "method", "HiRes", re.compile("^HiRes"))
-    expect(page.locator(".cv-how")).to_contain_text("HiRes-CAM (")
-    expect(page.locator(FIGURES)).to_have_count(4)
-    expect(page.locator("#layers")).to_contain_text("blocks.")
+    expect(page.locator("#verdict")).to_contain_text("HiRes-CAM (")
+    linked(page, backbone="test_vit.r160_in1k", method="hires_cam")
+    expect(page.locator(MAPS).first).to_contain_text("blocks.")
     assert page.locator("[role=alert], .toast-body").count() == 0
+
+
+def test_stop_leaves_everything_whole(open_page):
+    page = open_page()
+    page.get_by_role("button", name="More settings").click()
+    expect(page.locator("#fuse")).to_be_visible()
+    page.get_by_label("Untrained weights").click()
+    expect(page.locator("#verdict")).to_contain_text("untrained: maps mean nothing")
+    best = heading(page).inner_text()
+    choose(page, "backbone", "vgg19_bn.tv", re.compile(r"vgg19_bn\.tv"))  # seconds to make
+    stop = page.get_by_role("button", name="Stop")
+    stop.click()
+    expect(page.get_by_role("alert")).to_contain_text("Stopped")
+    expect(stop).to_have_count(0)
+    expect(page.locator("#backbone input")).to_have_value(re.compile("^grove"))
+    assert heading(page).inner_text() == best
+    page.locator(".cv-bar").nth(1).click()
+    expect(heading(page)).to_contain_text("Where it would see", timeout=30_000)
+    expect(page.locator(".cv-notice")).to_have_count(0)
 
 
 def test_bad_upload_is_a_notice_and_no_end(open_page, drawing, tmp_path):
@@ -151,20 +260,97 @@ def test_bad_upload_is_a_notice_and_no_end(open_page, drawing, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_text("no picture at all")
     upload(page, bad)
-    expect(page.locator("#verdict [role=alert]")).to_contain_text("'bad.png' is not a picture")
-    upload(page, drawing)
-    expect(page.locator(FIGURES)).to_have_count(4)
+    expect(page.get_by_role("alert")).to_contain_text("'bad.png' is not a picture")
+    assert page.locator(".toast-body").count() == 0
+    page.get_by_label("Remove Image").click()
+    with page.expect_file_chooser() as chooser:
+        page.locator("#picture").get_by_label("Drop an image file here to upload").click()
+    chooser.value.set_files(drawing)
+    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.locator(".cv-notice")).to_have_count(0)
+
+
+def test_a_link_reopens_exactly_this_view(open_page, trees):
+    page = open_page()
+    page.locator("#examples button").nth(2).click()
+    example = page.locator("#examples button").nth(2).get_attribute("data-label")
+    linked(page, example=example)
+    choose(page, "target", trees[3], re.compile(f"^{trees[3]}"))
+    page.get_by_label("layer2 ·").click()
+    page.locator("#truncation input[type=range]").press("ArrowLeft")
+    said = linked(page, truncation="0.89", stages="layer1,layer3,layer4", **{"class": trees[3]})
+    query = "".join(f"&{key}={value}" for key, value in said.items() if key != "__theme")
+    again = open_page(query=query)
+    expect(heading(again)).to_have_text(heading(page).inner_text())
+    expect(again.locator(MAPS)).to_have_count(12)
+    assert again.locator("#bars").inner_text() == page.locator("#bars").inner_text()
+    expect(again.locator("#truncation input[type=range]")).to_have_value("0.89")
+    expect(again.locator("#target input")).to_have_value(trees[3])
+    assert not again.get_by_label("layer2 ·").is_checked()
+    assert again.locator(".cv-notice").count() == 0
+    assert linked(again, example=example) == said
+    alt = "all => all.map(e => e.getAttribute('aria-label') || e.alt || e.textContent)"
+    assert again.locator(MAPS).evaluate_all(alt) == page.locator(MAPS).evaluate_all(alt)
+
+
+def test_garbage_in_a_link_is_named_and_ignored(open_page):
+    page = open_page(query="&method=nonsense&stages=layer3,layer9&class=unicorn&truncation=7")
+    notice = page.get_by_role("alert")
+    for word in ("method=nonsense", "layer9", "unicorn", "truncation=7"):
+        expect(notice).to_contain_text(word)
+    expect(page.locator(MAPS).first).to_be_visible()
+    assert "nonsense" not in linked(page, stages="layer3").values()
+
+
+def test_download_holds_all_rows(open_page, tmp_path):
+    page = open_page()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download zip").click()
+    path = tmp_path / "all.zip"
+    download.value.save_as(path)
+    assert download.value.suggested_filename.startswith("camviz-grove")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        manifest = json.loads(archive.read("manifest.json"))
+        with archive.open("maps.npz") as file, np.load(file) as maps:
+            raw = {key: maps[key] for key in maps.files}
+    assert set(manifest["rows"]) == {"layercam", "denoised", "prototypes"}
+    for key in manifest["rows"]:
+        for layer in ("layer1", "layer4", "fused"):
+            assert f"{key}_{layer}.png" in names and raw[f"{key}/{layer}"].ndim == 2
+    assert sorted(names) == sorted([*manifest["files"], "manifest.json"])
+    assert manifest["link"]["backbone"] == "grove"
+
+
+def test_prototypes_from_a_gallery(open_page, drawing, tmp_path):
+    page = open_page()
+    files = [drawing]
+    for index in range(2):
+        with Image.open(drawing) as image:
+            turned = image.rotate(90 * (index + 1), expand=True)
+        files.append(tmp_path / f"turned{index}.png")
+        turned.save(files[-1])
+    page.get_by_role("button", name="Prototypes from pictures of your own").click()
+    expect(page.get_by_role("button", name="Learn prototypes")).to_be_visible()
+    page.get_by_role("button", name="Learn prototypes").click()
+    expect(page.get_by_role("alert")).to_contain_text("No pictures were given")
+    page.locator("#gallery input[type=file]").set_input_files(files)
+    expect(page.locator("#gallery")).to_contain_text("turned1")
+    page.get_by_role("button", name="Learn prototypes").click()
+    expect(page.locator("#learned")).to_contain_text("your 3 pictures")
+    assert page.get_by_role("alert").count() == 0
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_phone(open_page, theme):
     page = open_page(390, 844, theme)
+    expect(page.locator(MAPS).first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     beyond = "all => all.filter(e => e.getBoundingClientRect().right > innerWidth).length"
     parts = "#page img, #page button, #page input, #page p, #page h2"
     assert page.locator(parts).evaluate_all(beyond) == 0  # nothing is cut off either
     tops = page.evaluate(
-        "['picture', 'verdict', 'bars', 'controls', 'layers']"
+        "['ask-picture', 'verdict', 'ask-class', 'viewer', 'ask-backbone', 'settings']"
         ".map(id => document.getElementById(id).getBoundingClientRect().top)"
     )
     assert tops == sorted(tops)
@@ -172,8 +358,9 @@ def test_phone(open_page, theme):
 
 def test_two_visitors_see_their_own(open_page):
     one, two = open_page(), open_page()
-    untouched = fused(two)
-    before = fused(one)
-    one.locator("#examples button").nth(1).click()
-    changed(one, before)
-    assert fused(two) == untouched
+    linked(two, backbone="grove")
+    before = two.locator("#verdict").inner_text(), two.url
+    one.locator(".cv-bar").nth(1).click()
+    expect(heading(one)).to_contain_text("Where it would see")
+    two.wait_for_timeout(300)
+    assert (two.locator("#verdict").inner_text(), two.url) == before

@@ -1,0 +1,168 @@
+"""What a visitor may choose: backbones by name, up to a size; examples; methods.
+
+A browser may send anything, so every name is looked up here before the engine hears of it: no
+path, no hub address, no network beyond the limit.
+"""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+
+from camviz.backbones import Backbone, Entry, bundled_names, catalogue, default_backbone
+from camviz.errors import BackboneError
+from camviz.examples import Example, examples
+from camviz.methods import METHODS, Method
+
+MAX_PARAMETERS = 150  # millions; CAMVIZ_MAX_PARAMETERS says otherwise
+DRAWN = "scenes"  # how the names of backbones for drawings begin
+ANY = "any"
+
+SOURCES = {
+    "own": "this server's own",
+    "bundled": "bundled",
+    "cached": "on this machine",
+    "hub": "to download",
+    "untrained": "no trained weights",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backbone that a visitor may choose: what it is called here, and what the engine loads."""
+
+    name: str
+    label: str
+    load: str
+    source: str
+    entry: Entry | None = None
+
+    @property
+    def family(self) -> str:
+        """timm's own grouping: the module that defines the architecture."""
+        return self.entry.family if self.entry else "own"
+
+    @property
+    def note(self) -> str:
+        """Size, input, classes, where the weights are and their licence, in HTML."""
+        entry = self.entry
+        if entry is None:
+            return f"<strong>{escape(self.name)}</strong> is this server's own."
+        parts = [f"{entry.parameters / 1e6:.1f} M parameters"] if entry.parameters else []
+        parts.append(f"{entry.input_size[1]} px")
+        parts.append(f"{entry.classes:,} classes")
+        if self.source == "hub":
+            parts.append(f"<strong>{entry.megabytes or 0:.0f} MB to download</strong>")
+        else:
+            parts.append(SOURCES[self.source])
+        parts.append(escape(entry.license or "licence not stated"))
+        return " · ".join(parts)
+
+
+@lru_cache(maxsize=1)
+def offer() -> dict[str, Choice]:
+    """The backbones on offer by name: this server's own, then the catalogue up to a size.
+
+    CAMVIZ_BACKBONE names the server's own, in any way that `load_backbone` understands; the
+    visitor sees the end of it, never a path. Looked up anew at every visit (`cache_clear`),
+    because what is bundled or downloaded may change while the server runs.
+    """
+    limit = float(os.environ.get("CAMVIZ_MAX_PARAMETERS", MAX_PARAMETERS)) * 1e6
+    choices = {}
+    if own := os.environ.get("CAMVIZ_BACKBONE"):
+        name = Path(own.partition(":")[2] or own).resolve().name
+        choices[name] = Choice(name, f"{name} · {SOURCES['own']}", own, "own")
+    for entry in catalogue():
+        small = entry.source == "bundled" or (entry.parameters or limit + 1) <= limit
+        if entry.classifier and small and entry.name not in choices:
+            label = _label(entry)
+            choices[entry.name] = Choice(entry.name, label, entry.name, entry.source, entry)
+    return choices
+
+
+def _label(entry: Entry) -> str:
+    where = SOURCES[entry.source]
+    if entry.source == "hub":
+        where = f"{where}, {entry.megabytes:.0f} MB"
+    size = f" · {entry.parameters / 1e6:.1f} M" if entry.parameters else ""
+    return f"{entry.name}{size} · {where}"
+
+
+def chosen(name: str | None) -> Choice:
+    """The choice of that name; anything else that a browser may send is refused."""
+    choice = offer().get(name or "")
+    if choice is None:
+        raise BackboneError("no such backbone is offered here; choose one from the list")
+    return choice
+
+
+def default_choice() -> str | None:
+    """The backbone of a visitor who has chosen none.
+
+    Without the hub that is one for drawings: every drawn example is something it knows.
+    """
+    choices = offer()
+    if os.environ.get("CAMVIZ_BACKBONE"):
+        return next(iter(choices), None)
+    best = default_backbone()
+    drawn = min((name for name in choices if name.startswith(DRAWN)), key=_plain, default=best)
+    best = drawn if best in bundled_names() else best
+    return best if best in choices else next(iter(choices), None)
+
+
+def families() -> list[tuple[str, str]]:
+    """(label, family) for a filter, by name, each with how many backbones it has."""
+    counts = Counter(choice.family for choice in offer().values())
+    rows = [(f"{family} ({count})", family) for family, count in sorted(counts.items())]
+    return [("any family", ANY), *rows]
+
+
+def sources() -> list[tuple[str, str]]:
+    """(label, source) for a filter, each with how many backbones there are."""
+    counts = Counter(choice.source for choice in offer().values())
+    rows = [(f"{label} ({counts[s]})", s) for s, label in SOURCES.items() if counts[s]]
+    return [("any source", ANY), *rows]
+
+
+def filtered(family: str, source: str, kept: str | None = None) -> list[tuple[str, str]]:
+    """(label, name) of the backbones of a family and a source; the one in use is kept."""
+    return [
+        (choice.label, choice.name)
+        for choice in offer().values()
+        if choice.name == kept
+        or (family in (ANY, choice.family) and source in (ANY, choice.source))
+    ]
+
+
+def knowing(example: Example, backbone: str | None) -> str | None:
+    """This backbone if it may know what the example shows, else one on offer that may."""
+    for_drawings = (backbone or "").startswith(DRAWN)
+    if for_drawings == (example.backbones == DRAWN):
+        return backbone
+    if example.backbones == DRAWN:
+        drawn = (name for name in offer() if name.startswith(DRAWN))
+        return min(drawn, key=_plain, default=backbone)
+    return min((n for n in offer() if not n.startswith(DRAWN)), key=_plain, default=backbone)
+
+
+def _plain(name: str) -> bool:
+    """Sorts the plainest of the bundled ones first, whose maps need the least explaining."""
+    return not name.endswith("-resnet")
+
+
+def examples_first_known() -> list[Example]:
+    """The examples, those that the backbone of a new visitor knows before the others."""
+    drawn = (default_choice() or "").startswith(DRAWN)
+    return sorted(examples(), key=lambda row: (row.backbones == DRAWN) != drawn)
+
+
+def stage_methods() -> dict[str, Method]:
+    """The methods of the first row: those that ask for no prototypes."""
+    return {name: row for name, row in METHODS.items() if "foreground" not in row.needs}
+
+
+def modules(backbone: Backbone) -> list[str]:
+    """Every module by its name, in the network's own order, but for the network itself."""
+    return [name for name, _ in backbone.model.named_modules() if name]

@@ -1,0 +1,23 @@
+"""A page that holds nothing but viewers, for test_viewer.py: python viewer_page.py FOLDER
+
+FOLDER holds payloads as JSON. The radio buttons choose what the first viewer shows.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import gradio as gr
+
+from camviz.ui.viewer import Viewer
+
+values = {path.stem: json.loads(path.read_text()) for path in sorted(Path(sys.argv[1]).iterdir())}
+
+with gr.Blocks() as page:
+    which = gr.Radio([*values, "nothing"], value="scene", label="Shown", elem_id="which")
+    first = Viewer(values["scene"], elem_id="first")
+    Viewer(values["alone"], elem_id="second")
+    which.change(values.get, which, first, show_progress="hidden")
+
+if __name__ == "__main__":
+    page.launch(quiet=True, theme=gr.themes.Soft(font=["sans-serif"], font_mono=["monospace"]))

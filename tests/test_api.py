@@ -1,0 +1,172 @@
+"""The endpoints, asked over HTTP as other programs do."""
+
+import json
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from serving import served
+
+import camviz
+from camviz.examples import example
+
+RESNET = "test_resnet.r160_in1k"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory):
+    """The same, for what gradio itself writes into the log."""
+    with served(tmp_path_factory.mktemp("noisy"), quiet=False) as url:
+        yield url
+
+
+@pytest.fixture
+def client(address, tmp_path):
+    made = Client(address, verbose=False, download_files=tmp_path)
+    yield made
+    made.close()
+
+
+RAM = str(example("a-ram").path)
+
+
+def test_endpoints_describe_themselves(client):
+    api = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(api) == {"/explain", "/models", "/prototypes"}
+    for endpoint in api.values():
+        assert endpoint["description"]
+
+
+def test_explain(client):
+    said, file = client.predict(
+        image=handle_file(RAM), backbone="scenes-resnet", target="sheep", versus="ram",
+        stages=["layer3", "layer4"], truncation=0.5, api_name="/explain",
+    )  # fmt: skip
+    x = camviz.Engine().explain(
+        RAM, "scenes-resnet", target="sheep", versus="ram", stages=["layer3", "layer4"],
+        truncation=0.5,
+    )  # fmt: skip
+    assert said["target"] == {"index": x.target, "label": "sheep"}
+    assert said["request"]["truncation"] == 0.5 and set(said["stages"]) == {"layer3", "layer4"}
+    assert said["stages"]["layer4"]["notes"] == str(x.notes["layer4"])
+    column, row = said["stages"]["layer3"]["brightest"]
+    assert x.maps["layer3"][row, column] == x.maps["layer3"].max()
+    with zipfile.ZipFile(file) as archive, archive.open("maps.npz") as maps, np.load(maps) as raw:
+        assert np.allclose(raw["layer_cam/layer3"], x.raw["layer3"], atol=1e-6)
+    assert str(Path(RAM).parent) not in json.dumps(said)
+
+
+def test_defaults_explain_the_top_prediction(client):
+    said, _ = client.predict(image=handle_file(RAM), api_name="/explain")
+    assert said["target"]["label"] == said["predictions"][0]["label"] == "ram"
+
+
+def test_models(client):
+    listed = client.predict(api_name="/models")
+    assert {"scenes-resnet", "photos-resnet"} <= {row["name"] for row in listed}
+    assert len(listed) == 50
+    listed = client.predict(pattern="resnet50.a1_in1k", limit=99, api_name="/models")
+    (found,) = [row for row in listed if row["name"] == "resnet50.a1_in1k"]
+    assert found == {
+        "name": "resnet50.a1_in1k", "weights": "hub", "family": "resnet", "classes": 1000,
+        "input_size": [3, 224, 224], "parameters": 25557032, "license": "apache-2.0",
+    }  # fmt: skip
+
+
+def test_prototypes_and_back(client):
+    files = [handle_file(str(example(name).path)) for name in ("a-ram", "a-ram-far-away")]
+    said, bank = client.predict(
+        images=files, target="ram", backbone="scenes-resnet", clusters=3, api_name="/prototypes"
+    )
+    assert said["pictures"] == 2 and said["target"]["label"] == "ram"
+    kinds = {row["kind"] for rows in said["stages"].values() for row in rows}
+    assert kinds == {"foreground", "context"}
+    assert camviz.PrototypeBank.load(bank).label == "ram"
+    mapped, _ = client.predict(
+        image=files[0], backbone="scenes-resnet", target="ram", method="lpcam",
+        stages=list(said["stages"]), prototypes=handle_file(bank), api_name="/explain",
+    )  # fmt: skip
+    assert mapped["request"]["prototypes"].startswith("bank:")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"backbone": "local-dir:/etc"}, "choose one from the list"),
+        ({"backbone": "hf-hub:some/one"}, "choose one from the list"),
+        ({"target": "unicorn"}, "no class 'unicorn'"),
+        ({"method": "nonsense"}, "unknown method"),
+        ({"stages": ["layer9"]}, "unknown stage"),
+        ({"truncation": 3}, "truncation"),
+        ({"backbone": "resnet50.a1_in1k"}, "hub cannot be reached"),
+        ({"truncation": "much"}, "truncation is a number, not 'much'"),
+    ],
+)
+def test_errors_are_sentences(client, given, sentence):
+    with pytest.raises(AppError, match=sentence) as caught:
+        client.predict(image=handle_file(RAM), **given, api_name="/explain")
+    assert "Traceback" not in str(caught.value)
+
+
+def test_damaged_picture(client, tmp_path):
+    (tmp_path / "notes.png").write_text("no picture")
+    with pytest.raises(AppError, match="not a picture"):
+        client.predict(image=handle_file(str(tmp_path / "notes.png")), api_name="/explain")
+
+
+def post(address, endpoint, data):
+    """What a program says that does not keep to gradio_client: the end of the event stream."""
+    request = urllib.request.Request(
+        f"{address}/gradio_api/call/{endpoint}",
+        json.dumps({"data": data}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        event = json.load(answer)["event_id"]
+    stream = f"{address}/gradio_api/call/{endpoint}/{event}"
+    with urllib.request.urlopen(stream, timeout=60) as answer:
+        return answer.read().decode()
+
+
+META = {"meta": {"_type": "gradio.FileData"}}
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "/etc/passwd",
+        {"path": "/etc/passwd"},
+        {"path": "/etc/passwd", **META},
+        {"path": "/work/../etc/passwd", **META},
+        {"path": RAM, **META},
+        {"path": "http://127.0.0.1:9/x.png", **META},
+        {"path": "https://example.com/x.png", "url": "https://example.com/x.png", **META},
+        None,
+        7,
+    ],
+)
+def test_no_path_and_no_address_is_opened(noisy, image):
+    rest = ["", "", "", "layer_cam", None, 0, "product", "activation", "stretch", "plain", 0.2]
+    for endpoint, data in (
+        ("explain", [image, *rest, False, None]),
+        ("prototypes", [[image], "ram", "", 12, 0, False]),
+    ):
+        text = post(noisy, endpoint, data)
+        assert text.startswith("event: error"), text
+        assert "root:" not in text and "Traceback" not in text
+        refused_by_gradio = isinstance(image, dict) and "meta" in image
+        if not refused_by_gradio:
+            assert "must be uploaded" in text
+        elif "://" in image["path"]:
+            assert "by upload only" in text  # and not: could not be reached

@@ -1,0 +1,121 @@
+"""What a visitor may choose, and nothing else."""
+
+import pytest
+
+import camviz
+from camviz.errors import BackboneError
+from camviz.examples import examples
+from camviz.ui import offer
+from camviz.ui.offer import ANY, chosen, default_choice, filtered, knowing
+
+RESNET = "test_resnet.r160_in1k"
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """No server's own backbone, and nothing remembered about what is on offer."""
+    monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
+    monkeypatch.delenv("CAMVIZ_MAX_PARAMETERS", raising=False)
+    offer.offer.cache_clear()
+    yield
+    offer.offer.cache_clear()
+
+
+def test_offer_is_the_classifiers_up_to_a_size():
+    entries = {entry.name: entry for entry in camviz.catalogue()}
+    offered = offer.offer()
+    assert len(offered) > 1000
+    for name in offered:
+        assert entries[name].classifier
+        assert entries[name].source == "bundled" or entries[name].parameters <= 150e6
+    left_out = [name for name in entries if name not in offered and entries[name].classifier]
+    assert all(entries[name].parameters > 150e6 for name in left_out)
+
+
+def test_limit_is_a_setting(monkeypatch):
+    monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
+    assert RESNET in offer.offer()
+    assert "resnet50.a1_in1k" not in offer.offer()
+
+
+def test_labels_and_notes_say_where_the_weights_are():
+    offered = offer.offer()
+    resnet = offered["resnet50.a1_in1k"]
+    assert resnet.label == "resnet50.a1_in1k · 25.6 M · to download, 102 MB"
+    assert "<strong>102 MB to download</strong>" in resnet.note
+    assert "apache-2.0" in resnet.note and "1,000 classes" in resnet.note
+    assert offered["test_maxvit"].label == "test_maxvit · 1.1 M · no trained weights"
+    assert "1.1 M parameters" in offered["test_maxvit"].note
+
+
+def test_own_backbone_leads_and_keeps_its_path_to_itself(monkeypatch):
+    monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/<garden>")
+    first = next(iter(offer.offer().values()))
+    assert (first.name, first.load) == ("<garden>", "local-dir:/secret/place/<garden>")
+    assert "secret" not in first.label + first.note
+    assert "<garden>" not in first.note  # a note is HTML
+    assert default_choice() == "<garden>"
+
+
+def test_own_backbone_may_be_larger_than_the_limit(monkeypatch):
+    monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
+    monkeypatch.setenv("CAMVIZ_BACKBONE", "resnet50.a1_in1k")
+    assert next(iter(offer.offer())) == "resnet50.a1_in1k"
+
+
+def test_default_is_on_offer(monkeypatch):
+    assert default_choice() in offer.offer()
+    monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
+    offer.offer.cache_clear()
+    assert default_choice() in offer.offer()
+
+
+@pytest.mark.parametrize(
+    "name", [None, "", "local-dir:/etc", "hf-hub:some/one", "/etc/passwd", "no_such_net"]
+)
+def test_whatever_is_not_on_offer_is_refused(name):
+    with pytest.raises(BackboneError, match="choose one from the list"):
+        chosen(name)
+
+
+def test_filters_narrow_the_search_and_keep_what_is_in_use():
+    everything = filtered(ANY, ANY)
+    assert len(everything) == len(offer.offer())
+    for family in ("resnet", "vision_transformer"):
+        names = [name for _, name in filtered(family, ANY)]
+        assert names and all(offer.offer()[name].family == family for name in names)
+        assert f"{family} ({len(names)})" in [label for label, _ in offer.families()]
+    bundled = [name for _, name in filtered(ANY, "bundled", kept=RESNET)]
+    assert sorted(bundled) == sorted([*camviz.backbones.bundled_names(), RESNET])
+    assert {source for _, source in offer.sources()} >= {ANY, "bundled", "hub", "untrained"}
+
+
+def test_examples_that_the_default_backbone_knows_come_first(monkeypatch):
+    shown = offer.examples_first_known()
+    assert len(shown) == len(examples())
+    drawn = (default_choice() or "").startswith(offer.DRAWN)
+    assert (shown[0].backbones == offer.DRAWN) == drawn
+    monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/garden")
+    offer.offer.cache_clear()
+    assert offer.examples_first_known()[0].backbones != offer.DRAWN
+
+
+def test_an_example_brings_a_backbone_that_knows_it():
+    drawn = next(row for row in examples() if row.backbones == offer.DRAWN)
+    photo = next(row for row in examples() if row.backbones != offer.DRAWN)
+    assert knowing(drawn, "scenes-resnet") == "scenes-resnet"
+    assert knowing(photo, "resnet50.a1_in1k") == "resnet50.a1_in1k"
+    assert knowing(drawn, "resnet50.a1_in1k").startswith(offer.DRAWN)
+    assert not knowing(photo, "scenes-resnet").startswith(offer.DRAWN)
+
+
+def test_methods_of_the_first_rows_ask_for_no_prototypes():
+    methods = offer.stage_methods()
+    assert "layer_cam" in methods and "lpcam" not in methods
+    assert set(camviz.METHODS) - set(methods) == {"lpcam"}
+
+
+def test_modules_can_all_be_found(tiny):
+    names = offer.modules(tiny("test_resnet"))
+    assert "layer2.0.conv1" in names and "" not in names
+    assert set(names) == {name for name, _ in tiny("test_resnet").model.named_modules()} - {""}
