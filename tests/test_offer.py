@@ -1,10 +1,13 @@
 """What a visitor may choose, and nothing else."""
 
+from dataclasses import replace
+
 import pytest
 
 import camviz
 from camviz.errors import BackboneError
 from camviz.examples import examples
+from camviz.space import spacefile
 from camviz.ui import offer
 from camviz.ui.offer import ANY, chosen, default_choice, filtered, knowing
 
@@ -68,6 +71,28 @@ def test_default_is_on_offer(monkeypatch):
     monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
     offer.offer.cache_clear()
     assert default_choice() in offer.offer()
+
+
+def test_the_page_begins_as_the_spacefile_says(monkeypatch):
+    assert [row.name for row in offer.examples_first_known()] == list(spacefile().examples)
+    cached = offer.offer() | {
+        "resnet50.a1_in1k": replace(chosen("resnet50.a1_in1k"), source="cached")
+    }
+    monkeypatch.setattr(offer, "offer", lambda: cached)
+    other = replace(
+        spacefile(),
+        backbone="resnet50.a1_in1k",
+        examples=("two-boats", "tower", "a-ram"),
+        limits=replace(spacefile().limits, parameters=3),
+    )
+    monkeypatch.setattr(offer, "spacefile", lambda: other)
+    assert default_choice() == "resnet50.a1_in1k"
+    assert [row.name for row in offer.examples_first_known()] == ["tower", "two-boats", "a-ram"]
+    monkeypatch.undo()
+    monkeypatch.setattr(offer, "spacefile", lambda: other)
+    offer.offer.cache_clear()
+    assert "resnet18.a1_in1k" not in offer.offer() and RESNET in offer.offer()
+    assert default_choice().startswith("scenes-")  # its weights are not here
 
 
 @pytest.mark.parametrize(

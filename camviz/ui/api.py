@@ -21,8 +21,9 @@ from camviz.errors import BackboneError, CamvizError, ImageError, MethodError
 from camviz.images import open_picture
 from camviz.prototypes import PrototypeBank
 from camviz.ui.bundle import packed, write_rows
-from camviz.ui.compare_tab import Ask, engine, network
+from camviz.ui.compare_tab import Ask, network
 from camviz.ui.offer import default_choice, offer
+from camviz.ui.zero import engine
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from camviz.backbones import Backbone
-from camviz.engine import Engine, Explanation, PlacementKind
+from camviz.engine import Explanation, PlacementKind
 from camviz.errors import BackboneError, CamvizError, MethodError, PrototypeError, StageError
 from camviz.examples import Example, example
 from camviz.images import Picture, open_picture
@@ -40,6 +40,7 @@ from camviz.prototypes import PrototypeBank
 from camviz.stages import TapKind
 from camviz.ui import links, viewer
 from camviz.ui.offer import chosen, knowing, modules
+from camviz.ui.zero import engine
 
 TOP, NOBODY = "", "-"  # no class is called so
 EXPLAINED = [("top prediction", TOP)]
@@ -122,12 +123,6 @@ def nothing(ask: Ask) -> View:
         learned="",
         held={"shown": None},
     )
-
-
-@lru_cache(maxsize=1)
-def engine() -> Engine:
-    """The engine of this process; its networks and traces serve every visitor."""
-    return Engine()
 
 
 @lru_cache(maxsize=4)

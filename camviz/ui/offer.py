@@ -15,8 +15,8 @@ from camviz.backbones import Backbone, Entry, bundled_names, catalogue, default_
 from camviz.errors import BackboneError
 from camviz.examples import Example, examples
 from camviz.methods import METHODS, Method
+from camviz.space import spacefile
 
-MAX_PARAMETERS = 150  # millions; CAMVIZ_MAX_PARAMETERS says otherwise
 DRAWN = "scenes"  # how the names of backbones for drawings begin
 ANY = "any"
 
@@ -69,7 +69,8 @@ def offer() -> dict[str, Choice]:
     visitor sees the end of it, never a path. Looked up anew at every visit (`cache_clear`),
     because what is bundled or downloaded may change while the server runs.
     """
-    limit = float(os.environ.get("CAMVIZ_MAX_PARAMETERS", MAX_PARAMETERS)) * 1e6
+    limit = spacefile().limits.parameters  # millions
+    limit = float(os.environ.get("CAMVIZ_MAX_PARAMETERS", limit)) * 1e6
     choices = {}
     if own := os.environ.get("CAMVIZ_BACKBONE"):
         name = Path(own.partition(":")[2] or own).resolve().name
@@ -99,13 +100,16 @@ def chosen(name: str | None) -> Choice:
 
 
 def default_choice() -> str | None:
-    """The backbone of a visitor who has chosen none.
+    """The backbone of a visitor who has chosen none: the Spacefile's, once its weights are here.
 
-    Without the hub that is one for drawings: every drawn example is something it knows.
+    Without those it is one for drawings: every drawn example is something it knows.
     """
     choices = offer()
     if os.environ.get("CAMVIZ_BACKBONE"):
         return next(iter(choices), None)
+    wanted = choices.get(spacefile().backbone)
+    if wanted is not None and wanted.source in ("bundled", "cached"):
+        return wanted.name
     best = default_backbone()
     drawn = min((name for name in choices if name.startswith(DRAWN)), key=_plain, default=best)
     best = drawn if best in bundled_names() else best
@@ -153,9 +157,13 @@ def _plain(name: str) -> bool:
 
 
 def examples_first_known() -> list[Example]:
-    """The examples, those that the backbone of a new visitor knows before the others."""
+    """The Spacefile's examples, those that a new visitor's backbone knows before the others."""
     drawn = (default_choice() or "").startswith(DRAWN)
-    return sorted(examples(), key=lambda row: (row.backbones == DRAWN) != drawn)
+    order = spacefile().examples
+    found = sorted(
+        (row for row in examples() if row.name in order), key=lambda r: order.index(r.name)
+    )
+    return sorted(found, key=lambda row: (row.backbones == DRAWN) != drawn)
 
 
 def stage_methods() -> dict[str, Method]:

@@ -22,6 +22,7 @@ from camviz.errors import BackboneError, CamvizError, ImageError, WeightsError
 from camviz.examples import EXAMPLES, example
 from camviz.images import MAX_BYTES
 from camviz.maps import FUSIONS
+from camviz.space import spacefile
 from camviz.stages import TapKind
 from camviz.ui import api, bundle, compare_tab, links, offer
 from camviz.ui.compare_tab import (
@@ -392,7 +393,7 @@ element.addEventListener('click', event => {
 
 def build_app() -> gr.Blocks:
     """The page, ready to be launched. Nothing is loaded before the first visitor comes."""
-    with gr.Blocks(title="camviz", fill_width=True, delete_cache=(3600, 7200)) as page:
+    with gr.Blocks(title=spacefile().title, fill_width=True, delete_cache=(3600, 7200)) as page:
         parts: dict[str, Any] = {}
         with gr.Row(elem_id="head"):
             gr.HTML(INTRODUCTION, elem_id="introduction")
@@ -482,7 +483,7 @@ def build_app() -> gr.Blocks:
             show_progress="hidden",
         )
         api.publish(page)
-    page.queue(max_size=32)
+    page.queue(max_size=spacefile().limits.queue)
     return page
 
 
@@ -716,7 +717,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme(),
         "css_paths": [ASSETS / "style.css"],
         "allowed_paths": [str(EXAMPLES)],
-        "max_file_size": MAX_BYTES,
+        "max_file_size": min(MAX_BYTES, int(spacefile().limits.upload_mb * 1e6)),
         "footer_links": ["api", "settings"],
         "run_history": False,
         "enable_monitoring": False,
