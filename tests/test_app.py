@@ -25,7 +25,7 @@ from camviz.ui import build_app, compare_tab, launch_options, links, offer, page
 from camviz.ui.compare_tab import DEFAULT, Ask, View, new_picture, same_picture
 
 RESNET = "test_resnet.r160_in1k"
-NAMES = [*page.PIECES, *page.MENUS, *page.CONTROLS, *(f"held {name}" for name in page.HELD)]
+NAMES = list(page.SHOWN)
 
 
 @pytest.fixture(autouse=True)

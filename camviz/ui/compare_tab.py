@@ -92,8 +92,8 @@ class Menu:
 class View:
     """What has become new on the page; None: it stays as it is.
 
-    `maps` is what the viewer draws, NOTHING an empty one. The menus change with the backbone;
-    what is chosen in them is held apart, by the names of an `Ask`.
+    `maps` is what the viewer draws. The menus change with the backbone; what is chosen in them is
+    held apart, by the names of an `Ask`. `tab`: the same for the parts of another tab, by name.
     """
 
     notice: str | None = ""
@@ -106,6 +106,7 @@ class View:
     menus: dict[str, Menu] | None = None
     held: dict[str, Any] | None = None
     picture: str | None = None
+    tab: dict[str, Any] | None = None
 
 
 DEFAULT = Ask(None, None)

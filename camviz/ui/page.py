@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -24,7 +25,16 @@ from camviz.images import MAX_BYTES
 from camviz.maps import FUSIONS
 from camviz.space import spacefile
 from camviz.stages import TapKind
-from camviz.ui import api, bundle, compare_tab, links, offer
+from camviz.ui import (
+    api,
+    bundle,
+    compare_tab,
+    links,
+    methods_tab,
+    models_tab,
+    offer,
+    prototypes_tab,
+)
 from camviz.ui.compare_tab import (
     DEFAULT,
     NOBODY,
@@ -69,6 +79,20 @@ PIECES = (
 MENUS = ("target", "versus", "stages", "modules")
 CONTROLS = ("wanted", "raw")
 HELD = ("backbone", "untrained", "target", "versus", "stages", "bank", "shown", "ready")
+# Every tab but Compare is a module with
+#   ID, TITLE, DOING: its name in links and on the page, what is announced while it takes its time
+#   PARTS, INPUTS: the names of its components, and which of them `show` is given the values of
+#   build(): makes them, by name, where they stand
+#   show(ask, *values): yields a `View` whose `tab` is what is new in them; asked for when the tab
+#       is opened, and while it is open whenever anything on the left was changed
+#   wire(parts, asked, ask): its own events, by the page's `ask`
+TABS = (methods_tab, models_tab, prototypes_tab)
+TAB_PARTS = tuple(name for tab in TABS for name in tab.PARTS)
+TAB_INPUTS = tuple(name for tab in TABS for name in tab.INPUTS)
+COMPARE = "compare"
+
+# The outputs of every answer, in order.
+SHOWN = (*PIECES, *MENUS, *CONTROLS, *(f"held {name}" for name in HELD), *TAB_PARTS)
 # What a link may set besides, and what narrows the search for a backbone.
 OPENED = ("method", "truncation", "fuse", "tap", "fit", "placement")
 FILTERS = ("family", "source")
@@ -146,12 +170,11 @@ def updates(view: View) -> dict[str, Any]:
         )
     for name, value in (view.held or {}).items():
         said[name if name in CONTROLS else f"held {name}"] = value
-    return said
+    return said | (view.tab or {})
 
 
 def in_order(said: dict[str, Any]) -> list[Any]:
-    names = [*PIECES, *MENUS, *CONTROLS, *(f"held {name}" for name in HELD)]
-    return [said.get(name, gr.skip()) for name in names]
+    return [said.get(name, gr.skip()) for name in SHOWN]
 
 
 async def stepwise(
@@ -209,6 +232,20 @@ def told(work: Callable[[Ask, Any], Iterator[View]]) -> Callable[..., AsyncItera
     return handle
 
 
+async def refreshed(tab: str, *values: Any) -> AsyncIterator[list[Any]]:
+    """The tab that is open, as the controls now say; Compare has answered already."""
+    count = len(fields(Ask))
+    own = dict(zip(TAB_INPUTS, values[count:], strict=True))
+    opened = next((one for one in TABS if tab == one.ID), None)
+    if opened is None:
+        yield in_order({})
+        return
+    given = [own[name] for name in opened.INPUTS]
+    steps = answered(lambda ask: opened.show(ask, *given), values[:count])
+    async for said in stepwise(steps, [opened.DOING]):
+        yield in_order(said)
+
+
 def clicked_example(ask: Ask, event: gr.SelectData) -> Iterator[View]:
     yield from new_example(ask, str(event.value))
 
@@ -246,7 +283,7 @@ async def opened_page(request: gr.Request, picture: Any) -> AsyncIterator[list[A
     elif named.example is not None:
         ask = replace(ask, picture=str(example(named.example).path))
         said["picture"] = ask.picture
-    order = [*PIECES, *MENUS, *CONTROLS, *(f"held {name}" for name in HELD), *OPENED, *FILTERS]
+    order = [*SHOWN, *OPENED, *FILTERS]
     yield [said.get(name, gr.skip()) for name in order]
     async for more in stepwise(answered(lambda ask: reopened(ask, wrong), ask)):
         if notice:
@@ -404,14 +441,26 @@ def build_app() -> gr.Blocks:
             with gr.Column(elem_id="left", scale=0, min_width=0):
                 parts |= _left()
             with gr.Column(elem_id="right", min_width=0):
-                parts |= _right()
+                parts |= {
+                    "notice": gr.HTML(elem_id="notice", js_on_load=CLICK),
+                    "progress": gr.HTML(elem_id="progress", js_on_load=CLICK),
+                }
+                with gr.Tabs(elem_id="tabs"):
+                    with gr.Tab("Compare", id=COMPARE) as item:
+                        parts |= _compare()
+                    items = {COMPARE: item}
+                    for tab in TABS:
+                        with gr.Tab(tab.TITLE, id=tab.ID) as item:
+                            parts |= tab.build()
+                        items[tab.ID] = item
+        opened_tab = gr.State(COMPARE)
         # What is chosen in a menu that changes with the backbone is held here, and not read off
         # the menu: an event that waits for a backbone would bring what the menu held before.
         for name in HELD:
             parts[f"held {name}"] = gr.State(getattr(DEFAULT, name))
         asked = [parts.get(f"held {field.name}") or parts[field.name] for field in fields(Ask)]
-        shown = [*PIECES, *MENUS, *CONTROLS, *(f"held {name}" for name in HELD)]
-        outputs = [parts[name] for name in shown]
+        outputs = [parts[name] for name in SHOWN]
+        tabbed = [opened_tab, *asked, *(parts[name] for name in TAB_INPUTS)]
         running: list[Any] = []
 
         def ask(
@@ -438,14 +487,24 @@ def build_app() -> gr.Blocks:
             running.append(made)
             return made
 
+        def show(event: Callable[..., Any], fn: Callable[..., Any], *inputs: Any) -> None:
+            """An event that changes what is asked: the tab that is open follows."""
+            ask(ask(event, fn, [*inputs, *asked]).then, refreshed, tabbed)
+
         opened = [*outputs, *(parts[name] for name in (*OPENED, *FILTERS))]
-        ask(page.load, opened_page, [parts["picture"]], opened)
+        first = ask(page.load, opened_page, [parts["picture"]], opened)
+        ask(first.then, refreshed, tabbed)
+        for name, item in items.items():
+            chosen = item.select(
+                partial(str, name), None, opened_tab, api_visibility="private", queue=False
+            )
+            ask(chosen.then, refreshed, tabbed)
 
         for name in CONTROLS:
             coming = ask(parts[name].input, fetched, place="aside")
-            ask(coming.then, handler(ready_backbone))
+            show(coming.then, handler(ready_backbone))
         coming = ask(parts["notice"].select, clicked_notice, place="aside")
-        ask(coming.then, handler(ready_backbone))
+        show(coming.then, handler(ready_backbone))
         for name in FILTERS:
             parts[name].input(
                 narrowed,
@@ -456,15 +515,17 @@ def build_app() -> gr.Blocks:
                 show_progress="hidden",
             )
         # Not `input`: on a picture that is taken away it still carries the one before.
-        ask(parts["picture"].change, handler(new_picture))
-        ask(parts["examples"].select, told(clicked_example))
-        ask(parts["bars"].select, told(clicked_bar))
+        show(parts["picture"].change, handler(new_picture))
+        show(parts["examples"].select, told(clicked_example))
+        show(parts["bars"].select, told(clicked_bar))
         for name in ("target", "versus"):
-            ask(parts[name].input, picked(name), [parts[name], *asked])
+            show(parts[name].input, picked(name), parts[name])
         for event in (parts["stages"].input, parts["modules"].input):
-            ask(event, picked_stages, [parts["stages"], parts["modules"], *asked])
+            show(event, picked_stages, parts["stages"], parts["modules"])
         for name in OPENED:
-            ask(parts[name].input, handler(same_picture))
+            show(parts[name].input, handler(same_picture))
+        for tab in TABS:
+            tab.wire(parts, asked, ask)
         packed = [file, parts["notice"], parts["progress"]]
         ask(save.click, saved, [*asked, parts["address"]], packed, js=WITH_ADDRESS).then(
             None, file, None, js=SAVE, api_visibility="private"
@@ -642,12 +703,9 @@ def _picture(path: str | None) -> gr.Image:
     )
 
 
-def _right() -> dict[str, Any]:
-    """What is shown."""
-    made: dict[str, Any] = {
-        "notice": gr.HTML(elem_id="notice", js_on_load=CLICK),
-        "progress": gr.HTML(elem_id="progress", js_on_load=CLICK),
-    }
+def _compare() -> dict[str, Any]:
+    """Three families of maps, side by side."""
+    made: dict[str, Any] = {}
     with gr.Row(elem_id="top"):
         made["verdict"] = gr.HTML(WAIT, elem_id="verdict")
         with gr.Column(elem_id="ask-truncation", scale=0, min_width=0):
