@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from camviz.backbones import Backbone, catalogue, load_backbone, wrap_backbone
-    from camviz.engine import Engine, Explanation
+    from camviz.engine import Engine
     from camviz.errors import (
         BackboneError,
         CamvizError,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         TargetError,
         WeightsError,
     )
+    from camviz.explanation import Explanation
     from camviz.images import Picture, open_picture
     from camviz.maps import FUSIONS
     from camviz.methods import METHODS
@@ -60,8 +61,9 @@ __all__ = [
 
 _HOMES = {
     "backbones": ("Backbone", "catalogue", "load_backbone", "wrap_backbone"),
-    "engine": ("Engine", "Explanation"),
+    "engine": ("Engine",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "explanation": ("Explanation",),
     "images": ("Picture", "open_picture"),
     "maps": ("FUSIONS",),
     "methods": ("METHODS",),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from camviz.errors import CamvizError
 
 if TYPE_CHECKING:
-    from camviz.engine import Explanation
+    from camviz.explanation import Explanation
     from camviz.prototypes import PrototypeBank
     from camviz.scenes import Scene
 

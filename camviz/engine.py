@@ -12,162 +12,40 @@ raw map -> ReLU -> divide by the maximum at the stage's own resolution -> fuse o
 
 import copy
 import os
-import platform
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
-from importlib.metadata import version
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from camviz import boxes as box_rules
-from camviz import localization, render
 from camviz import prototypes as local
 from camviz.backbones import GIVEN, Backbone, default_backbone, load_backbone
-from camviz.boxes import Box
 from camviz.errors import ImageError, MethodError, PrototypeError, StageError
-from camviz.export import write_folder
+from camviz.explanation import Explanation, GridKind, PlacementKind, Request
 from camviz.images import Fit, Picture, PictureSource, open_picture
-from camviz.maps import FUSIONS, Placement, fuse, is_empty, normalize, resample
-from camviz.methods import METHODS, Method, denoise
+from camviz.maps import FUSIONS, Placement
+from camviz.methods import METHODS, Method
 from camviz.methods.activation import Aggregate, cosine_maps
 from camviz.methods.denoise import CALIBRATIONS, MODES, Calibration, Mode
-from camviz.methods.gradient import Evidence, evidence, smooth_checkerboard
 from camviz.placement import plain_placement, true_placements
-from camviz.prototypes import Member, Prototype, PrototypeBank, StagePrototypes
+from camviz.prototypes import PrototypeBank
+from camviz.stage_map import stage_map
 from camviz.stages import Stage, TapKind
 from camviz.taps import Address, Tap
 from camviz.trace import HeadWeights, Score, Target, Trace, head_weights, trace
 
-PlacementKind = Literal["plain", "true"]
-GridKind = Literal["auto", "smooth", "raw"]
 _KEPT_SIDE = 512  # pixels of a gallery's picture that are kept until its bank is built
 _BANK = "bank:"  # what a request says of prototypes that were given in memory
 
-# From this unevenness on, a gradient in front of a strided layer is smoothed: on drawn scenes with
-# exact masks that raises average precision by 0.013 (stride 8) and 0.016 (stride 16) where the
-# unevenness is only 1.04 to 1.06, and costs nothing at stride 4 (benchmarks/against_truth.py).
-CHECKERBOARD = 1.02
 
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for, in plain values: enough to ask again."""
-
-    backbone: str
-    weights: str
-    target: int
-    method: str
-    stages: tuple[str, ...]
-    fuse: str
-    tap: TapKind
-    placement: PlacementKind
-    fit: str
-    score: Score
-    versus: int | None
-    grid: GridKind
-    truncation: float
-    truncated: tuple[str, ...]
-    truncation_mode: Mode
-    calibration: Calibration
-    prototypes: str | None = None
-    aggregate: Aggregate = "mean"
-
-
-@dataclass(frozen=True)
-class Denoising:
-    """What truncation did to one map.
-
-    `tau`: the level at which the gradient was cut. `removed`: the share of the plain map's
-    positive mass that is gone, 1 - sum relu(denoised) / sum relu(plain); None if the plain map is
-    empty. `floor`: what the threshold does to signal and noise; None in the other modes.
-    """
-
-    tau: float
-    removed: float | None
-    floor: denoise.Floor | None
-
-
-@dataclass(frozen=True)
-class Notes:
-    """What to know about one map before believing it.
-
-    `positive_share`: positive contributions over all contributions, sum relu(g*A) / sum |g*A|;
-    None for methods without a gradient. `checkerboard`: 1 is an even gradient, 4 one place in
-    four (`methods.gradient.checkerboard`); `smoothed` if it was removed. `sentences` say it all
-    in words.
-    """
-
-    stage: str
-    tensor: str
-    grid: tuple[int, int]
-    layout: str
-    empty: bool
-    zero_gradient: bool
-    positive_share: float | None
-    checkerboard: float | None
-    smoothed: bool
-    denoising: Denoising | None
-    sentences: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return " ".join(self.sentences)
-
-
-@dataclass(frozen=True, eq=False)
-class PrototypeMap:
-    """One prototype and where this picture is like it.
-
-    index: its place in the bank's stage. raw: its cosine to every place, float32 (h, w), in
-    [-1, 1]; `map` the same on the picture, (H, W). thumbnails: the members' patches, uint8
-    (members, side, side, 3), or None.
-    """
-
-    stage: str
-    index: int
-    prototype: Prototype
-    raw: np.ndarray = field(repr=False)
-    thumbnails: np.ndarray | None = field(repr=False)
-    _draw: Callable[[np.ndarray], np.ndarray] = field(repr=False)
-
-    @property
-    def kind(self) -> str:
-        return self.prototype.kind
-
-    @property
-    def name(self) -> str:
-        return self.prototype.name
-
-    @property
-    def score(self) -> float | None:
-        """z, what the classifier makes of it."""
-        return self.prototype.score
-
-    @property
-    def size(self) -> int:
-        return self.prototype.size
-
-    @property
-    def kept(self) -> bool:
-        return self.prototype.kept
-
-    @property
-    def members(self) -> tuple[Member, ...]:
-        return self.prototype.members
-
-    @cached_property
-    def map(self) -> np.ndarray:
-        return self._draw(self.raw)
 
 
 @dataclass(frozen=True)
@@ -187,267 +65,6 @@ class Job:
 
 # Does a job, here or in another process, by `Engine.run`; returns what that returns.
 Compute = Callable[[Job], Any]
-
-
-class _LazyMaps(Mapping[str, np.ndarray]):
-    """Maps by stage, each made when first looked at."""
-
-    def __init__(self, names: Sequence[str], make: Callable[[str], np.ndarray]) -> None:
-        self._names = tuple(names)
-        self._make = make
-        self._made: dict[str, np.ndarray] = {}
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self._names:
-            raise KeyError(name)
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-@dataclass(eq=False)
-class Explanation:
-    """Where a backbone looked, for one class of one picture.
-
-    `raw`: per stage float32 (h, w) at the stage's own resolution, in the method's own units,
-    before any ReLU. `maps`: per stage float32 (H, W) of the picture's own size, in [0, 1], made
-    when asked for; `fused` the same of all stages together. `plain`: what `raw` would be without
-    truncation, for the stages that were truncated. `bank`: the prototypes that the picture was
-    compared with, `cosines` the cosine of each to every place, (n, h, w) per stage. Where a crop
-    did not show the picture to the network (`fit`), maps are 0 and `seen` is False.
-    """
-
-    request: Request
-    picture: Picture
-    fit: Fit
-    backbone: Backbone = field(repr=False)
-    logits: np.ndarray = field(repr=False)
-    raw: dict[str, np.ndarray] = field(repr=False)
-    notes: dict[str, Notes] = field(repr=False)
-    placements: dict[str, Placement] = field(repr=False)
-    plain: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
-    bank: PrototypeBank | None = field(repr=False, default=None)
-    cosines: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
-
-    @property
-    def target(self) -> int:
-        """The index of the class explained."""
-        return self.request.target
-
-    @property
-    def label(self) -> str:
-        """The name of the class explained."""
-        return self.backbone.labels[self.target]
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        return self.request.stages
-
-    @cached_property
-    def predictions(self) -> list[tuple[int, str, float]]:
-        """(class index, label, probability) of every class, best first."""
-        shifted = np.exp(self.logits - self.logits.max())
-        probabilities = shifted / shifted.sum()
-        order = np.argsort(-probabilities, kind="stable")
-        return [(int(i), self.backbone.labels[i], float(probabilities[i])) for i in order]
-
-    @property
-    def sure(self) -> bool:
-        """Whether the network knows what it sees, as far as it can tell.
-
-        Its two best classes together hold the probability that `Backbone.unsure_below` asks for:
-        two, because a picture may hold two things, each with a right to half of it.
-        """
-        return sum(p for *_, p in self.predictions[:2]) >= self.backbone.unsure_below
-
-    @cached_property
-    def normalized(self) -> dict[str, np.ndarray]:
-        """Per stage the positive part over its maximum, (h, w), at the stage's own resolution."""
-        return {name: normalize(torch.from_numpy(raw)).numpy() for name, raw in self.raw.items()}
-
-    @cached_property
-    def maps(self) -> Mapping[str, np.ndarray]:
-        return _LazyMaps(
-            self.stages, lambda name: self.on_picture(self.normalized[name], self.placements[name])
-        )
-
-    @cached_property
-    def fused_grid(self) -> tuple[np.ndarray, Placement]:
-        """The fused map at the finest stage's resolution, and where its cells look."""
-        heat, placement = fuse(
-            [torch.from_numpy(self.normalized[name]) for name in self.stages],
-            [self.placements[name] for name in self.stages],
-            self.request.fuse,
-        )
-        return heat.numpy(), placement
-
-    @cached_property
-    def fused(self) -> np.ndarray:
-        return self.on_picture(*self.fused_grid)
-
-    def signed(self, stage: str) -> np.ndarray:
-        """The map before the ReLU over its largest magnitude, (H, W), in [-1, 1]: for and against.
-
-        Not every method has a sign to show; LayerCAM drops negative evidence channel by channel.
-        """
-        raw = self.raw[stage]
-        peak = np.abs(raw).max()
-        heat = raw / peak if peak > np.finfo(np.float32).tiny else np.zeros_like(raw)
-        return self.on_picture(heat, self.placements[stage])
-
-    def removed(self, stage: str) -> np.ndarray:
-        """What truncation took away, (H, W), as a share of the plain map's maximum.
-
-        relu(plain) - relu(denoised) over max relu(plain), in [-1, 1]; below 0 where the denoised
-        map is the larger, which only methods that pool the gradient can be. All zero for a stage
-        that was not truncated.
-        """
-        after = np.maximum(self.raw[stage], 0)
-        before = np.maximum(self.plain.get(stage, after), 0)
-        peak = before.max()
-        heat = (before - after) / peak if peak > np.finfo(np.float32).tiny else before * 0
-        return self.on_picture(heat, self.placements[stage])
-
-    @cached_property
-    def prototypes(self) -> dict[str, tuple[PrototypeMap, ...]]:
-        """Per stage every prototype of the bank, with its own map; empty for other methods."""
-        if self.bank is None:
-            return {}
-        return {name: self._prototype_maps(name, self.bank.stage(name)) for name in self.stages}
-
-    def _prototype_maps(self, name: str, held: StagePrototypes) -> tuple[PrototypeMap, ...]:
-        thumbnails = held.thumbnails
-        return tuple(
-            PrototypeMap(
-                name,
-                index,
-                prototype,
-                self.cosines[name][index],
-                None if thumbnails is None else thumbnails[index, : len(prototype.members)],
-                lambda raw: self.on_picture(raw, self.placements[name]),
-            )
-            for index, prototype in enumerate(held.prototypes)
-        )
-
-    def on_picture(self, heat: np.ndarray, placement: Placement) -> np.ndarray:
-        """A map at its own resolution, (h, w), drawn where it looks on the picture, (H, W)."""
-        x0, y0, x1, y1 = self.fit.rect
-        height, width = self.fit.input_size
-        rows = (torch.arange(self.picture.height) + 0.5 - y0) / (y1 - y0) * height - 0.5
-        columns = (torch.arange(self.picture.width) + 0.5 - x0) / (x1 - x0) * width - 0.5
-        drawn = resample(torch.from_numpy(heat), placement, rows, columns).numpy()
-        return drawn if self.fit.seen else drawn * self.seen
-
-    @cached_property
-    def seen(self) -> np.ndarray:
-        """bool (H, W): which pixels the network was shown."""
-        return self.fit.seen_mask()
-
-    def heat(self, stage: str | None = None) -> np.ndarray:
-        """The map of a stage, or the fused one."""
-        return self.fused if stage is None else self.maps[stage]
-
-    def boxes(
-        self, threshold: float = 0.2, *, stage: str | None = None, multi: bool = False
-    ) -> list[Box]:
-        """Boxes around what is at or above a share of the maximum, largest first.
-
-        Half-open xyxy in pixels of the picture, one a connected component; 20 % of the maximum
-        is CAM's rule (Zhou et al., CVPR 2016). `multi` leaves out specks.
-        """
-        return box_rules.boxes_at(self.heat(stage), threshold, multi=multi)
-
-    def mask(self, threshold: float = 0.2, *, stage: str | None = None) -> np.ndarray:
-        """bool (H, W): what is at or above a share of the maximum."""
-        return box_rules.mask_at(self.heat(stage), threshold)
-
-    def measure(
-        self,
-        truth: np.ndarray,
-        *,
-        parts: Mapping[str, np.ndarray] | None = None,
-        threshold: float = 0.2,
-    ) -> dict[str, dict[str, float]]:
-        """How well every map finds what is known to be there: per stage, and "fused".
-
-        truth: bool (H, W), the object's pixels in the picture; parts: the same by name. See
-        `localization.measure` for the figures.
-        """
-        heats = {**self.maps, "fused": self.fused}
-        return {
-            name: localization.measure(heat, truth, threshold=threshold, parts=parts)
-            for name, heat in heats.items()
-        }
-
-    def save(self, folder: str | Path, *, threshold: float = 0.2) -> Path:
-        """Overlays, maps.npz and, last, manifest.json with everything needed to repeat this."""
-        seen = None if self.fit.seen else self.seen
-        pixels = self.picture.pixels
-        found = self.boxes(threshold, multi=True)
-        pictures = {"picture": pixels}
-        for name in self.stages:
-            pictures[f"overlay_{name}"] = render.overlay(pixels, self.maps[name], seen=seen)
-        fused = render.overlay(pixels, self.fused, seen=seen)
-        pictures["overlay_fused"] = render.draw_boxes(fused, [box.xyxy for box in found])
-        arrays = {f"raw/{name}": raw for name, raw in self.raw.items()}
-        arrays |= {f"plain/{name}": raw for name, raw in self.plain.items()}
-        arrays |= {"fused": self.fused, "fused_grid": self.fused_grid[0], "logits": self.logits}
-        return write_folder(folder, pictures, arrays, self.manifest(threshold))
-
-    def manifest(self, threshold: float = 0.2) -> dict[str, Any]:
-        """Plain values that say what this is: request, network, geometry, notes, boxes."""
-        return {
-            "camviz": version_of("camviz"),
-            "versions": {name: version_of(name) for name in ("torch", "timm", "numpy")},
-            "python": platform.python_version(),
-            "request": asdict(self.request),
-            "picture": {
-                "name": self.picture.name,
-                "sha256": self.picture.digest,
-                "size": [self.picture.height, self.picture.width],
-            },
-            "backbone": {
-                "name": self.backbone.name,
-                "weights": asdict(self.backbone.weights),
-                "digest": self.backbone.digest,
-                "parameters": self.backbone.parameters,
-                "input_size": list(self.backbone.input_size),
-            },
-            "geometry": {
-                "fit": self.request.fit,
-                "rect": list(self.fit.rect),
-                "placements": {name: asdict(p) for name, p in self.placements.items()},
-            },
-            "target": {"index": self.target, "label": self.label},
-            "sure": self.sure,
-            "predictions": [
-                {"index": i, "label": label, "probability": p}
-                for i, label, p in self.predictions[:10]
-            ],
-            "method": {
-                "label": METHODS[self.request.method].label,
-                "paper": METHODS[self.request.method].paper,
-                "fusion": FUSIONS[self.request.fuse].label,
-            },
-            "prototypes": None if self.bank is None else self.bank.summary,
-            "notes": {name: asdict(notes) for name, notes in self.notes.items()},
-            "threshold": threshold,
-            "boxes": [asdict(box) for box in self.boxes(threshold, multi=True)],
-        }
-
-
-def version_of(package: str) -> str:
-    """The version of an installed package; camviz run from its folder has none."""
-    try:
-        return version(package)
-    except Exception:
-        return "not installed"
 
 
 class _Shelf(Generic[Value]):
@@ -641,7 +258,7 @@ class Engine:
             for stage in chosen:
                 strided = any(other.reduction > stage.reduction for other in backbone.stages)
                 smooth: GridKind = "raw" if grid == "auto" and not strided else grid
-                heat, note, before = _stage_map(
+                heat, note, before = stage_map(
                     row,
                     stage,
                     taps[stage.name],
@@ -1229,145 +846,3 @@ def _default_taps(backbone: Backbone) -> list[Tap]:
     stages = [backbone.stage(name) for name in backbone.default_stages]
     taps = [tap for stage in stages for tap in (stage.output, stage.activation)]
     return taps if backbone.discovery.pre_pool is None else [*taps, backbone.discovery.pre_pool]
-
-
-def _stage_map(
-    method: Method,
-    stage: Stage,
-    tap: Tap,
-    seen: Trace,
-    target: Target,
-    gradients: Mapping[Address, Tensor],
-    grid: GridKind,
-    head: HeadWeights | None,
-    request: Request,
-    bank: PrototypeBank | None = None,
-) -> tuple[np.ndarray, Notes, np.ndarray | None]:
-    """One stage's raw map, (h, w), what to know about it, and the map before truncation."""
-    available: dict[str, Tensor] = {"activations": seen.activations[tap.address]}
-    found: Evidence | None = None
-    smoothed = False
-    if head is not None:
-        available |= {"features": seen.activations[tap.address], "weights": head.weights}
-    options: dict[str, Any] = {}
-    if bank is not None:
-        held = bank.stage(stage.name)
-        if held.vectors.shape[1] != tap.channels:
-            raise PrototypeError(
-                f"prototypes at '{stage.name}' have {held.vectors.shape[1]} channels, and the "
-                f"stage has {tap.channels}; build them again"
-            )
-        for kind in ("foreground", "context"):
-            available[kind] = held.kept(kind).to(available["activations"].device)
-        options["aggregate"] = request.aggregate
-    if "gradients" in method.needs:
-        gradient = gradients[tap.address]
-        found = seen.remember(
-            ("evidence", target, tap.address),
-            lambda: evidence(seen.activations[tap.address], gradient),
-        )
-        smoothed = method.smooth and (
-            grid == "smooth" or (grid == "auto" and found.checkerboard > CHECKERBOARD)
-        )
-        available["gradients"] = smooth_checkerboard(gradient) if smoothed else gradient
-    raw = method.function(**{name: available[name] for name in method.needs}, **options)[0]
-    if not bool(torch.isfinite(raw).all()):
-        raise MethodError(
-            f"{method.label} at '{stage.name}' gave numbers that are not finite; the network's "
-            "own values overflow there"
-        )
-    denoising, plain = None, None
-    if stage.name in request.truncated:
-        plain = raw
-        key = (target, tap.address, smoothed)
-        available["gradients"], tau, floor = _truncate(available, seen, key, request)
-        raw = method.function(**{name: available[name] for name in method.needs})[0]
-        mass = float(plain.relu().sum())
-        removed = 1 - float(raw.relu().sum()) / mass if mass > 0 else None
-        denoising = Denoising(tau, removed, floor)
-    notes = Notes(
-        stage=stage.name,
-        tensor=tap.module,
-        grid=tap.layout.grid,
-        layout=str(tap.layout),
-        empty=is_empty(raw),
-        zero_gradient=found is not None and found.zero_gradient,
-        positive_share=None if found is None else found.positive_share,
-        checkerboard=None if found is None else found.checkerboard,
-        smoothed=smoothed,
-        denoising=denoising,
-        sentences=(),
-    )
-    sentences = _sentences(notes, stage, tap, method, head)
-    if bank is not None:
-        sentences = (*sentences[:1], *bank.sentences(stage.name), *sentences[1:])
-    before = None if plain is None else plain.cpu().numpy()
-    return raw.cpu().numpy(), replace(notes, sentences=sentences), before
-
-
-def _truncate(
-    available: Mapping[str, Tensor], seen: Trace, key: Hashable, request: Request
-) -> tuple[Tensor, float, denoise.Floor | None]:
-    """A gradient truncated as asked for; the level, looked for once; what that does to noise."""
-    gradient, mode = available["gradients"], request.truncation_mode
-
-    def look() -> tuple[Tensor, denoise.Floor | None]:
-        level = denoise.level(gradient, request.truncation, mode, request.calibration)
-        if mode != "threshold":
-            return level, None
-        return level, denoise.floor(available["activations"], gradient, level)
-
-    how = (key, request.truncation, mode, request.calibration)
-    level, floor = seen.remember(("truncation", how), look)
-    return denoise.truncate_at(gradient, level, mode), float(level), floor
-
-
-def _sentences(
-    notes: Notes, stage: Stage, tap: Tap, method: Method, head: HeadWeights | None
-) -> tuple[str, ...]:
-    """The notes in plain words, the most important last."""
-    height, width = notes.grid
-    said = [f"{height} × {width} cells of {stage.reduction:.3g} pixels."]
-    if notes.tensor != stage.name:
-        said.append(f"Read at '{notes.tensor}', the last post-activation tensor there.")
-    if head is not None and head.kind == "normalised":
-        said.append("CAM with the head's normalisation statistics frozen at this picture.")
-    if head is not None and head.kind == "linearised":
-        said.append("CAM of the classifier linearised at this picture.")
-    if not method.class_specific:
-        said.append("The same for every class.")
-    if notes.positive_share is not None:
-        said.append(f"{notes.positive_share:.0%} of the evidence is positive.")
-    if notes.smoothed:
-        said.append("The checkerboard of a strided layer behind it was smoothed out.")
-    if not notes.zero_gradient:
-        said += _denoising_sentences(notes.denoising)
-    if notes.zero_gradient:
-        said.append(
-            "Empty: the class score does not depend on this map"
-            + (
-                ", because the network reads its class token from here on."
-                if stage.silent or tap.layout.prefix
-                else "."
-            )
-        )
-    elif notes.empty:
-        said.append("Empty: nothing here speaks for this class.")
-    return tuple(said)
-
-
-def _denoising_sentences(denoising: Denoising | None) -> list[str]:
-    if denoising is None:
-        return []
-    said = [f"Positive gradient truncated at {denoising.tau:.3g}"]
-    if denoising.floor is not None:
-        said[0] += f", which {denoising.floor.kept:.0%} of it reaches"
-    if denoising.removed is not None:
-        said[0] += f"; {denoising.removed:.0%} of the plain map's evidence is gone"
-    said[0] += "."
-    if denoising.floor is not None and denoising.floor.noise is not None:
-        said.append(
-            f"Of the noise, {denoising.floor.noise:.0%} is left (normal noise: "
-            f"{denoising.floor.expected:.0%})."
-        )
-    return said

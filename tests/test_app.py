@@ -295,7 +295,7 @@ def test_controls_offer_what_the_engine_knows(app):
     assert choices(app, "Fusion") == list(FUSIONS)
     assert choices(app, "The network sees") == list(FIT_MODES)
     assert set(choices(app, "A layer is read")) == set(get_args(camviz.stages.TapKind))
-    assert set(choices(app, "Cells are drawn")) == set(get_args(camviz.engine.PlacementKind))
+    assert set(choices(app, "Cells are drawn")) == set(get_args(camviz.explanation.PlacementKind))
 
 
 def test_events_are_private_and_networks_run_one_at_a_time(app):

@@ -20,7 +20,7 @@ from torch import nn
 
 from camviz import Engine, load_backbone, open_picture, wrap_backbone
 from camviz.boxes import boxes_at, mask_at
-from camviz.engine import CHECKERBOARD, _Shelf
+from camviz.engine import _Shelf
 from camviz.errors import (
     BackboneError,
     ImageError,
@@ -33,6 +33,7 @@ from camviz.maps import FUSIONS
 from camviz.methods import METHODS, denoise
 from camviz.methods.denoise import MODES, truncate
 from camviz.methods.gradient import smooth_checkerboard
+from camviz.stage_map import CHECKERBOARD
 from camviz.trace import Target, Trace, trace
 
 import timm  # isort: skip  after vision_ops, which lets torchvision be imported

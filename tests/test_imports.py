@@ -34,23 +34,27 @@ MAY_IMPORT = {
     "scenes": "images",
     "render": "errors",
     "export": "render",
+    "explanation": (
+        "images stages backbones trace methods maps prototypes boxes localization render export"
+    ),
+    "stage_map": "errors taps stages trace methods maps prototypes explanation",
     "engine": (
         "errors vision_ops images taps stages backbones trace methods maps placement prototypes "
-        "boxes faithfulness localization scenes render export"
+        "boxes faithfulness localization scenes render export explanation stage_map"
     ),
     "examples": "errors images backbones scenes",
     "census": "errors taps stages backbones trace methods",
     "training": "errors vision_ops backbones scenes",
-    "benchmark": "errors engine scenes localization faithfulness render methods maps",
+    "benchmark": "errors explanation engine scenes localization faithfulness render methods maps",
     "space": "errors",
     "cli": (
         "errors images backbones methods maps scenes engine census examples benchmark space "
-        "prototypes"
+        "prototypes explanation"
     ),
     "__main__": "cli",
     "ui": (
         "errors images taps stages backbones trace methods maps placement prototypes boxes "
-        "faithfulness localization scenes render export engine examples space"
+        "faithfulness localization scenes render export explanation stage_map engine examples space"
     ),
 }
 # Outside of camviz and the standard library.

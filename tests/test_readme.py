@@ -25,7 +25,7 @@ def test_fusions_named_are_the_fusions_there_are():
 
 
 def test_the_library_example_runs(tmp_path, monkeypatch):
-    """The block under "In Python", word for word but for the network, which must need no download."""
+    """The block under "In Python", but for the network, which must need no download."""
     code = re.search(r"## In Python\n+```python\n(.*?)```", README, re.S).group(1)
     code = code.replace(
         'backbone="resnet50", target="tiger cat"',

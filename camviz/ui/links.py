@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
-from camviz.engine import PlacementKind
 from camviz.errors import ImageError
 from camviz.examples import example, examples
+from camviz.explanation import PlacementKind
 from camviz.images import FIT_MODES
 from camviz.maps import FUSIONS
 from camviz.stages import TapKind
