@@ -386,6 +386,7 @@ class Explanation:
             "method": {
                 "label": METHODS[self.request.method].label,
                 "paper": METHODS[self.request.method].paper,
+                "denoising": denoise.SOURCE if self.request.truncated else None,
                 "fusion": FUSIONS[self.request.fuse].label,
             },
             "prototypes": None if self.bank is None else self.bank.summary,

@@ -152,7 +152,7 @@ def _sentences(
 def _denoising_sentences(denoising: Denoising | None) -> list[str]:
     if denoising is None:
         return []
-    said = [f"Positive gradient truncated at {denoising.tau:.3g}"]
+    said = [f"Positive gradient truncated ({denoise.SOURCE}) at {denoising.tau:.3g}"]
     if denoising.floor is not None:
         said[0] += f", which {denoising.floor.kept:.0%} of it reaches"
     if denoising.removed is not None:

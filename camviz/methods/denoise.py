@@ -31,6 +31,9 @@ Calibration = Literal["mirror", "self", "relmax"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
 
+# Said wherever a denoised map is shown.
+SOURCE = "our reading of arXiv 2308.02118"
+
 # However noisy a gradient is, this share of its positive entries survives a mirrored threshold.
 _SURVIVORS = 0.01
 _MANY = 65536  # entries, from which on a sample pays
