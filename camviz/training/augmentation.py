@@ -119,11 +119,10 @@ def look(
     recipe: Recipe,
     generator: torch.Generator,
     bank: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """Training pictures, (N, 3, size, size) in [0, 1]: cropped, another wall, another light.
 
-    bank: what `textures` made, to be set behind the things now and then. With them, bool (N,):
-    whether a backdrop is all there is.
+    bank: what `textures` made, to be set behind the things now and then.
     """
     device = pictures.pixels.device
     count = len(index)
@@ -140,7 +139,6 @@ def look(
     seen = crop(pictures.pixels[index.to(device)], box, size, turn)
     picture, wall = seen[:, :3], seen[:, 3:]
 
-    empty = torch.zeros(count, dtype=torch.bool)
     if recipe.backdrop:
         # Half of the new backdrops are clouds, half the corner of another picture.
         behind = _clouds(count, size, generator, device)
@@ -159,10 +157,6 @@ def look(
             behind[drawn.to(device)] = crop(bank[other.to(device)], part, size, tilt)
         swap = torch.zeros(count, 1, 1, 1)
         swap[chosen(recipe.backdrop)] = 1
-        if recipe.empty:
-            empty[chosen(recipe.empty)] = True
-            swap[empty] = 1
-            wall[empty.to(device)] = 1
         wall = wall * swap.to(device)
         picture = picture * (1 - wall) + behind * wall
 
@@ -184,7 +178,7 @@ def look(
     soft = chosen(0.2).to(device)
     if len(soft):
         picture[soft] = F.avg_pool2d(picture[soft], 3, 1, 1, count_include_pad=False)
-    return picture.clamp(0, 1), empty
+    return picture.clamp(0, 1)
 
 
 def blend(

@@ -164,12 +164,6 @@ def card(run: Run, name: str, teacher: str | None, final: Score, out: Path) -> s
             + ", drawn bricks, stripes and blobs" * bool(recipe.textures)
             + " or the corner of another picture, so that the network has to look at the thing"
         )
-    if recipe.empty or recipe.late_empty:
-        tricks.append(
-            f"{recipe.empty or recipe.late_empty:.0%} of the pictures"
-            + f" after {last:.0%} of the steps" * (not recipe.empty)
-            + " hold such a backdrop and nothing else, and are of every class alike"
-        )
     if recipe.cutmix or recipe.mixup:
         tricks.append(
             f"CutMix in {recipe.cutmix:.0%} and MixUp in {recipe.mixup:.0%} of the batches"

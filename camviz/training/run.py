@@ -111,7 +111,6 @@ class Run:
                 recipe,
                 backdrop=recipe.late_backdrop or recipe.backdrop,
                 textures=recipe.late_textures or recipe.textures,
-                empty=recipe.late_empty or recipe.empty,
             )
         return recipe
 
@@ -132,10 +131,9 @@ class Run:
             box = self.box[index, view]
             lesson = self.taught[index, view].float().to(self.device)
         behind = None if self._bank is None else self._bank[: recipe.textures]
-        picture, empty = look(train, index, box, self.size, recipe, generator, behind)
+        picture = look(train, index, box, self.size, recipe, generator, behind)
         picture, partner, share = blend(picture, recipe, generator)
-        truth = train.truth[index]
-        truth = torch.where(empty[:, None], 1 / truth.shape[1], truth).to(self.device)
+        truth = train.truth[index].to(self.device)
         truth = share * truth + (1 - share) * truth[partner]
         truth = truth * (1 - recipe.smoothing) + recipe.smoothing / truth.shape[1]
 
@@ -153,8 +151,7 @@ class Run:
                     logits = self.model.forward_head(last)
         loss = F.cross_entropy(logits.float(), truth)
         if self.teacher is not None:
-            shown = ~empty.to(self.device)
-            loss = loss + self._guidance(self.teacher, picture, logits.float(), maps, shown)
+            loss = loss + self._guidance(self.teacher, picture, logits.float(), maps)
         if lesson is not None:
             lesson = share * lesson + (1 - share) * lesson[partner]
             agreement = F.cosine_similarity(guess.float(), lesson)
@@ -176,22 +173,16 @@ class Run:
         return loss.item()
 
     def _guidance(
-        self,
-        teacher: Network,
-        picture: Tensor,
-        logits: Tensor,
-        maps: list[Tensor],
-        shown: Tensor,
+        self, teacher: Network, picture: Tensor, logits: Tensor, maps: list[Tensor]
     ) -> Tensor:
-        """How far the maps are from the teacher's, and the answer where a thing is shown."""
+        """How far the student's answer and maps are from the teacher's."""
         normal = teacher.pretrained_cfg
         mean, std = (picture.new_tensor(normal[k]).view(3, 1, 1) for k in ("mean", "std"))
         pixels = ((picture - mean) / std).contiguous(memory_format=torch.channels_last)
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
             last, wanted = stage_maps(teacher, pixels, 3)
             answer = teacher.forward_head(last).float()
-        apart = F.kl_div(logits.log_softmax(1), answer.softmax(1), reduction="none").sum(1)
-        loss = (apart * shown).mean()
+        loss = F.kl_div(logits.log_softmax(1), answer.softmax(1), reduction="batchmean")
         for bridge, ours, theirs in zip(self.bridge, maps, wanted, strict=True):
             # Each channel with mean 0 and deviation 1: or most of the cosine is the mean.
             theirs = F.batch_norm(theirs.float(), None, None, training=True)
