@@ -153,8 +153,8 @@ RECIPES: dict[str, Recipe] = {
         guide=2.0,
         history="Cosines were added when the first had ended at 93.4 % of the held-out scenes and "
         "the second at 94.9 %. What was wanting was backdrops, of which the last has more, and not "
-        "to fit the classifier anew, which had cost 2 % before backgrounds that are held out. A last "
-        "cosine with empty backdrops among the pictures was tried too, and ended at 96.9 %.",
+        "to fit the classifier anew, which had cost 2 % before backgrounds that are held out. A "
+        "last cosine with empty backdrops among the pictures was tried too, and ended at 96.9 %.",
         limits=_SCENE_LIMITS,
     ),
     "scenes-vit": Recipe(
