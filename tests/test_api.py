@@ -1,6 +1,7 @@
 """The endpoints, asked over HTTP as other programs do."""
 
 import json
+import re
 import urllib.error
 import urllib.request
 import zipfile
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from PIL import Image
 from serving import served
 
 import camviz
@@ -170,3 +172,17 @@ def test_no_path_and_no_address_is_opened(noisy, image):
             assert "must be uploaded" in text
         elif "://" in image["path"]:
             assert "by upload only" in text  # and not: could not be reached
+
+
+def test_the_snippet_in_the_readme_runs(address, tmp_path, monkeypatch):
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    code = re.search(r"```python\n(from gradio_client .*?)```", readme, re.S).group(1)
+    assert "http://127.0.0.1:7860" in code
+    code = code.replace("http://127.0.0.1:7860", address)
+    code = code.replace("Client(", f"Client(download_files={str(tmp_path)!r}, src=")
+    Image.open(RAM).convert("RGB").save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code, names)
+    assert names["found"]["backbone"]["name"] == "photos-resnet"
+    assert zipfile.is_zipfile(names["zipped"])
