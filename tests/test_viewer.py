@@ -17,7 +17,17 @@ from camviz.maps import FUSIONS, Placement
 from camviz.methods import METHODS
 from camviz.render import COLOR_MAPS, DIVERGING, color_table
 from camviz.ui import viewer
-from camviz.ui.viewer import FILES, SCRIPTS, Viewer, explained, payload
+from camviz.ui.viewer import (
+    FILES,
+    SCRIPTS,
+    Difference,
+    Row,
+    Shown,
+    Viewer,
+    drawn,
+    explained,
+    payload,
+)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +188,7 @@ def test_a_truncated_row_says_what_was_taken_away(explain):
     x = explain(truncation=0.9)
     said = payload({"layercam": explain(), "denoised": x})
     row = said["rows"][1]
-    assert "without its noise (truncated at 0.9)" in row["says"]
+    assert "(truncated at 0.9; our reading of arXiv 2308.02118)" in row["says"]
     assert row["formula"].endswith("g_k → g_k if g_k ≥ τ, else 0") and "τ: " in row["symbols"]
     for name in x.stages:
         note, panel = x.notes[name], panels(said, 1)[name]
@@ -300,6 +310,85 @@ def test_alt_text_says_where(explain, cell, words):
     assert alt == f"Where layer4 found evidence for {x.label}: strongest at the {words}"
 
 
+# --- rows put together by hand ---
+
+
+def test_a_row_by_hand_has_the_maps_it_was_given(explain):
+    x, y = explain(), explain("grad_cam")
+    last = x.stages[-1]
+    row = Row("Mine", x, {last: Shown(x, last), "other": "Not to be had.", "all": Shown(y)})
+    said = payload({"mine": row}, dense=True)
+    assert said["dense"] and said["rows"][0]["title"] == "Mine"
+    made = panels(said)
+    assert np.abs(unpacked(made[last]) - x.normalized[last]).max() <= 0.5 / 255 + 1e-7
+    assert np.abs(unpacked(made["all"]) - y.fused_grid[0]).max() <= 0.5 / 255 + 1e-7
+    assert made["other"] == {"key": "other", "said": "Not to be had."}
+    assert not made[last]["last"] and made["all"]["last"], "what is fused stands behind the stages"
+
+
+def test_what_is_said_of_a_map_by_hand(explain):
+    x = explain()
+    last = x.stages[-1]
+    shown = Shown(x, last, "Mine", {"new": "It is new."}, facts=("first",), shares=True)
+    made = panels(payload({"a": Row("A", x, {"b": shown}, says="So it is.")}))["b"]
+    assert made["name"] == "Mine" and made["marks"] == {"new": "It is new."}
+    assert made["facts"][0] == "first" and made["notes"][0] == "It is new."
+    assert (made["unit"], made["peak"], made["against"]) == (None, 1, None)
+    nothing = replace(x, raw={name: -np.abs(raw) for name, raw in x.raw.items()})
+    shown = replace(shown, x=nothing)
+    assert panels(payload({"a": Row("A", nothing, {"b": shown})}))["b"]["peak"] == 0
+
+
+def test_networks_that_see_differently_are_shown_each_in_its_own_way(explain):
+    x, y = explain(), explain(fit="crop")
+    said = payload({"a": Row("A", x, {"one": Shown(x), "two": Shown(y)})})
+    made = panels(said)
+    assert "scene" not in made["one"] and said["seen"]
+    assert made["two"]["scene"] == {
+        "rect": list(y.fit.rect), "input": list(y.fit.input_size), "seen": False
+    }  # fmt: skip
+    assert f"{y.seen.mean():.0%} of the picture seen" in made["two"]["facts"]
+
+
+def test_maps_drawn_on_a_raster_are_the_engines_own(explain, photo):
+    for x in (explain(), explain(fit="crop")):
+        heat, seen = drawn(Shown(x), 1000)
+        assert np.allclose(heat, x.fused, atol=1e-5) and np.array_equal(seen, x.seen)
+    heat, _ = drawn(Shown(explain()), 45)
+    assert heat.shape == (30, 45)
+
+
+def test_a_difference_is_signed_and_zero_where_one_saw_nothing(explain):
+    x, y = explain(), explain("hires_cam", fit="crop")
+    pair = Difference(Shown(x), Shown(y), "x less y", ("more y", "more x"))
+    made = panels(payload({"a": Row("A", x, {"x": Shown(x), "d": pair})}))["d"]
+    both = unpacked(made) * made["peak"] - unpacked(made, "against") * made["lowest"]
+    exact = np.where(y.seen, x.fused - y.fused, 0)
+    assert np.abs(both - exact).max() < 0.01 and made["top"] == 1
+    assert made["scene"] == {"rect": [0, 0, 90, 60], "input": (60, 90), "seen": True}
+    same = Difference(Shown(x), Shown(x), "nothing", ("", ""))
+    made = panels(payload({"a": Row("A", x, {"x": Shown(x), "d": same})}))["d"]
+    assert made["peak"] == made["lowest"] == 0 and made["against"] is None
+
+
+def test_a_row_that_repeats_another_says_so_once(explain):
+    x = explain()
+    maps = {name: Shown(x, name) for name in x.stages}
+    said = payload({"one": Row("One", x, maps), "two": Row("Two", x, maps)})
+    assert said["rows"][1]["tag"] == "The same maps as One"
+    assert not any(panel["remarks"] for panel in said["rows"][1]["panels"])
+    some = {**maps, x.stages[0]: Shown(explain("grad_cam"), x.stages[0])}
+    said = payload({"one": Row("One", x, maps), "two": Row("Two", x, some)})
+    assert panels(said, 1)[x.stages[-1]]["remarks"] == ["Same map as in One."]
+
+
+def test_rows_by_hand_are_of_one_picture(explain, photo):
+    other = explain(picture=photo[::-1].copy())
+    row = Row("A", other, {"a": Shown(explain()), "b": Shown(other)})
+    with pytest.raises(ValueError, match="of one picture"):
+        payload({"a": row})
+
+
 # --- formulas, read from docstrings ---
 
 
@@ -346,8 +435,10 @@ def test_the_viewer_is_read_from_its_files(explain):
     assert config["value"] == said and config["elem_id"] == "maps"
     for name in SCRIPTS:
         assert (FILES / name).read_text() in config["js_on_load"]
-    tables = config["props"]["tables"]
-    assert list(tables) == [*COLOR_MAPS, DIVERGING] and config["props"]["diverging"] == DIVERGING
+    assert config["props"] == {}  # a tab that has not been opened would lose them
+    given = json.loads(config["js_on_load"].split("\n")[0].removeprefix("const GIVEN = "))
+    tables = given["tables"]
+    assert list(tables) == [*COLOR_MAPS, DIVERGING] and given["diverging"] == DIVERGING
     for name, text in tables.items():
         assert base64.b64decode(text) == color_table(name).tobytes()
 

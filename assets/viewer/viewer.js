@@ -15,6 +15,8 @@ const UNEVEN = ["turbo", "jet"];
 const USUAL = 0.2; // of the maximum, for boxes and contours: CAM's own rule
 const NARROW = 620; // pixels, below which one row is shown at a time
 const LEAST = 132; // pixels, a panel's least width
+const DENSE = 96; // the same in a table, and what stands beside its rows
+const BESIDE = 148;
 const GAP = 12;
 const MOST = 1.2e6; // pixels that are drawn at once, by and large
 
@@ -22,9 +24,11 @@ const part = name => element.querySelector(`[data-part="${name}"]`);
 const root = part("root");
 const dialog = part("large");
 const tag = `vw${Math.random().toString(36).slice(2, 9)}`;
+const fixed = props.tables ? props : GIVEN; // on the page of a report they come as props
 const tables = Object.fromEntries(
-  Object.entries(props.tables).map(([name, text]) => [name, bytesOf(text)]));
+  Object.entries(fixed.tables).map(([name, text]) => [name, bytesOf(text)]));
 
+const homeId = element.closest(".block")?.id || element.id;
 let settings = { ...DEFAULTS };
 let scene = null; // the value shown: picture, geometry, rows of panels
 let image = null; // its decoded picture
@@ -72,9 +76,10 @@ function typeset(node, text) {
 
 const panels = () => scene.rows.flatMap(row => row.panels || []);
 const cutAt = () => settings.threshold || USUAL;
-/* For and against, on a diverging scale; a map without a sign, and the fused one, is all "for". */
-const signed = () => settings.signed && scene.signs;
-const sizeOf = panel => (signed() ? panel.top : panel.peak);
+/* For and against, on a diverging scale; a map without a sign, and the fused one, is all "for". A
+   difference of two maps is never drawn in any other way. */
+const signed = panel => Boolean(panel && panel.diverging) || (settings.signed && scene.signs);
+const sizeOf = panel => (signed(panel) ? panel.top : panel.peak);
 
 async function decoded(source) {
   const made = new Image();
@@ -112,6 +117,7 @@ async function load() {
   }
   build();
   publish();
+  lead();
   root.viewer.values += 1;
 }
 
@@ -120,27 +126,35 @@ function unpacked(value) {
   const rows = value.rows.map(row => {
     const made = { ...row };
     if (row.panels) {
-      made.panels = row.panels.map(panel => ({
+      made.panels = row.panels.filter(panel => !panel.said).map(panel => ({
+        marks: {},
         ...panel,
         id: `${row.key}/${panel.key}`,
-        name: panel.key === "fused" ? "Fused" : panel.key,
+        name: panel.name || (panel.key === "fused" ? "Fused" : panel.key),
+        last: panel.last ?? panel.key === "fused",
         row: made,
         bytes: bytesOf(panel.data),
         below: panel.against ? bytesOf(panel.against) : null,
-        top: Math.max(panel.peak, panel.lowest),
-        unit: panel.key === "fused" ? null : row.unit,
+        top: panel.top || Math.max(panel.peak, panel.lowest),
+        unit: panel.unit !== undefined ? panel.unit : panel.key === "fused" ? null : row.unit,
         rasters: new Map(),
         agreement: new Map(),
       }));
+      made.absent = row.panels.filter(panel => panel.said)
+        .map(panel => ({ ...panel, last: Boolean(panel.last) }));
     }
     return made;
   });
   const { width, height } = value.picture || { width: 1, height: 1 };
   const made = { ...value, rows, width, height };
   for (const panel of rows.flatMap(row => row.panels || [])) {
-    panel.summit = summitOf(panel.bytes, panel, made);
-    made.signs = made.signs || Boolean(panel.below);
+    // How the picture was shown to the network: in one way to all, unless a map has its own.
+    const { rect, input, seen } = panel.scene || value;
+    panel.scene = { width, height, rect, input, seen };
+    panel.summit = summitOf(panel.bytes, panel, panel.scene);
+    made.signs = made.signs || (Boolean(panel.below) && !panel.diverging);
   }
+  made.signs = Boolean(made.signs);
   return made;
 }
 
@@ -159,7 +173,7 @@ function adopt(query) {
       const number = Number.parseFloat(given);
       if (number >= 0 && number <= 1) settings[name] = Math.round(100 * number) / 100;
     } else if (name === "colors") {
-      if (tables[given] && given !== props.diverging) settings.colors = given;
+      if (tables[given] && given !== fixed.diverging) settings.colors = given;
     } else if (!CHOICES[name] || CHOICES[name].includes(given)) settings[name] = given;
   }
   settings.threshold = Math.min(settings.threshold, 0.95);
@@ -200,7 +214,21 @@ function change(name, value) {
   reflect();
   schedule();
   publish();
+  lead();
 }
+
+/* A viewer without tools of its own draws its maps as the one that it follows does. */
+function lead() {
+  document.dispatchEvent(new CustomEvent("vw-settings", { detail: { from: homeId, settings } }));
+}
+
+document.addEventListener("vw-settings", event => {
+  if (!scene || !scene.follows || event.detail.from !== scene.follows) return;
+  const { outline, row, ...others } = event.detail.settings;
+  settings = { ...settings, ...others };
+  reflect();
+  schedule();
+});
 
 /* The controls show what the settings are. */
 function reflect() {
@@ -254,16 +282,20 @@ function build() {
   const shown = Boolean(scene);
   const drawn = shown && Boolean(image);
   part("wait").hidden = shown;
-  part("tools").hidden = part("read").hidden = !drawn;
+  part("tools").hidden = part("read").hidden = !drawn || Boolean(scene.follows);
   rows.replaceChildren();
   part("foot").replaceChildren();
+  part("heads").replaceChildren();
   part("tabs").hidden = true;
   if (!shown) return;
   part("signs").hidden = !scene.signs;
+  part("scales").hidden = panels().every(panel => panel.unit === null);
+  root.toggleAttribute("data-dense", Boolean(scene.dense));
   part("truths").hidden = !scene.truth.length;
   options(part("outline"), [["", [["", "not shown"], ...scene.truth.map(t => [t.label, t.label])]]]);
   buildTabs();
   for (const row of scene.rows) rows.append(rowOf(row));
+  if (scene.dense) buildHeads();
   for (const text of [scene.unseen, ...scene.truth.map(t => t.said)]) {
     if (text) part("foot").append(make("p", "", text));
   }
@@ -302,6 +334,16 @@ function buildTabs() {
   }
 }
 
+/* The names of the columns, above a table. */
+function buildHeads() {
+  for (const key of columnKeys()) {
+    const panel = panels().find(other => other.key === key);
+    const head = part("heads").appendChild(make("div"));
+    head.append(make("b", "", panel ? panel.name : key));
+    if (panel && !panel.last) head.append(make("span", "", panel.grid.join(" × ")));
+  }
+}
+
 function rowOf(row) {
   const section = make("section", "vw-row");
   section.dataset.row = row.key;
@@ -316,13 +358,24 @@ function rowOf(row) {
     return section;
   }
   const says = words.appendChild(make("p", "vw-says"));
-  says.append(make("b", "", row.method), ` ${row.says}`);
+  if (row.method !== row.title) says.append(make("b", "", row.method), " ");
+  says.append(row.says);
+  if (scene.dense) {
+    words.append(make("p", "vw-paper", row.paper));
+    if (row.tag) words.append(make("p", "vw-paper vw-told", row.tag));
+  }
   if (row.tag) says.append(" ", make("span", "vw-tag", row.tag));
   row.scale = header.appendChild(make("div", "vw-scale"));
   const grid = section.appendChild(make("div", "vw-grid"));
   for (const panel of row.panels) grid.append(figureOf(panel));
-  for (const key of stageNames()) {
-    if (row.panels.length > 1 && !row.panels.some(panel => panel.key === key)) {
+  for (const { key, name, said } of row.absent) {
+    const figure = grid.appendChild(make("figure", "vw-panel vw-absent"));
+    figure.dataset.key = key;
+    figure.append(make("div", "", said), make("figcaption", "vw-facts", name || key));
+  }
+  const there = new Set([...row.panels, ...row.absent].map(panel => panel.key));
+  for (const key of columnKeys(false)) {
+    if (there.size > 1 && !there.has(key)) {
       const figure = grid.appendChild(make("figure", "vw-panel vw-missing"));
       figure.dataset.key = key;
       figure.append(make("div"), make("figcaption", "vw-facts", `no map at ${key}`));
@@ -331,30 +384,58 @@ function rowOf(row) {
   return section;
 }
 
-/* The stages of all rows, coarse to fine. */
-const stageNames = () => [...new Set(panels().map(panel => panel.key))].filter(key => key !== "fused");
+/* The columns of all rows: stages, coarse to fine, then what was made of several. */
+function columnKeys(...kinds) {
+  const all = scene.rows.flatMap(row => [...(row.panels || []), ...(row.absent || [])]);
+  return [...new Set((kinds.length ? kinds : [false, true])
+    .flatMap(last => all.filter(panel => panel.last === last).map(panel => panel.key)))];
+}
 
 function figureOf(panel) {
   const figure = make("figure", "vw-panel");
   figure.dataset.id = panel.id;
   const open = figure.appendChild(make("button", "vw-open"));
   open.type = "button";
-  open.setAttribute("aria-label", `${panel.alt}. ${[...panel.facts, ...panel.warnings, ...panel.remarks].join(", ")}`);
-  open.setAttribute("aria-haspopup", "dialog");
+  open.setAttribute("aria-label", `${panel.alt}. ${[...panel.facts, ...panel.warnings, ...panel.remarks, ...Object.values(panel.marks)].join(", ")}`);
+  if (!scene.pick) open.setAttribute("aria-haspopup", "dialog");
   panel.canvas = open.appendChild(make("canvas"));
-  open.append(make("i", "vw-across"), make("i", "vw-down"));
+  open.append(make("i", "vw-across"), make("i", "vw-down"), ringOf(make("i"), panel));
+  const marks = open.appendChild(make("span", "vw-badges"));
+  for (const [word, says] of Object.entries(panel.marks)) {
+    const mark = marks.appendChild(make("span", "vw-badge", word));
+    mark.dataset.mark = word;
+    mark.title = says;
+  }
+  figure.classList.toggle("vw-marked", marks.childElementCount > 0);
   const caption = figure.appendChild(make("figcaption"));
   const line = caption.appendChild(make("div", "vw-name"));
   const name = line.appendChild(make("b", "", panel.name));
   name.title = panel.key;
   panel.reading = line.appendChild(make("span", "vw-value"));
   const facts = caption.appendChild(make("p", "vw-facts"));
+  if (scene.pick) {
+    const enlarging = caption.appendChild(make("button", "vw-plain", "Enlarge"));
+    enlarging.type = "button";
+    enlarging.dataset.enlarge = "";
+    enlarging.setAttribute("aria-label", `Enlarge ${panel.name}`);
+  }
   panel.facts.forEach((fact, i) => facts.append(...(i ? [" · "] : []), make("span", "", fact)));
   panel.iou = caption.appendChild(make("p", "vw-iou"));
   panel.iou.hidden = true;
   for (const text of panel.warnings) caption.append(make("p", "vw-warning", text));
-  for (const text of panel.remarks) caption.append(make("p", "vw-facts", text));
+  for (const text of panel.remarks) caption.append(make("p", "vw-facts vw-remark", text));
+  if (panel.diverging) panel.ramp = caption.appendChild(make("div", "vw-scale"));
   return figure;
+}
+
+/* A place of the picture, [x, y] in its pixels, that whoever made the panel wants seen. */
+function ringOf(node, panel) {
+  node.className = "vw-ring";
+  node.hidden = !panel.ring;
+  if (!panel.ring) return node;
+  node.style.left = `${100 * panel.ring[0] / scene.width}%`;
+  node.style.top = `${100 * panel.ring[1] / scene.height}%`;
+  return node;
 }
 
 /* How many panels stand side by side, and how large a panel is. */
@@ -364,20 +445,22 @@ function layOut() {
   const slim = width < NARROW;
   root.toggleAttribute("data-narrow", slim);
   part("tabs").hidden = !slim || scene.rows.length < 2;
-  const names = stageNames();
-  const fused = panels().some(panel => panel.key === "fused");
-  const most = Math.max(1, names.length + (fused ? 1 : 0));
-  const fitting = slim ? 2 : Math.max(2, Math.floor((width + GAP) / (LEAST + GAP)));
+  const names = columnKeys();
+  const most = Math.max(1, names.length);
+  const least = scene.dense ? DENSE : LEAST;
+  const room = width - (scene.dense && !slim ? BESIDE : 0);
+  const fitting = slim ? 2 : Math.max(2, Math.floor((room + GAP) / (least + GAP)));
   const columns = Math.min(most, fitting);
   // One or two maps need not fill the page.
-  column = Math.min((width - GAP * (columns - 1)) / columns, 460);
+  column = Math.min((room - GAP * (columns - 1)) / columns, 460);
   root.style.setProperty("--columns", columns);
   root.style.setProperty("--column", `${column}px`);
   if (!image) return;
   const size = panelSize();
-  root.style.setProperty("--column", `${Math.max(size.width, Math.min(column, LEAST))}px`);
+  root.style.setProperty("--column", `${Math.max(size.width, Math.min(column, least))}px`);
   // The same stage stands in the same column, where all of them fit.
   const aligned = columns === most;
+  root.toggleAttribute("data-aligned", aligned && !slim);
   for (const figure of part("rows").querySelectorAll(".vw-panel")) {
     const panel = panelOf(figure);
     const own = panelSize(panel);
@@ -385,9 +468,9 @@ function layOut() {
     figure.style.setProperty("--wide", `${own.width}px`);
     figure.style.setProperty("--tall", `${own.height}px`);
     const at = names.indexOf(panel ? panel.key : figure.dataset.key);
-    figure.style.gridColumn = aligned ? String(at < 0 ? most : at + 1) : "";
+    figure.style.gridColumn = aligned ? String(at + 1) : "";
     figure.style.gridRow = aligned ? "1" : "";
-    figure.hidden = !panel && !aligned;
+    figure.hidden = !panel && !aligned && figure.classList.contains("vw-missing");
   }
   for (const section of part("rows").children) {
     section.hidden = slim && section.dataset.row !== rowShown();
@@ -396,8 +479,10 @@ function layOut() {
   }
 }
 
-/* The fused map has a line of its own where it would else stand alone in one. */
-const isWide = panel => narrow() && panel.key === "fused" && panel.row.panels.length % 2 === 1;
+/* The last map has a line of its own where it would else stand alone in one. */
+const isWide = panel => narrow() && panel.last && panel.row.panels.length > 1
+  && (panel.row.panels.length + panel.row.absent.length) % 2 === 1
+  && panel === panel.row.panels.at(-1);
 
 function panelSize(panel) {
   const width = panel && isWide(panel) ? root.clientWidth : column;
@@ -433,8 +518,8 @@ function pictureAt(width, height) {
 function heatOf(panel, which, width, height) {
   const key = `${which} ${width}x${height}`;
   if (!panel.rasters.has(key)) {
-    const heat = upsample(panel[which], panel, scene, width, height);
-    if (!scene.seen) blank(heat, width, height, seenLines(scene, width, height));
+    const heat = upsample(panel[which], panel, panel.scene, width, height);
+    if (!panel.scene.seen) blank(heat, width, height, seenLines(panel.scene, width, height));
     if (panel.rasters.size > 5) panel.rasters.delete(panel.rasters.keys().next().value);
     panel.rasters.set(key, heat);
   }
@@ -447,19 +532,19 @@ function scaleTop(panel) {
   return Math.max(...panels().filter(other => other.unit === panel.unit).map(sizeOf));
 }
 
-const tableNow = () => tables[signed() ? props.diverging : settings.colors];
+const tableNow = panel => tables[signed(panel) ? fixed.diverging : settings.colors];
 
 function rasterOf(panel, width, height) {
   const heat = heatOf(panel, "bytes", width, height);
   const top = scaleTop(panel) || 1;
   return {
     width, height, heat,
-    signed: signed(),
-    against: signed() && panel.below ? heatOf(panel, "below", width, height) : null,
+    signed: signed(panel),
+    against: signed(panel) && panel.below ? heatOf(panel, "below", width, height) : null,
     factor: panel.peak / top,
     lowest: panel.lowest / top,
     own: top / (sizeOf(panel) || 1),
-    seen: scene.seen ? null : seenLines(scene, width, height),
+    seen: panel.scene.seen ? null : seenLines(panel.scene, width, height),
     truth: settings.outline && masks.get(settings.outline)
       ? maskAt(settings.outline, width, height) : null,
   };
@@ -469,11 +554,11 @@ function paintPanel(canvas, panel, width, height) {
   paint(canvas, pictureAt(width, height), rasterOf(panel, width, height), {
     show: sizeOf(panel) ? settings.view : "picture",
     opacity: settings.opacity,
-    table: tableNow(),
-    threshold: settings.threshold * (signed() ? 1 : panel.summit),
+    table: tableNow(panel),
+    threshold: settings.threshold * (signed(panel) ? 1 : panel.summit),
     cut: cutAt() * panel.summit,
-    contours: settings.contours,
-    boxes: settings.boxes,
+    contours: settings.contours && !panel.diverging,
+    boxes: panel.diverging ? "none" : settings.boxes,
   });
 }
 
@@ -493,9 +578,12 @@ function draw() {
       paintPanel(panel.canvas, panel, Math.max(1, Math.round(width * sharp)),
         Math.max(1, Math.round(height * sharp)));
       panel.canvas.closest("figure").classList.toggle("vw-nothing", !sizeOf(panel));
+      if (panel.ramp) bar(panel.ramp, row, panel);
     }
     bar(row.scale, row);
   }
+  const first = scene.rows.find(row => row.panels && row.panels.length);
+  if (scene.dense && first) bar(part("ramp"), first);
   if (large) drawLarge();
   root.viewer.milliseconds = performance.now() - start;
   root.viewer.draws += 1;
@@ -515,21 +603,22 @@ function schedule() {
 
 /* The colour bar of a row, or of one panel: which colour is how much. */
 function bar(home, row, panel) {
-  const table = tableNow();
+  const table = tableNow(panel);
   const stops = Array.from({ length: 18 }, (_, i) => {
     const at = 3 * (15 * i);
     return `rgb(${table[at]}, ${table[at + 1]}, ${table[at + 2]})`;
   });
-  let least = signed() ? "against" : "0";
-  let most = signed() ? "for" : "each map's maximum";
-  if (panel || settings.scale === "same") {
+  let least = signed(panel) ? "against" : "0";
+  let most = signed(panel) ? "for" : "each map's maximum";
+  if (panel && panel.diverging) [least, most] = panel.ends;
+  else if (panel || (settings.scale === "same" && row.panels[0]?.unit != null)) {
     const top = scaleTop(panel || row.panels[0]);
     most = panel && panel.unit === null ? "maximum" : digits(top);
-    if (signed()) least = `−${most}`;
+    if (signed(panel)) least = `−${most}`;
   }
   const ramp = make("i");
   ramp.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
-  if (settings.threshold && !signed()) {
+  if (settings.threshold && !signed(panel)) {
     const hidden = ramp.appendChild(make("b"));
     const share = panel ? settings.threshold * (panel.peak / (scaleTop(panel) || 1))
       : settings.threshold;
@@ -577,7 +666,7 @@ function agree() {
   const ready = label && masks.has(label);
   if (label && !ready) showTruth();
   let missing = null;
-  for (const panel of panels()) {
+  for (const panel of panels().filter(other => !other.diverging)) {
     const table = ready && panel.agreement.get(label);
     panel.iou.hidden = !ready;
     if (table) {
@@ -595,8 +684,10 @@ function agree() {
     const width = Math.max(1, Math.round(scene.width * scale));
     const height = Math.max(1, Math.round(scene.height * scale));
     const mask = maskAt(label, width, height).map(value => (value >= 0.5 ? 1 : 0));
-    const heat = upsample(missing.bytes, missing, scene, width, height);
-    if (!scene.seen) blank(heat, width, height, seenLines(scene, width, height));
+    const heat = upsample(missing.bytes, missing, missing.scene, width, height);
+    if (!missing.scene.seen) {
+      blank(heat, width, height, seenLines(missing.scene, width, height));
+    }
     missing.agreement.set(label, iouTable(heat, mask, missing.summit));
     agree();
   }, 0);
@@ -606,11 +697,11 @@ function agree() {
 
 /* The value of a panel at a pixel: the share of its maximum, and in the method's own units. */
 function valueOf(panel, x, y) {
-  const [x0, y0, x1, y1] = scene.rect;
+  const [x0, y0, x1, y1] = panel.scene.rect;
   if (x + 0.5 < x0 || x + 0.5 >= x1 || y + 0.5 < y0 || y + 0.5 >= y1) return null;
-  const above = valueAt(panel.bytes, panel, scene, x, y);
-  if (!signed()) return { share: above, raw: above * panel.peak };
-  const below = panel.below ? valueAt(panel.below, panel, scene, x, y) : 0;
+  const above = valueAt(panel.bytes, panel, panel.scene, x, y);
+  if (!signed(panel)) return { share: above, raw: above * panel.peak };
+  const below = panel.below ? valueAt(panel.below, panel, panel.scene, x, y) : 0;
   const raw = above * panel.peak - below * panel.lowest;
   return { share: panel.top ? raw / panel.top : 0, raw };
 }
@@ -639,7 +730,7 @@ function point(at, { quiet = false } = {}) {
   part("where").textContent = cross ? `Column ${cross.x}, row ${cross.y}` : "";
   part("hint").textContent = cross
     ? "Under each map: share of its maximum · value in the method's units"
-    : "Point at a map to read all of them there; click it to enlarge it.";
+    : scene.pick || "Point at a map to read all of them there; click it to enlarge it.";
   if (large) readLarge();
   if (!quiet && cross) announce();
 }
@@ -707,7 +798,8 @@ function steer(event, open) {
 function enlarge(panel) {
   large = panel;
   const row = panel.row;
-  part("from").textContent = `${row.title} · ${row.method} (${row.paper})`;
+  const method = `${row.method} (${row.paper})`;
+  part("from").textContent = row.title === row.method ? method : `${row.title} · ${method}`;
   part("title").textContent = panel.name;
   part("zoomed").setAttribute("aria-label",
     `${panel.alt}. Arrow keys move the crosshair, Home goes to the maximum.`);
@@ -724,6 +816,7 @@ function enlarge(panel) {
     element.querySelector(`[data-do="${name}"]`).hidden = !several;
   }
   if (!dialog.open) dialog.showModal();
+  ringOf(part("ring"), panel);
   drawLarge();
   readLarge();
 }
@@ -742,7 +835,7 @@ function drawLarge() {
   open.classList.toggle("vw-nothing", !sizeOf(large));
   bar(part("scale"), large.row, large);
   const found = part("found");
-  found.hidden = settings.boxes === "none";
+  found.hidden = settings.boxes === "none" || Boolean(large.diverging);
   if (found.hidden) return;
   // In the picture's own pixels, as the engine gives them.
   const [width, height] = [image.naturalWidth, image.naturalHeight];
@@ -760,7 +853,8 @@ function drawLarge() {
 function readLarge() {
   part("reading").textContent = cross
     ? `Column ${cross.x}, row ${cross.y}: ${saying(large, valueOf(large, cross.x, cross.y))}`
-    : `Maximum: ${large.unit === null ? "100%" : digits(large.peak)}`;
+    : large.diverging ? `From ${percent(-large.lowest)} to ${percent(large.peak)}`
+      : `Maximum: ${large.unit === null ? "100%" : digits(large.peak)}`;
 }
 
 function leaf(step) {
@@ -805,6 +899,7 @@ const DEEDS = {
     point(cross, { quiet: true });
     schedule();
     publish();
+    lead();
   },
   clear: () => point(null),
   close: () => dialog.close(),
@@ -820,7 +915,15 @@ element.addEventListener("click", event => {
   if (deed) DEEDS[deed.dataset.do]();
   else if (tab) change("row", tab.dataset.tab);
   else if (event.target === dialog) dialog.close(); // beside the sheet
-  else if (open && open !== part("zoomed") && panelOf(open)) enlarge(panelOf(open));
+  else if (event.target.closest("[data-enlarge]")) enlarge(panelOf(event.target));
+  else if (open && open !== part("zoomed") && panelOf(open)) {
+    if (!scene.pick) enlarge(panelOf(open));
+    else {
+      // A click by keyboard has no place of its own: the crosshair's, or else the maximum's.
+      const { x, y } = event.detail ? inside(under(event, open)) : cross || peakOf(panelOf(open));
+      trigger("select", { index: 0, value: [x, y], selected: true });
+    }
+  }
 });
 
 for (const kind of ["pointermove", "pointerdown"]) {
@@ -879,7 +982,7 @@ root.viewer = {
 };
 
 options(part("colors"), [
-  ["", Object.keys(tables).filter(name => name !== props.diverging && !UNEVEN.includes(name))
+  ["", Object.keys(tables).filter(name => name !== fixed.diverging && !UNEVEN.includes(name))
     .map(name => [name, name])],
   ["uneven, familiar", UNEVEN.map(name => [name, name])],
 ]);

@@ -2,24 +2,32 @@
 
 Plain types in and out, so that the endpoints describe themselves. Files come by upload only: no
 path on this machine and no address elsewhere is ever opened, and a backbone is a name on offer.
+With the extra `mcp` the same three are tools for agents, which send files as data URLs, or as the
+address by which this server gave them out.
 """
 
+import binascii
 import functools
 import logging
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import unquote
 
 import gradio as gr
 import numpy as np
 from gradio.data_classes import FileData
+from gradio.processing_utils import save_base64_to_cache
 from gradio.utils import get_upload_folder
 
 from camviz.errors import BackboneError, CamvizError, ImageError, MethodError
-from camviz.images import open_picture
+from camviz.images import MAX_BYTES, open_picture
 from camviz.prototypes import PrototypeBank
+from camviz.space import spacefile
 from camviz.ui.bundle import packed, write_rows
 from camviz.ui.compare_tab import Ask, network
 from camviz.ui.offer import default_choice, offer
@@ -201,15 +209,29 @@ def publish(page: gr.Blocks) -> None:
     uploads_only(page)
 
 
+def agents() -> bool | None:
+    """Whether the endpoints are tools for agents (MCP): yes, if the extra `mcp` is installed.
+
+    None: GRADIO_MCP_SERVER says so, and gradio reads it.
+    """
+    return None if "GRADIO_MCP_SERVER" in os.environ else find_spec("mcp") is not None
+
+
 def uploads_only(page: gr.Blocks) -> None:
-    """Refuse addresses: gradio would fetch them, in the name of whoever runs this server."""
+    """Refuse addresses: gradio would fetch them, in the name of whoever runs this server.
+
+    An address at which this server itself gave out a file stands for that file.
+    """
 
     def guard(block: Any) -> None:
         move = block.async_move_resource_to_block_cache
 
         async def refuse_addresses(file: Any) -> Any:
             if isinstance(file, str) and "://" in file:
-                raise gr.Error("files come by upload only, not by address", print_exception=False)
+                file = _given_out(file)
+                if file is None:
+                    sentence = "files come by upload only, not by address"
+                    raise gr.Error(sentence, print_exception=False)
             return await move(file)
 
         block.async_move_resource_to_block_cache = refuse_addresses
@@ -218,13 +240,44 @@ def uploads_only(page: gr.Blocks) -> None:
         guard(block)
 
 
+def _given_out(address: str) -> str | None:
+    """The path of a file that this server gave out at an address; nothing is fetched from it."""
+    path = unquote(address.partition("/gradio_api/file=")[2])
+    return path if path and _in_uploads(path) and Path(path).is_file() else None
+
+
+def _in_uploads(path: str) -> bool:
+    return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+
+
 def uploaded(file: Any) -> str:
-    """The path of an upload. Anything else that a program may send is refused."""
-    path = file.get("path") if isinstance(file, dict) else getattr(file, "path", None)
-    folder = Path(get_upload_folder()).resolve()
-    if not isinstance(path, str) or not Path(path).resolve().is_relative_to(folder):
+    """The path of an upload. Anything else that a program may send is refused.
+
+    Agents send lists of files as data URLs or as addresses on this server: gradio reads those of
+    single files only.
+    """
+    if isinstance(file, str):
+        path = _inline(file) if file.startswith("data:") else _given_out(file)
+    else:
+        path = file.get("path") if isinstance(file, dict) else getattr(file, "path", None)
+    if not isinstance(path, str) or not _in_uploads(path):
         raise ImageError("a file must be uploaded; with gradio_client, give handle_file(PATH)")
     return path
+
+
+def _inline(data: str) -> str:
+    """What a data URL holds, as a file among the uploads."""
+    if len(data) * 3 / 4 > upload_limit():
+        raise ImageError(f"a picture may have {upload_limit() / 1e6:.0f} MB at most")
+    try:
+        return save_base64_to_cache(data, get_upload_folder())
+    except (ValueError, binascii.Error):
+        raise ImageError("a data URL could not be read; its data are base64") from None
+
+
+def upload_limit() -> int:
+    """Bytes that an uploaded file may have."""
+    return min(MAX_BYTES, int(spacefile().limits.upload_mb * 1e6))
 
 
 def _ask(backbone: str, untrained: bool) -> Ask:

@@ -30,13 +30,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from camviz.backbones import Backbone
-from camviz.engine import Explanation, PlacementKind
 from camviz.errors import BackboneError, CamvizError, MethodError, PrototypeError, StageError
 from camviz.examples import Example, example
+from camviz.explanation import Explanation, PlacementKind
 from camviz.images import Picture, open_picture
 from camviz.maps import FUSIONS
 from camviz.methods import METHODS
-from camviz.prototypes import PrototypeBank
+from camviz.prototypes import CLUSTERS, PrototypeBank, StagePrototypes
 from camviz.stages import TapKind
 from camviz.ui import links, viewer
 from camviz.ui.offer import chosen, knowing, modules
@@ -49,6 +49,7 @@ BARS = 5
 THUMBNAIL = 112  # pixels of an example's side
 PATIENCE = 0.1  # seconds that the other rows wait for the prototypes
 COMING = "Looking for what this picture's places have in common …"
+ROWS = ("layercam", "denoised", "prototypes")
 TRUNCATION = 0.9  # of the denoised row, before anybody touches it
 
 
@@ -58,7 +59,7 @@ class Ask:
 
     `backbone` and `untrained` are what is loaded, `wanted` and `raw` what their controls say;
     `ready` is one whose weights are here, `shown` the digest of the picture last explained.
-    `bank`: a visitor's own prototypes.
+    `bank`: a visitor's own prototypes. `pictures`: all that were given, when there are several.
     """
 
     picture: str | None
@@ -78,6 +79,7 @@ class Ask:
     bank: PrototypeBank | None = None
     shown: str | None = None
     ready: str | None = None
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class View:
 
     `maps` is what the viewer draws. The menus change with the backbone; what is chosen in them is
     held apart, by the names of an `Ask`. `tab`: the same for the parts of another tab, by name.
+    `strip`: the thumbnails of several pictures. `progress`: how far work has come that goes on.
     """
 
     notice: str | None = ""
@@ -107,6 +110,8 @@ class View:
     held: dict[str, Any] | None = None
     picture: str | None = None
     tab: dict[str, Any] | None = None
+    strip: str | None = None
+    progress: str | None = None
 
 
 DEFAULT = Ask(None, None)
@@ -188,8 +193,8 @@ def _said(view: View) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None and name != "held"}
 
 
-def new_picture(ask: Ask) -> Iterator[View]:
-    """Another picture: whatever the network sees in it is explained.
+def new_picture(ask: Ask, keep: bool = False) -> Iterator[View]:
+    """Another picture: whatever the network sees in it is explained; keep: the class asked for.
 
     The page may tell of a picture that it was told to show: that is no other picture.
     """
@@ -199,9 +204,10 @@ def new_picture(ask: Ask) -> Iterator[View]:
         return
     if opened(ask.picture).digest == ask.shown:
         return
-    ask = replace(ask, target=TOP, versus=NOBODY)
-    menus = {"target": Menu([], TOP), "versus": Menu([], NOBODY)}
-    held = {"target": TOP, "versus": NOBODY}
+    if not keep:
+        ask = replace(ask, target=TOP, versus=NOBODY)
+    held = {"target": ask.target, "versus": ask.versus}
+    menus = {name: Menu([], value) for name, value in held.items()}
     if ask.backbone is None:  # the one wanted at first could not be had
         yield from new_backbone(ask)
         return
@@ -255,7 +261,12 @@ def chosen_stages(ask: Ask, stages: list[str], named: list[str]) -> Iterator[Vie
         yield replace(view, held={**held, **(view.held or {})})
 
 
-def new_bank(ask: Ask, files: list[str], report: Callable[[int, int, str], None]) -> Iterator[View]:
+def new_bank(
+    ask: Ask,
+    files: list[str],
+    report: Callable[[int, int, str], None],
+    clusters: int = CLUSTERS,
+) -> Iterator[View]:
     """Prototypes of the class that is explained, learned from pictures of it."""
     if not files:
         raise PrototypeError("no pictures were given; add some of the class that is explained")
@@ -269,6 +280,7 @@ def new_bank(ask: Ask, files: list[str], report: Callable[[int, int, str], None]
         files,
         backbone,
         target,
+        clusters,
         tap=ask.tap,
         fit=ask.fit,
         stages=ask.stages or None,
@@ -365,21 +377,51 @@ Row = Explanation | str
 
 def rows_of(ask: Ask) -> dict[str, Row]:
     """The three rows; a sentence in place of one that cannot be had."""
+    return {key: row_of(ask, key) for key in ROWS}
+
+
+def row_of(ask: Ask, key: str) -> Row:
+    """One of the three rows, or a sentence in its place."""
+    if key == "denoised":
+        return _denoised(ask)
     plain = explain(ask)
-    return {
-        "layercam": plain,
-        "denoised": _denoised(ask),
-        "prototypes": _prototypes(ask, plain.target),
-    }
+    return plain if key == "layercam" else _prototypes(ask, plain.target)
 
 
 def _prototypes(ask: Ask, target: int) -> Row:
     """The third row: by the visitor's own prototypes of this class, else by those at hand."""
-    own = ask.bank if ask.bank is not None and ask.bank.target == target else None
     try:
-        return explain(ask, target=target, versus=None, method="lpcam", prototypes=own)
+        return likeness(ask, target)
     except (PrototypeError, MethodError, StageError) as error:
         return _sentence(error)
+
+
+def likeness(ask: Ask, target: int, **changes: Any) -> Explanation:
+    """Where the picture is like the prototypes of a class: a visitor's own, else those at hand.
+
+    Those at hand are the engine's choice, for this picture and these layers; what a visitor kept,
+    dropped or named is carried over to whichever of them are the very same.
+    """
+    changes = {"target": target, "versus": None, "method": "lpcam", **changes}
+    held = ask.bank if ask.bank is not None and ask.bank.target == target else None
+    if held is not None and held.source == "gallery":
+        return explain(ask, **changes, prototypes=held)
+    x = explain(ask, **changes)
+    if held is None or x.bank is None:
+        return x
+    ready = x.bank.stages
+    stages = {name: _touched(stage, held.stages.get(name)) for name, stage in ready.items()}
+    if all(stages[name] is ready[name] for name in stages):
+        return x
+    return explain(ask, **changes, prototypes=replace(x.bank, stages=stages))
+
+
+def _touched(stage: StagePrototypes, held: StagePrototypes | None) -> StagePrototypes:
+    """A stage as a visitor left it, if these are the prototypes that were worked on."""
+    same = held is not None and held.vectors.shape == stage.vectors.shape
+    if held is None or not same or not bool((held.vectors == stage.vectors).all()):
+        return stage
+    return replace(stage, prototypes=held.prototypes)
 
 
 def _denoised(ask: Ask) -> Row:
@@ -403,15 +445,15 @@ def show(ask: Ask) -> Iterator[View]:
     Prototypes that must be made first take their time: the two other rows do not wait for them.
     """
     x = explain(ask)
-    made = _aside().submit(_prototypes, ask, x.target)
+    made = aside().submit(_prototypes, ask, x.target)
     rows: dict[str, Row] = {"layercam": x, "denoised": _denoised(ask), "prototypes": COMING}
     view = View(
-        verdict=_verdict(x),
+        verdict=verdict_html(x),
         bars=_bars(x),
         denoising=_denoising(rows["denoised"]),
         held={"shown": x.picture.digest},
     )
-    truth, link = _truth(x), link_of(ask, x)
+    truth, link = truth_of(x), link_of(ask, x)
     if not wait([made], PATIENCE).done:
         yield replace(view, maps=viewer.payload(rows, truth=truth, link=link))
         view = View(None)
@@ -424,12 +466,12 @@ def show(ask: Ask) -> Iterator[View]:
 
 
 @lru_cache(maxsize=1)
-def _aside() -> ThreadPoolExecutor:
+def aside() -> ThreadPoolExecutor:
     """Where prototypes are made while the other rows are already looked at."""
     return ThreadPoolExecutor(4, thread_name_prefix="prototypes")
 
 
-def _truth(x: Explanation) -> dict[str, np.ndarray] | None:
+def truth_of(x: Explanation) -> dict[str, np.ndarray] | None:
     """What is known to be in an example, the explained class first."""
     name = links.example_of(x.picture.digest)
     if name is None:
@@ -467,7 +509,16 @@ def said_html(sentence: str) -> str:
     return f'<div class="cv-said" role="status"><p>{escape(sentence)}</p></div>'
 
 
-def _verdict(x: Explanation) -> str:
+def progress_html(doing: str, done: float | None = None) -> str:
+    """How far work has come, in words and as a share of 1, and a way to stop it."""
+    value = "" if done is None else f'value="{done:.3f}"'
+    return (
+        f'<div class="cv-progress" role="status"><span>{doing}</span><progress {value} max="1">'
+        '</progress><button type="button" data-label="stop">Stop</button></div>'
+    )
+
+
+def verdict_html(x: Explanation) -> str:
     probability = next(p for index, _, p in x.predictions if index == x.target)
     label = f"<em>{escape(x.label)}</em>"
     if x.request.versus is not None:
@@ -560,7 +611,7 @@ def _learned(row: Row) -> str:
     label = f"<em>{escape(bank.label)}</em>"
     said = {
         "self": f"<strong>this picture alone</strong>: no prototypes of {label} ship for this "
-        "network. Pictures of your own make better ones.",
+        "network. Pictures of your own make better ones: tab <em>Prototypes</em>.",
         "bundled": f"<strong>pictures that ship with camviz</strong> ({len(bank.pictures)} "
         f"of {label}).",
         "gallery": f"<strong>your {len(bank.pictures)} pictures</strong> of {label}.",

@@ -13,15 +13,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
 from camviz.backbones import ASSETS, Stopped, download
-from camviz.engine import PlacementKind
 from camviz.errors import BackboneError, CamvizError, ImageError, WeightsError
 from camviz.examples import EXAMPLES, example
-from camviz.images import MAX_BYTES
+from camviz.explanation import PlacementKind
 from camviz.maps import FUSIONS
 from camviz.space import spacefile
 from camviz.stages import TapKind
@@ -33,6 +32,7 @@ from camviz.ui import (
     methods_tab,
     models_tab,
     offer,
+    pictures_tab,
     prototypes_tab,
 )
 from camviz.ui.compare_tab import (
@@ -52,6 +52,7 @@ from camviz.ui.compare_tab import (
     nothing,
     notice_html,
     own_bank,
+    progress_html,
     reopened,
     same_picture,
 )
@@ -74,19 +75,22 @@ SOON = 0.5  # seconds: what takes longer says that it is at work
 
 # Every output of an answer: pieces of the page, menus, and what is held of a visit.
 PIECES = (
-    "notice", "verdict", "maps", "bars", "network", "denoising", "learned", "picture", "progress"
+    "notice", "verdict", "maps", "bars", "network", "denoising", "learned", "picture", "progress",
+    "strip",
 )  # fmt: skip
 MENUS = ("target", "versus", "stages", "modules")
 CONTROLS = ("wanted", "raw")
-HELD = ("backbone", "untrained", "target", "versus", "stages", "bank", "shown", "ready")
+HELD = ("backbone", "untrained", "target", "versus", "stages", "bank", "shown", "ready", "pictures")
 # Every tab but Compare is a module with
 #   ID, TITLE, DOING: its name in links and on the page, what is announced while it takes its time
 #   PARTS, INPUTS: the names of its components, and which of them `show` is given the values of
 #   build(): makes them, by name, where they stand
 #   show(ask, *values): yields a `View` whose `tab` is what is new in them; asked for when the tab
 #       is opened, and while it is open whenever anything on the left was changed
-#   wire(parts, asked, ask): its own events, by the page's `ask`
-TABS = (methods_tab, models_tab, prototypes_tab)
+#   wire(parts, asked, ask): its own events, by the page's `ask`: after ask(event, work, inputs,
+#       doing=...) work(ask, *inputs) answers, and yields a `View` as `show` does; clicked=True:
+#       work(ask, what was clicked, *inputs)
+TABS = (pictures_tab, methods_tab, models_tab, prototypes_tab)
 TAB_PARTS = tuple(name for tab in TABS for name in tab.PARTS)
 TAB_INPUTS = tuple(name for tab in TABS for name in tab.INPUTS)
 COMPARE = "compare"
@@ -187,11 +191,11 @@ async def stepwise(
     thing said is nothing: gradio says whatever comes last twice, and it would clear the page if
     there were nothing to say at all.
     """
-    announced, over, number = False, object(), 0
+    announced, over, number, busy = False, object(), 0, False
     while True:
         step = asyncio.ensure_future(asyncio.to_thread(next, steps, over))
         done, _ = await asyncio.wait({step}, timeout=SOON)
-        if not done:
+        if not done and not busy:
             announced = True
             yield {"progress": progress_html(doing[min(number, len(doing) - 1)])}
         view = await asyncio.shield(step)
@@ -200,7 +204,8 @@ async def stepwise(
         said = updates(view)
         yield {"progress": "", **said} if announced else said
         announced, number = False, number + 1
-    yield {"progress": ""} if announced else {}
+        busy = bool(said.get("progress", busy))
+    yield {"progress": ""} if announced or busy else {}
 
 
 def handler(work: Work) -> Callable[..., AsyncIterator[list[Any]]]:
@@ -211,14 +216,6 @@ def handler(work: Work) -> Callable[..., AsyncIterator[list[Any]]]:
             yield in_order(said)
 
     return handle
-
-
-def progress_html(doing: str, done: float | None = None) -> str:
-    value = "" if done is None else f'value="{done:.3f}"'
-    return (
-        f'<div class="cv-progress" role="status"><span>{doing}</span><progress {value} max="1">'
-        '</progress><button type="button" data-label="stop">Stop</button></div>'
-    )
 
 
 def told(work: Callable[[Ask, Any], Iterator[View]]) -> Callable[..., AsyncIterator[list[Any]]]:
@@ -232,22 +229,50 @@ def told(work: Callable[[Ask, Any], Iterator[View]]) -> Callable[..., AsyncItera
     return handle
 
 
+def working(
+    work: Callable[..., Iterator[View]], doing: str, clicked: bool = False
+) -> Callable[..., AsyncIterator[list[Any]]]:
+    """A tab's own work(ask, *what stands in its own inputs), which come before the controls.
+
+    clicked: what was clicked is given right after the ask.
+    """
+    count = len(fields(Ask))
+
+    async def handle(*values: Any) -> AsyncIterator[list[Any]]:
+        steps = answered(lambda ask: work(ask, *values[:-count]), values[-count:])
+        async for said in stepwise(steps, [doing]):
+            yield in_order(said)
+
+    async def handle_click(event: gr.SelectData, *values: Any) -> AsyncIterator[list[Any]]:
+        async for said in handle(event, *values):
+            yield said
+
+    return handle_click if clicked else handle
+
+
 async def refreshed(tab: str, *values: Any) -> AsyncIterator[list[Any]]:
-    """The tab that is open, as the controls now say; Compare has answered already."""
+    """The strip and the tab that is open, as the controls now say; Compare has answered before."""
     count = len(fields(Ask))
     own = dict(zip(TAB_INPUTS, values[count:], strict=True))
     opened = next((one for one in TABS if tab == one.ID), None)
-    if opened is None:
-        yield in_order({})
-        return
-    given = [own[name] for name in opened.INPUTS]
-    steps = answered(lambda ask: opened.show(ask, *given), values[:count])
-    async for said in stepwise(steps, [opened.DOING]):
+
+    def work(ask: Ask) -> Iterator[View]:
+        yield from pictures_tab.strip(ask)
+        if opened is not None:
+            yield from opened.show(ask, *(own[name] for name in opened.INPUTS))
+
+    doing = pictures_tab if opened is None else opened
+    async for said in stepwise(answered(work, values[:count]), [pictures_tab.DOING, doing.DOING]):
         yield in_order(said)
 
 
 def clicked_example(ask: Ask, event: gr.SelectData) -> Iterator[View]:
     yield from new_example(ask, str(event.value))
+
+
+def clicked_strip(ask: Ask, event: gr.SelectData) -> Iterator[View]:
+    """A thumbnail, or what removes one or all of them."""
+    yield from pictures_tab.clicked(ask, str(event.value))
 
 
 def clicked_bar(ask: Ask, event: gr.SelectData) -> Iterator[View]:
@@ -321,17 +346,21 @@ async def watched(
 
     Other visitors, and everything else on the page, go on meanwhile.
     """
-    work = asyncio.ensure_future(asyncio.to_thread(list, steps))
+    over = object()
     try:
-        while not (await asyncio.wait({work}, timeout=SOON))[0]:
-            share = watch.done / watch.of if watch.of else None
-            yield in_order({"progress": progress_html(say(), share)})
+        while True:
+            step = asyncio.ensure_future(asyncio.to_thread(next, steps, over))
+            while not (await asyncio.wait({step}, timeout=SOON))[0]:
+                share = watch.done / watch.of if watch.of else None
+                yield in_order({"progress": progress_html(say(), share)})
+            view = step.result()
+            if not isinstance(view, View):
+                break
+            yield in_order({"progress": "", **updates(view)})
     except (asyncio.CancelledError, GeneratorExit):
         watch.over.set()
         raise
-    for view in work.result():
-        yield in_order({"progress": "", **updates(view)})
-    yield in_order({})
+    yield in_order({"progress": ""})
 
 
 async def fetched(*values: Any) -> AsyncIterator[list[Any]]:
@@ -355,17 +384,38 @@ async def fetched(*values: Any) -> AsyncIterator[list[Any]]:
         yield said
 
 
-async def learned(files: list[Any] | None, *values: Any) -> AsyncIterator[list[Any]]:
+async def learned(
+    files: list[Any] | None, clusters: float, *values: Any
+) -> AsyncIterator[list[Any]]:
     """Prototypes of the class that is explained, from a visitor's own pictures."""
     watch = Watch()
 
     def learn(ask: Ask) -> Iterator[View]:
-        yield from new_bank(ask, [api.uploaded(file) for file in files or []], watch.report)
+        given = [api.uploaded(file) for file in files or []]
+        yield from new_bank(ask, given, watch.report, int(clusters))
 
     def say() -> str:
         return f"Learning from picture {watch.done + 1} of {watch.of} …"
 
     async for said in watched(answered(learn, values), watch, say):
+        yield said
+
+
+async def several(files: list[Any] | None, *values: Any) -> AsyncIterator[list[Any]]:
+    """More pictures were given: they are opened, and the first of them is looked at."""
+    watch = Watch()
+
+    def open_all(ask: Ask) -> Iterator[View]:
+        yield from pictures_tab.added(
+            ask, [api.uploaded(file) for file in files or []], watch.report
+        )
+
+    def say() -> str:
+        if watch.of and watch.done == watch.of:
+            return DOING[0]
+        return f"Opening picture {watch.done + 1} of {watch.of} …" if watch.of else "Opening …"
+
+    async for said in watched(answered(open_all, values), watch, say):
         yield said
 
 
@@ -384,16 +434,19 @@ def stopped(backbone: str | None, untrained: bool) -> list[Any]:
 
 async def saved(*values: Any) -> AsyncIterator[list[Any]]:
     """Everything shown, as one file; the last value is the address bar."""
-    *controls, query = values
-    made = []
+    *controls, address = values
+    watch, made = Watch(), list[str]()
 
     def pack(ask: Ask) -> Iterator[View]:
-        made.append(str(bundle.zipped(ask, str(query))))
+        made.append(str(bundle.zipped(ask, str(address), watch.report)))
         yield View()
 
-    async for said in stepwise(answered(pack, controls), ["Packing …"]):
-        file = made[0] if made else gr.update(value=None)
-        yield [file, *(said.get(name, gr.skip()) for name in ("notice", "progress"))]
+    def say() -> str:
+        return f"Packing picture {watch.done + 1} of {watch.of} …" if watch.of else "Packing …"
+
+    places = [SHOWN.index(name) for name in ("notice", "progress")]
+    async for said in watched(answered(pack, controls), watch, say):
+        yield [made[0] if made else gr.update(value=None), *(said[place] for place in places)]
 
 
 # -- The page itself -----------------------------------------------------------------------------
@@ -415,7 +468,7 @@ async () => {
   }
   setTimeout(() => { button.textContent = said }, 2000)
 }"""
-WITH_ADDRESS = "(...values) => [...values.slice(0, -1), location.search]"
+WITH_ADDRESS = "(...values) => [...values.slice(0, -1), location.href]"
 SAVE = "file => { if (file) document.querySelector('#zip')?.click() }"
 
 # One listener for buttons that come and go.
@@ -444,6 +497,7 @@ def build_app() -> gr.Blocks:
                 parts |= {
                     "notice": gr.HTML(elem_id="notice", js_on_load=CLICK),
                     "progress": gr.HTML(elem_id="progress", js_on_load=CLICK),
+                    "strip": gr.HTML(elem_id="strip", js_on_load=pictures_tab.STRIP_JS),
                 }
                 with gr.Tabs(elem_id="tabs"):
                     with gr.Tab("Compare", id=COMPARE) as item:
@@ -469,9 +523,14 @@ def build_app() -> gr.Blocks:
             inputs: list[Any] | None = None,
             outputs: list[Any] = outputs,
             place: str = "engine",
+            mode: Literal["always_last", "multiple"] = "always_last",
+            doing: str | None = None,
+            clicked: bool = False,
             **options: Any,
         ) -> Any:
             """An event that may take a while: announced, one after the other, to be stopped."""
+            if doing is not None:
+                fn, inputs = working(fn, doing, clicked), [*(inputs or []), *asked]
             made = event(
                 fn,
                 asked if inputs is None else inputs,
@@ -479,7 +538,7 @@ def build_app() -> gr.Blocks:
                 api_visibility="private",
                 concurrency_id=place,
                 concurrency_limit=1 if place == "engine" else 4,
-                trigger_mode="always_last",
+                trigger_mode=mode,
                 show_progress="hidden",
                 preprocess=False,
                 **options,
@@ -518,6 +577,13 @@ def build_app() -> gr.Blocks:
         show(parts["picture"].change, handler(new_picture))
         show(parts["examples"].select, told(clicked_example))
         show(parts["bars"].select, told(clicked_bar))
+        show(parts["add"].upload, several, parts["add"])
+        # Each of several clicks counts: pictures are removed faster than maps are made.
+        picks = ask(parts["strip"].select, told(clicked_strip), mode="multiple")
+        ask(picks.then, refreshed, tabbed)
+        show(parts["sheet"].select, clicked_sheet, parts["sheet class"])
+        for name in pictures_tab.INPUTS:
+            ask(parts[name].input, refreshed, tabbed)
         for name in ("target", "versus"):
             show(parts[name].input, picked(name), parts[name])
         for event in (parts["stages"].input, parts["modules"].input):
@@ -530,8 +596,10 @@ def build_app() -> gr.Blocks:
         ask(save.click, saved, [*asked, parts["address"]], packed, js=WITH_ADDRESS).then(
             None, file, None, js=SAVE, api_visibility="private"
         )
-        ask(parts["learn"].click, learned, [parts["gallery"], *asked], place="aside")
-        ask(parts["forget"].click, handler(own_bank))
+        given = [parts["gallery"], parts["clusters"], *asked]
+        learning = ask(parts["learn"].click, learned, given, place="aside")
+        ask(learning.then, refreshed, tabbed)
+        show(parts["forget"].click, handler(own_bank))
         share.click(None, None, None, js=COPY_LINK, api_visibility="private")
         parts["wanted"].focus(None, None, None, js=SELECT_ALL, api_visibility="private")
         parts["progress"].select(
@@ -546,6 +614,16 @@ def build_app() -> gr.Blocks:
         api.publish(page)
     page.queue(max_size=spacefile().limits.queue)
     return page
+
+
+async def clicked_sheet(
+    event: gr.SelectData, explained: str, *values: Any
+) -> AsyncIterator[list[Any]]:
+    """A map on the sheet was clicked: it is shown large, of the class that the sheet explains."""
+    keep = explained == pictures_tab.SAME
+    steps = answered(lambda ask: pictures_tab.clicked(ask, str(event.value), keep), values)
+    async for said in stepwise(steps):
+        yield in_order(said)
 
 
 def picked(name: str) -> Callable[..., AsyncIterator[list[Any]]]:
@@ -592,9 +670,18 @@ def _left() -> dict[str, Any]:
     shown = offer.examples_first_known()
     with gr.Row(elem_id="ask-picture", elem_classes="cv-section"):
         made["picture"] = _picture(str(shown[0].path) if shown else None)
-        made["examples"] = gr.HTML(
-            compare_tab.thumbnails(shown), elem_id="examples", js_on_load=CLICK, min_width=0
-        )
+        with gr.Column(elem_id="others", scale=0, min_width=0):
+            made["examples"] = gr.HTML(
+                compare_tab.thumbnails(shown), elem_id="examples", js_on_load=CLICK, min_width=0
+            )
+            made["add"] = gr.UploadButton(
+                "Add pictures",
+                file_count="multiple",
+                file_types=["image"],
+                elem_id="add",
+                size="sm",
+                min_width=0,
+            )
     with gr.Column(elem_id="ask-backbone", elem_classes="cv-section", min_width=0):
         made["wanted"] = _menu("Backbone", "the network asked; type to search", "backbone")
         with gr.Row(elem_id="filters"):
@@ -722,22 +809,6 @@ def _compare() -> dict[str, Any]:
             made["denoising"] = gr.HTML(elem_id="denoising")
     made["maps"] = Viewer(elem_id="viewer")
     made["learned"] = gr.HTML(elem_id="learned")
-    with gr.Accordion("Prototypes from pictures of your own", open=False, elem_id="gallery"):
-        gr.HTML(
-            "The third row shows what is like prototypes of the class. Give a few pictures of "
-            "the class that is explained, five or more, and they are learned from those; nobody "
-            "else sees them.",
-            elem_classes="cv-fine",
-        )
-        made["gallery"] = gr.File(
-            label="Pictures of the class",
-            file_count="multiple",
-            file_types=["image"],
-            height=130,
-        )
-        with gr.Row():
-            made["learn"] = gr.Button("Learn prototypes", variant="primary", size="sm")
-            made["forget"] = gr.Button("Back to those without them", size="sm")
     return made
 
 
@@ -775,7 +846,8 @@ def launch_options() -> dict[str, Any]:
         "theme": theme(),
         "css_paths": [ASSETS / "style.css"],
         "allowed_paths": [str(EXAMPLES)],
-        "max_file_size": min(MAX_BYTES, int(spacefile().limits.upload_mb * 1e6)),
+        "max_file_size": api.upload_limit(),
+        "mcp_server": api.agents(),
         "footer_links": ["api", "settings"],
         "run_history": False,
         "enable_monitoring": False,

@@ -11,9 +11,10 @@ part; `maps.js` there repeats `Explanation.on_picture` to the pixel.
 import base64
 import inspect
 import io
+import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -23,10 +24,10 @@ import torch
 from PIL import Image
 
 from camviz.backbones import ASSETS
-from camviz.engine import Explanation
+from camviz.explanation import Explanation
 from camviz.images import Picture
 from camviz.maps import FUSIONS, Placement, resample
-from camviz.methods import METHODS
+from camviz.methods import METHODS, denoise
 from camviz.render import COLOR_MAPS, DIVERGING, color_table
 
 FILES = ASSETS / "viewer"
@@ -72,6 +73,7 @@ MOST_BYTES = 300_000  # of the encoded picture
 ALIKE = 0.98  # from this correlation on, two maps say the same
 SAME = 0.9999
 _POINTS = 48  # a side, at which maps are compared
+_CELLS = 96  # of the longer side, in which a difference is sent
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -84,43 +86,108 @@ def Viewer(value: dict[str, Any] | None = None, **options: Any) -> gr.HTML:
         value,
         html_template=(FILES / "viewer.html").read_text(encoding="utf-8"),
         css_template=(FILES / "viewer.css").read_text(encoding="utf-8"),
-        js_on_load="\n".join((FILES / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        js_on_load="\n".join(
+            [
+                # Not as props: gradio loses them in a tab that has not been opened.
+                f"const GIVEN = {json.dumps({'tables': tables(), 'diverging': DIVERGING})}",
+                *((FILES / name).read_text(encoding="utf-8") for name in SCRIPTS),
+            ]
+        ),
         apply_default_css=False,
-        tables={name: _base64(color_table(name).tobytes()) for name in (*COLOR_MAPS, DIVERGING)},
-        diverging=DIVERGING,
         **options,
     )
 
 
+@dataclass(frozen=True)
+class Shown:
+    """One map of a `Row`: of a stage, or, with `at` None, of all stages fused.
+
+    name: what stands under it; None: the stage's own. marks: a word that sets it apart -> the
+    sentence that explains it. facts: said before what is said of any map. shares: its values are
+    told as shares of its maximum only, because its unit is not that of its neighbours. last: it
+    stands behind the stages, as a fused map does.
+    """
+
+    x: Explanation
+    at: str | None = None
+    name: str | None = None
+    marks: Mapping[str, str] = field(default_factory=dict)
+    facts: tuple[str, ...] = ()
+    shares: bool = False
+    last: bool | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One map less another of the same picture, each as shares of its maximum: in [-1, 1].
+
+    ends: what the two ends of its scale are called, that of the second map first.
+    """
+
+    one: Shown
+    other: Shown
+    name: str
+    ends: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row put together by hand, of maps that need not be of one network.
+
+    panels: by key; a `str` is said in the place of a map that cannot be had. The same key stands
+    in the same column in all rows: first the stages, then what is fused or a difference. of:
+    whose method the words beside the title are about; says: other words.
+    """
+
+    title: str
+    of: Explanation
+    panels: Mapping[str, Shown | Difference | str]
+    says: str | None = None
+
+
+def tables() -> dict[str, str]:
+    """The colour maps by name, 256 RGB triples each, as the browser takes them."""
+    return {name: _base64(color_table(name).tobytes()) for name in (*COLOR_MAPS, DIVERGING)}
+
+
 def payload(
-    rows: Mapping[str, Explanation | str],
+    rows: Mapping[str, Explanation | Row | str],
     *,
     truth: Mapping[str, np.ndarray] | None = None,
     link: Mapping[str, str] | None = None,
+    dense: bool = False,
 ) -> dict[str, Any]:
     """What the viewer shows, in plain values that JSON knows.
 
     rows: by key, in the order in which they are shown; a `str` is said in the place of a row that
-    cannot be had. All explanations are of the same picture, shown to the network in the same way.
-    truth: label -> bool (H, W), the object's pixels. link: what the server's own controls add to
-    the address bar; None: the address bar is left alone.
+    cannot be had. All explanations are of the same picture, and those that are rows of their own
+    were shown to the network in the same way. truth: label -> bool (H, W), the object's pixels.
+    link: what the server's own controls add to the address bar; None: the address bar is left
+    alone. dense: many rows, as a table with the titles beside and the columns' names above.
+
+    Whoever asks may add to it: "pick", what to say of a click, which then chooses a place (select,
+    value [x, y] in pixels) in place of enlarging; "follows", the elem_id of a viewer whose tools
+    serve this one too; a panel's "ring", a place [x, y] to be seen at a glance.
 
     Raises ValueError where pictures or masks do not belong together.
     """
-    shown = [x for x in rows.values() if isinstance(x, Explanation)]
+    shown = list(_explanations(rows.values()))
     alike = _alike(rows)
-    said: dict[str, Any] = {"rows": [], "picture": None, "truth": []}
+    said: dict[str, Any] = {"rows": [], "picture": None, "truth": [], "dense": dense}
     said["link"] = None if link is None else dict(link)
     for key, x in rows.items():
-        title = TITLES.get(key, key.replace("_", " ").capitalize())
+        title = _title(key)
         if isinstance(x, Explanation):
             said["rows"].append(_row(key, title, x, alike))
+        elif isinstance(x, Row):
+            said["rows"].append(_made_row(key, x, alike, shown[0]))
         else:
             said["rows"].append({"key": key, "title": title, "said": x})
     if not shown:
         return said
     first = shown[0]
-    if any(x.picture != first.picture or x.fit != first.fit for x in shown):
+    alone = [x for x in rows.values() if isinstance(x, Explanation)]
+    if any(x.picture != first.picture for x in shown) or any(x.fit != first.fit for x in alone):
         raise ValueError("the rows of a viewer must be of one picture, fitted in one way")
     return said | {
         "picture": {
@@ -136,6 +203,12 @@ def payload(
         "target": first.label,
         "truth": _truth(first, truth or {}),
     }
+
+
+def _title(key: str) -> str:
+    if key in METHODS:
+        return METHODS[key].label
+    return TITLES.get(key, key.replace("_", " ").capitalize())
 
 
 # -- One row -------------------------------------------------------------------------------------
@@ -158,20 +231,24 @@ def _panels(x: Explanation) -> dict[str, _Panel]:
 
 
 def _row(key: str, title: str, x: Explanation, alike: Mapping[tuple[str, str], str]) -> Any:
-    method = METHODS[x.request.method]
-    says, formula = explained(method.function)
-    if x.request.truncation:
-        says = f"The same, of a gradient without its noise (truncated at {x.request.truncation:g})."
-        formula += f"\ng_k → {_TRUNCATED[x.request.truncation_mode]}"
     panels = []
     for name, panel in _panels(x).items():
         made = _fused(x, panel) if name == "fused" else _stage(x, name, panel)
         if same := alike.get((key, name)):
             made["remarks"] = [same]
         panels.append(made)
+    return {"key": key, "title": title, **_words(x), "panels": panels}
+
+
+def _words(x: Explanation) -> dict[str, Any]:
+    """What is said of the method of a row."""
+    method = METHODS[x.request.method]
+    says, formula = explained(method.function)
+    if x.request.truncation:
+        level = f"truncated at {x.request.truncation:g}; {denoise.SOURCE}"
+        says = f"The same, of a gradient without its noise ({level})."
+        formula += f"\ng_k → {_TRUNCATED[x.request.truncation_mode]}"
     return {
-        "key": key,
-        "title": title,
         "method": method.label,
         "paper": method.paper,
         "tag": "from this picture alone" if x.request.prototypes == "self" else None,
@@ -179,7 +256,132 @@ def _row(key: str, title: str, x: Explanation, alike: Mapping[tuple[str, str], s
         "says": says,
         "formula": formula,
         "symbols": _symbols(formula),
-        "panels": panels,
+    }
+
+
+# -- A row put together by hand ------------------------------------------------------------------
+
+
+def _explanations(rows: Iterable[Explanation | Row | str]) -> Iterator[Explanation]:
+    for row in rows:
+        if isinstance(row, Explanation):
+            yield row
+        elif isinstance(row, Row):
+            for panel in row.panels.values():
+                if isinstance(panel, Shown):
+                    yield panel.x
+
+
+def _made_row(
+    key: str, row: Row, alike: Mapping[tuple[str, str], str], first: Explanation
+) -> dict[str, Any]:
+    panels: list[dict[str, Any]] = []
+    for name, panel in row.panels.items():
+        if isinstance(panel, str):
+            panels.append({"key": name, "said": panel})
+        elif isinstance(panel, Difference):
+            panels.append({**_difference(panel), "key": name})
+        else:
+            panels.append({**_shown(panel, alike.get((key, name)), first), "key": name})
+    words = _words(row.of)
+    repeated = {tuple(made.get("remarks", ())) for made in panels}
+    if len(panels) > 1 and len(repeated) == 1 and (same := next(iter(repeated))):
+        words["tag"] = same[0].rstrip(".").replace("Same map as in", "The same maps as")
+        for made in panels:
+            made["remarks"] = []
+    if row.says is not None:
+        words["says"] = row.says
+    return {"key": key, "title": row.title, **words, "panels": panels}
+
+
+def _shown(panel: Shown, same: str | None, first: Explanation) -> dict[str, Any]:
+    x = panel.x
+    made = _fused(x, _of(panel)) if panel.at is None else _stage(x, panel.at, _of(panel))
+    if same:
+        # Under so many maps it is enough to name those that are exactly the same.
+        made["remarks" if same.startswith("Same") else "notes"].append(same)
+    last = panel.at is None if panel.last is None else panel.last
+    made |= {"name": panel.name, "marks": dict(panel.marks), "last": last}
+    made["facts"] = [*panel.facts, *made["facts"]]
+    made["notes"] = [*panel.marks.values(), *made["notes"]]
+    if panel.at is None:
+        made["unit"] = None
+    if panel.shares:
+        peak = 1.0 if made["peak"] else 0.0
+        made |= {"unit": None, "peak": peak, "against": None, "lowest": 0.0}
+    if x.fit != first.fit:
+        made["scene"] = {
+            "rect": list(x.fit.rect),
+            "input": list(x.fit.input_size),
+            "seen": x.fit.seen,
+        }
+        if not x.fit.seen:
+            made["facts"].append(f"{float(x.seen.mean()):.0%} of the picture seen")
+    return made
+
+
+def _of(panel: Shown) -> _Panel:
+    if panel.at is None:
+        return _Panel(*panel.x.fused_grid)
+    return _Panel(panel.x.normalized[panel.at], panel.x.placements[panel.at])
+
+
+def drawn(panel: Shown, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """A map on a raster of its whole picture, `longest` pixels its longer side, or fewer.
+
+    Returns (heat, seen): float32 (h, w) in [0, 1], read at the centres of the raster's pixels, 0
+    where the network was not shown the picture; and bool (h, w), where it was.
+    """
+    x, made = panel.x, _of(panel)
+    sides = (x.picture.height, x.picture.width)
+    scale = min(1.0, longest / max(sides))
+    places = [
+        (torch.arange(count) + 0.5) * (side / count)
+        for side in sides
+        for count in [max(1, round(side * scale))]
+    ]
+    x0, y0, x1, y1 = x.fit.rect
+    edges = ((y0, y1), (x0, x1))
+    inside = [(at >= low) & (at < high) for at, (low, high) in zip(places, edges, strict=True)]
+    rows, columns = (
+        (at - low) / (high - low) * size - 0.5
+        for at, (low, high), size in zip(places, edges, x.fit.input_size, strict=True)
+    )
+    seen = (inside[0][:, None] & inside[1]).numpy()
+    heat = resample(torch.from_numpy(made.heat), made.placement, rows, columns).numpy()
+    return heat * seen, seen
+
+
+def _difference(panel: Difference) -> dict[str, Any]:
+    """A signed map on the picture's own pixels; 0 where one of the two networks saw nothing."""
+    one, other = drawn(panel.one, _CELLS), drawn(panel.other, _CELLS)
+    heat = np.where(one[1] & other[1], one[0] - other[0], 0)
+    for_one, for_other = heat.clip(min=0), (-heat).clip(min=0)
+    picture = panel.one.x.picture
+    sides = (picture.height, picture.width)
+    placement = Placement((sides[0] / heat.shape[0], sides[1] / heat.shape[1]))
+    peak, lowest = float(for_one.max()), float(for_other.max())
+    scaled = _Panel(for_one / peak if peak > _TINY else for_one, placement)
+    return {
+        **_map(panel.one.x, "", scaled),
+        "name": panel.name,
+        "last": True,
+        "unit": None,
+        "diverging": True,
+        "ends": list(panel.ends),
+        "top": 1.0,
+        "peak": _number(peak),
+        "against": _base64(_bytes(for_other / lowest)) if lowest > _TINY else None,
+        "lowest": _number(lowest),
+        "marks": {},
+        "facts": [],
+        "warnings": [],
+        "notes": [],
+        "says": "One map less the other, so that it is white where they agree.",
+        "formula": "D = n_1 − n_2",
+        "symbols": "n_1, n_2: each map over its own maximum.",
+        "alt": f"{panel.name}: from {-lowest:.0%} to {peak:.0%} of the maximum",
+        "scene": {"rect": [0, 0, picture.width, picture.height], "input": sides, "seen": True},
     }
 
 
@@ -300,7 +502,7 @@ def _unseen(x: Explanation) -> str:
 # -- The map doctor ------------------------------------------------------------------------------
 
 
-def _alike(rows: Mapping[str, Explanation | str]) -> dict[tuple[str, str], str]:
+def _alike(rows: Mapping[str, Explanation | Row | str]) -> dict[tuple[str, str], str]:
     """(row, panel) -> a sentence that names the earlier map which says nearly the same.
 
     Compared by Pearson's r at points that cover the network's input evenly; a map that is the
@@ -309,17 +511,16 @@ def _alike(rows: Mapping[str, Explanation | str]) -> dict[tuple[str, str], str]:
     told: dict[tuple[str, str], str] = {}
     earlier: list[tuple[str, str, np.ndarray]] = []
     for key, x in rows.items():
-        if not isinstance(x, Explanation):
-            continue
-        for name, panel in _panels(x).items():
-            points = _standardized(panel, x.fit.input_size)
+        for name, panel, size in _compared(x):
+            points = _standardized(panel, size)
             if points is None:
                 continue
             scores = [float(points @ other) for *_, other in earlier]
-            best = int(np.argmax(scores)) if scores else -1
+            best = int(np.argmax(np.minimum(scores, SAME))) if scores else -1
             if scores and scores[best] > ALIKE:
                 row, other, _ = earlier[best]
-                home = TITLES.get(row, row)
+                found = rows[row]
+                home = found.title if isinstance(found, Row) else _title(row)
                 where = (
                     other if row == key else f"in {home}" if other == name else f"{other}, {home}"
                 )
@@ -330,6 +531,17 @@ def _alike(rows: Mapping[str, Explanation | str]) -> dict[tuple[str, str], str]:
                 )
             earlier.append((key, name, points))
     return told
+
+
+def _compared(row: Explanation | Row | str) -> Iterator[tuple[str, _Panel, tuple[int, int]]]:
+    """(key, map, the network's input) of the maps of a row; other networks' maps are not alike."""
+    if isinstance(row, Explanation):
+        for name, panel in _panels(row).items():
+            yield name, panel, row.fit.input_size
+    elif isinstance(row, Row):
+        for name, shown in row.panels.items():
+            if isinstance(shown, Shown) and shown.x.backbone is row.of.backbone:
+                yield name, _of(shown), shown.x.fit.input_size
 
 
 def _standardized(panel: _Panel, input_size: tuple[int, int]) -> np.ndarray | None:

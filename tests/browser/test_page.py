@@ -322,25 +322,6 @@ def test_download_holds_all_rows(open_page, tmp_path):
     assert manifest["link"]["backbone"] == "grove"
 
 
-def test_prototypes_from_a_gallery(open_page, drawing, tmp_path):
-    page = open_page()
-    files = [drawing]
-    for index in range(2):
-        with Image.open(drawing) as image:
-            turned = image.rotate(90 * (index + 1), expand=True)
-        files.append(tmp_path / f"turned{index}.png")
-        turned.save(files[-1])
-    page.get_by_role("button", name="Prototypes from pictures of your own").click()
-    expect(page.get_by_role("button", name="Learn prototypes")).to_be_visible()
-    page.get_by_role("button", name="Learn prototypes").click()
-    expect(page.get_by_role("alert")).to_contain_text("No pictures were given")
-    page.locator("#gallery input[type=file]").set_input_files(files)
-    expect(page.locator("#gallery")).to_contain_text("turned1")
-    page.get_by_role("button", name="Learn prototypes").click()
-    expect(page.locator("#learned")).to_contain_text("your 3 pictures")
-    assert page.get_by_role("alert").count() == 0
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_phone(open_page, theme):
     page = open_page(390, 844, theme)

@@ -1,0 +1,263 @@
+"""Several pictures in a real browser, and the report as it opens from a disk."""
+
+import re
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import expect
+
+from camviz.engine import Engine
+from camviz.ui.report import report_html
+
+pytestmark = pytest.mark.browser
+
+PICK = "#strip .cv-pick"
+TILE = "#sheet li > button"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def patience():
+    """Half a dozen answers of the network may have to be waited for."""
+    expect.set_options(timeout=20_000)
+    yield
+    expect.set_options(timeout=5_000)
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory):
+    """Four pictures, named out of order, and a file that is none."""
+    folder = tmp_path_factory.mktemp("drawings")
+    colors = {"d.png": "skyblue", "b.png": "gold", "c.png": "seagreen", "a.png": "plum"}
+    for at, (name, color) in enumerate(colors.items()):
+        picture = Image.new("RGB", (240, 180), color)
+        box = (20 + 40 * at, 30, 90 + 40 * at, 130)
+        ImageDraw.Draw(picture).ellipse(box, fill="darkorange", outline="black")
+        picture.save(folder / name)
+    (folder / "broken.png").write_text("no picture")
+    return [folder / name for name in (*colors, "broken.png")]
+
+
+def add(page, files):
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Add pictures").click()
+    chooser.value.set_files(files)
+
+
+def settled(page, count):
+    """The strip holds so many, each with what the network says."""
+    expect(page.locator(PICK)).to_have_count(count)
+    expect(page.locator(PICK).filter(has_text="…")).to_have_count(0)
+
+
+def opened(page, name):
+    tab = page.get_by_role("tab", name=name)
+    if not tab.is_visible():  # on a phone, behind "more"
+        page.locator("#tabs .overflow-menu button").first.click()
+    tab.first.click()
+
+
+def test_from_several_files_to_one_and_none(open_page, drawings):
+    page = open_page()
+    expect(page.locator(PICK)).to_have_count(0)
+    add(page, drawings)
+    notice = page.get_by_role("alert")
+    expect(notice).to_contain_text("Skipped. 'broken.png' is not a picture")
+    settled(page, 4)
+    pressed = page.locator(f"{PICK}[aria-pressed=true]")
+    expect(pressed).to_have_attribute("title", re.compile(r"^d\.png: \w+ \d"))
+    said = page.locator(PICK).nth(2).get_attribute("title")
+
+    page.locator(PICK).nth(2).click()
+    label, share = re.fullmatch(r"c\.png: (\w+) (.+)", said).groups()
+    expect(page.locator("#verdict h2")).to_contain_text(f"It says {label}, {share}")
+    expect(pressed).to_have_attribute("title", said)
+    expect(page.locator("#viewer figure")).to_have_count(15)
+
+    page.get_by_role("button", name="Remove c.png").click(force=True)  # seen while pointed at
+    settled(page, 3)
+    expect(pressed).to_have_attribute("title", re.compile(r"^a\.png"))
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator(PICK)).to_have_count(0)
+    expect(page.locator("#viewer figure")).to_have_count(15)  # what was shown is shown
+
+
+def test_the_strip_by_keyboard(open_page, drawings):
+    page = open_page()
+    add(page, drawings[:3])
+    settled(page, 3)
+    page.locator(PICK).first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.locator(f"{PICK}[aria-pressed=true]")).to_have_attribute("title", re.compile("^b"))
+    expect(page.locator(PICK).nth(1)).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Remove b.png")).to_be_focused()
+    page.keyboard.press("Enter")
+    settled(page, 2)
+
+
+def test_all_of_them_on_one_sheet(open_page, drawings):
+    page = open_page()
+    opened(page, "All pictures")
+    expect(page.locator("#sheet")).to_contain_text("Here you see all of your pictures at once")
+    add(page, drawings[:4])
+    expect(page.locator(TILE)).to_have_count(4)
+    names = page.locator("#sheet .cv-file")
+    expect(names).to_have_text(["d.png", "b.png", "c.png", "a.png"])
+
+    def pick(label, choice):
+        page.locator("#sheet-controls").get_by_label(label).click()
+        page.get_by_role("option", name=choice, exact=True).click()
+
+    pick("Order", "by name")
+    expect(names).to_have_text(["a.png", "b.png", "c.png", "d.png"])
+    pick("Order", "most certain first")
+    expect(names).not_to_have_text(["a.png", "b.png", "c.png", "d.png"])
+    said = page.locator("#sheet .cv-what span").all_inner_texts()
+    shares = [float(text.strip("%< ")) for text in said]
+    assert shares == sorted(shares, reverse=True)
+    pick("Of", "layer3")
+    expect(page.locator("#sheet")).to_contain_text("layer layer3, of 4 pictures")
+    before = page.locator("#sheet .cv-heat").first.get_attribute("src")
+    pick("Maps", "Denoised shallow maps")
+    expect(page.locator("#sheet")).to_contain_text("Denoised shallow maps, layer layer3")
+    assert page.locator("#sheet .cv-heat").first.get_attribute("src") != before
+
+    third = page.locator(".cv-bar").nth(2).get_attribute("data-label")
+    page.locator(".cv-bar").nth(2).click()
+    pick("Class explained", "the same for all")
+    expect(page.locator("#sheet")).to_contain_text(f"All pictures are explained for {third}")
+    expect(page.locator("#sheet .cv-what b")).to_have_text([third] * 4)
+    name = names.nth(1).inner_text()
+    page.locator(TILE).nth(1).click()
+    expect(page.locator("#viewer")).to_be_visible()
+    expect(page.locator("#verdict h2")).to_contain_text(third)
+    expect(page.locator(f"{PICK}[aria-pressed=true]")).to_have_attribute(
+        "title", re.compile(f"^{re.escape(name)}")
+    )
+
+
+def test_opacity_of_the_sheet_asks_nobody(open_page, drawings):
+    page = open_page()
+    add(page, drawings[:2])
+    settled(page, 2)
+    opened(page, "All pictures")
+    expect(page.locator(TILE)).to_have_count(2)
+    page.get_by_label("Opacity").last.press("Home")
+    heat = page.locator("#sheet .cv-heat").first
+    expect(heat).to_have_css("opacity", "0")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_a_phone_nothing_hangs_over(open_page, drawings, theme):
+    page = open_page(390, 844, theme)
+    add(page, drawings[:4])
+    settled(page, 4)
+    opened(page, "All pictures")
+    expect(page.locator(TILE)).to_have_count(4)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    boxes = [page.locator(TILE).nth(i).bounding_box() for i in range(2)]
+    assert boxes[0]["y"] == boxes[1]["y"] and boxes[1]["x"] + boxes[1]["width"] <= 390
+
+
+def test_the_zip_holds_all_and_each_report_opens(open_page, drawings, tmp_path, offline):
+    page = open_page()
+    add(page, drawings[:3])
+    settled(page, 3)
+    page.locator("#viewer [data-number=opacity]").first.fill("0.25")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download zip").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        archive.extractall(tmp_path)
+    sheet = offline(tmp_path / "index.html")
+    expect(sheet.locator("li")).to_have_count(3)
+    sheet.locator("li a").nth(1).click()
+    expect(sheet.locator("#viewer figure")).to_have_count(15)
+    expect(sheet.locator("body > header")).to_contain_text("b.png")
+    expect(sheet.locator("[data-number=opacity]")).to_have_value("0.25")
+    link = sheet.get_by_role("link").get_attribute("href")
+    assert link.startswith("http://127.0.0.1") and "example=upload" in link
+
+
+# -- The report alone ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def offline(chromium):
+    """offline(path): a file opened from the disk. What it asks of anybody fails the test."""
+    pages, wrong = [], []
+
+    def get(path, width=1440, scheme="light"):
+        page = chromium.new_page(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+        )
+        pages.append(page)
+        page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on(
+            "request",
+            lambda asked: (
+                None
+                if asked.url.startswith(("file:", "data:", "blob:"))
+                else wrong.append(asked.url)
+            ),
+        )
+        page.goto(path.as_uri())
+        return page
+
+    yield get
+    for page in pages:
+        page.close()
+    assert not wrong
+
+
+@pytest.fixture(scope="module")
+def written(tiny, tmp_path_factory, drawings):
+    """A report on the disk, and what it is about."""
+    engine = Engine("cpu")
+    rows = {
+        "layercam": engine.explain(drawings[0], tiny("test_resnet"), target=3),
+        "denoised": engine.explain(drawings[0], tiny("test_resnet"), target=3, truncation=0.9),
+        "prototypes": "There are none.",
+    }
+    path = tmp_path_factory.mktemp("report") / "a report.html"
+    path.write_text(report_html(rows, "https://host/?colors=magma&view=map"), encoding="utf-8")
+    return path, rows["layercam"]
+
+
+def test_the_report_is_the_viewer_without_a_server(offline, written):
+    path, x = written
+    page = offline(path)
+    expect(page.locator("#viewer figure")).to_have_count(10)
+    expect(page.locator("[data-part=colors]")).to_have_value("magma")
+    expect(page.get_by_label("Map", exact=True)).to_be_checked()
+    expect(page.get_by_text("There are none.").first).to_be_visible()
+    assert page.locator("#shown").evaluate("image => image.complete && image.naturalWidth") == 240
+
+    panel = page.locator("#viewer figure .vw-open").first
+    canvas = panel.locator("canvas").evaluate(
+        "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+    )
+    assert np.asarray(canvas).reshape(-1, 4)[:, :3].std() > 10  # something is drawn
+    panel.press("Home")
+    expect(page.locator("[data-part=where]")).to_contain_text("Column")
+    panel.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download PNG").click()
+    with Image.open(download.value.path()) as image:
+        assert image.size == (x.picture.width, x.picture.height)
+    page.keyboard.press("Escape")
+    page.locator("[data-part=colors]").select_option("viridis")
+    expect(page.get_by_role("heading", name="Repeat it")).to_be_attached()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_on_a_phone(offline, written, scheme):
+    page = offline(written[0], 390, scheme)
+    expect(page.get_by_role("tab")).to_have_count(3)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 26, 34)"}[scheme]

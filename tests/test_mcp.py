@@ -1,0 +1,154 @@
+"""The endpoints as tools for agents: listed and called over loopback, as an agent does."""
+
+import ast
+import asyncio
+import base64
+import importlib.util
+from contextlib import asynccontextmanager
+
+import pytest
+from serving import served
+
+from camviz.examples import example
+from camviz.ui import api, launch_options
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("mcp") is None, reason="the extra mcp is not installed"
+)
+
+RAM = example("a-ram").path
+
+
+def data_url(path):
+    return f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("server"), quiet=False) as url:
+        yield f"{url}/gradio_api/mcp/"
+
+
+@asynccontextmanager
+async def session(address):
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    async with (
+        streamable_http_client(address) as (receive, send, *_),
+        ClientSession(receive, send) as made,
+    ):
+        await made.initialize()
+        yield made
+
+
+def called(address, tool, **given):
+    """(text of the answer, whether it is an error) of one call."""
+
+    async def call():
+        async with session(address) as asked:
+            answer = await asked.call_tool(tool, given)
+        (content,) = answer.content
+        return content.text, answer.isError
+
+    return asyncio.run(call())
+
+
+def answered(address, tool, **given):
+    """What a tool returns: gradio writes values down as Python does."""
+    text, wrong = called(address, tool, **given)
+    assert not wrong, text
+    return ast.literal_eval(text)
+
+
+@pytest.fixture(scope="module")
+def listed(address):
+    async def ask():
+        async with session(address) as asked:
+            tools = (await asked.list_tools()).tools
+            return tools, (await asked.list_resources()).resources
+
+    return asyncio.run(ask())
+
+
+def test_the_public_endpoints_are_tools_and_nothing_else_is(listed):
+    tools, resources = listed
+    assert {tool.name for tool in tools} == {endpoint.__name__ for endpoint in api.ENDPOINTS}
+    assert resources == []
+
+
+def test_every_tool_and_argument_says_what_it_is(listed):
+    for tool in listed[0]:
+        assert len(tool.description) > 60, tool.name
+        for name, schema in tool.inputSchema["properties"].items():
+            assert len(schema.get("description", "")) > 15, (tool.name, name)
+
+
+def test_explain(address):
+    said, file = answered(
+        address, "explain", image=data_url(RAM), backbone="scenes-resnet", target="sheep"
+    )
+    assert said["target"]["label"] == "sheep" and "layer4" in said["stages"]
+    assert said["predictions"][0]["label"] == "ram"
+    assert file["url"].startswith(address.removesuffix("mcp/")) and file["url"].endswith(".zip")
+
+
+def test_prototypes_and_back(address):
+    pictures = [data_url(example(name).path) for name in ("a-ram", "a-ram-far-away")]
+    network = {"backbone": "scenes-resnet", "target": "ram"}
+    said, bank = answered(address, "prototypes", images=pictures, clusters=2, **network)
+    assert said["pictures"] == 2
+    given = {"image": data_url(RAM), "method": "lpcam", "prototypes": bank["url"], **network}
+    said, _ = answered(address, "explain", **given)
+    assert said["request"]["prototypes"].startswith("bank:")
+
+
+def test_models(address):
+    (found,) = answered(address, "models", pattern="scenes-resnet")
+    assert found["name"] == "scenes-resnet" and found["weights"] == "bundled"
+
+
+META = {"meta": {"_type": "gradio.FileData"}}
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "/etc/passwd",
+        str(RAM),
+        "file:///etc/passwd",
+        "http://127.0.0.1:9/x.png",
+        "http://127.0.0.1:9/gradio_api/file=/etc/passwd",
+        f"http://127.0.0.1:9/gradio_api/file={RAM}",
+        {"path": str(RAM), **META},
+        {"path": "/etc/passwd", **META},
+        "data:image/png;base64,no base64 at all",
+    ],
+)
+def test_no_path_and_no_address_is_opened(address, image):
+    network = {"backbone": "scenes-resnet", "target": "ram"}
+    for tool, given in (
+        ("explain", {"image": image}),
+        ("prototypes", {"images": [image]}),
+        ("explain", {"image": data_url(RAM), "method": "lpcam", "prototypes": image}),
+    ):
+        text, wrong = called(address, tool, **given, **network)
+        assert wrong and "root:" not in text and "Traceback" not in text, text
+
+
+def test_errors_are_sentences(address):
+    said, wrong = called(address, "explain", image=data_url(RAM), backbone="local-dir:/etc")
+    assert wrong and "choose one from the list" in said
+
+
+def test_a_large_data_url_is_refused(monkeypatch):
+    monkeypatch.setattr(api, "upload_limit", lambda: 1000)
+    with pytest.raises(api.ImageError, match="MB at most"):
+        api.uploaded(data_url(RAM))
+
+
+def test_agents_are_served_unless_gradio_is_told_otherwise(monkeypatch):
+    monkeypatch.delenv("GRADIO_MCP_SERVER", raising=False)
+    assert launch_options()["mcp_server"] is True
+    monkeypatch.setenv("GRADIO_MCP_SERVER", "false")
+    assert launch_options()["mcp_server"] is None

@@ -1,0 +1,223 @@
+"""The report: complete, harmless whatever it holds, and the command in it does the same again."""
+
+import html
+import json
+import re
+import shlex
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from camviz import cli
+from camviz.engine import Engine
+from camviz.examples import example
+from camviz.explanation import Request
+from camviz.methods import METHODS
+from camviz.ui import report, viewer
+from camviz.ui.report import arguments, command, report_html
+
+HOSTILE = "<img src=x onerror='window.broken=1'></script><script>$style"
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Engine("cpu")
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory, photo):
+    path = tmp_path_factory.mktemp("pictures") / "my photo's $1.png"
+    Image.fromarray(photo).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def explain(engine, tiny, picture):
+    def get(method="layer_cam", image=picture, **options):
+        return engine.explain(image, tiny("test_resnet"), method=method, **options)
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def rows(explain):
+    return {
+        "layercam": explain(target=3),
+        "denoised": explain(target=3, truncation=0.9),
+        "prototypes": "There are no <prototypes> of it.",
+    }
+
+
+def data_of(text):
+    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    return json.loads(found)
+
+
+def words(text):
+    """What of it a reader sees."""
+    body = re.sub(r"<(script|style).*?</\1>", "", text, flags=re.S)
+    return html.unescape(re.sub(r"<[^>]+>", " ", body))
+
+
+def test_the_viewer_in_it_is_the_pages_own(rows):
+    text = report_html(rows, "http://host/?colors=magma&opacity=0.3")
+    for name in ("viewer.html", "viewer.css", *viewer.SCRIPTS):
+        assert (viewer.FILES / name).read_text(encoding="utf-8") in text
+    data = data_of(text)
+    assert data["value"] == json.loads(json.dumps(viewer.payload(rows)))
+    assert data["query"] == "colors=magma&opacity=0.3"
+    assert "viridis" in data["tables"] and data["diverging"] in data["tables"]
+
+
+def test_everything_about_the_picture_is_said(rows):
+    x = rows["layercam"]
+    said = words(report_html(rows))
+    for _, label, _ in x.predictions[: report.CLASSES]:
+        assert label in said
+    for note in x.notes.values():
+        assert str(note) in said
+    for other in (x, rows["denoised"]):
+        assert METHODS[other.request.method].paper in said and command(other) in said
+    assert "There are no <prototypes> of it." in said
+    assert "my photo's $1.png, SHA-256 of its pixels " + x.picture.digest[:12] in said
+    assert "gradient truncated at 0.9" in said and "untrained: maps mean nothing" in said
+    assert f"{x.notes['layer4'].positive_share:.0%}" in said
+    assert str(x.boxes(multi=True)[0].xyxy)[1:-1] in said
+
+
+def test_the_class_explained_is_listed_though_it_is_the_last(explain):
+    last = explain().predictions[-1][0]
+    text = report_html({"layercam": explain(target=last)})
+    assert re.search(r'<li aria-current="true" value="\d{2,}"', text)
+
+
+def test_figures_against_the_truth_of_an_example(engine):
+    x = engine.explain(example("a-zebra").path, "scenes-resnet", target="zebra")
+    found = x.measure(example("a-zebra").truth[0].mask)
+    said = words(report_html({"layercam": x}))
+    for figure, value in found["fused"].items():
+        assert figure.replace("_", " ") in said and f"{value:.3f}" in said
+
+
+@pytest.mark.parametrize(
+    ("address", "linked"),
+    [
+        ("https://host/page?backbone=a&example=a-ram", True),
+        ("http://host:7860/?example=upload", True),
+        ("javascript:alert(1)//?a=b", False),
+        ("?backbone=a", False),
+        ("", False),
+    ],
+)
+def test_only_an_address_of_a_page_becomes_a_link(rows, address, linked):
+    text = report_html(rows, address)
+    assert (f'<a href="{html.escape(address)}"' in text) == linked
+    assert ("Uploads never go into a link" in text) == ("upload" in address)
+
+
+def test_it_asks_nobody_for_anything(rows):
+    text = report_html(rows)
+    assert "default-src 'none'" in text
+    outside = re.findall(r'(?:src|href|action)="([^"]*)"', text)
+    assert all(place.startswith(("data:", "")) and "//" not in place for place in outside)
+    assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest", text)
+
+
+def test_names_are_names(explain):
+    x = explain(target=3)
+    labels = [HOSTILE, *x.backbone.labels[1:]]
+    x = replace(
+        x,
+        picture=replace(x.picture, name=HOSTILE),
+        backbone=replace(x.backbone, labels=labels),
+        request=replace(x.request, target=0),
+    )
+    text = report_html({"layercam": x, HOSTILE: HOSTILE}, f"http://host/?row={HOSTILE}")
+    assert "<img src=x" not in text and text.count("<script") == 2
+    assert data_of(text)["value"]["target"] == HOSTILE
+
+
+# -- The command ---------------------------------------------------------------------------------
+
+ASKED = [
+    {},
+    {"target": 3},
+    {"target": 3, "versus": 5},
+    {"truncation": 0.85},
+    {"truncation": 0.5, "truncated": ["layer2"], "truncation_mode": "cap"},
+    {"fuse": "max_tanh", "tap": "output", "fit": "crop", "score": "probability"},
+    {"stages": ["layer2.0.conv1", "layer4"], "grid": "raw"},
+    {"method": "grad_cam", "stages": ["layer3"]},
+    {"method": "cam"},
+    {"method": "lpcam", "prototypes": "self", "aggregate": "max"},
+]
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=str)
+def test_the_command_asks_for_the_same(explain, engine, picture, asked):
+    x = explain(**asked)
+    text = command(x, str(picture))
+    assert text.startswith("python -m camviz explain ")
+    given = cli._parser().parse_args(shlex.split(text)[3:])
+    assert given.picture == str(picture)
+    again = engine.explain(
+        given.picture,
+        x.backbone,
+        target=given.target,
+        versus=given.versus,
+        method=given.method,
+        stages=given.stages.split(",") if given.stages else None,
+        truncated=given.truncated.split(",") if given.truncated else None,
+        **{
+            name: getattr(given, name)
+            for name in ("fuse", "tap", "placement", "fit", "score", "grid", "truncation",
+                         "truncation_mode", "calibration", "prototypes", "aggregate")
+        },
+    )  # fmt: skip
+    assert again.request == x.request and given.backbone == x.request.backbone
+    assert given.weights == x.request.weights
+    for name in x.stages:
+        assert np.array_equal(again.raw[name], x.raw[name])
+
+
+def test_the_command_runs(engine, picture, capsys):
+    x = engine.explain(picture, "scenes-resnet", target="zebra", truncation=0.9)
+    assert cli.main([*arguments(x, str(picture)), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    wanted = json.loads(json.dumps(x.manifest()))
+    assert said["request"] == wanted["request"]
+
+
+def test_what_is_not_said_is_what_the_command_does_anyway():
+    usual = cli._parser().parse_args(["explain", "x.png"])
+    assert {name: getattr(usual, name) for name in report.USUAL} == report.USUAL
+    said = {"backbone", "target", "versus", "stages", "truncated", "prototypes"}
+    assert {field.name for field in fields(Request)} == said | set(report.USUAL)
+
+
+def test_odd_names_stay_arguments(explain):
+    x = explain(target=3)
+    labels = list(x.backbone.labels)
+    labels[3], labels[5] = "-o; rm *", "7"
+    x = replace(
+        x,
+        picture=replace(x.picture, name="--out"),
+        backbone=replace(x.backbone, labels=labels, synonyms=[(n,) for n in labels]),
+        request=replace(x.request, versus=5),
+    )
+    given = cli._parser().parse_args(shlex.split(command(x))[3:])
+    assert (given.picture, given.target) == ("./--out", "-o; rm *")
+    assert x.backbone.target(given.versus) == 5
+
+
+def test_no_place_of_the_server_and_nothing_that_nobody_has(engine, explain):
+    x, trained = explain(target=3), engine.explain(example("a-ram").path, "scenes-resnet")
+    request = replace(x.request, backbone="local-dir:/srv/models/grove", prototypes="bank:12ab")
+    x = replace(x, request=request)
+    text = report_html({"layercam": x})
+    assert "/srv" not in text and "--backbone grove" in words(text)
+    assert "--prototypes prototypes.safetensors" in words(text)
+    assert "save them on the page" in text and "local-dir:PATH" in text
+    assert "given in memory" in text and "given in memory" not in report_html({"x": trained})
