@@ -235,7 +235,7 @@ class Visit:
         self.query_params = query
 
 
-OPENED = [*NAMES, *page.OPENED, *page.FILTERS]
+OPENED = [*NAMES, *page.VISIT]
 
 
 def opened(picture, **query):

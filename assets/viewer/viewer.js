@@ -10,7 +10,7 @@ const CHOICES = {
 };
 // What the server's controls add to the address bar; what is not in a new link is taken out of it.
 const SERVERS = ["backbone", "example", "class", "versus", "stages", "method", "truncation",
-  "fuse", "fit", "tap", "placement", "weights", "tab"];
+  "fuse", "fit", "tap", "placement", "weights"];
 const UNEVEN = ["turbo", "jet"];
 const USUAL = 0.2; // of the maximum, for boxes and contours: CAM's own rule
 const NARROW = 620; // pixels, below which one row is shown at a time
@@ -784,7 +784,7 @@ function steer(event, open) {
   const panel = panelOf(open);
   if (!panel || event.ctrlKey || event.metaKey || event.altKey) return false;
   if (event.key === "Home") point(peakOf(panel));
-  else if (event.key === "Escape" && cross && !large) point(null);
+  else if (event.key === "Escape" && cross && !dialog.open) point(null);
   else if (moves[event.key]) {
     const step = event.shiftKey ? 1 : Math.max(1, Math.round(Math.max(scene.width, scene.height) / 100));
     const [right, down] = moves[event.key];

@@ -50,7 +50,7 @@ class Named:
         return {k: v for k, v in found.items() if v is not None and k != "example"}
 
 
-# Key in a link -> field. `tab` is read by the browser alone.
+# Key in a link -> field. `tab` is the page's own.
 _KEYS = {"class": "target", "weights": "untrained"} | {
     field.name: field.name for field in fields(Named) if field.name not in ("target", "untrained")
 }

@@ -100,6 +100,7 @@ SHOWN = (*PIECES, *MENUS, *CONTROLS, *(f"held {name}" for name in HELD), *TAB_PA
 # What a link may set besides, and what narrows the search for a backbone.
 OPENED = ("method", "truncation", "fuse", "tap", "fit", "placement")
 FILTERS = ("family", "source")
+VISIT = (*OPENED, *FILTERS, "tabs", "tab")
 
 
 # -- The door between page and handlers ----------------------------------------------------------
@@ -308,9 +309,14 @@ async def opened_page(request: gr.Request, picture: Any) -> AsyncIterator[list[A
     elif named.example is not None:
         ask = replace(ask, picture=str(example(named.example).path))
         said["picture"] = ask.picture
-    order = [*SHOWN, *OPENED, *FILTERS]
-    yield [said.get(name, gr.skip()) for name in order]
+    again: dict[str, Any] = {}  # gradio forgets which tab it was told to open
+    tab = request.query_params.get("tab")
+    if tab in (known.ID for known in TABS):
+        again["tabs"], again["tab"] = gr.Tabs(selected=tab), tab
+    order = [*SHOWN, *VISIT]
+    yield [{**said, **again}.get(name, gr.skip()) for name in order]
     async for more in stepwise(answered(lambda ask: reopened(ask, wrong), ask)):
+        more |= again
         if notice:
             more["notice"] = notice + more.get("notice", "")
         yield [more.get(name, gr.skip()) for name in order]
@@ -468,6 +474,13 @@ async () => {
   }
   setTimeout(() => { button.textContent = said }, 2000)
 }"""
+KEEP_TAB = f"""
+() => {{
+  const here = new URL(location)
+  if ('TAB' === '{COMPARE}') here.searchParams.delete('tab')
+  else here.searchParams.set('tab', 'TAB')
+  history.replaceState(history.state, '', here)
+}}"""
 WITH_ADDRESS = "(...values) => [...values.slice(0, -1), location.href]"
 SAVE = "file => { if (file) document.querySelector('#zip')?.click() }"
 
@@ -499,7 +512,7 @@ def build_app() -> gr.Blocks:
                     "progress": gr.HTML(elem_id="progress", js_on_load=CLICK),
                     "strip": gr.HTML(elem_id="strip", js_on_load=pictures_tab.STRIP_JS),
                 }
-                with gr.Tabs(elem_id="tabs"):
+                with gr.Tabs(elem_id="tabs") as parts["tabs"]:
                     with gr.Tab("Compare", id=COMPARE) as item:
                         parts |= _compare()
                     items = {COMPARE: item}
@@ -507,14 +520,14 @@ def build_app() -> gr.Blocks:
                         with gr.Tab(tab.TITLE, id=tab.ID) as item:
                             parts |= tab.build()
                         items[tab.ID] = item
-        opened_tab = gr.State(COMPARE)
+        parts["tab"] = gr.State(COMPARE)  # the one that is open
         # What is chosen in a menu that changes with the backbone is held here, and not read off
         # the menu: an event that waits for a backbone would bring what the menu held before.
         for name in HELD:
             parts[f"held {name}"] = gr.State(getattr(DEFAULT, name))
         asked = [parts.get(f"held {field.name}") or parts[field.name] for field in fields(Ask)]
         outputs = [parts[name] for name in SHOWN]
-        tabbed = [opened_tab, *asked, *(parts[name] for name in TAB_INPUTS)]
+        tabbed = [parts["tab"], *asked, *(parts[name] for name in TAB_INPUTS)]
         running: list[Any] = []
 
         def ask(
@@ -550,12 +563,17 @@ def build_app() -> gr.Blocks:
             """An event that changes what is asked: the tab that is open follows."""
             ask(ask(event, fn, [*inputs, *asked]).then, refreshed, tabbed)
 
-        opened = [*outputs, *(parts[name] for name in (*OPENED, *FILTERS))]
+        opened = [*outputs, *(parts[name] for name in VISIT)]
         first = ask(page.load, opened_page, [parts["picture"]], opened)
         ask(first.then, refreshed, tabbed)
         for name, item in items.items():
             chosen = item.select(
-                partial(str, name), None, opened_tab, api_visibility="private", queue=False
+                partial(str, name),
+                None,
+                parts["tab"],
+                js=KEEP_TAB.replace("TAB", name),
+                api_visibility="private",
+                queue=False,
             )
             ask(chosen.then, refreshed, tabbed)
 

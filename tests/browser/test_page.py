@@ -236,12 +236,25 @@ def test_who_does_not_wait_for_a_backbone_gets_it_all_the_same(open_page):
     assert page.locator("[role=alert], .toast-body").count() == 0
 
 
+def test_a_link_reopens_a_tab(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Models").click()
+    page.wait_for_function("location.search.includes('tab=models')")
+    page.wait_for_timeout(500)
+    other = open_page(query=f"&{page.evaluate('location.search').lstrip('?')}")
+    expect(other.get_by_role("tab", name="Models")).to_have_attribute("aria-selected", "true")
+    other.get_by_role("tab", name="Compare").click()
+    other.wait_for_function("!location.search.includes('tab=')")
+    expect(other.locator(MAPS).first).to_be_visible()
+
+
 def test_stop_leaves_everything_whole(open_page):
     page = open_page()
     page.get_by_role("button", name="More settings").click()
     expect(page.locator("#fuse")).to_be_visible()
     page.get_by_label("Untrained weights").click()
     expect(page.locator("#verdict")).to_contain_text("untrained: maps mean nothing")
+    page.wait_for_timeout(1000)  # whoever stops an event that is just being sent gets a 422
     best = heading(page).inner_text()
     choose(page, "backbone", "vgg19_bn.tv", re.compile(r"vgg19_bn\.tv"))  # seconds to make
     stop = page.get_by_role("button", name="Stop")
@@ -318,7 +331,7 @@ def test_download_holds_all_rows(open_page, tmp_path):
     for key in manifest["rows"]:
         for layer in ("layer1", "layer4", "fused"):
             assert f"{key}_{layer}.png" in names and raw[f"{key}/{layer}"].ndim == 2
-    assert sorted(names) == sorted([*manifest["files"], "manifest.json"])
+    assert sorted(names) == sorted([*manifest["files"], "manifest.json", "report.html"])
     assert manifest["link"]["backbone"] == "grove"
 
 
@@ -327,11 +340,12 @@ def test_phone(open_page, theme):
     page = open_page(390, 844, theme)
     expect(page.locator(MAPS).first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    beyond = "all => all.filter(e => e.getBoundingClientRect().right > innerWidth).length"
-    parts = "#page img, #page button, #page input, #page p, #page h2"
+    beyond = """all => all.filter(e => e.checkVisibility({visibilityProperty: true})
+        && e.getBoundingClientRect().right > innerWidth).length"""
+    parts = "#page :is(img, button:not([tabindex='-1']), input, p, h2)"
     assert page.locator(parts).evaluate_all(beyond) == 0  # nothing is cut off either
     tops = page.evaluate(
-        "['ask-picture', 'verdict', 'ask-class', 'viewer', 'ask-backbone', 'settings']"
+        "['ask-picture', 'ask-class', 'verdict', 'viewer', 'ask-backbone', 'settings']"
         ".map(id => document.getElementById(id).getBoundingClientRect().top)"
     )
     assert tops == sorted(tops)
