@@ -1,6 +1,6 @@
 """How well the maps find what is drawn: held-out scenes, exact masks, every bundled backbone.
 
-    OMP_NUM_THREADS=1 python benchmarks/against_truth.py [--count 500] [--vary grid|tap|method]
+    OMP_NUM_THREADS=1 python -m benchmarks.against_truth [--count 500] [--vary grid|tap|method]
         [NAME ...]
 
 Each scene holds one thing, before a background that was never trained on; the class that is

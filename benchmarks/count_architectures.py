@@ -1,6 +1,6 @@
 """Count parameters and classes of every timm architecture into assets/architectures.json.
 
-    python benchmarks/count_architectures.py
+    python -m benchmarks.count_architectures
 
 Networks are built without memory (on the meta device), a tenth of a second each. Run it after an
 update of timm; the catalogue shows the figures without building anything.

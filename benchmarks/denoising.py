@@ -1,7 +1,7 @@
 """What truncating the gradient brings, on pictures whose truth is known.
 
-    OMP_NUM_THREADS=1 python benchmarks/denoising.py [NAME ...] [--count 1000] [--rules]
-    OMP_NUM_THREADS=1 python benchmarks/denoising.py NAME --photos FOLDER [--count 200] [--rules]
+    OMP_NUM_THREADS=1 python -m benchmarks.denoising [NAME ...] [--count 1000] [--rules]
+    OMP_NUM_THREADS=1 python -m benchmarks.denoising NAME --photos FOLDER [--count 200] [--rules]
 
 **Scenes**: each holds one drawn thing with its exact mask, before a background that was never
 trained on; the class that is drawn is the one explained. Share of energy inside the thing, IoU at

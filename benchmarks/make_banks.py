@@ -1,7 +1,7 @@
 """Make the prototypes that ship with the bundled backbones, one file a class.
 
-    OMP_NUM_THREADS=1 python benchmarks/make_banks.py scenes-resnet
-    OMP_NUM_THREADS=1 python benchmarks/make_banks.py photos-resnet --data FOLDER
+    OMP_NUM_THREADS=1 python -m benchmarks.make_banks scenes-resnet
+    OMP_NUM_THREADS=1 python -m benchmarks.make_banks photos-resnet --data FOLDER
 
 To be run again whenever the weights change. Scenes are drawn, before training backgrounds, and
 their thumbnails ship. Photographs are the training ones of Caltech 101 (FOLDER holds list.csv

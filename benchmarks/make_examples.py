@@ -1,6 +1,6 @@
 """Draw the examples that ship with camviz, with their truth, into assets/examples.
 
-    python benchmarks/make_examples.py
+    python -m benchmarks.make_examples
 
 Each was picked by eye, for the story it tells. The last column printed is what scenes-resnet
 says of it; whatever it is not sure of does not belong here.

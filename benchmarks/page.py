@@ -1,6 +1,6 @@
 """What a visitor waits for, and what it weighs.
 
-    OMP_NUM_THREADS=1 python benchmarks/page.py [--rounds 5] [--backbone NAME]
+    OMP_NUM_THREADS=1 python -m benchmarks.page [--rounds 5] [--backbone NAME]
 
 Serves app.py on this machine, opens it in Chromium and measures, as medians in milliseconds: page
 open to first map drawn; a click on a class, an example and a method to the new maps drawn; a move

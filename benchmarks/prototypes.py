@@ -1,7 +1,7 @@
 """How well prototype maps find what is drawn, and what they cost.
 
-    OMP_NUM_THREADS=1 python benchmarks/prototypes.py [--count 500] [--gallery 32] [NAME]
-    OMP_NUM_THREADS=1 python benchmarks/prototypes.py --speed [resnet50]
+    OMP_NUM_THREADS=1 python -m benchmarks.prototypes [--count 500] [--gallery 32] [NAME]
+    OMP_NUM_THREADS=1 python -m benchmarks.prototypes --speed [resnet50]
 
 Galleries are scenes before training backgrounds, the pictures judged stand before others; each
 holds one thing, and the class drawn is the one explained. All classes come in pairs that differ

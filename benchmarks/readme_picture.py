@@ -1,6 +1,6 @@
 """Draw the README's pictures: stage maps from coarse to fine, and the two shallowest denoised.
 
-python benchmarks/readme_picture.py local-dir:FOLDER [PICTURE [PICTURE]]
+python -m benchmarks.readme_picture local-dir:FOLDER [PICTURE [PICTURE]]
 """
 
 import sys

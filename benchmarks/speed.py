@@ -1,6 +1,6 @@
 """What an explanation costs, in units of one forward and backward pass of the same network.
 
-    OMP_NUM_THREADS=1 python benchmarks/speed.py [resnet50 convnext_tiny vit_small_patch16_224]
+    OMP_NUM_THREADS=1 python -m benchmarks.speed [resnet50 convnext_tiny vit_small_patch16_224]
 
 The unit is a forward pass and a backward pass to the output of the first convolution, weights
 frozen. Everything is timed in CPU seconds of this process, interleaved in shuffled rounds, each

@@ -17,14 +17,6 @@ PICK = "#strip .cv-pick"
 TILE = "#sheet li > button"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def patience():
-    """Half a dozen answers of the network may have to be waited for."""
-    expect.set_options(timeout=20_000)
-    yield
-    expect.set_options(timeout=5_000)
-
-
 @pytest.fixture(scope="module")
 def drawings(tmp_path_factory):
     """Four pictures, named out of order, and a file that is none."""

@@ -17,8 +17,6 @@ PIXELS = "canvas => canvas.toDataURL()"
 def tab(open_page):
     """tab(width): the page with the tab open and everything in it."""
 
-    expect.set_options(timeout=20_000)
-
     def get(width=1440, height=900, theme="light"):
         page = open_page(width, height, theme)
         expect(page.locator("#verdict h2")).to_contain_text("It says")
