@@ -11,8 +11,8 @@ splits, clusters, scores and selects, and keeps the result; `Engine` runs the ne
 
 Not only at the last map: prototypes are most useful where the grid is finer. On 500 held-out
 scenes (scenes-resnet) the paper's setting reaches an average precision of 0.63, CAM 0.65, and
-prototypes from stride 8 on, fused, 0.82; IoU at 30 % is 0.33, 0.34 and 0.58. At stride 4 they are of
-edges and colours, and add nothing (benchmarks/prototypes.py).
+prototypes from stride 8 on, fused, 0.82; IoU at 30 % is 0.33, 0.34 and 0.58. At stride 4 they are
+of edges and colours, and add nothing (benchmarks/prototypes.py).
 
 Chen and Sun, "Extracting Class Activation Maps from Non-Discriminative Features as well", CVPR
 2023, https://arxiv.org/abs/2303.10334
