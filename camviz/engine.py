@@ -245,7 +245,7 @@ class Engine:
             shallow,
             truncation_mode,
             calibration,
-            None if bank is None else _named(bank),
+            None if bank is None else _named(bank, prototypes, backbone),
             aggregate,
         )
         head = None
@@ -728,9 +728,14 @@ def _load_bank(given: Any) -> PrototypeBank:
     return PrototypeBank.load(given)
 
 
-def _named(bank: PrototypeBank) -> str:
-    """Which prototypes these are, as a request says it."""
-    return {"bundled": "shipped", "self": "self"}.get(bank.source, f"{_BANK}{bank.id}")
+def _named(bank: PrototypeBank, given: Any, backbone: Backbone) -> str:
+    """Which prototypes these are, as a request says it: those kept by hand are others."""
+    ready = local.shipped_bank(backbone, bank.target)
+    if ready is not None and ready.id == bank.id:
+        return "shipped"
+    if bank.source == "self" and not isinstance(given, PrototypeBank):
+        return "self"
+    return f"{_BANK}{bank.id}"
 
 
 def _check_build(

@@ -707,6 +707,17 @@ def test_a_query_runs_no_pass(engine, knowing, learned, rams, monkeypatch):
     assert count == [0, 0]
 
 
+def test_a_request_names_shipped_prototypes_only_while_they_are(engine, knowing, rams):
+    x = engine.explain(rams[0], knowing, target="ram", method="lpcam")
+    assert x.request.prototypes == "shipped"
+    changed = x.bank.keep("layer3", 0, False)
+    y = engine.explain(rams[0], knowing, method="lpcam", prototypes=changed)
+    assert y.request.prototypes == f"bank:{changed.id}" != f"bank:{x.bank.id}"
+    again = changed.keep("layer3", 0)
+    z = engine.explain(rams[0], knowing, method="lpcam", prototypes=again)
+    assert z.request.prototypes == "shipped"
+
+
 def test_building_is_one_forward_a_picture_and_no_backward(engine, knowing, rams, monkeypatch):
     count = counted(monkeypatch, knowing)
     engine.build_prototypes(rams, knowing, "ram")
