@@ -34,8 +34,8 @@ def ask():
     return Ask(RAM, SCENES, backbone=SCENES)
 
 
-def seen(ask, others=(PHOTOS,), which=SAME, pair=None, opened=True):
-    *_, last = show(ask, others and list(others), which, pair, opened)
+def seen(ask, others=(PHOTOS,), which=SAME, pair=None):
+    *_, last = show(ask, None if others is None else list(others), which, pair)
     return last.tab
 
 
@@ -71,13 +71,13 @@ def test_the_first_is_always_the_one_on_the_left(ask):
     assert list(panels(seen(ask, [SCENES, PHOTOS]))) == [SCENES, PHOTOS, "difference"]
     alone = seen(ask, [SCENES])
     assert list(panels(alone)) == [SCENES] and "One backbone alone" in alone["models said"]
-    assert list(panels(seen(ask, None))) == [SCENES]
+    assert list(panels(seen(ask, []))) == [SCENES]
 
 
 def test_one_to_begin_with_is_here_already_and_knows_the_domain(ask):
-    tab = seen(ask, [], opened=False)
+    tab = seen(ask, None)
     (chosen,) = tab["models with"]["value"]
-    assert chosen in panels(tab) and tab["models opened"] is True
+    assert chosen in panels(tab) and tab["models chosen"] == [chosen]
     assert offer.chosen(chosen).source == "bundled"
     cheetah = replace(ask, picture=str(example("cheetah").path))
     assert models_tab.second(cheetah) == [PHOTOS]
@@ -250,7 +250,7 @@ def test_what_takes_long_says_how_far_it_is_and_can_be_stopped(ask, monkeypatch)
 
     monkeypatch.setattr(models_tab, "found_by", slow)
     monkeypatch.setattr(models_tab, "SOON", 0.02)
-    steps = show(ask, [PHOTOS], SAME, None, True)
+    steps = show(ask, [PHOTOS], SAME, None)
     said = [next(steps).progress for _ in range(5)]
     assert f"Downloading {PHOTOS}: 0 of 10 MB" in said[-1] and 'value="0.0' in said[-1]
     steps.close()

@@ -36,9 +36,9 @@ PARTS = (
     "models class",
     "models pair",
     "models maps",
-    "models opened",
+    "models chosen",
 )
-INPUTS = ("models with", "models class", "models pair", "models opened")
+INPUTS = ("models chosen", "models class", "models pair")
 
 MOST = 4  # backbones side by side
 SAME, OWN = "same", "own"
@@ -118,35 +118,44 @@ def build() -> dict[str, Any]:
         [], label="Difference of", elem_id="models-pair", visible=False, interactive=True
     )
     made["models maps"] = Viewer(elem_id="models-viewer")
-    made["models opened"] = gr.State(False)
+    # Held apart from the menu: an event that was sent before the menu was filled has it empty.
+    made["models chosen"] = gr.State(None)
     return made
 
 
 def wire(parts: Mapping[str, Any], asked: Sequence[Any], ask: Callable[..., Any]) -> None:
     """Its own controls ask again; what is loaded already answers at once."""
     inputs = [parts[name] for name in INPUTS]
-    for name in ("models with", "models class", "models pair"):
+    ask(parts["models with"].input, chosen, [parts["models with"], *inputs[1:]], doing=DOING)
+    for name in ("models class", "models pair"):
         ask(parts[name].input, show, inputs, doing=DOING)
 
 
-def show(
-    ask: Ask, others: list[str] | None, which: str, pair: str | None, opened: bool
-) -> Iterator[View]:
-    """The backbones one after the other, as they are ready, and then all of them."""
+def chosen(ask: Ask, others: list[str] | None, which: str, pair: str | None) -> Iterator[View]:
+    """Backbones were picked from the menu, or taken out of it."""
+    yield View(None, tab={"models chosen": list(others or ())})
+    yield from show(ask, list(others or ()), which, pair)
+
+
+def show(ask: Ask, others: list[str] | None, which: str, pair: str | None) -> Iterator[View]:
+    """The backbones one after the other, as they are ready, and then all of them.
+
+    others: None before anything was chosen.
+    """
     if ask.picture is None or ask.backbone is None:
         said = "Give a picture, and every backbone's maps of it are shown here."
         maps = viewer.payload({"none": said})
         yield View(None, tab={"models said": "", "models table": "", "models maps": maps})
         return
     tab: dict[str, Any] = {}
-    if not opened:
+    if others is None:
         others = second(ask)
         tab["models with"] = gr.update(
             choices=offer.filtered(offer.ANY, offer.ANY), value=list(others)
         )
-        tab["models opened"] = True
+        tab["models chosen"] = others
     first = explain(ask, versus=None)
-    names = [name for name in dict.fromkeys(others or ()) if name != ask.backbone]
+    names = [name for name in dict.fromkeys(others) if name != ask.backbone]
     found: dict[str, Found] = {ask.backbone: first}
     for name in names[: MOST - 1]:
         answer: list[Found] = []
