@@ -6,6 +6,7 @@
 """
 
 import asyncio
+import json
 import logging
 import re
 import threading
@@ -100,7 +101,7 @@ SHOWN = (*PIECES, *MENUS, *CONTROLS, *(f"held {name}" for name in HELD), *TAB_PA
 # What a link may set besides, and what narrows the search for a backbone.
 OPENED = ("method", "truncation", "fuse", "tap", "fit", "placement")
 FILTERS = ("family", "source")
-VISIT = (*OPENED, *FILTERS, "tabs", "tab")
+VISIT = (*OPENED, *FILTERS)
 
 
 # -- The door between page and handlers ----------------------------------------------------------
@@ -309,14 +310,9 @@ async def opened_page(request: gr.Request, picture: Any) -> AsyncIterator[list[A
     elif named.example is not None:
         ask = replace(ask, picture=str(example(named.example).path))
         said["picture"] = ask.picture
-    again: dict[str, Any] = {}  # gradio forgets which tab it was told to open
-    tab = request.query_params.get("tab")
-    if tab in (known.ID for known in TABS):
-        again["tabs"], again["tab"] = gr.Tabs(selected=tab), tab
     order = [*SHOWN, *VISIT]
-    yield [{**said, **again}.get(name, gr.skip()) for name in order]
+    yield [said.get(name, gr.skip()) for name in order]
     async for more in stepwise(answered(lambda ask: reopened(ask, wrong), ask)):
-        more |= again
         if notice:
             more["notice"] = notice + more.get("notice", "")
         yield [more.get(name, gr.skip()) for name in order]
@@ -476,11 +472,29 @@ async () => {
 }"""
 KEEP_TAB = f"""
 () => {{
+  if (!window.camvizTabs) return  // gradio itself opens the first one
   const here = new URL(location)
   if ('TAB' === '{COMPARE}') here.searchParams.delete('tab')
   else here.searchParams.set('tab', 'TAB')
   history.replaceState(history.state, '', here)
 }}"""
+# Gradio forgets which tab a server told it to open; on a phone most stand in a menu.
+OPEN_TAB = (
+    """
+() => {
+  const title = TITLES[new URLSearchParams(location.search).get('tab')]
+  const look = tries => {
+    const places = '#tabs > .tab-wrapper [role=tab], #tabs .overflow-dropdown button'
+    const tab = [...document.querySelectorAll(places)].find(
+      one => one.textContent.trim() === title && one.checkVisibility({visibilityProperty: true}))
+    if (tab || !title || !tries) window.camvizTabs = true
+    if (tab) return tab.click()
+    if (tries === 5) document.querySelector('#tabs .overflow-menu > button')?.click()
+    if (title && tries) setTimeout(() => look(tries - 1), 200)
+  }
+  look(10)
+}"""
+).replace("TITLES", json.dumps({tab.ID: tab.TITLE for tab in TABS}))
 WITH_ADDRESS = "(...values) => [...values.slice(0, -1), location.href]"
 SAVE = "file => { if (file) document.querySelector('#zip')?.click() }"
 
@@ -512,7 +526,7 @@ def build_app() -> gr.Blocks:
                     "progress": gr.HTML(elem_id="progress", js_on_load=CLICK),
                     "strip": gr.HTML(elem_id="strip", js_on_load=pictures_tab.STRIP_JS),
                 }
-                with gr.Tabs(elem_id="tabs") as parts["tabs"]:
+                with gr.Tabs(elem_id="tabs"):
                     with gr.Tab("Compare", id=COMPARE) as item:
                         parts |= _compare()
                     items = {COMPARE: item}
@@ -566,6 +580,7 @@ def build_app() -> gr.Blocks:
         opened = [*outputs, *(parts[name] for name in VISIT)]
         first = ask(page.load, opened_page, [parts["picture"]], opened)
         ask(first.then, refreshed, tabbed)
+        page.load(None, None, None, js=OPEN_TAB, api_visibility="private")
         for name, item in items.items():
             chosen = item.select(
                 partial(str, name),
