@@ -150,7 +150,7 @@ META = {"meta": {"_type": "gradio.FileData"}}
         "/etc/passwd",
         {"path": "/etc/passwd"},
         {"path": "/etc/passwd", **META},
-        {"path": "/work/../etc/passwd", **META},
+        {"path": "/srv/../etc/passwd", **META},
         {"path": RAM, **META},
         {"path": "http://127.0.0.1:9/x.png", **META},
         {"path": "https://example.com/x.png", "url": "https://example.com/x.png", **META},
