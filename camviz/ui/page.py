@@ -587,6 +587,7 @@ def build_app() -> gr.Blocks:
                 None,
                 parts["tab"],
                 js=KEEP_TAB.replace("TAB", name),
+                show_progress="hidden",
                 api_visibility="private",
                 queue=False,
             )
