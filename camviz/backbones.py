@@ -355,10 +355,24 @@ def download(name: str, report: Report) -> None:
     `report` is told how much has come, every few megabytes. Raises `WeightsError` if they cannot
     be had, and whatever `report` raises.
     """
+    place = _hub_place(name)
+    if place is not None:
+        _hub_file(*place, name, report)
+
+
+def needs_download(name: str) -> bool:
+    """Whether the weights of a catalogue name are on the hub only, and not yet on this machine."""
+    place = _hub_place(name)
+    return place is not None and _cached_file(*place) is None
+
+
+def _hub_place(name: str) -> tuple[str, Sequence[str]] | None:
+    """The repository of a catalogue name, and the file in it; None where the hub has no part."""
     config = timm.get_pretrained_cfg(name) if name not in bundled_names() else None
-    if config is not None and config.hf_hub_id:
-        names = (config.hf_hub_filename,) if config.hf_hub_filename else _WEIGHT_FILES
-        _hub_file(config.hf_hub_id, names, name, report)
+    if config is None or not config.hf_hub_id:
+        return None
+    names = (config.hf_hub_filename,) if config.hf_hub_filename else _WEIGHT_FILES
+    return config.hf_hub_id, names
 
 
 def _reporting(report: Report) -> Any:

@@ -9,6 +9,7 @@ import threading
 import urllib.request
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import gradio as gr
@@ -113,7 +114,7 @@ def test_a_backbone_that_cannot_be_had_leaves_the_one_in_use(ask, picture, monke
     assert "hub cannot be reached. Ready here without a download: " in said["notice"]
     assert "local-dir" not in said["notice"]  # what to do in Python is of no use here
     assert (said["wanted"], said["raw"]) == (RESNET, True)
-    assert "held ready" not in said and "maps" not in said
+    assert "maps" not in said
     assert 'data-label="raw:resnet50.a1_in1k"' in said["notice"]
 
 
@@ -221,8 +222,29 @@ def test_stop_says_so_and_puts_the_menus_back():
     assert said["maps"] == gr.skip()
 
 
-def test_nobody_gets_a_backbone_that_is_not_ready(ask):
-    assert list(page.ready_backbone(replace(ask, wanted="resnet50.a1_in1k", ready=RESNET))) == []
+def test_nobody_gets_a_backbone_whose_weights_have_not_come(ask, monkeypatch):
+    other = replace(ask, wanted="resnet50.a1_in1k", raw=False)
+    assert list(page.ready_backbone(other)) == []
+    assert list(page.ready_backbone(ask)) == []  # nor the one in use once more
+    monkeypatch.setattr(page, "needs_download", lambda name: name != "resnet50.a1_in1k")
+    monkeypatch.setattr(page, "new_backbone", lambda ask: iter([ask.wanted]))
+    assert list(page.ready_backbone(other)) == ["resnet50.a1_in1k"]
+    assert list(page.ready_backbone(replace(other, raw=True))) == ["resnet50.a1_in1k"]
+
+
+def test_what_is_new_is_said_as_a_whole():
+    blocks = in_a_loop(page.Page)
+    outputs = SimpleNamespace(outputs=[None] * 3)
+
+    def say(*data, final=False):
+        return blocks.handle_streaming_diffs(outputs, list(data), "visitor", "run", final)
+
+    assert say({"a": 1, "b": 2}, "x", "same") == [{"a": 1, "b": 2}, "x", "same"]
+    assert say({"a": 1}, "xy", "same") == [
+        [["replace", [], {"a": 1}]], [["replace", [], "xy"]], []
+    ]  # fmt: skip
+    assert say(None, None, None, final=True) == [{"a": 1}, "xy", "same"]
+    assert not blocks.pending_diff_streams
 
 
 # -- A visit -------------------------------------------------------------------------------------

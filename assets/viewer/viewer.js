@@ -184,27 +184,32 @@ let publishing = 0;
 /* The address bar holds a link to exactly this view. Not at every step of a slider: browsers
    refuse more than some hundred changes in half a minute. */
 function publish() {
-  if (!scene || !scene.link) return;
   clearTimeout(publishing);
-  publishing = setTimeout(() => {
-    if (!scene || !scene.link || !element.isConnected) return;
-    const query = new URLSearchParams(location.search);
-    for (const name of [...SERVERS, ...Object.keys(DEFAULTS)]) query.delete(name);
-    for (const [name, given] of Object.entries(scene.link)) query.set(name, given);
-    for (const [name, usual] of Object.entries(DEFAULTS)) {
-      const now = settings[name];
-      if (now !== usual) query.set(name, now === true ? "1" : String(now));
-    }
-    const text = query.toString();
-    const address = location.pathname + (text && `?${text}`) + location.hash;
-    if (address === location.pathname + location.search + location.hash) return;
-    history.replaceState(history.state, "", address);
-    // On a Space the address bar belongs to the page around this one.
-    if (window.parent !== window && location.hostname.endsWith(".hf.space")) {
-      window.parent.postMessage({ queryString: text }, "https://huggingface.co");
-    }
-  }, 150);
+  publishing = setTimeout(publishNow, 150);
 }
+
+function publishNow() {
+  clearTimeout(publishing);
+  if (!scene || !scene.link || !element.isConnected) return;
+  const query = new URLSearchParams(location.search);
+  for (const name of [...SERVERS, ...Object.keys(DEFAULTS)]) query.delete(name);
+  for (const [name, given] of Object.entries(scene.link)) query.set(name, given);
+  for (const [name, usual] of Object.entries(DEFAULTS)) {
+    const now = settings[name];
+    if (now !== usual) query.set(name, now === true ? "1" : String(now));
+  }
+  const text = query.toString();
+  const address = location.pathname + (text && `?${text}`) + location.hash;
+  if (address === location.pathname + location.search + location.hash) return;
+  history.replaceState(history.state, "", address);
+  // On a Space the address bar belongs to the page around this one.
+  if (window.parent !== window && location.hostname.endsWith(".hf.space")) {
+    window.parent.postMessage({ queryString: text }, "https://huggingface.co");
+  }
+}
+
+// Whoever is about to read the address bar, to copy it or to send it, asks for it first.
+document.addEventListener("vw-publish", publishNow);
 
 function change(name, value) {
   if (settings[name] === value) return;

@@ -58,7 +58,7 @@ class Ask:
     """What the controls say, in the order in which they are handed over.
 
     `backbone` and `untrained` are what is loaded, `wanted` and `raw` what their controls say;
-    `ready` is one whose weights are here, `shown` the digest of the picture last explained.
+    `shown` is the digest of the picture last explained.
     `bank`: a visitor's own prototypes. `pictures`: all that were given, when there are several.
     """
 
@@ -78,7 +78,6 @@ class Ask:
     placement: PlacementKind = "plain"
     bank: PrototypeBank | None = None
     shown: str | None = None
-    ready: str | None = None
     pictures: tuple[str, ...] = ()
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from camviz.backbones import ASSETS, Stopped, download
+from camviz.backbones import ASSETS, Stopped, download, needs_download
 from camviz.errors import BackboneError, CamvizError, ImageError, WeightsError
 from camviz.examples import EXAMPLES, example
 from camviz.explanation import PlacementKind
@@ -81,7 +81,7 @@ PIECES = (
 )  # fmt: skip
 MENUS = ("target", "versus", "stages", "modules")
 CONTROLS = ("wanted", "raw")
-HELD = ("backbone", "untrained", "target", "versus", "stages", "bank", "shown", "ready", "pictures")
+HELD = ("backbone", "untrained", "target", "versus", "stages", "bank", "shown", "pictures")
 # Every tab but Compare is a module with
 #   ID, TITLE, DOING: its name in links and on the page, what is announced while it takes its time
 #   PARTS, INPUTS: the names of its components, and which of them `show` is given the values of
@@ -374,7 +374,7 @@ async def fetched(*values: Any) -> AsyncIterator[list[Any]]:
         wanted[0] = choice.name
         if choice.source == "hub" and not ask.raw:
             download(choice.load, watch.report)
-        yield View(None, held={"ready": ask.wanted})
+        yield View(None)
 
     def say() -> str:
         name = escape(wanted[0])
@@ -422,8 +422,14 @@ async def several(files: list[Any] | None, *values: Any) -> AsyncIterator[list[A
 
 
 def ready_backbone(ask: Ask) -> Iterator[View]:
-    """The backbone wanted, if its weights have come."""
-    if ask.ready == ask.wanted:
+    """The backbone wanted, if it is another and its weights have come.
+
+    Whoever chooses twice, one after the other, may want what the other choice has brought.
+    """
+    choice = offer.chosen(ask.wanted)
+    if choice.source == "hub" and not ask.raw and needs_download(choice.load):
+        return
+    if (ask.wanted, ask.raw) != (ask.backbone, ask.untrained):
         yield from new_backbone(ask)
 
 
@@ -458,8 +464,11 @@ INTRODUCTION = """
 <p>See why an image classifier decided what it decided.</p>"""
 
 SELECT_ALL = "() => { document.querySelector('#backbone input')?.select() }"
+# The viewer writes the address bar a moment after a change, or when it is asked to.
+UP_TO_DATE = "document.dispatchEvent(new Event('vw-publish'))"
 COPY_LINK = """
 async () => {
+  PUBLISH
   const button = document.querySelector('#share')
   const said = button.textContent
   try {
@@ -469,7 +478,7 @@ async () => {
     button.textContent = 'Copy it from the address bar'
   }
   setTimeout(() => { button.textContent = said }, 2000)
-}"""
+}""".replace("PUBLISH", UP_TO_DATE)
 KEEP_TAB = f"""
 () => {{
   if (!window.camvizTabs) return  // gradio itself opens the first one
@@ -495,7 +504,7 @@ OPEN_TAB = (
   look(10)
 }"""
 ).replace("TITLES", json.dumps({tab.ID: tab.TITLE for tab in TABS}))
-WITH_ADDRESS = "(...values) => [...values.slice(0, -1), location.href]"
+WITH_ADDRESS = f"(...values) => {{ {UP_TO_DATE}; return [...values.slice(0, -1), location.href] }}"
 SAVE = "file => { if (file) document.querySelector('#zip')?.click() }"
 
 # One listener for buttons that come and go.
@@ -508,9 +517,37 @@ element.addEventListener('click', event => {
 })"""
 
 
+class Page(gr.Blocks):  # type: ignore[misc]
+    """A page whose answers cannot be lost.
+
+    Gradio tells a browser how each thing a generator says differs from the one before, and the
+    browser changes the one before accordingly: the very object, which it has not shown yet if
+    several arrive at once, as they do when an answer overtakes the receipt of its question. What
+    had been said would be gone. Here whatever is new is said as a whole.
+    """
+
+    def handle_streaming_diffs(
+        self,
+        block_fn: Any,
+        data: list[Any],
+        session_hash: str | None,
+        run: str | None,
+        final: bool,
+        simple_format: bool = False,
+    ) -> list[Any]:
+        later = run in self.pending_diff_streams.get(session_hash, {})
+        whole = list(data)
+        said = super().handle_streaming_diffs(
+            block_fn, data, session_hash, run, final, simple_format
+        )
+        if not later or final or simple_format:
+            return said
+        return [edits and [["replace", [], new]] for edits, new in zip(said, whole, strict=True)]
+
+
 def build_app() -> gr.Blocks:
     """The page, ready to be launched. Nothing is loaded before the first visitor comes."""
-    with gr.Blocks(title=spacefile().title, fill_width=True, delete_cache=(3600, 7200)) as page:
+    with Page(title=spacefile().title, fill_width=True, delete_cache=(3600, 7200)) as page:
         parts: dict[str, Any] = {}
         with gr.Row(elem_id="head"):
             gr.HTML(INTRODUCTION, elem_id="introduction")

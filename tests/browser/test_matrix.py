@@ -12,8 +12,6 @@ WITH = "&backbone=scenes-resnet&example=a-ram"
 
 
 def to_tab(page, title):
-    # An answer still on its way to a tab that is just opened is lost by gradio.
-    page.wait_for_timeout(1000)
     tab = page.locator("#tabs > .tab-wrapper").get_by_role("tab", name=title)
     if tab.count() and tab.first.is_visible():
         tab.first.click()

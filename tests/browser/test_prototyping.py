@@ -24,8 +24,6 @@ def tab(open_page):
         if not chosen.is_visible():  # the tabs that do not fit stand in a menu
             page.locator("#tabs .overflow-menu > button").click()
             chosen = page.locator("#tabs .overflow-dropdown button", has_text="Prototypes")
-        # An answer still on its way to a tab that is just opened is lost by gradio.
-        page.wait_for_timeout(1000)
         chosen.click()
         expect(page.locator(".cv-card").first).to_be_visible()
         expect(page.locator("#kin-here figure")).to_have_count(4)

@@ -1,4 +1,4 @@
-"""A page that holds nothing but viewers, for test_viewer.py: python viewer_page.py FOLDER
+"""A page that holds nothing but viewers, for test_viewing.py: python viewer_page.py FOLDER
 
 FOLDER holds payloads as JSON. The radio buttons choose what the first viewer shows.
 """
