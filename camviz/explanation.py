@@ -61,13 +61,21 @@ class Denoising:
     """What truncation did to one map.
 
     `tau`: the level at which the gradient was cut. `removed`: the share of the plain map's
-    positive mass that is gone, 1 - sum relu(denoised) / sum relu(plain); None if the plain map is
-    empty. `floor`: what the threshold does to signal and noise; None in the other modes.
+    positive mass that is gone, 1 - sum relu(denoised) / sum relu(plain); below 0 where activations
+    are negative and a smaller gradient makes for a larger map; None if the plain map is empty.
+    `floor`: what the threshold does to signal and noise; None in the other modes.
     """
 
     tau: float
     removed: float | None
     floor: denoise.Floor | None
+
+    @property
+    def change(self) -> str:
+        """`removed` in words: "60% removed", "12% added"; nothing if there is no such share."""
+        if self.removed is None:
+            return ""
+        return f"{abs(self.removed):.0%} {'removed' if self.removed >= 0 else 'added'}"
 
 
 @dataclass(frozen=True)

@@ -155,8 +155,13 @@ def _denoising_sentences(denoising: Denoising | None) -> list[str]:
     said = [f"Positive gradient truncated ({denoise.SOURCE}) at {denoising.tau:.3g}"]
     if denoising.floor is not None:
         said[0] += f", which {denoising.floor.kept:.0%} of it reaches"
-    if denoising.removed is not None:
+    if denoising.removed is not None and denoising.removed >= 0:
         said[0] += f"; {denoising.removed:.0%} of the plain map's evidence is gone"
+    elif denoising.removed is not None:
+        said[0] += (
+            f"; {-denoising.removed:.0%} has come on top of the plain map's evidence, for it is "
+            "less of a gradient times activations that are negative"
+        )
     said[0] += "."
     if denoising.floor is not None and denoising.floor.noise is not None:
         said.append(

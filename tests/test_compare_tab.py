@@ -173,6 +173,22 @@ def test_truncation_in_figures(ask):
     assert "Nothing is taken away" in none
 
 
+def test_a_map_that_truncation_made_larger_is_not_said_to_have_lost(picture):
+    stages = tuple(compare_tab.engine().backbone(VIT, "random").default_stages)
+    ask = Ask(picture, VIT, True, VIT, True, stages=stages, method="hires_cam", truncation=0.9)
+    shares = [
+        n.denoising.removed
+        for n in compare_tab.row_of(ask, "denoised").notes.values()
+        if n.denoising
+    ]
+    assert min(shares) < 0  # or this would be no test
+    view = last(same_picture(ask))
+    assert "-" not in re.sub(r"<.*?>", "", view["denoising"])
+    assert f"{-min(shares):.0%}" in view["denoising"]
+    facts = str([row for row in view["maps"]["rows"] if row["key"] == "denoised"])
+    assert f"{-min(shares):.0%} added" in facts and "-" + f"{-min(shares):.0%}" not in facts
+
+
 def test_everything_but_the_picture_answers_from_the_trace(ask, monkeypatch):
     list(same_picture(ask))
     network = compare_tab.network(ask)
@@ -382,6 +398,17 @@ def test_untrained_and_unseen_are_said(ask):
     assert "untrained: maps mean nothing" in last(same_picture(ask))["verdict"]
     assert "hatched" in last(same_picture(replace(ask, fit="crop")))["verdict"]
     assert "hatched" not in last(same_picture(ask))["verdict"]
+
+
+def test_what_a_backbone_for_drawings_says_of_a_photograph_is_marked(ask, picture):
+    def said(path, backbone):
+        asked = replace(ask, picture=path, backbone=backbone, untrained=False, stages=())
+        return last(same_picture(asked))["verdict"]
+
+    drawing = str(example("a-ram").path)
+    assert "made for drawn scenes" in said(picture, "scenes-resnet")
+    assert "made for drawn scenes" not in said(drawing, "scenes-resnet")
+    assert "made for drawn scenes" not in said(picture, "photos-resnet")
 
 
 def test_own_backbone_that_is_not_there_is_missed_by_its_name_alone(monkeypatch):

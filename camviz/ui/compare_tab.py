@@ -39,7 +39,7 @@ from camviz.methods import METHODS
 from camviz.prototypes import CLUSTERS, PrototypeBank, StagePrototypes
 from camviz.stages import TapKind
 from camviz.ui import links, viewer
-from camviz.ui.offer import chosen, knowing, modules
+from camviz.ui.offer import DRAWN, chosen, knowing, modules
 from camviz.ui.zero import engine
 
 TOP, NOBODY = "", "-"  # no class is called so
@@ -535,6 +535,8 @@ def _badges(x: Explanation) -> str:
     warnings = []
     if not x.backbone.weights.trained:
         warnings.append("untrained: maps mean nothing")
+    elif x.backbone.name.startswith(DRAWN) and not _drawn(x):
+        warnings.append("made for drawn scenes: of any other picture it knows little")
     elif not x.sure:
         warnings.append(
             f"not sure: this may be none of the {len(x.backbone.labels)} things it knows"
@@ -542,6 +544,12 @@ def _badges(x: Explanation) -> str:
     if not x.fit.seen:
         warnings.append("the hatched part was not shown to the network")
     return "".join(f'<p class="cv-badge" role="note">{warning}</p>' for warning in warnings)
+
+
+def _drawn(x: Explanation) -> bool:
+    """Whether the picture is one of the examples that were drawn."""
+    name = links.example_of(x.picture.digest)
+    return name is not None and example(name).backbones == DRAWN
 
 
 def _how(x: Explanation) -> str:
@@ -596,10 +604,17 @@ def _denoising(row: Row) -> str:
     noise = [1 - d.floor.noise for d in found if d.floor and d.floor.noise is not None]
     if not maps:
         return '<p class="cv-fine">Nothing is taken away: the first two rows are the same.</p>'
-    said = f"Taken away: <strong>{_range(maps)}</strong> of the maps"
-    if noise:
-        said += f", <strong>{_range(noise)}</strong> of noise"
-    return f'<p class="cv-fine">{said}.</p>'
+    gone = [share for share in maps if share >= 0]
+    more = [-share for share in maps if share < 0]
+    taken = [
+        f"<strong>{_range(shares)}</strong> of {what}"
+        for shares, what in ((gone, "the maps"), (noise, "noise"))
+        if shares
+    ]
+    said = f"Taken away: {', '.join(taken)}. " if taken else ""
+    if more:
+        said += f"Added: <strong>{_range(more)}</strong> of maps."
+    return f'<p class="cv-fine">{said}</p>'
 
 
 def _learned(row: Row) -> str:

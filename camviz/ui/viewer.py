@@ -402,8 +402,8 @@ def _facts(x: Explanation, name: str) -> list[str]:
         held = x.bank.stage(name)
         count = len(held.kept("foreground")) + len(held.kept("context"))
         facts.append(f"{count} prototypes")
-    elif note.denoising is not None and note.denoising.removed is not None:
-        facts.append(f"{note.denoising.removed:.0%} removed")
+    elif note.denoising is not None and note.denoising.change:
+        facts.append(note.denoising.change)
     elif x.request.truncation:
         facts.append("not truncated")
     elif note.positive_share is not None:

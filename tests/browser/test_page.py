@@ -82,6 +82,18 @@ def test_backbone_layers_and_method_are_in_sight(open_page):
         assert box["y"] >= 0 and box["y"] + box["height"] <= 900
 
 
+@pytest.mark.parametrize("height", [900, 600])
+def test_every_control_can_be_scrolled_to(open_page, height):
+    page = open_page(height=height)
+    page.get_by_role("button", name="More settings").click()
+    raw = page.get_by_label("Untrained weights")
+    raw.scroll_into_view_if_needed()
+    left, box = page.locator("#left").bounding_box(), raw.bounding_box()
+    assert left["x"] < box["x"] < left["x"] + 40
+    assert left["y"] < box["y"] < left["y"] + left["height"]
+    assert page.locator("#left").evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
 def test_every_control_says_what_it_is_for(open_page):
     page = open_page()
     page.get_by_role("button", name="More settings").click()
