@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import camviz.vision_ops  # noqa: F401  before any test imports timm
 
@@ -49,6 +50,38 @@ def photo():
     noise = np.random.default_rng(0).integers(0, 60, (60, 90, 3))
     waves = np.stack([rows * 3, columns * 2, 90 + 60 * np.sin(rows * columns / 300)], axis=2)
     return (noise + waves).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def photo_file(tmp_path, photo):
+    """The path of `photo`."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """No server's own backbone or limit, and nothing remembered about what is on offer."""
+    from camviz.ui import offer
+
+    monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
+    monkeypatch.delenv("CAMVIZ_MAX_PARAMETERS", raising=False)
+    offer.offer.cache_clear()
+    yield
+    offer.offer.cache_clear()
+
+
+@pytest.fixture
+def asking():
+    """asking(path, backbone): everything as the page opens, on a network without its weights."""
+    from camviz.ui.compare_tab import Ask, engine
+
+    def get(path, backbone="test_resnet.r160_in1k"):
+        stages = tuple(engine().backbone(backbone, "random").default_stages)
+        return Ask(path, backbone, True, backbone, True, stages=stages)
+
+    return get
 
 
 def _state(model):

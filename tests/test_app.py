@@ -15,42 +15,31 @@ from typing import get_args
 import gradio as gr
 import pytest
 from gradio.utils import get_upload_folder
-from PIL import Image
 
 import camviz
 from camviz.backbones import Stopped
 from camviz.errors import BackboneError, ImageError, StageError, WeightsError
 from camviz.images import FIT_MODES
 from camviz.maps import FUSIONS
-from camviz.ui import build_app, compare_tab, launch_options, links, offer, page
+from camviz.ui import build_app, launch_options, links, offer, page
 from camviz.ui.compare_tab import DEFAULT, Ask, View, new_picture, same_picture
+
+pytestmark = pytest.mark.usefixtures("fresh")
 
 RESNET = "test_resnet.r160_in1k"
 NAMES = list(page.SHOWN)
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
-    monkeypatch.delenv("CAMVIZ_MAX_PARAMETERS", raising=False)
-    offer.offer.cache_clear()
-    yield
-    offer.offer.cache_clear()
-
-
 @pytest.fixture
-def picture(tmp_path, photo, monkeypatch):
+def picture(tmp_path, photo_file, monkeypatch):
     """What a browser says of an upload."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    path = tmp_path / "photo.png"
-    Image.fromarray(photo).save(path)
-    return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+    return {"path": photo_file, "meta": {"_type": "gradio.FileData"}}
 
 
 @pytest.fixture
-def ask(picture):
-    stages = tuple(compare_tab.engine().backbone(RESNET, "random").default_stages)
-    return Ask(picture["path"], RESNET, True, RESNET, True, stages=stages)
+def ask(asking, picture):
+    return asking(picture["path"])
 
 
 def controls(ask, picture):

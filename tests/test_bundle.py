@@ -11,17 +11,14 @@ from PIL import Image
 
 from camviz import render
 from camviz.ui import bundle, compare_tab
-from camviz.ui.compare_tab import Ask, rows_of
+from camviz.ui.compare_tab import rows_of
 
 RESNET = "test_resnet.r160_in1k"
 
 
 @pytest.fixture
-def ask(tmp_path, photo):
-    path = tmp_path / "photo.png"
-    Image.fromarray(photo).save(path)
-    stages = tuple(compare_tab.engine().backbone(RESNET, "random").default_stages)
-    return Ask(str(path), RESNET, True, RESNET, True, stages=stages)
+def ask(asking, photo_file):
+    return asking(photo_file)
 
 
 def unpacked(path):

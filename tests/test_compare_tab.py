@@ -19,7 +19,6 @@ from camviz.ui.compare_tab import (
     DEFAULT,
     NOBODY,
     TOP,
-    Ask,
     chosen_class,
     chosen_stages,
     new_backbone,
@@ -32,31 +31,15 @@ from camviz.ui.compare_tab import (
     same_picture,
 )
 
+pytestmark = pytest.mark.usefixtures("fresh")
+
 RESNET = "test_resnet.r160_in1k"
 VIT = "test_vit.r160_in1k"
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
-    monkeypatch.delenv("CAMVIZ_MAX_PARAMETERS", raising=False)
-    offer.offer.cache_clear()
-    yield
-    offer.offer.cache_clear()
-
-
 @pytest.fixture
-def picture(tmp_path, photo):
-    path = tmp_path / "photo.png"
-    Image.fromarray(photo).save(path)
-    return str(path)
-
-
-@pytest.fixture
-def ask(picture):
-    """Everything as the page opens, on a network that needs no weights."""
-    stages = tuple(compare_tab.engine().backbone(RESNET, "random").default_stages)
-    return Ask(picture, RESNET, True, RESNET, True, stages=stages)
+def ask(asking, photo_file):
+    return asking(photo_file)
 
 
 def last(steps):
@@ -173,9 +156,8 @@ def test_truncation_in_figures(ask):
     assert "Nothing is taken away" in none
 
 
-def test_a_map_that_truncation_made_larger_is_not_said_to_have_lost(picture):
-    stages = tuple(compare_tab.engine().backbone(VIT, "random").default_stages)
-    ask = Ask(picture, VIT, True, VIT, True, stages=stages, method="hires_cam", truncation=0.9)
+def test_a_map_that_truncation_made_larger_is_not_said_to_have_lost(asking, photo_file):
+    ask = replace(asking(photo_file, VIT), method="hires_cam", truncation=0.9)
     shares = [
         n.denoising.removed
         for n in compare_tab.row_of(ask, "denoised").notes.values()
@@ -400,15 +382,15 @@ def test_untrained_and_unseen_are_said(ask):
     assert "hatched" not in last(same_picture(ask))["verdict"]
 
 
-def test_what_a_backbone_for_drawings_says_of_a_photograph_is_marked(ask, picture):
+def test_what_a_backbone_for_drawings_says_of_a_photograph_is_marked(ask):
     def said(path, backbone):
         asked = replace(ask, picture=path, backbone=backbone, untrained=False, stages=())
         return last(same_picture(asked))["verdict"]
 
-    drawing = str(example("a-ram").path)
-    assert "made for drawn scenes" in said(picture, "scenes-resnet")
+    photograph, drawing = ask.picture, str(example("a-ram").path)
+    assert "made for drawn scenes" in said(photograph, "scenes-resnet")
     assert "made for drawn scenes" not in said(drawing, "scenes-resnet")
-    assert "made for drawn scenes" not in said(picture, "photos-resnet")
+    assert "made for drawn scenes" not in said(photograph, "photos-resnet")
 
 
 def test_own_backbone_that_is_not_there_is_missed_by_its_name_alone(monkeypatch):

@@ -110,6 +110,13 @@ def test_the_fast_selection_is_exact_on_many_entries(q, kind):
         )
 
 
+def test_signs_are_counted_exactly_however_many():
+    many = torch.ones(2**24 + 3)  # one more is lost in a single float
+    many[:5], many[5:7] = -1, 0
+    assert denoise._signs(many) == (2**24 + 3 - 7, 5)
+    assert denoise._reaching(many, torch.tensor(1.0)) == 2**24 + 3 - 7
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_misleading_sample_does_not_mislead(sign):
     """Every entry of the sample is large, or small: the bound misses, the whole is searched."""

@@ -6,17 +6,10 @@ import pytest
 
 from camviz.examples import examples
 from camviz.maps import FUSIONS
-from camviz.ui import links, offer
+from camviz.ui import links
 from camviz.ui.links import NO_PICTURE, UPLOAD, Named, read, write
 
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
-    monkeypatch.delenv("CAMVIZ_MAX_PARAMETERS", raising=False)
-    offer.offer.cache_clear()
-    yield
-    offer.offer.cache_clear()
+pytestmark = pytest.mark.usefixtures("fresh")
 
 
 FULL = {

@@ -5,44 +5,24 @@ from html import escape
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from camviz.examples import example
 from camviz.maps import FUSIONS
 from camviz.methods import METHODS
-from camviz.ui import compare_tab, methods_tab, offer
+from camviz.ui import compare_tab, methods_tab
 from camviz.ui.compare_tab import Ask, explain
 from camviz.ui.methods_tab import PAPER, USUAL, marked, matrix, show
 from camviz.ui.viewer import Row
+
+pytestmark = pytest.mark.usefixtures("fresh")
 
 RESNET = "test_resnet.r160_in1k"
 VIT = "test_vit.r160_in1k"
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
-    monkeypatch.delenv("CAMVIZ_MAX_PARAMETERS", raising=False)
-    offer.offer.cache_clear()
-    yield
-    offer.offer.cache_clear()
-
-
 @pytest.fixture
-def picture(tmp_path, photo):
-    path = tmp_path / "photo.png"
-    Image.fromarray(photo).save(path)
-    return str(path)
-
-
-@pytest.fixture
-def ask(picture):
-    return asking(picture, RESNET)
-
-
-def asking(picture, backbone):
-    stages = tuple(compare_tab.engine().backbone(backbone, "random").default_stages)
-    return Ask(picture, backbone, True, backbone, True, stages=stages)
+def ask(asking, photo_file):
+    return asking(photo_file)
 
 
 def seen(ask):
@@ -87,8 +67,8 @@ def test_the_network_is_not_asked_again(ask, monkeypatch):
         hook.remove()
 
 
-def test_what_cannot_be_had_is_a_sentence_and_the_others_stay(picture):
-    rows = seen(asking(picture, VIT))
+def test_what_cannot_be_had_is_a_sentence_and_the_others_stay(asking, photo_file):
+    rows = seen(asking(photo_file, VIT))
     assert rows["cam"]["said"].startswith("CAM is not defined for test_vit")
     assert rows["cam"]["title"] == "CAM" and rows["cam"]["said"].endswith(".")
     assert all("panels" in row for name, row in rows.items() if name != "cam")

@@ -16,17 +16,10 @@ from camviz.ui.compare_tab import Ask, explain
 from camviz.ui.models_tab import OWN, SAME, Agreement, agreement, aligned, counterpart, show
 from camviz.ui.viewer import Shown
 
+pytestmark = pytest.mark.usefixtures("fresh")
+
 RAM = str(example("a-ram").path)
 SCENES, PHOTOS = "scenes-resnet", "photos-resnet"
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
-    monkeypatch.delenv("CAMVIZ_MAX_PARAMETERS", raising=False)
-    offer.offer.cache_clear()
-    yield
-    offer.offer.cache_clear()
 
 
 @pytest.fixture

@@ -11,17 +11,9 @@ from camviz.space import spacefile
 from camviz.ui import offer
 from camviz.ui.offer import ANY, chosen, default_choice, filtered, knowing
 
+pytestmark = pytest.mark.usefixtures("fresh")
+
 RESNET = "test_resnet.r160_in1k"
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    """No server's own backbone, and nothing remembered about what is on offer."""
-    monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
-    monkeypatch.delenv("CAMVIZ_MAX_PARAMETERS", raising=False)
-    offer.offer.cache_clear()
-    yield
-    offer.offer.cache_clear()
 
 
 def test_offer_is_the_classifiers_up_to_a_size():

@@ -14,8 +14,8 @@ from PIL import Image
 from camviz import render
 from camviz.errors import ImageError, MethodError
 from camviz.examples import example
-from camviz.ui import compare_tab, offer, pictures_tab
-from camviz.ui.compare_tab import NOBODY, TOP, Ask, explain
+from camviz.ui import compare_tab, pictures_tab
+from camviz.ui.compare_tab import NOBODY, TOP, explain
 from camviz.ui.pictures_tab import (
     CONFIDENCE,
     FUSED,
@@ -35,14 +35,9 @@ RESNET = "test_resnet.r160_in1k"
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
-    monkeypatch.delenv("CAMVIZ_MAX_PARAMETERS", raising=False)
+def forgetful(fresh, monkeypatch):
     monkeypatch.setattr(pictures_tab, "_answers", pictures_tab._Kept(100))
     monkeypatch.setattr(pictures_tab, "_tiles", pictures_tab._Kept(100))
-    offer.offer.cache_clear()
-    yield
-    offer.offer.cache_clear()
 
 
 @pytest.fixture
@@ -58,9 +53,8 @@ def write(tmp_path, photo):
 
 
 @pytest.fixture
-def ask():
-    stages = tuple(compare_tab.engine().backbone(RESNET, "random").default_stages)
-    return Ask(None, RESNET, True, RESNET, True, stages=stages)
+def ask(asking):
+    return asking(None)
 
 
 @pytest.fixture

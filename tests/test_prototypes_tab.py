@@ -33,13 +33,6 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def picture(folder, photo):
-    path = folder / "photo.png"
-    Image.fromarray(photo).save(path)
-    return str(path)
-
-
-@pytest.fixture
 def other(folder, photo):
     """A second picture, as the browser names it."""
     path = folder / "other.png"
@@ -48,9 +41,8 @@ def other(folder, photo):
 
 
 @pytest.fixture
-def ask(picture):
-    stages = tuple(compare_tab.engine().backbone(RESNET, "random").default_stages)
-    return Ask(picture, RESNET, True, RESNET, True, stages=stages)
+def ask(asking, folder, photo_file):
+    return asking(photo_file)
 
 
 @pytest.fixture
@@ -313,8 +305,8 @@ def test_files_that_will_not_do_are_said_in_sentences(ask, ram, folder):
         list(prototypes_tab.load(replace(ram, tap="output"), {"path": str(alien)}, None, "mean"))
 
 
-def test_clusters_are_what_was_asked_for(ask, picture):
-    views = list(compare_tab.new_bank(ask, [picture], lambda *_: None, 3))
+def test_clusters_are_what_was_asked_for(ask, photo_file):
+    views = list(compare_tab.new_bank(ask, [photo_file], lambda *_: None, 3))
     bank = bank_of(views)
     assert bank.clusters == 3
     counts = [sum(p.kind == "context" for p in s.prototypes) for s in bank.stages.values()]

@@ -112,7 +112,7 @@ def level(
 
 def _level(entries: Tensor, q: float, calibration: Calibration) -> Tensor:
     zero = entries.new_zeros(())
-    positive = _count(entries > 0)
+    positive, negative = _signs(entries)
     if positive == 0:
         return zero
     if calibration == "relmax":
@@ -122,12 +122,11 @@ def _level(entries: Tensor, q: float, calibration: Calibration) -> Tensor:
     before = len(entries) - positive
     if calibration == "self":
         return _ranked(entries, before + _rank(q, positive))
-    negative = _count(entries < 0)
     if negative == 0:
         return zero
     tau = -_ranked(entries, negative + 1 - _rank(q, negative))
     most = _rank(1 - _SURVIVORS, positive)
-    if _count(entries >= tau) > positive - most:  # that entry reaches tau: no need to find it
+    if _reaching(entries, tau) > positive - most:  # that entry reaches tau: no need to find it
         return tau
     return _ranked(entries, before + most)
 
@@ -136,8 +135,25 @@ def _rank(q: float, count: int) -> int:
     return round(q * (count - 1)) + 1
 
 
-def _count(true: Tensor) -> int:
-    return int(torch.count_nonzero(true))
+# Entries are counted by their signs: several times as fast as by comparing them.
+
+
+def _signs(values: Tensor) -> tuple[int, int]:
+    """How many are positive, and how many negative."""
+    signs = values.sign()
+    more = _sum(signs)
+    all_of_them = _sum(signs.abs_())
+    return (all_of_them + more) // 2, (all_of_them - more) // 2
+
+
+def _reaching(values: Tensor, tau: Tensor) -> int:
+    """How many are at least tau, which is positive."""
+    return _sum(_at_least(values, tau).sign_())
+
+
+def _sum(signs: Tensor) -> int:
+    # A sum of so many ones is exact in single precision.
+    return sum(int(part.sum(dtype=torch.float32)) for part in signs.flatten().split(2**23))
 
 
 def _ranked(entries: Tensor, rank: int) -> Tensor:
@@ -149,7 +165,8 @@ def _ranked(entries: Tensor, rank: int) -> Tensor:
     count, step = len(entries), 61
     if count >= _MANY:
         sample = entries[::step]
-        middle, margin = rank / step, 4 * len(sample) ** 0.5
+        middle, share = rank / step, rank / count
+        margin = 6 * (len(sample) * share * (1 - share)) ** 0.5 + 2  # six deviations, and a bit
         if 2 * rank <= count:
             bound = torch.kthvalue(sample, min(len(sample), int(middle + margin) + 1)).values
             few, rest = entries[entries <= bound], 0
@@ -179,11 +196,11 @@ class Floor:
 
 def floor(activations: Tensor, gradients: Tensor, tau: Tensor) -> Floor:
     """What a threshold, (1,), leaves of signal and noise in one sample, (1, C, H, W)."""
-    positive = _count(gradients > 0)
-    kept = _count(gradients >= tau) if tau > 0 else positive
+    positive, negative = _signs(gradients)
+    kept = _reaching(gradients, tau[0]) if tau > 0 else positive
     share = kept / positive if positive else 0.0
     mirrored = gradients.neg().relu_()
-    squares, negative = _dot(mirrored, mirrored), _count(mirrored)
+    squares = _dot(mirrored, mirrored)
     if squares == 0:
         return Floor(share, None, None)
     size = activations if activations.min() >= 0 else activations.abs()
