@@ -22,7 +22,7 @@ compares other rules than the mirrored threshold, on the even half.
 import argparse
 import csv
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,20 @@ def scenes(count: int, step: int) -> Iterator[tuple[int, Case]]:
         yield index, (Image.fromarray(np.asarray(scene.image)), thing.label, thing.mask)
 
 
-def mosaics(folder: Path, backbone: Backbone, count: int, step: int) -> Iterator[tuple[int, Case]]:
-    """Four photographs of four classes, and one of the classes, numbered."""
+def mosaics(
+    folder: Path, backbone: Backbone, count: int, step: int, asked: Collection[int] = ()
+) -> Iterator[tuple[int, Case]]:
+    """Four photographs of four classes, and one of the classes, numbered.
+
+    asked: the classes that one may be of, if not of any.
+    """
     known = certain(folder, backbone)
     for index in range(0, count, step):
         random = np.random.default_rng([SEED, index])
         classes = random.choice(sorted(known), 4, replace=False)
+        if asked:
+            first = random.choice(sorted(asked))
+            classes = [first, *(which for which in classes if which != first)][:4]
         whole = Image.new("RGB", (2 * SIDE, 2 * SIDE))
         for place, which in enumerate(classes):
             picture = known[which][random.integers(len(known[which]))]
@@ -80,12 +88,14 @@ def mosaics(folder: Path, backbone: Backbone, count: int, step: int) -> Iterator
         yield index, (whole, int(classes[0]), truth)
 
 
-def certain(folder: Path, backbone: Backbone) -> dict[int, list[Image.Image]]:
-    """Held-out photographs by what the network is certain that they show."""
+def certain(
+    folder: Path, backbone: Backbone, split: str = "test", most: int = 600
+) -> dict[int, list[Image.Image]]:
+    """Photographs by what the network is certain that they show: of that split, so many at most."""
     with (folder / "list.csv").open() as lines:
-        files = [row["file"] for row in csv.DictReader(lines) if row["split"] == "test"]
+        files = [row["file"] for row in csv.DictReader(lines) if row["split"] == split]
     known = defaultdict(list)
-    for file in np.random.default_rng(SEED).permutation(files)[:600]:
+    for file in np.random.default_rng(SEED).permutation(files)[:most]:
         picture = Image.open(folder / file).convert("RGB").resize((SIDE, SIDE))
         image, _ = backbone.prepare(open_picture(picture), "stretch")
         with torch.inference_mode():

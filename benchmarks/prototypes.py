@@ -1,6 +1,7 @@
 """How well prototype maps find what is drawn, and what they cost.
 
     OMP_NUM_THREADS=1 python -m benchmarks.prototypes [--count 500] [--gallery 32] [NAME]
+    OMP_NUM_THREADS=1 python -m benchmarks.prototypes NAME --photos FOLDER [--gallery 12]
     OMP_NUM_THREADS=1 python -m benchmarks.prototypes --speed [resnet50]
 
 Galleries are scenes before training backgrounds, the pictures judged stand before others; each
@@ -10,6 +11,10 @@ Figures are means over scenes: IoU, recall and precision at 30 % of the maximum,
 threshold where precision is one half, best IoU, average precision, pointing game (15 px), share
 of energy inside; then the standard error of the difference in IoU and AP from CAM's.
 
+--photos: the same on mosaics of four photographs of four classes, where the truth is the quarter
+that shows the class (benchmarks.denoising has them). Galleries are training photographs that the
+network is certain of; the classes are those with enough of them.
+
 --speed, with random weights: building at one stage against the forwards alone, a query against
 one forward and backward pass, in CPU seconds, medians over interleaved rounds.
 """
@@ -18,11 +23,14 @@ import argparse
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.denoising import certain, mosaics
 from camviz import (
     Backbone,
     Engine,
@@ -39,7 +47,9 @@ from camviz.trace import Target, trace
 GALLERY_SEED, SEED = 77, 2026
 FIGURES = ("IoU .3", "recall .3", "prec. .3", "recall p½", "best IoU", "AP", "pointing", "energy")
 
-Maps = Callable[[np.ndarray, str], np.ndarray]
+Maps = Callable[[np.ndarray, str | int], np.ndarray]
+Galleries = dict[str | int, list[Any]]  # pictures of each class
+Case = tuple[np.ndarray, str | int, np.ndarray, bool]  # picture, class, where; has the telling part
 
 
 def figures(heat: np.ndarray, truth: np.ndarray) -> list[float]:
@@ -64,28 +74,51 @@ def recall_at_half(heat: np.ndarray, truth: np.ndarray) -> float:
     return float(hits[good[-1]] / hits[-1]) if good.size else 0.0
 
 
-def banks(engine: Engine, name: str, gallery: int, **options: object) -> dict[str, PrototypeBank]:
-    """One bank a class, from scenes before backgrounds of training."""
-    found = {}
-    for label in SCENE_CLASSES:
-        pictures = [
+def scene_galleries(gallery: int) -> Galleries:
+    """Scenes before backgrounds of training."""
+    return {
+        label: [
             draw_scene(
                 GALLERY_SEED, i, label=label, backgrounds=TRAIN_BACKGROUNDS, two_objects=0.0
             ).image
             for i in range(gallery)
         ]
-        found[label] = engine.build_prototypes(pictures, name, label, **options)
-    return found
+        for label in SCENE_CLASSES
+    }
 
 
-def rows(engine: Engine, name: str, gallery: int) -> dict[str, Maps]:
-    """Named ways to make a map of (picture, label)."""
+def held_out_scenes(count: int) -> Iterator[Case]:
+    for index in range(count):
+        scene = draw_scene(SEED, index, backgrounds=HELD_OUT_BACKGROUNDS, two_objects=0.0)
+        thing = scene.objects[0]
+        yield scene.image, thing.label, thing.mask, thing.telling is not None
+
+
+def photo_galleries(backbone: Backbone, folder: Path, gallery: int) -> Galleries:
+    """Photographs of training, of every class with enough of them that was held out, too."""
+    held_out = certain(folder, backbone)
+    known = certain(folder, backbone, "train", 2400)
+    return {
+        target: pictures[:gallery]
+        for target, pictures in known.items()
+        if len(pictures) >= gallery and target in held_out
+    }
+
+
+def rows(engine: Engine, name: str, galleries: Galleries) -> dict[str, Maps]:
+    """Named ways to make a map of (picture, class)."""
     last = engine.backbone(name).default_stages[-1]
+
+    def banks(**options: object) -> dict[str | int, PrototypeBank]:
+        return {
+            label: engine.build_prototypes(pictures, name, label, **options)
+            for label, pictures in galleries.items()
+        }
 
     def plain(method: str) -> Maps:
         return lambda image, label: engine.explain(image, name, target=label, method=method).fused
 
-    def local(held: dict[str, PrototypeBank], **options: object) -> Maps:
+    def local(held: dict[str | int, PrototypeBank], **options: object) -> Maps:
         return lambda image, label: (
             engine.explain(image, name, method="lpcam", prototypes=held[label], **options).fused
         )
@@ -98,11 +131,11 @@ def rows(engine: Engine, name: str, gallery: int) -> dict[str, Maps]:
         )
 
     found = {"CAM": plain("cam"), "LayerCAM, fused": plain("layer_cam")}
-    papers = banks(engine, name, gallery, tau=PAPER_TAU, stages=[last])
+    papers = banks(tau=PAPER_TAU, stages=[last])
     found[f"LPCAM, the paper's: {last}, tau 0.1"] = local(papers)
     every = list(engine.backbone(name).default_stages)
     for tau in (0.1, 0.25, 0.4):
-        held = banks(engine, name, gallery, tau=tau)
+        held = banks(tau=tau)
         for fusion in ("product", "mean"):
             found[f"fused from stride 8, {fusion}, tau {tau}"] = local(held, fuse=fusion)
         if tau == 0.4:
@@ -117,18 +150,26 @@ def rows(engine: Engine, name: str, gallery: int) -> dict[str, Maps]:
     return found
 
 
-def table(name: str, count: int, gallery: int) -> None:
+def table(name: str, photos: Path | None, count: int, gallery: int) -> None:
     engine = Engine()
-    ways = rows(engine, name, gallery)
+    backbone = engine.backbone(name)
+    cases: Iterable[Case]
+    if photos is None:
+        galleries, cases, what = scene_galleries(gallery), held_out_scenes(count), "held-out scenes"
+    else:
+        galleries = photo_galleries(backbone, photos, gallery)
+        labels = ", ".join(backbone.labels[target] for target in galleries)
+        what = f"mosaics with one of {len(galleries)} classes ({labels})"
+        numbered = mosaics(photos, backbone, count, 1, galleries)
+        cases = ((np.asarray(image), label, mask, False) for _, (image, label, mask) in numbered)
+    ways = rows(engine, name, galleries)
     found: dict[str, list[list[float]]] = defaultdict(list)
     special = []
-    for index in range(count):
-        scene = draw_scene(SEED, index, backgrounds=HELD_OUT_BACKGROUNDS, two_objects=0.0)
-        thing = scene.objects[0]
-        special.append(thing.telling is not None)
+    for image, label, mask, telling in cases:
+        special.append(telling)
         for way, heat in ways.items():
-            found[way].append(figures(heat(scene.image, thing.label), thing.mask))
-    print(f"\n{name}, {count} held-out scenes, galleries of {gallery}")
+            found[way].append(figures(heat(image, label), mask))
+    print(f"\n{backbone.name}, {count} {what}, galleries of {gallery}")
     print(f"| map | {' | '.join(FIGURES)} | ± IoU | ± AP |")
     print("| --- |" + " --- |" * (len(FIGURES) + 2))
     base = np.array(found["CAM"])
@@ -137,6 +178,8 @@ def table(name: str, count: int, gallery: int) -> None:
         spread = (every - base).std(axis=0) / count**0.5
         _print(way, every.mean(axis=0), spread)
     chosen = np.array(special)
+    if not chosen.any():
+        return
     for way, values in found.items():
         every = np.array(values)[chosen]
         spread = (every - base[chosen]).std(axis=0) / chosen.sum() ** 0.5
@@ -196,6 +239,7 @@ if __name__ == "__main__":
     parser.add_argument("name", nargs="?")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--gallery", type=int, default=32)
+    parser.add_argument("--photos", type=Path, metavar="FOLDER")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -203,4 +247,4 @@ if __name__ == "__main__":
     if options.speed:
         speed(options.name or "resnet50", options.rounds)
     else:
-        table(options.name or "scenes-resnet", options.count, options.gallery)
+        table(options.name or "scenes-resnet", options.photos, options.count, options.gallery)
