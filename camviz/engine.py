@@ -13,12 +13,11 @@ raw map -> ReLU -> divide by the maximum at the stage's own resolution -> fuse o
 import copy
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +35,7 @@ from camviz.methods.activation import Aggregate, cosine_maps
 from camviz.methods.denoise import CALIBRATIONS, MODES, Calibration, Mode
 from camviz.placement import plain_placement, true_placements
 from camviz.prototypes import PrototypeBank
+from camviz.shelf import Shelf
 from camviz.stage_map import stage_map
 from camviz.stages import Stage, TapKind
 from camviz.taps import Address, Tap
@@ -43,9 +43,6 @@ from camviz.trace import HeadWeights, Score, Target, Trace, head_weights, trace
 
 _KEPT_SIDE = 512  # pixels of a gallery's picture that are kept until its bank is built
 _BANK = "bank:"  # what a request says of prototypes that were given in memory
-
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -65,39 +62,6 @@ class Job:
 
 # Does a job, here or in another process, by `Engine.run`; returns what that returns.
 Compute = Callable[[Job], Any]
-
-
-class _Shelf(Generic[Value]):
-    """Things by key, bounded in bytes; the least recently used goes first."""
-
-    def __init__(self, limit: int, size: Callable[[Value], int]) -> None:
-        self._limit = limit
-        self._size = size
-        self._things: OrderedDict[Hashable, Value] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable) -> Value | None:
-        with self._lock:
-            if key in self._things:
-                self._things.move_to_end(key)
-            return self._things.get(key)
-
-    def put(self, key: Hashable, value: Value) -> None:
-        """Keep a thing; it stays even if it alone is over the limit."""
-        with self._lock:
-            self._things[key] = value
-            self._things.move_to_end(key)
-            total = sum(self._size(thing) for thing in self._things.values())
-            while total > self._limit and len(self._things) > 1:
-                _, gone = self._things.popitem(last=False)
-                total -= self._size(gone)
-
-    def __len__(self) -> int:
-        return len(self._things)
-
-    def unlock(self) -> None:
-        """For a forked process, where whoever held the lock is not."""
-        self._lock = threading.Lock()
 
 
 class Engine:
@@ -125,8 +89,8 @@ class Engine:
         self._compute = compute
         self._process = os.getpid()
         self._measured: dict[Hashable, dict[str, Placement]] = {}
-        self._backbones: _Shelf[Backbone] = _Shelf(backbone_bytes, lambda b: 4 * b.parameters)
-        self._traces: _Shelf[tuple[Trace, Fit]] = _Shelf(trace_bytes, lambda kept: kept[0].nbytes)
+        self._backbones: Shelf[Backbone] = Shelf(backbone_bytes, lambda b: 4 * b.parameters)
+        self._traces: Shelf[tuple[Trace, Fit]] = Shelf(trace_bytes, lambda kept: kept[0].nbytes)
         self._trace_bytes = trace_bytes
         self._loading = threading.Lock()
 

@@ -20,7 +20,6 @@ from torch import nn
 
 from camviz import Engine, load_backbone, open_picture, wrap_backbone
 from camviz.boxes import boxes_at, mask_at
-from camviz.engine import _Shelf
 from camviz.errors import (
     BackboneError,
     ImageError,
@@ -33,6 +32,7 @@ from camviz.maps import FUSIONS
 from camviz.methods import METHODS, denoise
 from camviz.methods.denoise import MODES, truncate
 from camviz.methods.gradient import smooth_checkerboard
+from camviz.shelf import Shelf
 from camviz.stage_map import CHECKERBOARD
 from camviz.trace import Target, Trace, trace
 
@@ -196,7 +196,7 @@ def test_a_graph_that_somebody_else_gives_up_meanwhile_is_made_again(
 
 
 def test_a_shelf_forgets_what_was_used_least_recently():
-    shelf = _Shelf(10, len)
+    shelf = Shelf(10, len)
     shelf.put("a", "xxxx")
     shelf.put("b", "xxxx")
     assert shelf.get("a") == "xxxx"

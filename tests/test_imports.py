@@ -18,6 +18,7 @@ CAMVIZ = ROOT / "camviz"
 # From the bottom to the top. A package is one room; its modules may know their siblings.
 MAY_IMPORT = {
     "errors": "",
+    "shelf": "",
     "vision_ops": "",
     "images": "errors",
     "taps": "errors",
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "stage_map": "errors taps stages trace methods maps prototypes explanation",
     "engine": (
         "errors vision_ops images taps stages backbones trace methods maps placement prototypes "
-        "boxes faithfulness localization scenes render export explanation stage_map"
+        "boxes faithfulness localization scenes render export explanation stage_map shelf"
     ),
     "examples": "errors images backbones scenes",
     "census": "errors taps stages backbones trace methods",
@@ -54,12 +55,14 @@ MAY_IMPORT = {
     "__main__": "cli",
     "ui": (
         "errors images taps stages backbones trace methods maps placement prototypes boxes "
-        "faithfulness localization scenes render export explanation stage_map engine examples space"
+        "faithfulness localization scenes render export explanation stage_map shelf engine "
+        "examples space"
     ),
 }
 # Outside of camviz and the standard library.
 MAY_REQUIRE = {
     "errors": "",
+    "shelf": "",
     "methods": "torch",
     "maps": "torch",
     "boxes": "numpy cv2",

@@ -14,6 +14,7 @@ from PIL import Image
 from camviz import render
 from camviz.errors import ImageError, MethodError
 from camviz.examples import example
+from camviz.shelf import Shelf
 from camviz.ui import compare_tab, pictures_tab
 from camviz.ui.compare_tab import NOBODY, TOP, explain
 from camviz.ui.pictures_tab import (
@@ -36,8 +37,8 @@ RESNET = "test_resnet.r160_in1k"
 
 @pytest.fixture(autouse=True)
 def forgetful(fresh, monkeypatch):
-    monkeypatch.setattr(pictures_tab, "_answers", pictures_tab._Kept(100))
-    monkeypatch.setattr(pictures_tab, "_tiles", pictures_tab._Kept(100))
+    monkeypatch.setattr(pictures_tab, "_answers", Shelf(100))
+    monkeypatch.setattr(pictures_tab, "_tiles", Shelf(100))
 
 
 @pytest.fixture

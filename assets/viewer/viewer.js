@@ -502,19 +502,23 @@ function fitted(width, height) {
 
 /* -- Drawing ----------------------------------------------------------------------------------- */
 
+/* The bytes of an image on a raster: red, green, blue, alpha, pixel by pixel. */
+function rastered(source, width, height) {
+  const canvas = make("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(source, 0, 0, width, height);
+  return context.getImageData(0, 0, width, height).data;
+}
+
 /* The picture's pixels on a raster. */
 function pictureAt(width, height) {
   const key = `${width}x${height}`;
   if (!reduced.has(key)) {
-    const canvas = make("canvas");
-    canvas.width = width;
-    canvas.height = height;
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.imageSmoothingQuality = "high";
-    context.drawImage(image, 0, 0, width, height);
     if (reduced.size > 4) reduced.delete(reduced.keys().next().value);
-    const { data } = context.getImageData(0, 0, width, height);
-    reduced.set(key, new Uint32Array(data.buffer));
+    reduced.set(key, new Uint32Array(rastered(image, width, height).buffer));
   }
   return reduced.get(key);
 }
@@ -649,13 +653,7 @@ async function showTruth() {
 function maskAt(label, width, height) {
   const key = `mask ${label} ${width}x${height}`;
   if (!reduced.has(key)) {
-    const canvas = make("canvas");
-    canvas.width = width;
-    canvas.height = height;
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.imageSmoothingQuality = "high";
-    context.drawImage(masks.get(label), 0, 0, width, height);
-    const data = context.getImageData(0, 0, width, height).data;
+    const data = rastered(masks.get(label), width, height);
     reduced.set(key, Float32Array.from({ length: width * height }, (_, i) => data[4 * i] / 255));
   }
   return reduced.get(key);

@@ -19,8 +19,9 @@ tau = the q-quantile of their magnitudes.
 one rises steadily with q, by a third or more of itself at 0.9 (MobileNetV2: .40 to .55 at stride 4,
 .41 to .58 at 8, .40 to .60 at 16), and its maximum lies there as often as before. On clean drawings
 with masks energy inside rises too, up to 0.9 or 0.95, but coverage (IoU, average precision) falls
-from 0.5 on: there is little noise in them. 0.9 is the most that both bear; a soft threshold, the
-other calibrations and q by stage gave no better trade (benchmarks/denoising.py).
+from 0.5 on (of a ViT from 0.95 on): there is little noise in them. 0.9 is the most that both bear;
+a soft threshold, the other calibrations and q by stage gave no better trade
+(benchmarks/denoising.py).
 
 Everything is per sample and per layer, over all C * H * W entries; gradients are (N, C, H, W).
 """

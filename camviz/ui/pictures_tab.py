@@ -6,14 +6,12 @@ else (digest, thumbnail, what the network says) is looked up by path, and rememb
 
 import base64
 import io
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -24,6 +22,7 @@ from camviz.backbones import Backbone
 from camviz.errors import CamvizError, ImageError
 from camviz.explanation import Explanation
 from camviz.images import Picture, open_picture
+from camviz.shelf import Shelf
 from camviz.ui import links, viewer
 from camviz.ui.compare_tab import (
     NOBODY,
@@ -55,31 +54,6 @@ CLASSES = (("its own top one", OWN), ("the same for all", SAME))
 ORDERS = (("as given", GIVEN), ("most certain first", CONFIDENCE), ("by name", NAME))
 PANELS = (("all layers, fused", FUSED),)
 
-Value = TypeVar("Value")
-
-
-class _Kept(Generic[Value]):
-    """Things by key, so many at most; the one not used for longest goes first."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._things: OrderedDict[Hashable, Value] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable) -> Value | None:
-        with self._lock:
-            if key in self._things:
-                self._things.move_to_end(key)
-            return self._things.get(key)
-
-    def put(self, key: Hashable, value: Value) -> Value:
-        with self._lock:
-            self._things[key] = value
-            self._things.move_to_end(key)
-            while len(self._things) > self._most:
-                self._things.popitem(last=False)
-        return value
-
 
 @dataclass(frozen=True)
 class Thumbnail:
@@ -107,8 +81,8 @@ class Tile:
 
 
 # Of any visitor: what was said of a picture by a network, and the tiles last made.
-_answers: _Kept[tuple[str, float]] = _Kept(4096)
-_tiles: _Kept[Tile] = _Kept(256)
+_answers: Shelf[tuple[str, float]] = Shelf(4096)
+_tiles: Shelf[Tile] = Shelf(256)
 
 
 # -- Pictures that come and go -------------------------------------------------------------------
