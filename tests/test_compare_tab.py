@@ -171,6 +171,24 @@ def test_a_map_that_truncation_made_larger_is_not_said_to_have_lost(asking, phot
     assert f"{-min(shares):.0%} added" in facts and "-" + f"{-min(shares):.0%}" not in facts
 
 
+def test_what_the_page_answers_already_is_not_answered_again(ask):
+    answered = last(same_picture(ask))["held"]["answered"]
+    again = replace(ask, answered=answered)
+    (view,) = same_picture(replace(again, wanted="resnet50.a1_in1k"))
+    assert (view.maps, view.verdict, view.notice) == (None, None, "")  # but a notice goes
+    for other in ({"method": "grad_cam"}, {"stages": ("layer4",)}, {"truncation": 0.5}):
+        assert last(same_picture(replace(again, **other)))["maps"]
+    assert nothing(ask).held["answered"] is None
+    first, *_ = show_in_two_steps(ask)
+    assert first.held["answered"] is None  # whoever stops now has not seen everything
+
+
+def show_in_two_steps(ask):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare_tab, "PATIENCE", 0)
+        return list(compare_tab.show(replace(ask, target="tennis ball")))
+
+
 def test_everything_but_the_picture_answers_from_the_trace(ask, monkeypatch):
     list(same_picture(ask))
     network = compare_tab.network(ask)

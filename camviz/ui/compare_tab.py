@@ -58,7 +58,7 @@ class Ask:
     """What the controls say, in the order in which they are handed over.
 
     `backbone` and `untrained` are what is loaded, `wanted` and `raw` what their controls say;
-    `shown` is the digest of the picture last explained.
+    `shown` is the digest of the picture last explained, `answered` what the page now answers.
     `bank`: a visitor's own prototypes. `pictures`: all that were given, when there are several.
     """
 
@@ -78,7 +78,13 @@ class Ask:
     placement: PlacementKind = "plain"
     bank: PrototypeBank | None = None
     shown: str | None = None
+    answered: "Ask | None" = None
     pictures: tuple[str, ...] = ()
+
+    @property
+    def question(self) -> "Ask":
+        """What the three rows depend on, and nothing else."""
+        return replace(self, wanted=None, raw=False, shown=None, answered=None, pictures=())
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ def nothing(ask: Ask) -> View:
         bars='<p class="cv-fine">What the network says of a picture stands here.</p>',
         denoising="",
         learned="",
-        held={"shown": None},
+        held={"shown": None, "answered": None},
     )
 
 
@@ -230,8 +236,13 @@ def new_example(ask: Ask, name: str) -> Iterator[View]:
 
 
 def same_picture(ask: Ask) -> Iterator[View]:
-    """Anything else changed: the network need not look again."""
-    if ask.picture is not None:
+    """Anything else changed: the network need not look again.
+
+    Gradio tells of a choice in a menu twice, and of a menu that was only looked at.
+    """
+    if ask.question == ask.answered:
+        yield View()
+    elif ask.picture is not None:
         yield from show(ask)
 
 
@@ -450,7 +461,7 @@ def show(ask: Ask) -> Iterator[View]:
         verdict=verdict_html(x),
         bars=_bars(x),
         denoising=_denoising(rows["denoised"]),
-        held={"shown": x.picture.digest},
+        held={"shown": x.picture.digest, "answered": None},
     )
     truth, link = truth_of(x), link_of(ask, x)
     if not wait([made], PATIENCE).done:
@@ -461,6 +472,7 @@ def show(ask: Ask) -> Iterator[View]:
         view,
         maps=viewer.payload(rows, truth=truth, link=link),
         learned=_learned(rows["prototypes"]),
+        held={**(view.held or {}), "answered": ask.question},
     )
 
 

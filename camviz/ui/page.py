@@ -81,7 +81,9 @@ PIECES = (
 )  # fmt: skip
 MENUS = ("target", "versus", "stages", "modules")
 CONTROLS = ("wanted", "raw")
-HELD = ("backbone", "untrained", "target", "versus", "stages", "bank", "shown", "pictures")
+HELD = (
+    "backbone", "untrained", "target", "versus", "stages", "bank", "shown", "answered", "pictures",
+)  # fmt: skip
 # Every tab but Compare is a module with
 #   ID, TITLE, DOING: its name in links and on the page, what is announced while it takes its time
 #   PARTS, INPUTS: the names of its components, and which of them `show` is given the values of

@@ -358,7 +358,7 @@ def _natural(path: str) -> tuple[str, str]:
 
 def _tile_key(ask: Ask, backbone: Backbone, path: str, row: str, panel: str) -> Hashable:
     bank = None if ask.bank is None else ask.bank.id
-    plain = replace(ask, picture=path, shown=None, pictures=(), bank=None)
+    plain = replace(ask.question, picture=path, bank=None)
     return (plain, backbone.uid, bank, row, panel)
 
 
