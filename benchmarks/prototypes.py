@@ -40,7 +40,7 @@ from camviz import (
     localization,
     open_picture,
 )
-from camviz.prototypes import PAPER_TAU
+from camviz.prototypes import PAPER_TAU, TAU
 from camviz.scenes import HELD_OUT_BACKGROUNDS, SCENE_CLASSES, TRAIN_BACKGROUNDS, draw_scene
 from camviz.trace import Target, trace
 
@@ -137,15 +137,13 @@ def rows(engine: Engine, name: str, galleries: Galleries) -> dict[str, Maps]:
     for tau in (0.1, 0.25, 0.4):
         held = banks(tau=tau)
         for fusion in ("product", "mean"):
-            found[f"fused from stride 8, {fusion}, tau {tau}"] = local(held, fuse=fusion)
-        if tau == 0.4:
+            found[f"fused, {fusion}, tau {tau}"] = local(held, fuse=fusion)
+        if tau == TAU:
             for stage in every:
                 found[f"{stage}, tau {tau}"] = local(held, stages=[stage])
-            found[f"fused from stride 4, product, tau {tau}"] = local(held, stages=every)
-            found[f"fused from stride 8, nearest prototype, tau {tau}"] = local(
-                held, aggregate="max"
-            )
-    found["self, fused from stride 8"] = own()
+            found[f"fused, all stages, product, tau {tau}"] = local(held, stages=every)
+            found[f"fused, nearest prototype, tau {tau}"] = local(held, aggregate="max")
+    found["self, fused"] = own()
     found[f"self, {last}"] = own(stages=[last])
     return found
 
@@ -214,7 +212,7 @@ def speed(name: str, rounds: int) -> None:
         "bank, every stage": lambda: Engine().build_prototypes(pictures, backbone, 1),
         "forward and backward": lambda: trace(backbone, image, taps).gradients(Target(1)),
         "query, last stage": lambda: ask(one),
-        "query, stride 8 on": lambda: ask(full),
+        "query, coarser stages": lambda: ask(full),
     }
     taken: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from camviz.errors import CamvizError
 
+DRAWN_BACKBONE = "scenes-resnet"  # the plainest of those that know scenes
+
 if TYPE_CHECKING:
     from camviz.explanation import Explanation
     from camviz.prototypes import PrototypeBank
@@ -131,8 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--tau",
         type=float,
-        default=0.4,
-        help="foreground is where the CAM reaches this share of its maximum (0.4; the paper: 0.1)",
+        default=0.25,
+        help="foreground is where the CAM reaches this share of its maximum (0.25; the paper: 0.1)",
     )
     build.add_argument("--mu-f", type=float, default=0.9, help="least score of foreground (0.9)")
     build.add_argument("--mu-b", type=float, default=0.9, help="bound of context's score (0.9)")
@@ -168,14 +170,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fraction(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number between 0 and 1")
     return value
 
 
 def _scene(text: str) -> tuple[int, int]:
     seed, _, index = text.partition(":")
+    if not (seed.isdecimal() and (index or "0").isdecimal()):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' names no scene; give SEED or SEED:INDEX, whole numbers from 0"
+        )
     return int(seed), int(index or 0)
 
 
@@ -189,6 +198,9 @@ def _explain(options: argparse.Namespace) -> int:
 
         # Before a background that no bundled network was trained on.
         scene = draw_scene(*options.scene, backgrounds=HELD_OUT_BACKGROUNDS)
+        if options.backbone is None:  # one that knows what is drawn
+            options.backbone = DRAWN_BACKBONE
+            options.target = options.target or scene.objects[0].label
     x = Engine().explain(
         options.picture if scene is None else scene.image,
         options.backbone,

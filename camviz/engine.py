@@ -147,7 +147,7 @@ class Engine:
         and `calibration`). truncated: at which stages; None: at all but the deepest resolution.
         prototypes, for method "lpcam": a `PrototypeBank` or its file; "shipped"; "self", the
         picture's own; None: shipped ones if there are, else its own. Its stages are then the
-        bank's, from stride 8 on. aggregate: "mean" of the cosines (the paper's) or "max".
+        bank's coarser ones. aggregate: "mean" of the cosines (the paper's) or "max".
 
         Raises a `CamvizError` that says what was wrong, what was given and what would do.
         """
@@ -164,6 +164,12 @@ class Engine:
         ):
             _choose(what, given, dict.fromkeys(choices))
         _check_truncation(truncation, truncated, row)
+        if "gradients" not in row.needs and (versus is not None or score != "logit"):
+            what = f"score '{score}'" if versus is None else f"versus '{versus}'"
+            raise MethodError(
+                f"{row.label} takes no gradient and cannot heed {what}; leave it out, or choose a "
+                "method that does take one, such as layer_cam"
+            )
         picture = image if isinstance(image, Picture) else open_picture(image)
         if not isinstance(backbone, Backbone):
             backbone = self.backbone(backbone, weights)
@@ -672,7 +678,10 @@ def _prototype_stages(
     """The stages asked for, else those of `there` that are coarse enough to see parts of things."""
     if names is not None:
         return names
-    coarse = [name for name in there if backbone.stage(name).reduction >= local.FINEST]
+    coarse = []
+    for stage in map(backbone.stage, there):
+        if stage.reduction >= local.FINEST_STRIDE or max(stage.grid) <= local.FINEST_GRID:
+            coarse.append(stage.name)
     return coarse or there
 
 

@@ -61,8 +61,9 @@ class Denoising:
     """What truncation did to one map.
 
     `tau`: the level at which the gradient was cut. `removed`: the share of the plain map's
-    positive mass that is gone, 1 - sum relu(denoised) / sum relu(plain); below 0 where activations
-    are negative and a smaller gradient makes for a larger map; None if the plain map is empty.
+    positive mass that is gone, 1 - sum relu(denoised) / sum relu(plain); below 0 where more
+    was taken from what the plain map subtracts (the negative gradient, or negative activations)
+    than from the rest; None if the plain map is empty.
     `floor`: what the threshold does to signal and noise; None in the other modes.
     """
 
@@ -266,8 +267,8 @@ class Explanation:
         """What truncation took away, (H, W), as a share of the plain map's maximum.
 
         relu(plain) - relu(denoised) over max relu(plain), in [-1, 1]; below 0 where the denoised
-        map is the larger, which only methods that pool the gradient can be. All zero for a stage
-        that was not truncated.
+        map is the larger (LayerCAM's never is where activations are not negative). All zero for
+        a stage that was not truncated.
         """
         after = np.maximum(self.raw[stage], 0)
         before = np.maximum(self.plain.get(stage, after), 0)

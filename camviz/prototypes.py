@@ -11,8 +11,10 @@ splits, clusters, scores and selects, and keeps the result; `Engine` runs the ne
 
 Not only at the last map: prototypes are most useful where the grid is finer. On 500 held-out
 scenes (scenes-resnet) the paper's setting reaches an average precision of 0.63, CAM 0.65, and
-prototypes from stride 8 on, fused, 0.82; IoU at 30 % is 0.33, 0.34 and 0.58. At stride 4 they are
-of edges and colours, and add nothing (benchmarks/prototypes.py).
+prototypes of the coarser layers, fused, 0.83; IoU at 30 % is 0.33, 0.34 and 0.57. At stride 4 they
+are of edges and colours, and add nothing. tau 0.25 is better than 0.1 and 0.4 on drawn scenes and
+on mosaics of photographs; those are also why a layer of stride 8 counts only if it has no more than
+16 by 16 cells (average precision .64 without it, .57 with it; benchmarks/prototypes.py).
 
 Chen and Sun, "Extracting Class Activation Maps from Non-Discriminative Features as well", CVPR
 2023, https://arxiv.org/abs/2303.10334
@@ -56,11 +58,13 @@ Look = Callable[[int, bool], tuple[Trace, Fit]]
 Progress = Callable[[int, int, str], None]
 
 CLUSTERS = 12
-TAU = 0.4
+TAU = 0.25
 PAPER_TAU = 0.1
 MU_FOREGROUND = MU_CONTEXT = 0.9
 MOST_PICTURES, MOST_CLUSTERS = 64, 64
-FINEST = 8  # input pixels a cell: below, prototypes are of edges and colours, and cost precision
+# Finer layers see edges and colours: prototypes there cost precision. In input pixels a cell, and
+# in cells a side: an input of 128 pixels is coarse at stride 8 already.
+FINEST_STRIDE, FINEST_GRID = 16, 16
 MEMBERS = 4  # shown of each prototype
 THUMBNAIL = 40  # pixels, square
 

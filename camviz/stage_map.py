@@ -159,8 +159,8 @@ def _denoising_sentences(denoising: Denoising | None) -> list[str]:
         said[0] += f"; {denoising.removed:.0%} of the plain map's evidence is gone"
     elif denoising.removed is not None:
         said[0] += (
-            f"; {-denoising.removed:.0%} has come on top of the plain map's evidence, for it is "
-            "less of a gradient times activations that are negative"
+            f"; {-denoising.removed:.0%} has come on top of the plain map's evidence, for what was "
+            "subtracted there is gone too"
         )
     said[0] += "."
     if denoising.floor is not None and denoising.floor.noise is not None:

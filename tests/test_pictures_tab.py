@@ -176,7 +176,11 @@ def test_one_is_removed_and_the_next_takes_its_place(three):
 def test_the_last_one_leaves_an_empty_page(three):
     alone = replace(three, pictures=three.pictures[:1])
     view = last(clicked(alone, f"drop:{three.shown}"))
-    assert view["tab"] == {"picture": None} and view["held"] == {"pictures": (), "shown": None, "answered": None}
+    assert view["tab"] == {"picture": None} and view["held"] == {
+        "pictures": (),
+        "shown": None,
+        "answered": None,
+    }
     assert "No picture yet" in view["verdict"]
 
 

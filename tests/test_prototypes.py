@@ -656,7 +656,7 @@ def test_the_map_is_lp_cam_of_the_trace_and_the_bank(engine, knowing, learned, r
             rams[0], knowing, method="lpcam", prototypes=learned, aggregate=aggregate
         )
         assert x.target == 1 and x.bank is learned
-        assert x.stages == ("layer2", "layer3", "layer4")  # from stride 8 on
+        assert x.stages == ("layer2", "layer3", "layer4")  # at most 16 x 16 cells
         image, _ = knowing.prepare(open_picture(rams[0]))
         taps = {name: knowing.stage(name).activation for name in x.stages}
         seen = trace(knowing, image, list(taps.values()))

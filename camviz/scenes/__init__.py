@@ -95,8 +95,8 @@ class Scene:
 def draw_scenes(
     count: int,
     seed: int,
-    *,
     size: int = 224,
+    *,
     backgrounds: Sequence[str] | None = None,
     two_objects: float = 0.2,
 ) -> list[Scene]:

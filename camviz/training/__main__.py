@@ -62,7 +62,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--out", type=Path, help="default: assets/models/NAME")
     add("--work", type=Path, help="for checkpoints; default: training/ in camviz's cache")
     add("--minutes", type=float, default=math.inf, help="stop then; run again to go on")
-    add("--device", default="auto", help="auto, cpu or cuda")
+    add("--device", default="auto", choices=("auto", "cpu", "cuda"))
     add("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
@@ -75,6 +75,8 @@ def main(argv: list[str] | None = None) -> int:
         torch.set_num_threads(int(os.environ.get("CAMVIZ_THREADS", "1")))
         cv2.setNumThreads(1)
         auto = "cuda" if torch.cuda.is_available() else "cpu"
+        if asked.device == "cuda" and auto == "cpu":
+            raise BackboneError("torch sees no CUDA device here; leave --device out")
         device = torch.device(auto if asked.device == "auto" else asked.device)
         cache = Path(os.environ.get("CAMVIZ_CACHE", Path.home() / ".cache" / "camviz"))
         work = (asked.work or cache / "training") / asked.name

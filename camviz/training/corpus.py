@@ -1,7 +1,9 @@
 """The pictures to learn from, and those held out: photographs from a folder, or drawn scenes."""
 
 import csv
+import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -29,6 +31,12 @@ class Pictures:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    @cached_property
+    def checksum(self) -> str:
+        """Tells these pictures and labels from any others."""
+        parts = (self.pixels.numpy(), self.truth.numpy())
+        return f"{zlib.crc32(parts[1].tobytes(), zlib.crc32(parts[0].data)):08x}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +71,7 @@ def photographs(folder: Path, size: int, most_per_class: int) -> Corpus:
         names = {int(row["index"]): row["class"] for row in rows}
         splits: dict[str, list[dict[str, str]]] = {"train": [], "test": []}
         for row in rows:
-            splits[row["split"]].append(row)
+            splits[row["split"]].append({**row, "file": row["file"]})
     except (OSError, KeyError, ValueError) as error:
         raise ImageError(
             f"{folder} is no folder of photographs to train on ({error!r}): it needs list.csv with "
@@ -75,6 +83,12 @@ def photographs(folder: Path, size: int, most_per_class: int) -> Corpus:
             f"train and test; it has {len(names)} classes and "
             f"{len(splits['train'])} + {len(splits['test'])} pictures"
         )
+    for split, some in splits.items():
+        if missing := sorted(set(names) - {int(row["index"]) for row in some}):
+            raise ImageError(
+                f"{folder / 'list.csv'} has no picture of {names[missing[0]]!r} in split {split}; "
+                "every class needs one to train on and one to test on"
+            )
     taken = dict.fromkeys(names, 0)
     train = []
     for row in splits["train"]:

@@ -46,7 +46,8 @@ def embeddings(
     box: (N, V, 4). Asked once and before the training, and kept in `work`: the teacher costs more
     than the student, and an answer serves again under another light and before another backdrop.
     """
-    key = zlib.crc32(box.numpy().tobytes(), zlib.crc32(f"{short_name(where)} at {size}".encode()))
+    asked = f"{short_name(where)} at {size} of {pictures.checksum}"
+    key = zlib.crc32(box.numpy().tobytes(), zlib.crc32(asked.encode()))
     path = work / f"views-{key:08x}.npy"
     done_path = path.with_suffix(".json")
     teacher = load_teacher(where, num_classes=0).to(device, memory_format=torch.channels_last)

@@ -225,8 +225,8 @@ From random weights, on {run.corpus.about}
 {recipe.steps} steps of {recipe.batch} pictures ({sizes}), classes equally often; AdamW, rate
 {recipe.rate}, {cosine}, weight decay {recipe.decay}, label smoothing {recipe.smoothing}; what ships
 is the running average of the weights ({recipe.averaging}). bfloat16 autocast, seed {run.seed},
-{run.seconds / 60:.0f} minutes on {_machine(run.device)}. No held-out picture was trained on, and no
-checkpoint was chosen by them: the last one ships. {recipe.history}
+{run.seconds / 60:.0f} minutes of steps on {_machine(run.device)}. No held-out picture was trained
+on, and the last weights of a run are those that ship. {recipe.history}
 
 {bullets}
 

@@ -74,7 +74,7 @@ class Run:
         if self.teacher is not None:
             width = self.teacher.num_features
         recipe = asdict(replace(self.recipe, title="", history="", limits="", refit=0.0))
-        return json.dumps([recipe, self.seed, len(self.corpus.train), width])
+        return json.dumps([recipe, self.seed, self.corpus.train.checksum, width])
 
     @property
     def size(self) -> int:

@@ -372,7 +372,7 @@ def _tile(ask: Ask, row: str, panel: str) -> Tile:
     share = next(p for index, _, p in plain.predictions if index == plain.target)
     if not isinstance(x, Explanation):
         return Tile(plain.label, share, picture.src, "", x)
-    # A row may have no map of a layer that others have: prototypes begin at stride 8.
+    # A row may have no map of a layer that others have: prototypes are of the coarser ones.
     if panel != FUSED and panel not in x.stages:
         return Tile(plain.label, share, picture.src, "", f"There is no map of {panel} here.")
     heat = x.fused if panel == FUSED else x.maps[panel]
