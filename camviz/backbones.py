@@ -366,6 +366,12 @@ def needs_download(name: str) -> bool:
     return place is not None and _cached_file(*place) is None
 
 
+def hub_repository(name: str) -> str | None:
+    """Where on the hub the weights of a catalogue name and their model card are, if anywhere."""
+    place = _hub_place(name)
+    return None if place is None else place[0]
+
+
 def _hub_place(name: str) -> tuple[str, Sequence[str]] | None:
     """The repository of a catalogue name, and the file in it; None where the hub has no part."""
     config = timm.get_pretrained_cfg(name) if name not in bundled_names() else None

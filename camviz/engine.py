@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ from torch import Tensor
 
 from camviz import prototypes as local
 from camviz.backbones import GIVEN, Backbone, default_backbone, load_backbone
-from camviz.errors import ImageError, MethodError, PrototypeError, StageError
+from camviz.errors import ImageError, MethodError, PrototypeError, StageError, TargetError
 from camviz.explanation import Explanation, GridKind, PlacementKind, Request
-from camviz.images import Fit, Picture, PictureSource, open_picture
+from camviz.images import FIT_MODES, Fit, Picture, PictureSource, open_picture
 from camviz.maps import FUSIONS, Placement
 from camviz.methods import METHODS, Method
 from camviz.methods.activation import Aggregate, cosine_maps
@@ -186,10 +187,10 @@ class Engine:
         told = None if target is None else backbone.target(target)
         asked = None
         if told is not None and "gradients" in row.needs:
-            asked = Target(told, score, None if versus is None else backbone.target(versus))
+            asked = Target(told, score, _rival(backbone, told, versus))
         seen, how = self._seen(picture, backbone, fit, list(taps.values()), asked)
         index = int(seen.logits.argmax()) if told is None else told
-        wanted = Target(index, score, None if versus is None else backbone.target(versus))
+        wanted = Target(index, score, _rival(backbone, index, versus))
         shallow = _truncated(backbone, chosen, truncated) if truncation else ()
         gradients: dict[Address, Tensor] = {}
         if "gradients" in row.needs:
@@ -291,7 +292,9 @@ class Engine:
         progress(done, of, name) is called before every picture; what it raises ends the work and
         leaves the network whole. Raises a `CamvizError` if there is nothing to learn from.
         """
-        _check_build(images, clusters, tau, mu_f, mu_b)
+        _check_build(images, clusters, tau, mu_f, mu_b, seed)
+        _choose("tap", tap, dict.fromkeys(("activation", "output")))
+        _choose("fit", fit, dict.fromkeys(FIT_MODES))
         if not isinstance(backbone, Backbone):
             backbone = self.backbone(backbone, weights)
         if target is None:
@@ -637,6 +640,18 @@ _WORK: dict[str, Callable[..., Any]] = {
 }
 
 
+def _rival(backbone: Backbone, index: int, versus: int | str | None) -> int | None:
+    """The class that another is told from, if one was asked for."""
+    if versus is None:
+        return None
+    rival = backbone.target(versus)
+    if rival == index:
+        raise TargetError(
+            f"'{backbone.labels[index]}' cannot be compared with itself; give another class"
+        )
+    return rival
+
+
 def _choose(kind: str, given: str, choices: Mapping[str, Any]) -> Any:
     if given not in choices:
         raise MethodError(f"unknown {kind} '{given}'; choices: {', '.join(choices)}")
@@ -698,6 +713,10 @@ def _load_bank(given: Any) -> PrototypeBank:
             f"the prototypes of this request ({given}) were given in memory; pass the bank itself, "
             "or its file"
         )
+    if not isinstance(given, (str, Path)):
+        raise PrototypeError(
+            f"prototypes are a PrototypeBank, its file, 'shipped' or 'self', not {given!r}"
+        )
     return PrototypeBank.load(given)
 
 
@@ -712,7 +731,12 @@ def _named(bank: PrototypeBank, given: Any, backbone: Backbone) -> str:
 
 
 def _check_build(
-    images: Sequence[PictureSource], clusters: int, tau: float, mu_f: float, mu_b: float
+    images: Sequence[PictureSource],
+    clusters: int,
+    tau: float,
+    mu_f: float,
+    mu_b: float,
+    seed: int,
 ) -> None:
     if isinstance(images, (str, bytes, Path, Picture)) or not isinstance(images, Sequence):
         raise PrototypeError("give a list of pictures, even if it holds one only")
@@ -720,11 +744,15 @@ def _check_build(
         raise PrototypeError(
             f"prototypes are built from 1 to {local.MOST_PICTURES} pictures, not {len(images)}"
         )
-    if not 1 <= clusters <= local.MOST_CLUSTERS:
-        raise PrototypeError(f"clusters is from 1 to {local.MOST_CLUSTERS}, not {clusters}")
+    if not (isinstance(clusters, Integral) and 1 <= clusters <= local.MOST_CLUSTERS):
+        raise PrototypeError(
+            f"clusters is a whole number from 1 to {local.MOST_CLUSTERS}, not {clusters!r}"
+        )
+    if not (isinstance(seed, Integral) and seed >= 0):
+        raise PrototypeError(f"seed is a whole number from 0, not {seed!r}")
     for name, value in (("tau", tau), ("mu_f", mu_f), ("mu_b", mu_b)):
-        if not 0 <= value <= 1:
-            raise PrototypeError(f"{name} is a share, from 0 to 1, not {value}")
+        if not (isinstance(value, Real) and 0 <= value <= 1):
+            raise PrototypeError(f"{name} is a share, from 0 to 1, not {value!r}")
 
 
 def _names(images: Sequence[PictureSource]) -> list[str]:
@@ -763,8 +791,8 @@ def _cell_at(
 
 
 def _check_truncation(q: float, names: Sequence[str] | None, method: Method) -> None:
-    if not 0 <= q < 1:
-        raise MethodError(f"truncation is 0 (off) or a quantile below 1, such as 0.9; not {q}")
+    if not (isinstance(q, Real) and 0 <= q < 1):
+        raise MethodError(f"truncation is 0 (off) or a quantile below 1, such as 0.9; not {q!r}")
     if q and "gradients" not in method.needs:
         raise MethodError(
             f"{method.label} uses no gradient, so there is nothing to truncate; leave truncation "

@@ -219,7 +219,7 @@ def _describe(data: bytes) -> str:
     for mark, kind in _NOT_PICTURES.items():
         if mark in head:
             return kind
-    return f"not a picture, or its header is damaged (it begins with {data[:12]!r})"
+    return f"not a picture, or its header is damaged (it begins with the bytes {data[:8].hex(' ')})"
 
 
 # EXIF orientation -> what turns the picture upright; 1 is upright.

@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -355,11 +355,35 @@ class PrototypeBank:
             }
             plain["pictures"] = tuple(plain["pictures"])
             plain["skipped"] = tuple((name, reason) for name, reason in plain["skipped"])
-            return cls(stages=stages, **plain)
+            return _sound(cls(stages=stages, **plain))
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise PrototypeError(
                 f"the description of the prototypes in '{path.name}' is damaged ({error!r})"
             ) from error
+
+
+def _sound(bank: PrototypeBank) -> PrototypeBank:
+    """The same, whose description may come from anybody: a ValueError names what cannot be."""
+
+    def share(value: Any) -> bool:
+        return isinstance(value, (int, float)) and 0 <= value <= 1
+
+    wrong = [name for name in ("tau", "mu_f", "mu_b") if not share(getattr(bank, name))]
+    wrong += [name for name in ("target", "clusters") if not isinstance(getattr(bank, name), int)]
+    words = (bank.label, bank.backbone, bank.digest, *bank.pictures)
+    wrong += ["a name"] if not all(isinstance(word, str) for word in words) else []
+    for name, stage in bank.stages.items():
+        if not bool(torch.isfinite(stage.vectors).all()):
+            wrong.append(f"vectors at {name}")
+        for one in stage.prototypes:
+            known = one.kind in get_args(Kind) and isinstance(one.name, str)
+            scored = one.score is None or share(one.score)
+            placed = all(0 <= member.picture < len(bank.pictures) for member in one.members)
+            if not (known and scored and placed and isinstance(one.size, int)):
+                wrong.append(f"a prototype at {name}")
+    if wrong:
+        raise ValueError(", ".join(dict.fromkeys(wrong)))
+    return bank
 
 
 def _stage_of(row: dict[str, Any], vectors: Tensor, packed: Tensor | None) -> StagePrototypes:

@@ -91,7 +91,7 @@ def stage_map(
         denoising=denoising,
         sentences=(),
     )
-    sentences = _sentences(notes, stage, tap, method, head)
+    sentences = _sentences(notes, stage, tap, method, head, request.truncation_mode)
     if bank is not None:
         sentences = (*sentences[:1], *bank.sentences(stage.name), *sentences[1:])
     before = None if plain is None else plain.cpu().numpy()
@@ -116,7 +116,12 @@ def _truncate(
 
 
 def _sentences(
-    notes: Notes, stage: Stage, tap: Tap, method: Method, head: HeadWeights | None
+    notes: Notes,
+    stage: Stage,
+    tap: Tap,
+    method: Method,
+    head: HeadWeights | None,
+    mode: denoise.Mode,
 ) -> tuple[str, ...]:
     """The notes in plain words, the most important last."""
     height, width = notes.grid
@@ -134,7 +139,7 @@ def _sentences(
     if notes.smoothed:
         said.append("The checkerboard of a strided layer behind it was smoothed out.")
     if not notes.zero_gradient:
-        said += _denoising_sentences(notes.denoising)
+        said += _denoising_sentences(notes.denoising, mode)
     if notes.zero_gradient:
         said.append(
             "Empty: the class score does not depend on this map"
@@ -149,10 +154,19 @@ def _sentences(
     return tuple(said)
 
 
-def _denoising_sentences(denoising: Denoising | None) -> list[str]:
+# What was done to the gradient, by mode.
+_DONE = {
+    "threshold": "Positive gradient truncated ({source}) at {tau:.3g}",
+    "rectify": "Negative gradient removed ({source})",
+    "cap": "Positive gradient capped ({source}) at {tau:.3g}",
+    "remove": "Positive gradient removed ({source}): the map shows what speaks against the class",
+}
+
+
+def _denoising_sentences(denoising: Denoising | None, mode: denoise.Mode) -> list[str]:
     if denoising is None:
         return []
-    said = [f"Positive gradient truncated ({denoise.SOURCE}) at {denoising.tau:.3g}"]
+    said = [_DONE[mode].format(source=denoise.SOURCE, tau=denoising.tau)]
     if denoising.floor is not None:
         said[0] += f", which {denoising.floor.kept:.0%} of it reaches"
     if denoising.removed is not None and denoising.removed >= 0:

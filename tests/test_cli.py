@@ -77,6 +77,22 @@ def test_prototypes_are_built_shown_and_used(picture, tmp_path, capsys):
     assert request["prototypes"] == f"bank:{table['id']}" and request["aggregate"] == "max"
 
 
+def test_a_scene_is_explained_by_a_network_that_knows_it(capsys):
+    assert main(["explain", "--scene", "3", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["request"]["backbone"] == "scenes-resnet"
+    (drawn,) = said["truth"]
+    assert said["target"]["label"] == drawn == said["predictions"][0]["label"]
+    assert said["truth"][drawn]["fused"]["pointing"] == 1
+
+
+@pytest.mark.parametrize("scene", ["-1", "3:-1", "abc", "1:x", ""])
+def test_what_is_no_scene_is_a_sentence(scene, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["explain", f"--scene={scene}"])
+    assert "SEED or SEED:INDEX, whole numbers from 0" in capsys.readouterr().err
+
+
 def test_a_scene_is_measured_against_its_truth(capsys):
     assert main(["explain", "--scene", "3:2", *UNTRAINED, "--json"]) == 0
     truth = json.loads(capsys.readouterr().out)["truth"]

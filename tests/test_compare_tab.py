@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import camviz
-from camviz.errors import BackboneError, ImageError, PrototypeError, StageError
+from camviz.errors import BackboneError, ImageError, PrototypeError
 from camviz.examples import example
 from camviz.maps import FUSIONS
 from camviz.methods import METHODS
@@ -278,8 +278,9 @@ def test_modules_by_name(ask):
 
 
 def test_no_layer_ticked(ask):
-    with pytest.raises(StageError, match="tick at least one"):
-        list(chosen_stages(ask, [], []))
+    (view,) = chosen_stages(ask, [], [])
+    assert "tick at least one" in view.notice and view.maps is None
+    assert view.menus["stages"].value == list(ask.stages)  # as what is shown
 
 
 def test_zero_gradient_in_words(ask):
@@ -354,6 +355,42 @@ def test_what_the_backbone_of_a_link_does_not_know_is_named(ask):
         assert word in view["notice"]
     assert panels(view) == ["layer4"]
     assert view["held"]["target"] == TOP and view["held"]["versus"] == NOBODY
+
+
+def test_a_link_that_cannot_be_answered_is_answered_as_far_as_it_goes(ask):
+    other = last(same_picture(replace(ask, target="tennis ball")))
+    for wrong, words in (
+        ({"target": "tennis ball", "versus": "tennis ball"}, "cannot be compared with itself"),
+        ({"wanted": VIT, "method": "cam"}, "CAM is not defined"),
+        ({"wanted": "resnet50.a1_in1k", "raw": False}, "resnet50.a1_in1k is not on this machine"),
+    ):
+        view = last(reopened(replace(ask, **wrong)))
+        assert words in view["notice"] and view["maps"]["rows"]
+        assert view["held"]["versus"] == NOBODY and view["held"]["method"] == DEFAULT.method
+    assert other["verdict"] == last(reopened(replace(ask, target="tennis ball")))["verdict"]
+    assert view["held"]["wanted"] == view["held"]["backbone"] == offer.default_choice()
+    assert 'data-label="backbone:resnet50.a1_in1k">Download resnet50.a1_in1k, 1' in view["notice"]
+
+
+def test_another_backbone_leaves_out_what_it_cannot_bear(ask):
+    view = last(new_backbone(replace(ask, wanted=VIT, method="cam")))
+    assert view["held"]["backbone"] == VIT and view["held"]["method"] == DEFAULT.method
+    assert "CAM is not defined" in view["notice"] and "was left out" in view["notice"]
+    top = compare_tab.explain(replace(ask, backbone=VIT, stages=())).label
+    view = last(new_backbone(replace(ask, wanted=VIT, versus=top)))
+    assert view["held"]["versus"] == NOBODY and "with itself" in view["notice"]
+
+
+def test_a_photograph_leaves_the_default_for_drawings(ask):
+    drawing = replace(ask, picture=str(example("a-ram").path), backbone="scenes-resnet", raw=False)
+    drawing = replace(drawing, wanted="scenes-resnet", untrained=False, stages=())
+    assert offer.default_choice() == "scenes-resnet"
+    photograph = replace(drawing, picture=ask.picture)
+    view = last(new_picture(photograph))
+    assert view["held"]["backbone"] == view["held"]["wanted"] == "photos-resnet"
+    chosen = last(new_picture(replace(photograph, backbone="scenes-vit", wanted="scenes-vit")))
+    assert "backbone" not in chosen["held"]  # that one was chosen
+    assert "backbone" not in last(new_picture(drawing))["held"]
 
 
 def test_a_link_without_layers_has_the_usual_ones(ask):

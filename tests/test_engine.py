@@ -519,6 +519,20 @@ def test_targets_by_index_and_by_name(engine, photo):
         engine.explain(photo, backbone, target=1, versus="grey fox")
     with pytest.raises(TargetError, match="between logits"):
         engine.explain(photo, backbone, target=1, versus=0, score="probability")
+    for method in ("cam", "eigen_cam", "lpcam"):
+        for unheard in ({"versus": 0}, {"score": "probability"}):
+            with pytest.raises(MethodError, match="takes no gradient and cannot heed"):
+                engine.explain(photo, backbone, target=1, method=method, **unheard)
+
+
+def test_a_map_that_truncation_made_larger_says_why(engine, tiny, photo):
+    x = engine.explain(photo, tiny("test_resnet"), target=3, method="grad_cam", truncation=0.9)
+    grown = [n for n in x.notes.values() if n.denoising and n.denoising.removed < 0]
+    assert grown  # activations are positive here: only what was subtracted can be missing
+    for note in grown:
+        said = " ".join(note.sentences)
+        assert "what was subtracted there is gone too" in said and "negative" not in said
+        assert note.denoising.change == f"{-note.denoising.removed:.0%} added"
 
 
 def test_scores_and_margins_change_the_map(engine, tiny, photo):

@@ -41,8 +41,9 @@ def test_one_by_name():
         example("nothing")
 
 
-# What the transformer, right on 88 % of scenes, takes for a sheep; and what it knows by the sea.
-TOO_HARD = {("scenes-vit", name) for name in ("a-ram-far-away", "two-boats", "a-rowing-boat")}
+# The transformer is right on 88 % of scenes: it takes one for a sheep, and knows two by the sea.
+WRONG = {("scenes-vit", "a-ram-far-away")}
+ASTRAY = {("scenes-vit", name) for name in ("two-boats", "a-rowing-boat")}
 
 
 @pytest.mark.parametrize("name", [n for n in bundled_names() if n.startswith("scenes")])
@@ -50,10 +51,12 @@ def test_the_bundled_networks_are_sure_of_what_they_are_shown(name):
     engine = Engine("cpu")
     for row in DRAWN:
         x = engine.explain(row.path, name)
-        if (name, row.name) in TOO_HARD:
+        if (name, row.name) in WRONG:
             continue
         assert x.sure, row.name
         assert x.predictions[0][1] in [thing.label for thing in row.truth]
+        if (name, row.name) in ASTRAY:
+            continue
         figures = x.measure(true_mask(row, x.label))["fused"]
         assert figures["energy_inside"] > true_mask(row, x.label).mean(), row.name  # beats chance
 

@@ -267,7 +267,7 @@ class TestRefusals:
         ("data", "said"),
         [
             (b"", "empty"),
-            (b"hello, this is no picture", "begins with b'hello, this '"),
+            (b"hello, this is no picture", "begins with the bytes 68 65 6c 6c 6f 2c 20 74"),
             (b"<!DOCTYPE html><html>404 not found</html>", "a web page"),
             (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG"),
             (b"%PDF-1.7\n", "a PDF"),

@@ -8,6 +8,7 @@ from camviz.examples import examples
 from camviz.maps import FUSIONS
 from camviz.ui import links
 from camviz.ui.links import NO_PICTURE, UPLOAD, Named, read, write
+from camviz.ui.viewer import SETTINGS
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -43,6 +44,10 @@ def test_only_what_differs_from_the_default_is_said():
     assert write(changed, FULL, UPLOAD)["truncation"] == "0.5"
     off = {**FULL, "untrained": False}
     assert "weights" not in write(off, {**FULL, "untrained": False}, "a-ram")
+
+
+def test_what_the_viewer_writes_is_its_own_affair():
+    assert read(dict.fromkeys(SETTINGS, "1")) == (Named(), ())
 
 
 def test_an_empty_address_names_nothing():

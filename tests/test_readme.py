@@ -52,5 +52,5 @@ def test_the_commands_shown_exist():
 def test_accuracies_shown_are_those_of_the_models_that_ship():
     for name in camviz.backbones.bundled_names():
         config = json.loads((camviz.backbones.BUNDLED / name / "config.json").read_text())
-        row = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+        row = next(line for line in README.splitlines() if line.startswith(f"| [`{name}`]("))
         assert f"{config['camviz']['accuracy']:.1%}" in row

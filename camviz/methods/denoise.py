@@ -15,12 +15,13 @@ tau leaves exp(-tau^2 / 2 s^2) of that floor and all of what is well above it. W
 not be guessed: negative gradients show it with the other sign, hence the mirror calibration,
 tau = the q-quantile of their magnitudes.
 
-**Why q = 0.9.** On mosaics of four photographs the share of a shallow map's energy in the right
-one rises steadily with q, by a third or more of itself at 0.9 (MobileNetV2: .40 to .55 at stride 4,
-.41 to .58 at 8, .40 to .60 at 16), and its maximum lies there as often as before. On clean drawings
-with masks energy inside rises too, up to 0.9 or 0.95, but coverage (IoU, average precision) falls
-from 0.5 on (of a ViT from 0.95 on): there is little noise in them. 0.9 is the most that both bear;
-a soft threshold, the other calibrations and q by stage gave no better trade
+**Why q = 0.9.** For photographs. In mosaics of four the share of a shallow map's energy in the
+right one rises steadily with q, by a third or more of itself at 0.9 (MobileNetV2: .40 to .55 at
+stride 4, .41 to .58 at 8, .40 to .60 at 16), and its maximum lies there as often as before. Clean
+drawings have little noise and would not decide: a ResNet's energy inside the thing rises up to 0.8,
+its average precision falls from 0.5 on, and alone it would be left as it is; a ConvNeXt gains at
+stride 4 and loses at 16; a ViT gains in energy and in precision up to 0.9. Beyond 0.95 all of them
+lose coverage fast. A soft threshold, the other calibrations and q by stage gave no better trade
 (benchmarks/denoising.py).
 
 Everything is per sample and per layer, over all C * H * W entries; gradients are (N, C, H, W).

@@ -29,8 +29,15 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from camviz.backbones import Backbone
-from camviz.errors import BackboneError, CamvizError, MethodError, PrototypeError, StageError
+from camviz.backbones import Backbone, needs_download
+from camviz.errors import (
+    BackboneError,
+    CamvizError,
+    ImageError,
+    MethodError,
+    PrototypeError,
+    StageError,
+)
 from camviz.examples import Example, example
 from camviz.explanation import Explanation, PlacementKind
 from camviz.images import Picture, open_picture
@@ -39,7 +46,7 @@ from camviz.methods import METHODS
 from camviz.prototypes import CLUSTERS, PrototypeBank, StagePrototypes
 from camviz.stages import TapKind
 from camviz.ui import links, viewer
-from camviz.ui.offer import DRAWN, chosen, knowing, modules
+from camviz.ui.offer import DRAWN, chosen, default_choice, for_photographs, knowing, modules
 from camviz.ui.zero import engine
 
 TOP, NOBODY = "", "-"  # no class is called so
@@ -160,7 +167,27 @@ def new_backbone(ask: Ask) -> Iterator[View]:
         versus=ask.versus if ask.versus in known else NOBODY,
         bank=None,  # prototypes are features of one network
     )
-    yield from _with_menus(ask, backbone)
+    ask, missing = _answerable(ask)
+    notice = notice_html(f"{_sentence(missing)}. It was left out.") if missing else ""
+    yield from _with_menus(ask, backbone, notice)
+
+
+def _answerable(ask: Ask) -> tuple[Ask, CamvizError | None]:
+    """The same, without a rival or a method that the network cannot bear, and why that went."""
+    if ask.picture is None or (ask.versus, ask.method) == (NOBODY, DEFAULT.method):
+        return ask, None
+    first = None
+    alone, plain = replace(ask, versus=NOBODY), replace(ask, method=DEFAULT.method)
+    for tried in (ask, alone, plain, replace(alone, method=DEFAULT.method)):
+        try:
+            explain(tried)
+            return tried, first
+        except (ImageError, BackboneError):
+            raise
+        except CamvizError as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 def _with_menus(ask: Ask, backbone: Backbone, notice: str = "") -> Iterator[View]:
@@ -180,7 +207,7 @@ def _with_menus(ask: Ask, backbone: Backbone, notice: str = "") -> Iterator[View
     held = {
         field.name: getattr(ask, field.name)
         for field in fields(Ask)
-        if field.name in ("backbone", "untrained", "target", "versus", "stages", "bank")
+        if field.name in ("backbone", "untrained", "target", "versus", "stages", "bank", "method")
     }
     about = View(notice, network=chosen(ask.backbone).note, menus=menus, held=held)
     if ask.picture is None:
@@ -214,24 +241,38 @@ def new_picture(ask: Ask, keep: bool = False) -> Iterator[View]:
     held = {"target": ask.target, "versus": ask.versus}
     menus = {name: Menu([], value) for name, value in held.items()}
     if ask.backbone is None:  # the one wanted at first could not be had
-        yield from new_backbone(ask)
+        if ask.wanted is not None:
+            yield from new_backbone(ask)
+        return
+    fitting = fitting_backbone(ask)
+    if fitting != ask.backbone:
+        asked = replace(ask, wanted=fitting, raw=False)
+        for view in new_backbone(asked):
+            yield replace(view, held={**(view.held or {}), "wanted": fitting, "raw": False})
         return
     for view in show(ask):
         yield replace(view, menus=menus, held={**held, **(view.held or {})})
 
 
+def fitting_backbone(ask: Ask) -> str | None:
+    """The backbone of an ask, or one that may know what a new picture shows.
+
+    A photograph leaves the default for drawings; a visitor who chose one for drawings keeps it.
+    """
+    name = links.example_of(opened(ask.picture or "").digest)
+    if name is not None:
+        return knowing(example(name), ask.backbone)
+    drawn = (ask.backbone or "").startswith(DRAWN)
+    return for_photographs() if drawn and ask.backbone == default_choice() else ask.backbone
+
+
 def new_example(ask: Ask, name: str) -> Iterator[View]:
     """An example: its picture, and a backbone that knows what it shows."""
     picked = example(name)
-    fitting = knowing(picked, ask.backbone)
     ask = replace(ask, picture=str(picked.path), target=TOP, versus=NOBODY, shown=None)
     picture: str | None = ask.picture
-    asked = replace(ask, wanted=fitting, raw=False)
-    for view in new_picture(ask) if fitting == ask.backbone else new_backbone(asked):
-        held = view.held or {}
-        if fitting != ask.backbone:
-            held = {**held, "wanted": fitting, "raw": False}
-        yield replace(view, picture=picture, held=held)
+    for view in new_picture(ask):
+        yield replace(view, picture=picture)
         picture = None
 
 
@@ -266,7 +307,12 @@ def chosen_stages(ask: Ask, stages: list[str], named: list[str]) -> Iterator[Vie
     wanted = (*stages, *named)
     held = {"stages": wanted}
     if not wanted:
-        raise StageError("no layer is ticked; tick at least one and the maps follow")
+        ticked = [name for name in ask.stages if name not in named]
+        yield View(
+            notice_html("No layer is ticked; tick at least one and the maps follow."),
+            menus={"stages": Menu([], ticked)},
+        )
+        return
     for view in same_picture(replace(ask, stages=wanted)):
         yield replace(view, held={**held, **(view.held or {})})
 
@@ -313,10 +359,16 @@ def own_bank(ask: Ask) -> Iterator[View]:
 
 
 def reopened(ask: Ask, wrong: tuple[str, ...] = ()) -> Iterator[View]:
-    """A view that a link describes: what the backbone does not know is named and left out."""
+    """A view that a link describes: what cannot be had or is not known is named and left out."""
     ask = replace(ask, backbone=ask.wanted, untrained=ask.raw)
+    complaints, actions = list(wrong), dict[str, str]()
+    choice = chosen(ask.wanted)
+    usual = default_choice()
+    if choice.source == "hub" and not ask.raw and needs_download(choice.load) and usual:
+        complaints.append(f"{choice.name} is not on this machine")
+        actions[f"backbone:{choice.name}"] = f"Download {choice.name}{choice.megabytes}"
+        ask = replace(DEFAULT, picture=ask.picture, wanted=usual, backbone=usual)
     backbone = network(ask)
-    complaints = list(wrong)
     words = {"target": TOP, "versus": NOBODY}
     for name, otherwise in words.items():
         if (word := getattr(ask, name)) != otherwise:
@@ -336,12 +388,19 @@ def reopened(ask: Ask, wrong: tuple[str, ...] = ()) -> Iterator[View]:
         versus=words["versus"],
         stages=tuple(stages) or tuple(backbone.default_stages),
     )
+    ask, missing = _answerable(ask)
+    if missing is not None:
+        complaints.append(str(missing))
     notice = ""
     if complaints:
         notice = notice_html(
-            f"Part of the link could not be used and was left out: {'; '.join(complaints)}."
+            f"Part of the link could not be used and was left out: {'; '.join(complaints)}.",
+            actions,
         )
-    yield from _with_menus(ask, backbone, notice)
+    for view in _with_menus(ask, backbone, notice):
+        yield replace(
+            view, held={**(view.held or {}), "wanted": ask.backbone, "raw": ask.untrained}
+        )
 
 
 # -- Asking the engine ---------------------------------------------------------------------------
@@ -471,7 +530,7 @@ def show(ask: Ask) -> Iterator[View]:
     yield replace(
         view,
         maps=viewer.payload(rows, truth=truth, link=link),
-        learned=_learned(rows["prototypes"]),
+        learned=_learned(rows["prototypes"], ask),
         held={**(view.held or {}), "answered": ask.question},
     )
 
@@ -629,20 +688,27 @@ def _denoising(row: Row) -> str:
     return f'<p class="cv-fine">{said}</p>'
 
 
-def _learned(row: Row) -> str:
-    """What the prototypes of the third row were learned from."""
+def _learned(row: Row, ask: Ask) -> str:
+    """What the prototypes of the third row were learned from, and what they do not heed."""
     if isinstance(row, str) or row.bank is None:
         return ""
     bank = row.bank
     label = f"<em>{escape(bank.label)}</em>"
     said = {
         "self": f"<strong>this picture alone</strong>: no prototypes of {label} ship for this "
-        "network. Pictures of your own make better ones: tab <em>Prototypes</em>.",
+        "network. Pictures of your own make better ones.",
         "bundled": f"<strong>pictures that ship with camviz</strong> ({len(bank.pictures)} "
         f"of {label}).",
         "gallery": f"<strong>your {len(bank.pictures)} pictures</strong> of {label}.",
     }[bank.source]
-    return f'<p class="cv-fine">The prototypes of the third row come from {said}</p>'
+    if bank.source == "bundled" and row.request.prototypes != "shipped":
+        said += " What is kept of them was changed by you."
+    if ask.versus != NOBODY:
+        said += f" They show {label} alone, and nothing of {escape(ask.versus)}."
+    return (
+        f'<p class="cv-fine">The prototypes of the third row come from {said} '
+        f'<button type="button">Learn from pictures of {label} …</button></p>'
+    )
 
 
 def _range(shares: list[float]) -> str:

@@ -18,12 +18,12 @@ from camviz.images import FIT_MODES
 from camviz.maps import FUSIONS
 from camviz.stages import TapKind
 from camviz.ui.offer import offer, stage_methods
+from camviz.ui.viewer import SETTINGS
 
 UPLOAD, NO_PICTURE, UNTRAINED = "upload", "none", "untrained"
 MAX_TRUNCATION = 0.99
 
-# The browser's own part of a link, and what belongs to gradio, to Spaces or to nobody.
-CLIENT = ("opacity", "colors", "threshold", "scale", "view", "contours", "boxes", "signed", "row")
+# What belongs to gradio, to Spaces or to nobody.
 _NOT_OURS = ("__", "utm_", "deep_link", "logs")
 
 
@@ -61,7 +61,7 @@ def read(query: Mapping[str, str]) -> tuple[Named, tuple[str, ...]]:
     found: dict[str, Any] = {}
     wrong = []
     for key, text in query.items():
-        if key in CLIENT or key == "tab" or key.startswith(_NOT_OURS):
+        if key in SETTINGS or key == "tab" or key.startswith(_NOT_OURS):
             continue
         try:
             if key not in _KEYS:

@@ -11,7 +11,14 @@ from functools import lru_cache
 from html import escape
 from pathlib import Path
 
-from camviz.backbones import Backbone, Entry, bundled_names, catalogue, default_backbone
+from camviz.backbones import (
+    Backbone,
+    Entry,
+    bundled_names,
+    catalogue,
+    default_backbone,
+    hub_repository,
+)
 from camviz.errors import BackboneError
 from camviz.examples import Example, examples
 from camviz.methods import METHODS, Method
@@ -45,6 +52,11 @@ class Choice:
         return self.entry.family if self.entry else "own"
 
     @property
+    def megabytes(self) -> str:
+        """ ", 102 MB" where that is known."""
+        return f", {self.entry.megabytes:.0f} MB" if self.entry and self.entry.megabytes else ""
+
+    @property
     def note(self) -> str:
         """Size, input, classes, where the weights are and their licence, in HTML."""
         entry = self.entry
@@ -58,6 +70,9 @@ class Choice:
         else:
             parts.append(SOURCES[self.source])
         parts.append(escape(entry.license or "licence not stated"))
+        if repository := hub_repository(self.load):
+            card = f"https://huggingface.co/{escape(repository)}"
+            parts.append(f'<a href="{card}" target="_blank" rel="noopener">model card</a>')
         return " · ".join(parts)
 
 
@@ -148,7 +163,25 @@ def knowing(example: Example, backbone: str | None) -> str | None:
     if example.backbones == DRAWN:
         drawn = (name for name in offer() if name.startswith(DRAWN))
         return min(drawn, key=_plain, default=backbone)
-    return min((n for n in offer() if not n.startswith(DRAWN)), key=_plain, default=backbone)
+    return for_photographs() or backbone
+
+
+def for_photographs() -> str | None:
+    """What is at hand for photographs: this server's own, else a downloaded one, else a bundled."""
+    here = [
+        choice
+        for choice in offer().values()
+        if choice.source in ("own", "cached", "bundled") and not choice.name.startswith(DRAWN)
+    ]
+    order = ("own", "cached", "bundled")
+    best = min(here, key=lambda c: (order.index(c.source), _plain(c.name)), default=None)
+    return None if best is None else best.name
+
+
+def photographs_known() -> bool:
+    """Whether a backbone is at hand that may know ImageNet's things, as the photographs show."""
+    choice = offer().get(for_photographs() or "")
+    return choice is not None and choice.source != "bundled"
 
 
 def _plain(name: str) -> bool:
@@ -157,12 +190,14 @@ def _plain(name: str) -> bool:
 
 
 def examples_first_known() -> list[Example]:
-    """The Spacefile's examples, those that a new visitor's backbone knows before the others."""
+    """The Spacefile's examples, those that a new visitor's backbone knows before the others.
+
+    Photographs only where a network is at hand that knows what they show.
+    """
     drawn = (default_choice() or "").startswith(DRAWN)
-    order = spacefile().examples
-    found = sorted(
-        (row for row in examples() if row.name in order), key=lambda r: order.index(r.name)
-    )
+    order, known = spacefile().examples, photographs_known()
+    shown = [row for row in examples() if row.name in order and (row.backbones == DRAWN or known)]
+    found = sorted(shown, key=lambda row: order.index(row.name))
     return sorted(found, key=lambda row: (row.backbones == DRAWN) != drawn)
 
 

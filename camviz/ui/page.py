@@ -80,7 +80,8 @@ PIECES = (
     "strip",
 )  # fmt: skip
 MENUS = ("target", "versus", "stages", "modules")
-CONTROLS = ("wanted", "raw")
+FETCHED = ("wanted", "raw")  # what they choose may have to be downloaded
+CONTROLS = (*FETCHED, "method")
 HELD = (
     "backbone", "untrained", "target", "versus", "stages", "bank", "shown", "answered", "pictures",
 )  # fmt: skip
@@ -103,7 +104,7 @@ SHOWN = (*PIECES, *MENUS, *CONTROLS, *(f"held {name}" for name in HELD), *TAB_PA
 # What a link may set besides, and what narrows the search for a backbone.
 OPENED = ("method", "truncation", "fuse", "tap", "fit", "placement")
 FILTERS = ("family", "source")
-VISIT = (*OPENED, *FILTERS)
+VISIT = (*(name for name in OPENED if name not in CONTROLS), *FILTERS)
 
 
 # -- The door between page and handlers ----------------------------------------------------------
@@ -120,7 +121,8 @@ def read_controls(values: Sequence[Any]) -> Ask:
 
 
 def answered(work: Work, controls: Ask | Sequence[Any]) -> Iterator[View]:
-    """The one place where an error becomes a sentence; what was shown before stays.
+    """The one place where an error becomes a sentence; what was shown before stays, but for a
+    picture that cannot be opened.
 
     The menus go back to the backbone in use, if another one could not be had.
     """
@@ -293,10 +295,13 @@ async def opened_page(request: gr.Request, picture: Any) -> AsyncIterator[list[A
     offer.offer.cache_clear()
     named, wrong = links.read(dict(request.query_params))
     settings = named.settings()
+    usual = offer.default_choice()
+    if named.example not in (None, links.UPLOAD, links.NO_PICTURE):
+        usual = offer.knowing(example(named.example), usual)
     ask = replace(
         DEFAULT,
         picture=None if picture is None else api.uploaded(picture),
-        wanted=settings.pop("backbone", None) or offer.default_choice(),
+        wanted=settings.pop("backbone", None) or usual,
         raw=settings.pop("untrained", False),
         **settings,
     )
@@ -442,6 +447,12 @@ def stopped(backbone: str | None, untrained: bool) -> list[Any]:
     return in_order({"progress": "", "notice": notice, **back})
 
 
+async def quiet() -> str:
+    """Nothing is under way any more."""
+    await asyncio.sleep(SOON)
+    return ""
+
+
 async def saved(*values: Any) -> AsyncIterator[list[Any]]:
     """Everything shown, as one file; the last value is the address bar."""
     *controls, address = values
@@ -490,22 +501,35 @@ KEEP_TAB = f"""
   history.replaceState(history.state, '', here)
 }}"""
 # Gradio forgets which tab a server told it to open; on a phone most stand in a menu.
-OPEN_TAB = (
-    """
-() => {
-  const title = TITLES[new URLSearchParams(location.search).get('tab')]
-  const look = tries => {
+TAB_NAMED = """
+  const openTab = (title, tries = 10) => {
     const places = '#tabs > .tab-wrapper [role=tab], #tabs .overflow-dropdown button'
     const tab = [...document.querySelectorAll(places)].find(
       one => one.textContent.trim() === title && one.checkVisibility({visibilityProperty: true}))
     if (tab || !title || !tries) window.camvizTabs = true
     if (tab) return tab.click()
     if (tries === 5) document.querySelector('#tabs .overflow-menu > button')?.click()
-    if (title && tries) setTimeout(() => look(tries - 1), 200)
-  }
-  look(10)
-}"""
-).replace("TITLES", json.dumps({tab.ID: tab.TITLE for tab in TABS}))
+    if (title && tries) setTimeout(() => openTab(title, tries - 1), 200)
+  }"""
+OPEN_TAB = f"""
+() => {{{TAB_NAMED}
+  const titles = {json.dumps({tab.ID: tab.TITLE for tab in TABS})}
+  openTab(titles[new URLSearchParams(location.search).get('tab')])
+}}"""
+# A button on Compare leads to where pictures for prototypes are given.
+OPEN_GALLERY = f"""{TAB_NAMED}
+const unfold = tries => {{
+  const head = document.querySelector('#gallery > button')
+  if (!head?.checkVisibility()) return tries && setTimeout(() => unfold(tries - 1), 200)
+  if (!head.classList.contains('open')) head.click()
+  head.scrollIntoView({{block: 'center'}})
+  head.focus({{preventScroll: true}})
+}}
+element.addEventListener('click', event => {{
+  if (!event.target.closest('button')) return
+  openTab('{prototypes_tab.TITLE}')
+  unfold(25)
+}})"""
 WITH_ADDRESS = f"(...values) => {{ {UP_TO_DATE}; return [...values.slice(0, -1), location.href] }}"
 SAVE = "file => { if (file) document.querySelector('#zip')?.click() }"
 
@@ -632,7 +656,7 @@ def build_app() -> gr.Blocks:
             )
             ask(chosen.then, refreshed, tabbed)
 
-        for name in CONTROLS:
+        for name in FETCHED:
             coming = ask(parts[name].input, fetched, place="aside")
             show(coming.then, handler(ready_backbone))
         coming = ask(parts["notice"].select, clicked_notice, place="aside")
@@ -683,6 +707,8 @@ def build_app() -> gr.Blocks:
             api_visibility="private",
             queue=False,
             show_progress="hidden",
+        ).then(  # what was given up may have had a last word
+            quiet, None, parts["progress"], api_visibility="private", show_progress="hidden"
         )
         api.publish(page)
     page.queue(max_size=spacefile().limits.queue)
@@ -881,7 +907,7 @@ def _compare() -> dict[str, Any]:
             )
             made["denoising"] = gr.HTML(elem_id="denoising")
     made["maps"] = Viewer(elem_id="viewer")
-    made["learned"] = gr.HTML(elem_id="learned")
+    made["learned"] = gr.HTML(elem_id="learned", js_on_load=OPEN_GALLERY)
     return made
 
 

@@ -388,6 +388,12 @@ def _card(
         _drawn(small, stage, p.raw), f"Where this picture is like {p.name or usual}", "cv-like"
     )
     patches = "".join(_patch(bank, p, index, member, cut) for index, member in enumerate(p.members))
+    sources = dict.fromkeys(bank.pictures[member.picture] for member in p.members)
+    origin = escape(", ".join(sources))
+    if not origin or '<span class="cv-source"' in patches:  # said in their place already
+        whence = ""
+    else:
+        whence = f'<p class="cv-from" title="{origin}">from {origin}</p>'
     checked = "checked" if p.kept else ""
     return (
         f'<li class="cv-card" data-index="{p.index}" data-kept="{int(p.kept)}">'
@@ -398,7 +404,7 @@ def _card(
         f'placeholder="{usual}" aria-label="Name of {name}" data-key="name {p.index}">'
         f'<p class="cv-figures"><b>{score}</b> <span>{p.size} '
         f"place{'' if p.size == 1 else 's'}</span></p>"
-        f'<div class="cv-patches">{patches}</div>'
+        f'<div class="cv-patches">{patches}</div>{whence}'
         f'<label class="cv-keep"><input type="checkbox" role="switch" {checked} '
         f'aria-label="Keep {name}" data-key="keep {p.index}"><span>'
         f"{'kept' if p.kept else 'left out'}</span></label></div></li>"
@@ -605,6 +611,9 @@ element.addEventListener('keydown', event => {
   if (event.key === 'Enter' && event.target.matches('.cv-name')) event.target.blur()
 })
 watch('value', () => {
+  // A switch that was touched no longer follows its attribute.
+  for (const input of element.querySelectorAll('.cv-keep input'))
+    input.checked = input.closest('.cv-card').dataset.kept === '1'
   if (last && (!document.activeElement || document.activeElement === document.body))
     element.querySelector(`[data-key="${last}"]`)?.focus({preventScroll: true})
 })"""

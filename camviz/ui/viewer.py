@@ -176,7 +176,7 @@ def payload(
     said: dict[str, Any] = {"rows": [], "picture": None, "truth": [], "dense": dense}
     said["link"] = None if link is None else dict(link)
     for key, x in rows.items():
-        title = _title(key)
+        title = _title(key, x)
         if isinstance(x, Explanation):
             said["rows"].append(_row(key, title, x, alike))
         elif isinstance(x, Row):
@@ -205,9 +205,13 @@ def payload(
     }
 
 
-def _title(key: str) -> str:
+def _title(key: str, x: Explanation | Row | str) -> str:
+    """What stands above a row; the first is named after whatever method was chosen for it."""
     if key in METHODS:
         return METHODS[key].label
+    if key == "layercam" and isinstance(x, Explanation) and x.request.method != "layer_cam":
+        label = METHODS[x.request.method].label
+        return label if len(x.stages) == 1 else f"Hierarchical {label}"
     return TITLES.get(key, key.replace("_", " ").capitalize())
 
 
@@ -446,7 +450,7 @@ def _fused(x: Explanation, panel: _Panel) -> dict[str, Any]:
         "peak": 0.0 if nothing else 1.0,
         "against": None,
         "lowest": 0.0,
-        "facts": [f"{used} stages on {height} × {width} cells"],
+        "facts": [f"{used} stage{'s' * (used != 1)} on {height} × {width} cells"],
         "warnings": ["Empty: every stage is."] if nothing else [],
         "notes": notes,
         "says": says,
@@ -520,7 +524,7 @@ def _alike(rows: Mapping[str, Explanation | Row | str]) -> dict[tuple[str, str],
             if scores and scores[best] > ALIKE:
                 row, other, _ = earlier[best]
                 found = rows[row]
-                home = found.title if isinstance(found, Row) else _title(row)
+                home = found.title if isinstance(found, Row) else _title(row, found)
                 where = (
                     other if row == key else f"in {home}" if other == name else f"{other}, {home}"
                 )

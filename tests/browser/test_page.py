@@ -273,6 +273,30 @@ def test_an_answer_that_overtakes_its_receipt_is_shown_whole(open_page):
     linked(page, stages="layer1,layer2,layer3")
 
 
+def test_a_link_that_needs_a_download_shows_something_and_offers_it(open_page):
+    page = open_page(query="&backbone=resnet18.a1_in1k&method=cam&class=snail")
+    notice = page.get_by_role("alert")
+    expect(notice).to_contain_text("resnet18.a1_in1k is not on this machine")
+    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.locator("#backbone input")).to_have_value(re.compile("^grove"))
+    linked(page, backbone="grove")
+    page.wait_for_timeout(500)  # nothing takes its place
+    notice.get_by_role("button", name="Download resnet18.a1_in1k, 47 MB").click()
+    expect(notice).to_contain_text("hub cannot be reached")
+    expect(page.locator(MAPS)).to_have_count(15)
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_from_compare_to_pictures_of_ones_own(open_page, width):
+    page = open_page(width=width)
+    page.locator("#learned button").click()
+    expect(page.locator("#gallery")).to_contain_text("Give a few pictures of the class")
+    expect(
+        page.locator("#gallery input[type=file], #gallery button[aria-label]").first
+    ).to_be_attached()
+    page.wait_for_function("location.search.includes('tab=prototypes')")
+
+
 def test_a_link_reopens_a_tab(open_page):
     page = open_page()
     page.get_by_role("tab", name="Models").click()

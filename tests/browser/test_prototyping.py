@@ -86,6 +86,7 @@ def test_dropping_changes_the_map_and_compare_follows(tab):
     reset.click()
     expect(reset).to_be_disabled()
     expect(card(page, index)).to_have_attribute("data-kept", "1")
+    expect(card(page, index).get_by_role("switch")).to_be_checked()
     page.wait_for_function(
         "before => document.querySelector('#proto-map figure canvas').toDataURL() === before",
         arg=before,
