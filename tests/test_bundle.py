@@ -37,7 +37,7 @@ def test_zip_holds_what_is_shown(ask):
     assert "picture.png" in names
     for key, x in rows.items():
         assert manifest["rows"][key]["request"]["method"] == x.request.method
-        for name in ask.stages:
+        for name in x.stages:
             assert np.array_equal(arrays[f"{key}/{name}"], x.raw[name])
         assert np.array_equal(arrays[f"{key}/fused"], x.fused_grid[0])
     assert manifest["rows"]["denoised"]["request"]["truncation"] == ask.truncation

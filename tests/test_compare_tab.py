@@ -69,8 +69,13 @@ def test_first_result_has_three_rows(ask):
     view = last(new_backbone(replace(ask, stages=())))
     assert view["held"]["stages"] == ask.stages
     assert view["held"]["backbone"] == RESNET and view["held"]["untrained"] is True
-    for key in ("layercam", "denoised", "prototypes"):
+    for key in ("layercam", "denoised"):
         assert panels(view, key) == [*reversed(ask.stages), "fused"]
+    assert panels(view, "prototypes") == ["layer4", "layer3", "fused"]  # 5 x 5 and 10 x 10 cells
+    assert "None are of layer1, layer2" in view["learned"]
+    chosen = last(same_picture(replace(ask, stages=("layer1", "layer4"))))
+    assert panels(chosen, "prototypes") == ["layer4", "layer1", "fused"]
+    assert "None are of" not in chosen["learned"]
     assert view["bars"].count('class="cv-bar"') == 5
     assert view["bars"].count('aria-pressed="true"') == 1
     assert view["maps"]["link"] == {
@@ -84,9 +89,10 @@ def test_rows_are_the_engines_own(ask):
     pixels = camviz.open_picture(ask.picture)
     plain = engine.explain(pixels, network)
     cleaned = engine.explain(pixels, network, truncation=0.5)
-    alike = engine.explain(pixels, network, method="lpcam", stages=ask.stages)
+    alike = engine.explain(pixels, network, method="lpcam")
     for key, x in (("layercam", plain), ("denoised", cleaned), ("prototypes", alike)):
-        for name in ask.stages:
+        assert rows[key].stages == x.stages
+        for name in x.stages:
             assert np.array_equal(rows[key].raw[name], x.raw[name]), (key, name)
     assert not np.array_equal(plain.raw["layer1"], cleaned.raw["layer1"])
 

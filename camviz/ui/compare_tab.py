@@ -469,9 +469,12 @@ def likeness(ask: Ask, target: int, **changes: Any) -> Explanation:
     """Where the picture is like the prototypes of a class: a visitor's own, else those at hand.
 
     Those at hand are the engine's choice, for this picture and these layers; what a visitor kept,
-    dropped or named is carried over to whichever of them are the very same.
+    dropped or named is carried over to whichever of them are the very same. Of a backbone's usual
+    layers the engine takes those that are coarse enough; of layers chosen by hand, every one.
     """
-    changes = {"target": target, "versus": None, "method": "lpcam", **changes}
+    usual = ask.stages == network(ask).default_stages
+    stages = None if usual else ask.stages or None
+    changes = {"target": target, "versus": None, "method": "lpcam", "stages": stages, **changes}
     held = ask.bank if ask.bank is not None and ask.bank.target == target else None
     if held is not None and held.source == "gallery":
         return explain(ask, **changes, prototypes=held)
@@ -479,10 +482,10 @@ def likeness(ask: Ask, target: int, **changes: Any) -> Explanation:
     if held is None or x.bank is None:
         return x
     ready = x.bank.stages
-    stages = {name: _touched(stage, held.stages.get(name)) for name, stage in ready.items()}
-    if all(stages[name] is ready[name] for name in stages):
+    touched = {name: _touched(stage, held.stages.get(name)) for name, stage in ready.items()}
+    if all(touched[name] is ready[name] for name in touched):
         return x
-    return explain(ask, **changes, prototypes=replace(x.bank, stages=stages))
+    return explain(ask, **changes, prototypes=replace(x.bank, stages=touched))
 
 
 def _touched(stage: StagePrototypes, held: StagePrototypes | None) -> StagePrototypes:
@@ -703,6 +706,8 @@ def _learned(row: Row, ask: Ask) -> str:
     }[bank.source]
     if bank.source == "bundled" and row.request.prototypes != "shipped":
         said += " What is kept of them was changed by you."
+    if fine := [name for name in ask.stages if name not in row.stages]:
+        said += f" None are of {escape(', '.join(fine))}, where they would be of edges and colours."
     if ask.versus != NOBODY:
         said += f" They show {label} alone, and nothing of {escape(ask.versus)}."
     return (

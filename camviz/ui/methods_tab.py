@@ -81,7 +81,7 @@ def matrix(ask: Ask, x: Explanation) -> dict[str, Row | str]:
 
 def _likeness(ask: Ask, target: int) -> Row | str:
     try:
-        return _row(likeness(ask, target))
+        return _row(likeness(ask, target, stages=ask.stages or None))
     except (PrototypeError, MethodError, StageError) as error:
         return _missing(error)
 

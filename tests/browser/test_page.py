@@ -390,7 +390,7 @@ def test_download_holds_all_rows(open_page, tmp_path):
             raw = {key: maps[key] for key in maps.files}
     assert set(manifest["rows"]) == {"layercam", "denoised", "prototypes"}
     for key in manifest["rows"]:
-        for layer in ("layer1", "layer4", "fused"):
+        for layer in ("layer3", "layer4", "fused"):
             assert f"{key}_{layer}.png" in names and raw[f"{key}/{layer}"].ndim == 2
     assert sorted(names) == sorted([*manifest["files"], "manifest.json", "report.html"])
     assert manifest["link"]["backbone"] == "grove"
