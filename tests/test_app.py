@@ -79,7 +79,7 @@ def test_error_becomes_one_sentence_and_the_maps_stay(ask, picture):
 
     said = said_by(page.handler(work)(*controls(ask, picture)))
     assert said[0].keys() == {"notice"}
-    assert 'role="alert"><p>No &lt;such&gt; stage</p>' in said[0]["notice"]
+    assert 'role="alert"><p>No &lt;such&gt; stage.</p>' in said[0]["notice"]
 
 
 def test_bad_picture_empties_the_page(ask, picture):

@@ -420,10 +420,10 @@ def test_prototypes_from_a_gallery(ask, tmp_path, photo):
     bank = view["held"]["bank"]
     assert bank.source == "gallery" and len(bank.pictures) == 3
     assert "from 3 pictures" in view["notice"] and "broken.png" in view["notice"]
-    assert "your 3 pictures" in view["learned"]
+    assert "what you gave</strong> (3 of" in view["learned"]
     assert told[0][:2] == (0, 4) and told[-1][:2] == (4, 4)
     other = last(chosen_class(replace(ask, bank=bank), target="tennis ball"))
-    assert "your 3 pictures" not in other["learned"]  # they are of another class
+    assert "what you gave</strong> (3 of" not in other["learned"]  # they are of another class
     assert last(own_bank(replace(ask, bank=bank)))["held"]["bank"] is None
 
 

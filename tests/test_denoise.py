@@ -10,7 +10,7 @@ import torch
 
 from camviz.maps import is_empty
 from camviz.methods import METHODS, denoise
-from camviz.methods.denoise import CALIBRATIONS, MODES, floor, gate, level, truncate, truncate_at
+from camviz.methods.denoise import CALIBRATIONS, MODES, floor, level, truncate, truncate_at
 from camviz.methods.gradient import hires_cam, layer_cam
 
 LEVELS = (0.0, 0.1, 0.5, 0.8, 0.9, 0.98, 0.99, 1.0)
@@ -176,7 +176,8 @@ def test_the_highest_cap_is_rectification():  # T-D-5
 def test_a_gate_is_a_truncated_gradient_for_element_wise_methods():  # T-D-6
     activations, gradients = noise((2, 3, 6, 6), 1), noise((2, 3, 6, 6))
     tau = level(gradients, 0.8)
-    gated = gate(activations, gradients, tau)
+    least = tau.view(-1, 1, 1, 1)
+    gated = torch.where((gradients >= least) & (gradients > 0), activations, 0)
     same(layer_cam(gated, gradients), layer_cam(activations, truncate_at(gradients, tau)))
     same(hires_cam(gated, gradients), hires_cam(activations, truncate_at(gradients, tau)))
 

@@ -122,6 +122,17 @@ def test_examples_that_the_default_backbone_knows_come_first(monkeypatch):
     assert offer.for_photographs() == "garden"
 
 
+@pytest.mark.parametrize("own", [None, "local-dir:/srv/my models/garden/", "local-dir:garden"])
+def test_nobody_is_told_where_the_servers_own_backbone_lies(own, monkeypatch):
+    if own is not None:
+        monkeypatch.setenv("CAMVIZ_BACKBONE", own)
+    place = (own or "local-dir:/srv/models/garden").partition(":")[2]
+    for said in (f"local-dir:{place}", f'{{"origin": "local-dir:{place}"}}'):
+        found = offer.discreet(said)
+        assert "srv" not in found and "local-dir" not in found and "garden" in found
+    assert offer.discreet("Give local-dir:PATH or a name.") == "Give local-dir:PATH or a name."
+
+
 def test_an_example_brings_a_backbone_that_knows_it():
     drawn = next(row for row in examples() if row.backbones == offer.DRAWN)
     photo = next(row for row in examples() if row.backbones != offer.DRAWN)

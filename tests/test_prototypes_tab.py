@@ -311,7 +311,7 @@ def test_clusters_are_what_was_asked_for(ask, photo_file):
     assert bank.clusters == 3
     counts = [sum(p.kind == "context" for p in s.prototypes) for s in bank.stages.values()]
     assert max(counts) == 3
-    assert "your 1 picture<" in shown(replace(ask, bank=bank))["proto said"]
+    assert "learned from 1 picture." in shown(replace(ask, bank=bank))["proto said"]
 
 
 # -- Kin -----------------------------------------------------------------------------------------

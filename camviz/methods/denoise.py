@@ -83,15 +83,6 @@ def _at_least(values: Tensor, tau: Tensor, inplace: bool = False) -> Tensor:
     return F.threshold(values, float(least), 0.0, inplace)
 
 
-def gate(activations: Tensor, gradients: Tensor, tau: Tensor) -> Tensor:
-    """Activations where the gradient is positive and reaches tau, (N,), elsewhere zero.
-
-    For a method that multiplies element by element the same as truncating the gradient.
-    """
-    tau = tau.view(-1, 1, 1, 1)
-    return torch.where((gradients >= tau) & (gradients > 0), activations, 0)
-
-
 def level(
     gradients: Tensor, q: float, mode: Mode = "threshold", calibration: Calibration = "mirror"
 ) -> Tensor:

@@ -8,6 +8,7 @@ address by which this server gave them out.
 
 import binascii
 import functools
+import json
 import logging
 import os
 import tempfile
@@ -30,7 +31,7 @@ from camviz.prototypes import PrototypeBank
 from camviz.space import spacefile
 from camviz.ui.bundle import packed, write_rows
 from camviz.ui.compare_tab import Ask, network
-from camviz.ui.offer import default_choice, offer
+from camviz.ui.offer import default_choice, discreet, offer
 from camviz.ui.zero import engine
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def explain(
         placement=placement,  # type: ignore[arg-type]
         **options,
     )
-    said = x.manifest(_number("threshold", threshold))
+    said = json.loads(discreet(json.dumps(x.manifest(_number("threshold", threshold)))))
     said["stages"] = {
         name: {
             "grid": list(x.notes[name].grid),

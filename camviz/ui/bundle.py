@@ -4,6 +4,7 @@ Of several pictures each has a folder of its own in the zip, with a file beside 
 their reports.
 """
 
+import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from camviz.explanation import Explanation
 from camviz.export import file_name, write_folder
 from camviz.ui import pictures_tab, viewer
 from camviz.ui.compare_tab import NOBODY, TOP, Ask, Row, link_of, rows_of
+from camviz.ui.offer import discreet
 from camviz.ui.report import FILE, report_html
 
 THRESHOLD, OPACITY = 0.2, 0.55
@@ -136,7 +138,7 @@ def write_rows(
             manifest["rows"][key] = {"said": x}
             continue
         pictures.setdefault("picture", x.picture.pixels)
-        manifest["rows"][key] = x.manifest(threshold)
+        manifest["rows"][key] = json.loads(discreet(json.dumps(x.manifest(threshold))))
         seen = None if x.fit.seen else x.seen
         for name, heat in {**x.maps, "fused": x.fused}.items():
             drawn = render.overlay(x.picture.pixels, heat, name=colors, opacity=opacity, seen=seen)

@@ -46,7 +46,15 @@ from camviz.methods import METHODS
 from camviz.prototypes import CLUSTERS, PrototypeBank, StagePrototypes
 from camviz.stages import TapKind
 from camviz.ui import links, viewer
-from camviz.ui.offer import DRAWN, chosen, default_choice, for_photographs, knowing, modules
+from camviz.ui.offer import (
+    DRAWN,
+    chosen,
+    default_choice,
+    discreet,
+    for_photographs,
+    knowing,
+    modules,
+)
 from camviz.ui.zero import engine
 
 TOP, NOBODY = "", "-"  # no class is called so
@@ -168,7 +176,7 @@ def new_backbone(ask: Ask) -> Iterator[View]:
         bank=None,  # prototypes are features of one network
     )
     ask, missing = _answerable(ask)
-    notice = notice_html(f"{_sentence(missing)}. It was left out.") if missing else ""
+    notice = notice_html(f"{sentence(missing)} It was left out.") if missing else ""
     yield from _with_menus(ask, backbone, notice)
 
 
@@ -381,7 +389,7 @@ def reopened(ask: Ask, wrong: tuple[str, ...] = ()) -> Iterator[View]:
         try:
             stages.append(backbone.stage(name).name)
         except StageError:
-            complaints.append(f"stages={name} ({backbone.name} has no such layer)")
+            complaints.append(f"stages={name} ({discreet(backbone.name)} has no such layer)")
     ask = replace(
         ask,
         target=words["target"],
@@ -390,7 +398,7 @@ def reopened(ask: Ask, wrong: tuple[str, ...] = ()) -> Iterator[View]:
     )
     ask, missing = _answerable(ask)
     if missing is not None:
-        complaints.append(str(missing))
+        complaints.append(discreet(str(missing)))
     notice = ""
     if complaints:
         notice = notice_html(
@@ -412,9 +420,7 @@ def network(ask: Ask) -> Backbone:
     try:
         return engine().backbone(choice.load, "random" if ask.untrained else "auto")
     except BackboneError as error:
-        # Where the server's own backbone lies is no business of a visitor's.
-        place = choice.load.removeprefix("local-dir:")
-        raise type(error)(str(error).replace(place, choice.name)) from error
+        raise type(error)(discreet(str(error))) from error
 
 
 def explain(ask: Ask, **changes: Any) -> Explanation:
@@ -462,7 +468,7 @@ def _prototypes(ask: Ask, target: int) -> Row:
     try:
         return likeness(ask, target)
     except (PrototypeError, MethodError, StageError) as error:
-        return _sentence(error)
+        return sentence(error)
 
 
 def likeness(ask: Ask, target: int, **changes: Any) -> Explanation:
@@ -503,11 +509,12 @@ def _denoised(ask: Ask) -> Row:
     try:
         return explain(ask, truncation=ask.truncation)
     except (MethodError, StageError) as error:
-        return _sentence(error)
+        return sentence(error)
 
 
-def _sentence(error: Exception) -> str:
-    text = str(error)
+def sentence(error: Exception) -> str:
+    """What went wrong, as the page says it."""
+    text = discreet(str(error))
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
@@ -631,11 +638,12 @@ def _how(x: Explanation) -> str:
     method, fusion = METHODS[x.request.method], FUSIONS[x.request.fuse]
     said = f"<strong>{method.label}</strong> ({method.paper})"
     if len(x.stages) > 1:
-        said += f" at {len(x.stages)} layers, fused by {fusion.label.lower()} ({fusion.paper})"
+        said += f" at {len(x.stages)} layers of {escape(discreet(x.backbone.name))}, "
+        said += f"fused by {fusion.label.lower()} ({fusion.paper})"
         if method.label in fusion.paper:
             said += f": the setting of the {method.label} paper"
     else:
-        said += f" at {escape(x.stages[0])}"
+        said += f" at {escape(x.stages[0])} of {escape(discreet(x.backbone.name))}"
     if "features" in method.needs:
         said += ", the map that enters the classifier, the only place where it is defined"
     return f"{said}."
@@ -702,7 +710,7 @@ def _learned(row: Row, ask: Ask) -> str:
         "network. Pictures of your own make better ones.",
         "bundled": f"<strong>pictures that ship with camviz</strong> ({len(bank.pictures)} "
         f"of {label}).",
-        "gallery": f"<strong>your {len(bank.pictures)} pictures</strong> of {label}.",
+        "gallery": f"<strong>what you gave</strong> ({len(bank.pictures)} of {label}).",
     }[bank.source]
     if bank.source == "bundled" and row.request.prototypes != "shipped":
         said += " What is kept of them was changed by you."

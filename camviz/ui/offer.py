@@ -5,6 +5,7 @@ path, no hub address, no network beyond the limit.
 """
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -112,6 +113,16 @@ def chosen(name: str | None) -> Choice:
     if choice is None:
         raise BackboneError("no such backbone is offered here; choose one from the list")
     return choice
+
+
+def discreet(said: str) -> str:
+    """The same without a word on where this server's own backbone lies: no business of visitors."""
+    kind, _, place = os.environ.get("CAMVIZ_BACKBONE", "").partition(":")
+    if kind == "local-dir":
+        whole = Path(place).resolve()
+        for path in (str(whole), place):
+            said = said.replace(path, whole.name)
+    return re.sub(r"""local-dir:(?:[^\s"',;]*/)?(?=\w)(?!PATH)""", "", said)
 
 
 def default_choice() -> str | None:

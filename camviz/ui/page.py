@@ -56,6 +56,7 @@ from camviz.ui.compare_tab import (
     progress_html,
     reopened,
     same_picture,
+    sentence,
 )
 from camviz.ui.viewer import Viewer
 
@@ -132,15 +133,15 @@ def answered(work: Work, controls: Ask | Sequence[Any]) -> Iterator[View]:
             ask = read_controls(controls)
         yield from work(ask)
     except BackboneError as error:
-        sentence, actions = _sentence(error), dict[str, str]()
+        said, actions = sentence(error), dict[str, str]()
         if isinstance(error, WeightsError):
-            sentence, actions = _without_weights(error, ask)
+            said, actions = _without_weights(error, ask)
         back = {"wanted": ask.backbone, "raw": ask.untrained} if ask.backbone else None
-        yield View(notice_html(sentence, actions), held=back)
+        yield View(notice_html(said, actions), held=back)
     except ImageError as error:
-        yield replace(nothing(ask), notice=notice_html(_sentence(error)))
+        yield replace(nothing(ask), notice=notice_html(sentence(error)))
     except CamvizError as error:
-        yield View(notice_html(_sentence(error)))
+        yield View(notice_html(sentence(error)))
     except Stopped:  # nobody waits for an answer any more
         return
     except Exception:
@@ -150,22 +151,17 @@ def answered(work: Work, controls: Ask | Sequence[Any]) -> Iterator[View]:
         )
 
 
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:]
-
-
 def _without_weights(error: WeightsError, ask: Ask) -> tuple[str, dict[str, str]]:
     """What the page can do instead of what the command line could."""
-    sentence = re.split(r"\. (?:Ready without|Give) ", _sentence(error))[0]
+    said = re.split(r"\. (?:Ready without|Give) ", sentence(error))[0].rstrip(".")
     ready = [c.name for c in offer.offer().values() if c.source in ("own", "bundled", "cached")]
     if ready:
-        sentence += f". Ready here without a download: {', '.join(ready[:4])}."
+        said += f". Ready here without a download: {', '.join(ready[:4])}."
     others = [name for name in ready if name not in (ask.wanted, ask.backbone)]
     actions = {f"backbone:{name}": f"Use {name}" for name in others[:2]}
     if ask.wanted and not ask.raw:
         actions[f"raw:{ask.wanted}"] = f"Try {ask.wanted} with untrained weights"
-    return sentence, actions
+    return f"{said.rstrip('.')}.", actions
 
 
 def updates(view: View) -> dict[str, Any]:

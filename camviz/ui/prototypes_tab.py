@@ -46,6 +46,7 @@ from camviz.ui.compare_tab import (
     likeness,
     opened,
     said_html,
+    sentence,
 )
 from camviz.ui.viewer import Viewer
 from camviz.ui.zero import engine
@@ -96,14 +97,9 @@ def show(
     try:
         yield View(None, tab=_seen(ask, stage, aggregate))
     except (PrototypeError, MethodError, StageError) as error:
-        yield _empty(_sentence(error))
+        yield _empty(sentence(error))
     yield View(None, tab=_kin_here(ask, across, down))
     yield View(None, tab=_kin_there(ask, across, down, picture))
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _empty(sentence: str) -> View:
@@ -295,11 +291,12 @@ def _about(x: Explanation, bank: PrototypeBank) -> str:
         "self": "They were learned from <strong>this picture alone</strong>, as it is, mirrored "
         "and enlarged. Pictures of your own, further down, make better ones.",
         "bundled": f"They were learned from <strong>{many} pictures</strong> and ship with camviz.",
-        "gallery": f"They were learned from <strong>your {many} "
-        f"picture{'' if many == 1 else 's'}</strong>.",
+        "gallery": f"They are <strong>what you gave</strong>, learned from {many} "
+        f"picture{'' if many == 1 else 's'}.",
     }[bank.source]
     return (
-        f"<h2>What {label} looks like to {escape(x.backbone.name)}, place by place</h2>"
+        f"<h2>What {label} looks like to {escape(offer.discreet(x.backbone.name))}, place by "
+        "place</h2>"
         f"<p>A prototype is something that the network found again and again in pictures of {label}"
         ": a part of it, or what tends to be around it. The maps below are bright where the "
         "picture is like the parts that are kept, and unlike the surroundings that are kept. "
@@ -578,7 +575,7 @@ def _kin_there(ask: Ask, across: float, down: float, picture: Any) -> dict[str, 
     try:
         x, _ = kin(ask, across, down, api.uploaded(picture))
     except CamvizError as error:  # it is the second picture's: the first stays
-        return {"kin there": viewer.payload({"kin": _sentence(error)})}
+        return {"kin there": viewer.payload({"kin": sentence(error)})}
     small = _shrunk(x)
     scale = x.picture.width / small.picture.width, x.picture.height / small.picture.height
     marks = {}

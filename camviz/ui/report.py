@@ -23,6 +23,7 @@ from camviz.methods.denoise import SOURCE
 from camviz.render import DIVERGING
 from camviz.ui import viewer
 from camviz.ui.compare_tab import Row, truth_of, verdict_html
+from camviz.ui.offer import discreet
 
 FILE = "report.html"
 CLASSES = 10  # that are listed
@@ -108,7 +109,7 @@ def arguments(x: Explanation, picture: str | None = None, out: str | None = None
     """What `camviz.cli.main` takes for an explanation like this one."""
     request = x.request
     given = ["explain", _file(picture or x.picture.name or "picture.png")]
-    said: list[tuple[str, str]] = [("backbone", backbone_name(request.backbone))]
+    said: list[tuple[str, str]] = [("backbone", discreet(request.backbone))]
     said.append(("target", _class(x, request.target)))
     if request.versus is not None:
         said.append(("versus", _class(x, request.versus)))
@@ -143,12 +144,6 @@ def _class(x: Explanation, index: int) -> str:
         return str(index)
 
 
-def backbone_name(name: str) -> str:
-    """As a visitor knows it: where the server's own lies is no business of theirs."""
-    kind, _, place = name.partition(":")
-    return place.rstrip("/").rpartition("/")[2] if kind == "local-dir" else name
-
-
 def _bank(request: Request) -> str:
     """Prototypes that were given in memory are a file that has to be saved first."""
     given = request.prototypes or ""
@@ -172,7 +167,7 @@ def _again(shown: Mapping[str, Explanation], address: str) -> str:
             f"<pre><code>{escape(command(x))}</code></pre></figure>"
         )
     request = next(iter(shown.values())).request
-    name = escape(backbone_name(request.backbone))
+    name = escape(discreet(request.backbone))
     if name != escape(request.backbone):
         parts.append(
             f"<p>{name} is a network of the server's own: there, give its folder as "
@@ -215,7 +210,7 @@ def _settings(shown: Mapping[str, Explanation]) -> str:
     height, width = x.fit.input_size
     method, fusion = METHODS[request.method], FUSIONS[request.fuse]
     said = {
-        "Backbone": backbone_name(request.backbone),
+        "Backbone": discreet(request.backbone),
         "Weights": f"{origin}, digest {x.backbone.digest[:12]}",
         "Parameters": f"{x.backbone.parameters:,}",
         "Picture": f"{x.picture.name}, SHA-256 of its pixels {x.picture.digest[:12]}",

@@ -50,7 +50,7 @@ def test_foreground_and_context_stand_side_by_side(tab):
         first = side.locator(".cv-card").first
         for part in (".cv-like", ".cv-patch", ".cv-figures", ".cv-name", ".cv-keep"):
             expect(first.locator(part).first).to_be_visible()
-    layer = page.get_by_role("radio", name=re.compile("^layer2"))
+    layer = page.get_by_role("radio", name=re.compile("^layer3"))
     before = page.locator(".cv-like").first.get_attribute("src")
     layer.check()
     expect(page.locator(".cv-like").first).not_to_have_attribute("src", before)
@@ -142,14 +142,14 @@ def test_learned_from_a_gallery(tab, tmp_path):
     expect(page.locator("#gallery")).to_contain_text("drawing1")
     page.locator("#clusters input[type=number]").fill("2")
     learn.click()
-    expect(page.locator("#proto-said")).to_contain_text("your 3 pictures")
+    expect(page.locator("#proto-said")).to_contain_text("learned from 3 pictures")
     assert page.get_by_role("alert").count() == 0
     for kind in ("foreground", "context"):
         assert 1 <= page.locator(f'[data-kind="{kind}"] .cv-card').count() <= 2
     sources = page.locator(".cv-patch").evaluate_all("all => all.map(e => e.title)")
     assert sources and all(source.startswith("drawing") for source in sources)
     page.get_by_role("tab", name="Compare", exact=True).click()
-    expect(page.locator("#learned")).to_contain_text("your 3 pictures")
+    expect(page.locator("#learned")).to_contain_text("what you gave (3 of")
     page.get_by_role("tab", name="Prototypes", exact=True).click()
     page.get_by_role("button", name="Back to those without them").click()
     expect(page.locator("#proto-said")).to_contain_text("this picture alone")
