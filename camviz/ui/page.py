@@ -153,15 +153,15 @@ def answered(work: Work, controls: Ask | Sequence[Any]) -> Iterator[View]:
 
 def _without_weights(error: WeightsError, ask: Ask) -> tuple[str, dict[str, str]]:
     """What the page can do instead of what the command line could."""
-    said = re.split(r"\. (?:Ready without|Give) ", sentence(error))[0].rstrip(".")
+    said = re.split(r"\. (?:Ready without|Give) ", sentence(error))[0].rstrip(".") + "."
     ready = [c.name for c in offer.offer().values() if c.source in ("own", "bundled", "cached")]
     if ready:
-        said += f". Ready here without a download: {', '.join(ready[:4])}."
+        said += f" Ready here without a download: {', '.join(ready[:4])}."
     others = [name for name in ready if name not in (ask.wanted, ask.backbone)]
     actions = {f"backbone:{name}": f"Use {name}" for name in others[:2]}
     if ask.wanted and not ask.raw:
         actions[f"raw:{ask.wanted}"] = f"Try {ask.wanted} with untrained weights"
-    return f"{said.rstrip('.')}.", actions
+    return said, actions
 
 
 def updates(view: View) -> dict[str, Any]:
