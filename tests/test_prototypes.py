@@ -1028,7 +1028,7 @@ def test_prototypes_find_more_of_a_thing_than_cam(engine, knowing):
 
 
 def test_at_the_papers_tau_they_cover_more_of_a_thing_than_cam(engine, knowing):
-    """Classes with a telling part, which CAM likes best: recall and IoU at 30 %, the layers' mean."""
+    """Of classes with a telling part, which CAM likes best: recall and IoU at 30 %, mean fusion."""
     banks, gains = {}, []
     for index in range(80):
         scene = draw_scene(2026, index, backgrounds=HELD_OUT_BACKGROUNDS, two_objects=0.0)
