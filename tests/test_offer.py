@@ -133,6 +133,11 @@ def test_nobody_is_told_where_the_servers_own_backbone_lies(own, monkeypatch):
     assert offer.discreet("Give local-dir:PATH or a name.") == "Give local-dir:PATH or a name."
 
 
+def test_a_backbone_in_the_servers_own_folder_garbles_no_sentence(monkeypatch):
+    monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:.")
+    assert offer.discreet("It ends at 20.5 %. Try again.") == "It ends at 20.5 %. Try again."
+
+
 def test_an_example_brings_a_backbone_that_knows_it():
     drawn = next(row for row in examples() if row.backbones == offer.DRAWN)
     photo = next(row for row in examples() if row.backbones != offer.DRAWN)

@@ -121,7 +121,8 @@ def discreet(said: str) -> str:
     if kind == "local-dir":
         whole = Path(place).resolve()
         for path in (str(whole), place):
-            said = said.replace(path, whole.name)
+            if "/" in path:  # a bare name tells nothing, and "." stands in every sentence
+                said = said.replace(path, whole.name)
     return re.sub(r"""local-dir:(?:[^\s"',;]*/)?(?=\w)(?!PATH)""", "", said)
 
 
