@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from camviz import Engine, Explanation
-from camviz.backbones import bundled_names
 from camviz.errors import MethodError
-from camviz.localization import measure
-from camviz.maps import FUSIONS
+from camviz.maps.fusion import FUSIONS
+from camviz.maps.localization import measure
+from camviz.network.bundled import bundled_names
 from camviz.scenes import HELD_OUT_BACKGROUNDS, Scene, draw_scene
 
 SEED = 2026

@@ -8,7 +8,7 @@ update of timm; the catalogue shows the figures without building anything.
 
 import json
 
-from camviz.backbones import ASSETS
+from camviz.resources import ASSETS
 
 # isort: split
 import timm

@@ -31,9 +31,9 @@ import torch
 from PIL import Image
 
 from camviz import Backbone, Engine
-from camviz.backbones import bundled_names
 from camviz.images import open_picture
-from camviz.localization import measure
+from camviz.maps.localization import measure
+from camviz.network.bundled import bundled_names
 from camviz.scenes import HELD_OUT_BACKGROUNDS, draw_scene
 
 SEED = 2027

@@ -5,7 +5,7 @@
 
 To be run again whenever the weights change. Scenes are drawn, before training backgrounds, and
 their thumbnails ship. Photographs are the training ones of Caltech 101 (FOLDER holds list.csv
-and its pictures, as for `python -m camviz.training photos-resnet`); they are not ours to ship, so
+and its pictures, as for `python -m training photos-resnet`); they are not ours to ship, so
 those banks hold vectors and no picture, no file name and no member.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from camviz import Engine, Picture, PrototypeBank, open_picture
-from camviz.backbones import BUNDLED
+from camviz.network.bundled import BUNDLED
 from camviz.scenes import TRAIN_BACKGROUNDS, draw_scene
 
 GALLERY_SEED = 4711

@@ -61,7 +61,8 @@ def main() -> None:
         rows.append({**row, "file": f"{name}.webp"})
         x = engine.explain(EXAMPLES / f"{name}.webp", "scenes-resnet")
         _, label, probability = x.predictions[0]
-        print(f"{name:28} {', '.join(scene.labels):28} {label} {probability:.0%} sure: {x.sure}")
+        shown = ", ".join(scene.labels)
+        print(f"{name:28} {shown:28} {label} {probability:.0%} sure: {x.is_confident}")
     for name, file, title, story in PHOTOGRAPHS:
         row = {"name": name, "title": title, "story": story, "backbones": ""}
         rows.append({**row, "photograph": file})

@@ -31,18 +31,11 @@ import numpy as np
 import torch
 
 from benchmarks.denoising import certain, mosaics
-from camviz import (
-    Backbone,
-    Engine,
-    Picture,
-    PrototypeBank,
-    load_backbone,
-    localization,
-    open_picture,
-)
-from camviz.prototypes import PAPER_TAU, TAU
+from camviz import Backbone, Engine, Picture, PrototypeBank, load_backbone, open_picture
+from camviz.maps import localization
+from camviz.network.trace import Target, trace
+from camviz.prototypes.bank import PAPER_TAU, TAU
 from camviz.scenes import HELD_OUT_BACKGROUNDS, SCENE_CLASSES, TRAIN_BACKGROUNDS, draw_scene
-from camviz.trace import Target, trace
 
 GALLERY_SEED, SEED = 77, 2026
 FIGURES = ("IoU .3", "recall .3", "prec. .3", "recall p½", "best IoU", "AP", "pointing", "energy")

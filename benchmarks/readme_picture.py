@@ -12,7 +12,7 @@ from gradio.media import get_image
 from PIL import Image
 
 from camviz import Engine, Explanation
-from camviz.render import colorize, contact_sheet, draw_boxes, overlay
+from camviz.maps.render import colorize, contact_sheet, draw_boxes, overlay
 
 SIDE = 232
 

@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from camviz.backbones import Backbone, catalogue, load_backbone, wrap_backbone
-    from camviz.engine import Engine
+    from camviz.engine.engine import Engine
+    from camviz.engine.explanation import Explanation
     from camviz.errors import (
         BackboneError,
         CamvizError,
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
         TargetError,
         WeightsError,
     )
-    from camviz.explanation import Explanation
     from camviz.images import Picture, open_picture
-    from camviz.maps import FUSIONS
+    from camviz.maps.fusion import FUSIONS
     from camviz.methods import METHODS
-    from camviz.prototypes import PrototypeBank
+    from camviz.network.backbone import Backbone, wrap_backbone
+    from camviz.network.catalogue import catalogue
+    from camviz.network.stages import Stage
+    from camviz.network.weights import load_backbone
+    from camviz.prototypes.bank import PrototypeBank
     from camviz.scenes import draw_scenes
-    from camviz.stages import Stage
 
 __all__ = [
     "FUSIONS",
@@ -59,25 +61,28 @@ __all__ = [
     "wrap_backbone",
 ]
 
-_HOMES = {
-    "backbones": ("Backbone", "catalogue", "load_backbone", "wrap_backbone"),
-    "engine": ("Engine",),
+# Where each public name is defined; read off by `__getattr__` when it is first used.
+_MODULES = {
+    "engine.engine": ("Engine",),
+    "engine.explanation": ("Explanation",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "explanation": ("Explanation",),
     "images": ("Picture", "open_picture"),
-    "maps": ("FUSIONS",),
+    "maps.fusion": ("FUSIONS",),
     "methods": ("METHODS",),
-    "prototypes": ("PrototypeBank",),
+    "network.backbone": ("Backbone", "wrap_backbone"),
+    "network.catalogue": ("catalogue",),
+    "network.stages": ("Stage",),
+    "network.weights": ("load_backbone",),
+    "prototypes.bank": ("PrototypeBank",),
     "scenes": ("draw_scenes",),
-    "stages": ("Stage",),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'camviz' has no attribute '{name}'")
-    return getattr(import_module(f"camviz.{_HOME[name]}"), name)
+    return getattr(import_module(f"camviz.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -16,8 +16,8 @@ from camviz.errors import CamvizError
 DRAWN_BACKBONE = "scenes-resnet"  # the plainest of those that know scenes
 
 if TYPE_CHECKING:
-    from camviz.explanation import Explanation
-    from camviz.prototypes import PrototypeBank
+    from camviz.engine.explanation import Explanation
+    from camviz.prototypes.bank import PrototypeBank
     from camviz.scenes import Scene
 
 
@@ -189,7 +189,7 @@ def _scene(text: str) -> tuple[int, int]:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from camviz.engine import Engine
+    from camviz.engine.engine import Engine
 
     _set_threads()
     scene = None
@@ -231,7 +231,7 @@ def _explain(options: argparse.Namespace) -> int:
         print(json.dumps(manifest, indent=2, ensure_ascii=False))
         return 0
     print(f"{x.backbone.name}, {_origin(x.backbone.weights)}")
-    if not x.sure:
+    if not x.is_confident:
         print("not sure: this may be none of the things it knows")
     top = x.predictions[:5]
     for index, label, probability in top + [p for p in x.predictions[5:] if p[0] == x.target]:
@@ -271,7 +271,7 @@ def _origin(weights: "object") -> str:
 
 
 def _models(options: argparse.Namespace) -> int:
-    from camviz.backbones import catalogue
+    from camviz.network.catalogue import catalogue
 
     if options.check:
         return _check_models(options)
@@ -295,8 +295,8 @@ def _models(options: argparse.Namespace) -> int:
 def _check_models(options: argparse.Namespace) -> int:
     import fnmatch
 
-    from camviz.backbones import catalogue
-    from camviz.census import check, smallest_of_each_family
+    from camviz.network.catalogue import catalogue
+    from camviz.network.check import check, smallest_of_each_family
 
     _set_threads()
     if options.families:
@@ -317,7 +317,7 @@ def _check_models(options: argparse.Namespace) -> int:
 
 
 def _build_prototypes(options: argparse.Namespace) -> int:
-    from camviz.engine import Engine
+    from camviz.engine.engine import Engine
 
     _set_threads()
 
@@ -349,7 +349,7 @@ def _build_prototypes(options: argparse.Namespace) -> int:
 
 
 def _show_prototypes(options: argparse.Namespace) -> int:
-    from camviz.prototypes import PrototypeBank
+    from camviz.prototypes.bank import PrototypeBank
 
     bank = PrototypeBank.load(options.file)
     if options.json:
@@ -377,7 +377,8 @@ def _print_bank(bank: "PrototypeBank") -> None:
 
 
 def _check_space(options: argparse.Namespace, aloud: bool = True) -> int:
-    from camviz.space import check, spacefile
+    from camviz.space.rules import check
+    from camviz.space.spacefile import spacefile
 
     wrong = check(spacefile())
     for sentence in wrong:
@@ -388,7 +389,8 @@ def _check_space(options: argparse.Namespace, aloud: bool = True) -> int:
 
 
 def _render_space(options: argparse.Namespace) -> int:
-    from camviz.space import README, ROOT, render, spacefile
+    from camviz.space.files import render
+    from camviz.space.spacefile import README, ROOT, spacefile
 
     file = ROOT / README
     readme = file.read_text(encoding="utf-8")
@@ -406,7 +408,9 @@ def _render_space(options: argparse.Namespace) -> int:
 
 
 def _plan_space(options: argparse.Namespace) -> int:
-    from camviz.space import bundle, calls, size, spacefile
+    from camviz.space.files import bundle, size
+    from camviz.space.publish import calls
+    from camviz.space.spacefile import spacefile
 
     found = spacefile()
     for name, content in bundle(found, options.profile).items():
@@ -420,7 +424,8 @@ def _plan_space(options: argparse.Namespace) -> int:
 def _publish_space(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _check_space(options, aloud=False) or _plan_space(options)
-    from camviz.space import publish, spacefile
+    from camviz.space.publish import publish
+    from camviz.space.spacefile import spacefile
 
     address = publish(
         spacefile(), options.name, options.profile, private=options.private, say=print
@@ -430,7 +435,8 @@ def _publish_space(options: argparse.Namespace) -> int:
 
 
 def _run_space(options: argparse.Namespace) -> int:
-    from camviz.space import serve, spacefile
+    from camviz.space.publish import serve
+    from camviz.space.spacefile import spacefile
 
     return serve(spacefile(), options.profile, options.port)
 

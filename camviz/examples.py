@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from camviz.backbones import ASSETS
 from camviz.errors import ImageError
 from camviz.images import Picture, open_picture
+from camviz.resources import ASSETS
 
 EXAMPLES = ASSETS / "examples"
 

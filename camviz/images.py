@@ -296,13 +296,13 @@ class Fit:
     rect: tuple[float, float, float, float]
 
     @property
-    def seen(self) -> bool:
+    def shows_all(self) -> bool:
         """Whether the network saw the whole picture."""
         x0, y0, x1, y1 = self.rect
         height, width = self.picture_size
         return x0 <= 0 and y0 <= 0 and x1 >= width and y1 >= height
 
-    def seen_mask(self) -> np.ndarray:
+    def visible_mask(self) -> np.ndarray:
         """bool (H, W): the pixels of the picture whose centre the network saw."""
         x0, y0, x1, y1 = self.rect
         height, width = self.picture_size

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-import camviz.vision_ops  # noqa: F401  before any test imports timm
+import camviz.network.torchvision_ops  # noqa: F401  before any test imports timm
 
 torch.set_num_threads(1)
 
@@ -63,13 +63,13 @@ def photo_file(tmp_path, photo):
 @pytest.fixture
 def fresh(monkeypatch):
     """No server's own backbone or limit, and nothing remembered about what is on offer."""
-    from camviz.ui import offer
+    from camviz.ui import choices
 
     monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
     monkeypatch.delenv("CAMVIZ_MAX_PARAMETERS", raising=False)
-    offer.offer.cache_clear()
+    choices.offer.cache_clear()
     yield
-    offer.offer.cache_clear()
+    choices.offer.cache_clear()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from camviz.maps import is_empty, normalize
+from camviz.maps.fusion import is_empty, normalize
 from camviz.methods.activation import cam, cosine_maps, eigen_cam, lp_cam
 
 SHAPES = [

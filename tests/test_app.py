@@ -17,11 +17,11 @@ import pytest
 from gradio.utils import get_upload_folder
 
 import camviz
-from camviz.backbones import Stopped
 from camviz.errors import BackboneError, ImageError, StageError, WeightsError
 from camviz.images import FIT_MODES
-from camviz.maps import FUSIONS
-from camviz.ui import build_app, launch_options, links, offer, page
+from camviz.maps.fusion import FUSIONS
+from camviz.network.hub import Stopped
+from camviz.ui import build_app, choices, launch_options, links, page
 from camviz.ui.compare_tab import DEFAULT, Ask, View, new_picture, same_picture
 
 pytestmark = pytest.mark.usefixtures("fresh")
@@ -97,7 +97,7 @@ def test_only_uploads_are_opened(ask, picture, path, meta):
 
 
 def test_a_backbone_that_cannot_be_had_leaves_the_one_in_use(ask, picture, monkeypatch):
-    monkeypatch.setattr("camviz.backbones.hub_reachable", lambda *_: False)
+    monkeypatch.setattr("camviz.network.hub.hub_reachable", lambda *_: False)
     asked = replace(ask, wanted="resnet50.a1_in1k", raw=False)
     (said, *_) = said_by(page.fetched(*controls(asked, picture)))
     assert "hub cannot be reached. Ready here without a download: " in said["notice"]
@@ -263,9 +263,9 @@ def opened(picture, **query):
 
 
 def test_visit_looks_up_what_is_on_offer_anew(picture, monkeypatch):
-    offer.offer()
+    choices.offer()
     monkeypatch.setenv("CAMVIZ_BACKBONE", "hf-hub:org/fresh")
-    monkeypatch.setattr("camviz.backbones.hub_reachable", lambda *_: False)
+    monkeypatch.setattr("camviz.network.hub.hub_reachable", lambda *_: False)
     seen = opened(picture)
     assert seen["wanted"]["value"] == "fresh"
     assert seen["wanted"]["choices"][0] == ("fresh · this server's own", "fresh")
@@ -294,7 +294,7 @@ def app():
     return in_a_loop(build_app)
 
 
-def choices(app, label):
+def labels_of(app, label):
     (found,) = [
         c["props"] for c in app.get_config_file()["components"] if c["props"].get("label") == label
     ]
@@ -302,11 +302,13 @@ def choices(app, label):
 
 
 def test_controls_offer_what_the_engine_knows(app):
-    assert choices(app, "Method") == list(offer.stage_methods())
-    assert choices(app, "Fusion") == list(FUSIONS)
-    assert choices(app, "The network sees") == list(FIT_MODES)
-    assert set(choices(app, "A layer is read")) == set(get_args(camviz.stages.TapKind))
-    assert set(choices(app, "Cells are drawn")) == set(get_args(camviz.explanation.PlacementKind))
+    assert labels_of(app, "Method") == list(choices.stage_methods())
+    assert labels_of(app, "Fusion") == list(FUSIONS)
+    assert labels_of(app, "The network sees") == list(FIT_MODES)
+    assert set(labels_of(app, "A layer is read")) == set(get_args(camviz.network.stages.TapKind))
+    assert set(labels_of(app, "Cells are drawn")) == set(
+        get_args(camviz.engine.explanation.PlacementKind)
+    )
 
 
 def test_events_are_private_and_networks_run_one_at_a_time(app):

@@ -18,9 +18,12 @@ import torch
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import save_file
 
-from camviz import backbones, catalogue, load_backbone, open_picture, wrap_backbone
-from camviz.backbones import Weights, hub_reachable
+from camviz import catalogue, load_backbone, open_picture, wrap_backbone
 from camviz.errors import BackboneError, StageError, TargetError, WeightsError
+from camviz.network import bundled, hub
+from camviz.network import weights as weights_module
+from camviz.network.backbone import Weights
+from camviz.network.hub import hub_reachable
 
 import timm  # isort: skip  after vision_ops
 from timm.models import save_for_hf  # isort: skip
@@ -220,17 +223,17 @@ def test_a_checkpoint_that_is_not_there_is_refused(tmp_path):
 
 def test_bundled_networks_come_first(monkeypatch, folder):
     path, model = folder
-    monkeypatch.setattr(backbones, "BUNDLED", path.parent)
-    assert backbones.bundled_names() == ("five",)
+    monkeypatch.setattr(bundled, "BUNDLED", path.parent)
+    assert bundled.bundled_names() == ("five",)
     backbone = load_backbone("five", device="cpu")
     assert backbone.weights.source == "bundled" and backbone.name == "five"
-    assert backbone.unsure_below > 0, "five classes are not the world"
+    assert backbone.confidence_threshold > 0, "five classes are not the world"
     assert backbone.digest == wrap_backbone(model, device="cpu").digest
     first = catalogue()[0]
     assert (first.name, first.source, first.classes) == ("five", "bundled", 5)
     assert first.input_size == (3, 160, 160) and first.classifier
-    monkeypatch.setattr(backbones, "try_to_load_from_cache", lambda *names: None)
-    assert backbones.default_backbone() == "five"
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *names: None)
+    assert weights_module.default_backbone() == "five"
     assert load_backbone(device="cpu").name == "five"
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(WeightsError, match="Ready without a network: five"):
@@ -247,7 +250,7 @@ def test_weights_in_the_hubs_cache_need_no_hub(monkeypatch, tmp_path, offline):
         asked.append((repository, name))
         return str(file) if name == file.name else None
 
-    monkeypatch.setattr(backbones, "try_to_load_from_cache", cached)
+    monkeypatch.setattr(hub, "try_to_load_from_cache", cached)
     backbone = load_backbone("test_resnet", device="cpu")
     assert backbone.weights.source == "cached"
     assert backbone.weights.origin == "timm/test_resnet.r160_in1k" == asked[0][0]
@@ -271,13 +274,13 @@ def test_offline_is_noticed_at_once_where_it_is_announced(offline):
 def test_a_hub_that_does_not_answer_is_given_up_in_seconds(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     over = threading.Event()
-    monkeypatch.setattr(backbones, "get_hf_file_metadata", lambda *a, **k: over.wait(60))
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *a, **k: over.wait(60))
     try:
         start = time.monotonic()
         with pytest.raises(WeightsError, match="cannot be reached"):
             load_backbone("test_resnet", device="cpu")
         assert time.monotonic() - start < IN_TIME
-        monkeypatch.setattr(backbones, "HUB_TIMEOUT", 0.05)
+        monkeypatch.setattr(hub, "HUB_TIMEOUT", 0.05)
         with pytest.raises(WeightsError, match="cannot be reached"):
             load_backbone("hf-hub:timm/test_resnet.r160_in1k", device="cpu")
     finally:
@@ -289,15 +292,15 @@ def test_a_hub_name_needs_the_hub_whatever_its_weights(monkeypatch, tmp_path, we
     """The architecture of an hf-hub: name is on the hub as well."""
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     over = threading.Event()
-    monkeypatch.setattr(backbones, "get_hf_file_metadata", lambda *a, **k: over.wait(60))
-    monkeypatch.setattr(backbones, "HUB_TIMEOUT", 0.05)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *a, **k: over.wait(60))
+    monkeypatch.setattr(hub, "HUB_TIMEOUT", 0.05)
 
     def too_late(*arguments, **options):
         raise AssertionError("timm was let loose on the hub, with its retries")
 
     file = tmp_path / "w.safetensors"
     save_file(weights_of(untrained()), file)
-    monkeypatch.setattr(backbones.timm, "create_model", too_late)
+    monkeypatch.setattr(weights_module.timm, "create_model", too_late)
     try:
         with pytest.raises(WeightsError, match="cannot be reached"):
             load_backbone("hf-hub:timm/nothing", "random" if weights == "random" else file)
@@ -308,7 +311,7 @@ def test_a_hub_name_needs_the_hub_whatever_its_weights(monkeypatch, tmp_path, we
 def test_a_process_that_found_no_hub_can_end():
     """A name server may take half a minute; nobody waits for it once the answer is given."""
     script = (
-        "import time, camviz.backbones as b\n"
+        "import time, camviz.network.hub as b\n"
         "b.get_hf_file_metadata = lambda *a, **k: time.sleep(120)\n"
         "b.HUB_TIMEOUT = 0.05\n"
         "start = time.monotonic()\n"
@@ -339,7 +342,7 @@ def test_the_hub_is_probed_once_and_briefly(monkeypatch):
                 raise answer
             return answer
 
-        monkeypatch.setattr(backbones, "get_hf_file_metadata", look)
+        monkeypatch.setattr(hub, "get_hf_file_metadata", look)
         return hub_reachable("timm/x")
 
     assert probe("some metadata")
@@ -357,20 +360,20 @@ def test_the_hub_is_probed_once_and_briefly(monkeypatch):
 
 
 def test_a_download_that_breaks_off_says_what_would_do(monkeypatch):
-    monkeypatch.setattr(backbones, "try_to_load_from_cache", lambda *names: None)
-    monkeypatch.setattr(backbones, "hub_reachable", lambda *names: True)
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *names: None)
+    monkeypatch.setattr(hub, "hub_reachable", lambda *names: True)
 
     def broken(repository, name):
         raise ConnectionError("connection reset by peer")
 
-    monkeypatch.setattr(backbones, "hf_hub_download", broken)
+    monkeypatch.setattr(hub, "hf_hub_download", broken)
     with pytest.raises(WeightsError, match=r"failed: connection reset by peer.*local-dir:PATH"):
         load_backbone("test_resnet", device="cpu")
 
     def absent(repository, name):
         raise EntryNotFoundError("404")
 
-    monkeypatch.setattr(backbones, "hf_hub_download", absent)
+    monkeypatch.setattr(hub, "hf_hub_download", absent)
     with pytest.raises(WeightsError, match=r"holds none of model\.safetensors"):
         load_backbone("test_resnet", device="cpu")
 
@@ -378,9 +381,9 @@ def test_a_download_that_breaks_off_says_what_would_do(monkeypatch):
 def test_a_download_is_marked_as_such(monkeypatch, tmp_path):
     file = tmp_path / "model.safetensors"
     save_file(weights_of(untrained()), file)
-    monkeypatch.setattr(backbones, "try_to_load_from_cache", lambda *names: None)
-    monkeypatch.setattr(backbones, "hub_reachable", lambda *names: True)
-    monkeypatch.setattr(backbones, "hf_hub_download", lambda repository, name: str(file))
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *names: None)
+    monkeypatch.setattr(hub, "hub_reachable", lambda *names: True)
+    monkeypatch.setattr(hub, "hf_hub_download", lambda repository, name: str(file))
     backbone = load_backbone("test_resnet", device="cpu")
     assert backbone.weights.source == "hub" and backbone.weights.license == "apache-2.0"
 
@@ -639,7 +642,7 @@ def test_nothing_is_found_where_nothing_is():
 
 def test_the_catalogue_marks_what_is_in_the_hubs_cache(monkeypatch):
     monkeypatch.setattr(
-        backbones, "_cached_repositories", lambda: iter(["timm/test_vit.r160_in1k"])
+        "camviz.network.catalogue.cached_repositories", lambda: iter(["timm/test_vit.r160_in1k"])
     )
     found = {entry.name: entry.source for entry in catalogue("test_vit*")}
     assert found["test_vit.r160_in1k"] == "cached"

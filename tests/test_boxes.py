@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from camviz.boxes import (
+from camviz.maps.boxes import (
     MASKS,
     Box,
     area_mask,

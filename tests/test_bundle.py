@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camviz import render
-from camviz.ui import bundle, compare_tab
+from camviz.maps import render
+from camviz.ui import compare_tab
 from camviz.ui.compare_tab import rows_of
+from camviz.ui.downloads import bundle
 
 RESNET = "test_resnet.r160_in1k"
 

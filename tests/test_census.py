@@ -2,9 +2,9 @@
 
 import timm
 
-from camviz import census
-from camviz.backbones import catalogue
 from camviz.errors import StageError
+from camviz.network import check
+from camviz.network.catalogue import catalogue
 
 
 def entries(*names):
@@ -13,10 +13,10 @@ def entries(*names):
 
 def test_every_layout_is_understood():
     names = ("test_resnet", "test_vit", "test_mambaout", "test_convnext")
-    reports = {r.name: r for name in names for r in census.check(entries(name)[:1])}
+    reports = {r.name: r for name in names for r in check.check(entries(name)[:1])}
     assert all(report.ok for report in reports.values())
     assert reports["test_mambaout"].layouts == ("NHWC",)
-    assert reports["test_vit"].silent == ("blocks.5",)
+    assert reports["test_vit"].zero_gradient == ("blocks.5",)
     assert reports["test_resnet"].defaults == ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -24,13 +24,13 @@ def test_a_failure_is_named_with_its_reason(monkeypatch):
     def fail(*arguments, **options):
         raise StageError("test_resnet: nothing was found")
 
-    monkeypatch.setattr(census, "wrap_backbone", fail)
-    (report,) = census.check(entries("test_resnet")[:1])
+    monkeypatch.setattr(check, "wrap_backbone", fail)
+    (report,) = check.check(entries("test_resnet")[:1])
     assert not report.ok and "nothing was found" in report.line() and "FAILED" in report.line()
 
 
 def test_one_architecture_stands_for_each_family():
-    chosen = census.smallest_of_each_family()
+    chosen = check.smallest_of_each_family()
     assert [entry.family for entry in chosen] == sorted(timm.list_modules())
     by_family = {entry.family: entry for entry in chosen}
     assert by_family["resnet"].classifier and by_family["resnet"].parameters < 6e6
@@ -39,8 +39,8 @@ def test_one_architecture_stands_for_each_family():
 
 def test_a_zero_head_is_woken_for_the_check_only():
     """gMLP's head starts at zero: without help every gradient would be zero."""
-    from camviz.backbones import build_untrained
+    from camviz.network.weights import build_untrained
 
-    (report,) = census.check(entries("gmlp_ti16_224")[:1])
+    (report,) = check.check(entries("gmlp_ti16_224")[:1])
     assert report.ok, report.problem
     assert not build_untrained("gmlp_ti16_224").head.weight.any()

@@ -12,9 +12,9 @@ from PIL import Image
 import camviz
 from camviz.errors import BackboneError, ImageError, PrototypeError
 from camviz.examples import example
-from camviz.maps import FUSIONS
+from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
-from camviz.ui import compare_tab, links, offer
+from camviz.ui import choices, compare_tab, links
 from camviz.ui.compare_tab import (
     DEFAULT,
     NOBODY,
@@ -136,7 +136,7 @@ def test_a_method_without_gradients_has_nothing_to_denoise(ask):
 
 @pytest.mark.parametrize(
     ("method", "fuse"),
-    [*((m, "mean") for m in offer.stage_methods()), *(("layer_cam", f) for f in FUSIONS)],
+    [*((m, "mean") for m in choices.stage_methods()), *(("layer_cam", f) for f in FUSIONS)],
 )
 def test_every_method_and_fusion(ask, method, fuse):
     view = last(same_picture(replace(ask, method=method, fuse=fuse)))
@@ -319,7 +319,7 @@ def test_bad_picture(ask, tmp_path):
 def test_an_example_brings_a_backbone_that_knows_it_and_its_truth(ask):
     view = last(new_example(ask, "two-boats"))
     assert view["picture"] == str(example("two-boats").path)
-    assert view["held"]["backbone"].startswith(offer.DRAWN)
+    assert view["held"]["backbone"].startswith(choices.DRAWN)
     assert view["held"]["wanted"] == view["held"]["backbone"]
     assert {thing["label"] for thing in view["maps"]["truth"]} == {"sailing boat", "rowing boat"}
     assert view["maps"]["link"]["example"] == "two-boats"
@@ -374,7 +374,7 @@ def test_a_link_that_cannot_be_answered_is_answered_as_far_as_it_goes(ask):
         assert words in view["notice"] and view["maps"]["rows"]
         assert view["held"]["versus"] == NOBODY and view["held"]["method"] == DEFAULT.method
     assert other["verdict"] == last(reopened(replace(ask, target="tennis ball")))["verdict"]
-    assert view["held"]["wanted"] == view["held"]["backbone"] == offer.default_choice()
+    assert view["held"]["wanted"] == view["held"]["backbone"] == choices.default_choice()
     assert 'data-label="backbone:resnet50.a1_in1k">Download resnet50.a1_in1k, 1' in view["notice"]
 
 
@@ -390,7 +390,7 @@ def test_another_backbone_leaves_out_what_it_cannot_bear(ask):
 def test_a_photograph_leaves_the_default_for_drawings(ask):
     drawing = replace(ask, picture=str(example("a-ram").path), backbone="scenes-resnet", raw=False)
     drawing = replace(drawing, wanted="scenes-resnet", untrained=False, stages=())
-    assert offer.default_choice() == "scenes-resnet"
+    assert choices.default_choice() == "scenes-resnet"
     photograph = replace(drawing, picture=ask.picture)
     view = last(new_picture(photograph))
     assert view["held"]["backbone"] == view["held"]["wanted"] == "photos-resnet"
@@ -456,7 +456,7 @@ def test_what_a_backbone_for_drawings_says_of_a_photograph_is_marked(ask):
 
 def test_own_backbone_that_is_not_there_is_missed_by_its_name_alone(monkeypatch):
     monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/garden")
-    offer.offer.cache_clear()
+    choices.offer.cache_clear()
     with pytest.raises(BackboneError, match="garden") as caught:
         compare_tab.network(replace(DEFAULT, backbone="garden"))
     assert "secret" not in str(caught.value)

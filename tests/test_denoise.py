@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from camviz.maps import is_empty
+from camviz.maps.fusion import is_empty
 from camviz.methods import METHODS, denoise
 from camviz.methods.denoise import CALIBRATIONS, MODES, floor, level, truncate, truncate_at
 from camviz.methods.gradient import hires_cam, layer_cam

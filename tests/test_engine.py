@@ -19,7 +19,8 @@ from PIL import Image
 from torch import nn
 
 from camviz import Engine, load_backbone, open_picture, wrap_backbone
-from camviz.boxes import boxes_at, mask_at
+from camviz.engine.cache import Shelf
+from camviz.engine.stage_map import CHECKERBOARD
 from camviz.errors import (
     BackboneError,
     ImageError,
@@ -28,13 +29,12 @@ from camviz.errors import (
     TargetError,
     WeightsError,
 )
-from camviz.maps import FUSIONS
+from camviz.maps.boxes import boxes_at, mask_at
+from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS, denoise
 from camviz.methods.denoise import MODES, truncate
 from camviz.methods.gradient import smooth_checkerboard
-from camviz.shelf import Shelf
-from camviz.stage_map import CHECKERBOARD
-from camviz.trace import Target, Trace, trace
+from camviz.network.trace import Target, Trace, trace
 
 import timm  # isort: skip  after vision_ops, which lets torchvision be imported
 
@@ -402,10 +402,10 @@ def test_a_crop_shows_the_map_only_where_the_network_looked(engine, tiny, photo)
         (columns > expected[0]) & (columns < expected[2])
         & (rows > expected[1]) & (rows < expected[3])
     )  # fmt: skip
-    assert x.seen.dtype == bool and np.array_equal(x.seen, inside)
+    assert x.visible.dtype == bool and np.array_equal(x.visible, inside)
     for heat in (*x.maps.values(), x.fused, x.signed(x.stages[0])):
-        assert heat.shape == (60, 90) and not heat[~x.seen].any()
-    assert x.fused[x.seen].max() > 0.5
+        assert heat.shape == (60, 90) and not heat[~x.visible].any()
+    assert x.fused[x.visible].max() > 0.5
     for box in x.boxes():
         assert box.x0 >= int(expected[0]) and box.x1 <= np.ceil(expected[2])
     # drawn at the right place: the raw map over the rectangle, and not over the picture
@@ -416,7 +416,7 @@ def test_a_crop_shows_the_map_only_where_the_network_looked(engine, tiny, photo)
     v, u = (y + 0.5 - expected[1]) / scale - 0.5, (c + 0.5 - expected[0]) / scale - 0.5
     assert x.maps[name][y, c] == pytest.approx(at[round(v), round(u)], abs=0.05)
     whole = engine.explain(photo, backbone)
-    assert whole.fit.rect == (0, 0, 90, 60) and whole.seen.all()
+    assert whole.fit.rect == (0, 0, 90, 60) and whole.visible.all()
 
 
 def test_pictures_of_any_shape(engine, tiny):
@@ -918,12 +918,12 @@ def test_untrained_weights_are_marked_in_the_result(engine, photo):
 
 
 def test_a_network_that_knows_few_things_may_be_unsure(engine, tiny, photo):
-    assert engine.explain(photo, tiny("test_resnet")).sure  # nobody said when it is not
-    unsure = replace(tiny("test_resnet"), unsure_below=0.5)
+    assert engine.explain(photo, tiny("test_resnet")).is_confident  # nobody said when it is not
+    unsure = replace(tiny("test_resnet"), confidence_threshold=0.5)
     x = engine.explain(photo, unsure)
-    assert not x.sure and x.manifest()["sure"] is False
-    certain = replace(tiny("test_resnet"), unsure_below=x.predictions[0][2])
-    assert engine.explain(photo, certain).sure
+    assert not x.is_confident and x.manifest()["sure"] is False
+    certain = replace(tiny("test_resnet"), confidence_threshold=x.predictions[0][2])
+    assert engine.explain(photo, certain).is_confident
 
 
 def test_save_writes_pictures_maps_and_the_manifest(engine, tiny, photo, tmp_path):

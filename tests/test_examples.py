@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from camviz import Engine
-from camviz.backbones import bundled_names
 from camviz.errors import ImageError
 from camviz.examples import example, examples
+from camviz.network.bundled import bundled_names
 from camviz.scenes import SCENE_CLASSES
 
 DRAWN = [row for row in examples() if row.backbones == "scenes"]
@@ -53,7 +53,7 @@ def test_the_bundled_networks_are_sure_of_what_they_are_shown(name):
         x = engine.explain(row.path, name)
         if (name, row.name) in WRONG:
             continue
-        assert x.sure, row.name
+        assert x.is_confident, row.name
         assert x.predictions[0][1] in [thing.label for thing in row.truth]
         if (name, row.name) in ASTRAY:
             continue

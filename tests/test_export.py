@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camviz import export
-from camviz.export import file_name, write_folder
+from camviz.engine import export
+from camviz.engine.export import file_name, write_folder
 
 GREY = np.full((4, 6, 3), 128, np.uint8)
 PICTURES = {"picture": GREY, "overlay_layer1": GREY // 2}

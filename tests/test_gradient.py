@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from camviz.maps import is_empty, normalize
+from camviz.maps.fusion import is_empty, normalize
 from camviz.methods import gradient
 from camviz.methods.activation import cam
 from camviz.methods.gradient import (

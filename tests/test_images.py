@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-import camviz.vision_ops  # noqa: F401
+import camviz.network.torchvision_ops  # noqa: F401
 from camviz import images
 from camviz.errors import ImageError
 from camviz.images import CROP_MODES, Fit, fit_picture, open_picture, to_pixels, to_tensor
@@ -439,7 +439,7 @@ class TestFit:
         picture = open_picture(noise(61, 83))
         pixels, fit = fit_picture(picture, (32, 40))
         assert fit == Fit("stretch", (61, 83), (32, 40), (0.0, 0.0, 83.0, 61.0))
-        assert fit.seen and fit.seen_mask().all() and fit.seen_mask().shape == (61, 83)
+        assert fit.shows_all and fit.visible_mask().all() and fit.visible_mask().shape == (61, 83)
         squashed, _ = fit_picture(picture, (32, 40), mode="crop", crop_mode="squash", crop_pct=1.0)
         assert np.array_equal(pixels, squashed)
 
@@ -468,8 +468,8 @@ class TestFit:
             open_picture(noise(100, 200)), (32, 32), mode="crop", crop_pct=0.8, crop_mode="center"
         )[1]
         assert fit.rect == pytest.approx((60, 10, 140, 90))
-        assert not fit.seen and fit.seen_mask().sum() == 80 * 80
-        assert fit.seen_mask()[10:90, 60:140].all()
+        assert not fit.shows_all and fit.visible_mask().sum() == 80 * 80
+        assert fit.visible_mask()[10:90, 60:140].all()
 
     def test_border_sees_everything_and_reaches_beyond(self):
         picture = open_picture(np.full((50, 100, 3), 255, np.uint8))
@@ -477,21 +477,21 @@ class TestFit:
             picture, (20, 20), mode="crop", crop_pct=1.0, crop_mode="border", mean=(0.2, 0.4, 0.6)
         )
         assert fit.rect == pytest.approx((0, -25, 100, 75))
-        assert fit.seen and fit.seen_mask().all()
+        assert fit.shows_all and fit.visible_mask().all()
         assert (pixels[:5] == (51, 102, 153)).all() and (pixels[5:15] == 255).all()
 
     @pytest.mark.parametrize("rect", [(1.5, 0.4, 6.5, 4.5), (-3, 2.6, 4, 99), (2, 2, 2, 2)])
     def test_seen_mask_against_a_loop(self, rect):
         x0, y0, x1, y1 = rect
-        mask = Fit("crop", (7, 9), (4, 4), rect).seen_mask()
+        mask = Fit("crop", (7, 9), (4, 4), rect).visible_mask()
         for y in range(7):
             for x in range(9):
                 assert mask[y, x] == (x0 <= x + 0.5 < x1 and y0 <= y + 0.5 < y1)
 
     @pytest.mark.parametrize("rect", [(0, 0, 9, 6), (0, 0, 8, 7), (0.5, 0, 9, 7), (0, 0.5, 9, 7)])
     def test_not_quite_seen(self, rect):
-        assert Fit("crop", (7, 9), (4, 4), (0, 0, 9, 7)).seen
-        assert not Fit("crop", (7, 9), (4, 4), rect).seen
+        assert Fit("crop", (7, 9), (4, 4), (0, 0, 9, 7)).shows_all
+        assert not Fit("crop", (7, 9), (4, 4), rect).shows_all
 
     @pytest.mark.parametrize(
         ("option", "choices"),

@@ -15,82 +15,71 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CAMVIZ = ROOT / "camviz"
 
-# From the bottom to the top. A package is one room; its modules may know their siblings.
+# Which modules of camviz a module may import, by dotted name without "camviz.": the longest row
+# that is a prefix of its name counts, and a name in a row stands for everything below it. From the
+# bottom to the top. Modules under one row may import each other, as long as there is no cycle.
+BASE = "errors resources images"
 MAY_IMPORT = {
     "errors": "",
-    "shelf": "",
-    "vision_ops": "",
+    "resources": "",
     "images": "errors",
-    "taps": "errors",
-    "stages": "errors taps",
-    "backbones": "errors images stages taps vision_ops",
-    "trace": "errors stages taps backbones",
     "methods": "",
-    "maps": "",
-    "placement": "errors backbones maps stages taps",
-    "prototypes": "errors images taps backbones trace methods maps placement",
-    "boxes": "",
-    "faithfulness": "errors",
-    "localization": "errors boxes",
+    "maps": "errors",
+    "network": f"{BASE} methods maps",
+    "prototypes": f"{BASE} methods maps network",
+    "engine": f"{BASE} methods maps network prototypes",
     "scenes": "images",
-    "render": "errors",
-    "export": "render",
-    "explanation": (
-        "images stages backbones trace methods maps prototypes boxes localization render export"
-    ),
-    "stage_map": "errors taps stages trace methods maps prototypes explanation",
-    "engine": (
-        "errors vision_ops images taps stages backbones trace methods maps placement prototypes "
-        "boxes faithfulness localization scenes render export explanation stage_map shelf"
-    ),
-    "examples": "errors images backbones scenes",
-    "census": "errors taps stages backbones trace methods",
-    "training": "errors vision_ops backbones scenes",
-    "benchmark": "errors explanation engine scenes localization faithfulness render methods maps",
-    "space": "errors",
-    "cli": (
-        "errors images backbones methods maps scenes engine census examples benchmark space "
-        "prototypes explanation"
-    ),
+    "examples": f"{BASE} scenes",
+    "space": "errors resources",
+    "cli": f"{BASE} methods maps network prototypes engine scenes examples space",
     "__main__": "cli",
-    "ui": (
-        "errors images taps stages backbones trace methods maps placement prototypes boxes "
-        "faithfulness localization scenes render export explanation stage_map shelf engine "
-        "examples space"
-    ),
+    "ui": f"{BASE} methods maps network prototypes engine scenes examples space",
 }
-# Outside of camviz and the standard library.
+# What a module may import besides camviz and the standard library.
 MAY_REQUIRE = {
     "errors": "",
-    "shelf": "",
+    "resources": "",
     "methods": "torch",
-    "maps": "torch",
-    "boxes": "numpy cv2",
-    "localization": "numpy cv2 scipy",
-    "faithfulness": "numpy torch cv2",
-    "taps": "torch",
-    "stages": "torch",
-    "trace": "torch",
-    "placement": "torch",
+    "maps": "numpy torch cv2 scipy PIL matplotlib",
+    "maps.fusion": "torch",
+    "maps.boxes": "numpy cv2",
+    "maps.localization": "numpy cv2 scipy",
+    "network.layouts": "torch",
+    "network.taps": "torch",
+    "network.stages": "torch",
+    "network.discovery": "torch",
+    "network.modules": "torch",
+    "network.trace": "torch",
+    "network.head": "torch",
+    "network.placement": "torch",
+    "network.torchvision_ops": "torch",
     "prototypes": "numpy torch PIL safetensors",
-    "vision_ops": "torch",
-    "export": "numpy PIL",
-    "render": "numpy cv2 matplotlib PIL",
+    "engine.export": "numpy PIL",
     "images": "numpy torch PIL cv2",
     "space": "yaml packaging huggingface_hub",
     "cli": "torch",
     "__main__": "",
 }
-# Who alone may have these.
+# Packages that only these modules may import.
 ONLY = {
-    "gradio": {"ui", "app"},
-    "spaces": {"ui", "app"},
-    "timm": {"backbones", "training"},
-    "matplotlib": {"render"},
-    "huggingface_hub": {"backbones", "training", "space"},
+    "gradio": ("ui", "app"),
+    "spaces": ("ui", "app"),
+    "timm": ("network",),
+    "matplotlib": ("maps.render",),
+    "huggingface_hub": ("network", "space"),
 }
-HOOKS = {"taps", "trace", "stages"}
-AUTOGRAD = {"taps", "trace", "stages", "placement", "training"}
+HOOKS = ("network.taps", "network.head")
+AUTOGRAD = (
+    "network.taps",
+    "network.trace",
+    "network.head",
+    "network.discovery",
+    "network.placement",
+)
+# Given tensors or a score function, never a network.
+PURE = ("methods", "maps")
+# What may import camviz inside of functions: the shell waits for nothing that it does not need.
+LATE = ("cli", "app", "__init__")
 
 
 @cache
@@ -99,14 +88,24 @@ def tree_of(path):
 
 
 def files():
-    """(room, path) of every module of camviz, and app.py."""
+    """(dotted name without "camviz.", path) of every module of camviz, and app.py."""
     found = []
     for path in sorted(CAMVIZ.rglob("*.py")):
-        inside = path.relative_to(CAMVIZ)
-        found.append((inside.parts[0].removesuffix(".py"), path))
-    if (ROOT / "app.py").exists():
-        found.append(("app", ROOT / "app.py"))
+        parts = path.relative_to(CAMVIZ).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+        found.append((name, path))
+    found.append(("app", ROOT / "app.py"))
     return found
+
+
+def below(name, prefix):
+    """Whether a dotted name is the prefix itself or stands below it."""
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def row_of(table, name):
+    """The longest key of a table that the name stands below; None if there is none."""
+    return max((key for key in table if below(name, key)), key=len, default=None)
 
 
 def package_of(path):
@@ -132,8 +131,8 @@ def imports(tree, package=""):
 def modules():
     """dotted name -> path, of camviz alone."""
     found = {}
-    for room, path in files():
-        if room != "app":
+    for name, path in files():
+        if name != "app":
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
@@ -148,58 +147,64 @@ def resolve(name, known):
     return None
 
 
-ROOMS = [pytest.param(room, path, id=str(path.relative_to(ROOT))) for room, path in files()]
+MODULES = [pytest.param(name, path, id=str(path.relative_to(ROOT))) for name, path in files()]
 
 
-def test_every_room_is_in_the_table():
-    rooms = {room for room, _ in files()} - {"__init__", "app"}
-    assert rooms <= set(MAY_IMPORT), "a new room needs a row"
-    for room, allowed in MAY_IMPORT.items():
-        for other in allowed.split():
-            assert other in MAY_IMPORT, f"{room} may import {other}, which has no row"
+def test_every_module_is_in_the_table_and_every_row_has_modules():
+    names = {name for name, _ in files()} - {"__init__", "app"}
+    for name in names:
+        assert row_of(MAY_IMPORT, name), f"{name} needs a row"
     order = list(MAY_IMPORT)
-    for room, allowed in MAY_IMPORT.items():
-        below = [other for other in allowed.split() if order.index(other) > order.index(room)]
-        assert not below, f"{room} stands above {below}"
+    for row, allowed in MAY_IMPORT.items():
+        assert any(below(name, row) for name in names), f"there is no {row}"
+        for other in allowed.split():
+            assert other in MAY_IMPORT, f"{row} may import {other}, which has no row"
+            assert order.index(other) < order.index(row), f"{row} stands above {other}"
+    for table in (MAY_REQUIRE, *ONLY.values(), HOOKS, AUTOGRAD, PURE, LATE):
+        for row in table:
+            assert any(below(name, row) for name, _ in files()), f"there is no {row}"
 
 
-@pytest.mark.parametrize(("room", "path"), ROOMS)
-def test_rooms_know_only_what_stands_above_them(room, path):
+@pytest.mark.parametrize(("module", "path"), MODULES)
+def test_modules_import_only_what_their_row_allows(module, path):
     known = modules()
+    if module == "__init__":
+        return  # the table of contents
+    row = row_of(MAY_IMPORT, module)
     for name, node in imports(tree_of(path), package_of(path)):
         if name.split(".")[0] != "camviz":
             continue
-        origin = resolve(name, known)
-        where = f"{path.name}:{node.lineno}"
-        if room == "__init__":
-            continue  # the table of contents
-        assert origin != "camviz" or room == "app", f"{where} goes through the front door"
-        other = origin.split(".")[1] if "." in origin else ""
-        if room == "app":
-            assert other in ("ui", "backbones", ""), where
-        elif other != room:
-            assert other in MAY_IMPORT[room].split(), f"{where}: {room} may not know {other}"
+        origin = resolve(name, known).removeprefix("camviz.")
+        where = f"{path.name}:{node.lineno}: {module} may not import {origin}"
+        if module == "app":
+            assert below(origin, "ui"), where
+        elif row_of(MAY_IMPORT, origin) != row:
+            assert any(below(origin, allowed) for allowed in MAY_IMPORT[row].split()), where
 
 
-@pytest.mark.parametrize(("room", "path"), ROOMS)
-def test_the_pure_rooms_need_little(room, path):
-    if room not in MAY_REQUIRE:
+@pytest.mark.parametrize(("module", "path"), MODULES)
+def test_modules_require_only_what_their_row_allows(module, path):
+    row = row_of(MAY_REQUIRE, module)
+    if row is None:
         return
-    allowed = set(MAY_REQUIRE[room].split()) | {"camviz"} | sys.stdlib_module_names
+    allowed = set(MAY_REQUIRE[row].split()) | {"camviz"} | sys.stdlib_module_names
     for name, node in imports(tree_of(path), package_of(path)):
         assert name.split(".")[0] in allowed, f"{path.name}:{node.lineno} imports {name}"
 
 
-@pytest.mark.parametrize(("room", "path"), ROOMS)
-def test_some_packages_live_in_one_place(room, path):
+@pytest.mark.parametrize(("module", "path"), MODULES)
+def test_some_packages_are_imported_in_one_place(module, path):
     for name, node in imports(tree_of(path), package_of(path)):
         top = name.split(".")[0]
-        assert room in ONLY.get(top, {room}), f"{path.name}:{node.lineno}: {top} in {room}"
-        assert top != "tests" and not top.startswith("test_") and top != "conftest"
+        homes = ONLY.get(top, (module,))
+        where = f"{path.name}:{node.lineno}: {top} in {module}"
+        assert any(below(module, home) for home in homes), where
+        assert top not in ("tests", "conftest", "training", "benchmarks"), where
+        assert not top.startswith("test_"), where
 
 
-@pytest.mark.parametrize(("room", "path"), ROOMS)
-def test_there_is_no_pyplot(room, path):
+@pytest.mark.parametrize(("module", "path"), MODULES)
+def test_there_is_no_pyplot(module, path):
     for name, _ in imports(tree_of(path)):
         assert "pyplot" not in name
     attributes = {n.attr for n in ast.walk(tree_of(path)) if isinstance(n, ast.Attribute)}
@@ -218,19 +223,19 @@ def words(tree):
                 yield from ((part, node.lineno) for part in alias.name.split("."))
 
 
-@pytest.mark.parametrize(("room", "path"), ROOMS)
-def test_hooks_and_autograd_stay_where_they_are_kept(room, path):
+@pytest.mark.parametrize(("module", "path"), MODULES)
+def test_hooks_and_autograd_stay_where_they_are_kept(module, path):
     for word, line in words(tree_of(path)):
         if word.startswith("register_") and word.endswith(("_hook", "hook_")):
-            assert room in HOOKS, f"{path.name}:{line}: {word}"
+            assert row_of(HOOKS, module), f"{path.name}:{line}: {word}"
         if word in {"autograd", "backward", "enable_grad", "vjp", "jvp", "retain_grad"}:
-            assert room in AUTOGRAD, f"{path.name}:{line}: {word}"
+            assert row_of(AUTOGRAD, module), f"{path.name}:{line}: {word}"
 
 
-@pytest.mark.parametrize(("room", "path"), ROOMS)
-def test_pure_rooms_see_no_network(room, path):
+@pytest.mark.parametrize(("module", "path"), MODULES)
+def test_pure_rooms_see_no_network(module, path):
     """methods, maps and the measures are given tensors or a score_fn, never a model."""
-    if room in {"methods", "maps", "localization", "faithfulness", "boxes"}:
+    if row_of(PURE, module):
         found = {word for word, _ in words(tree_of(path))}
         assert not found & {"Module", "Backbone", "load_backbone", "create_model"}
 
@@ -270,16 +275,16 @@ def calls_at_import(node):
         yield from calls_at_import(child)
 
 
-@pytest.mark.parametrize(("room", "path"), ROOMS)
-def test_importing_has_no_effects(room, path):
+@pytest.mark.parametrize(("module", "path"), MODULES)
+def test_importing_has_no_effects(module, path):
     for name, line in calls_at_import(tree_of(path)):
         assert name not in EFFECTS, f"{path.name}:{line} calls {name} on being imported"
 
 
-@pytest.mark.parametrize(("room", "path"), ROOMS)
-def test_imports_stand_at_the_top(room, path):
+@pytest.mark.parametrize(("module", "path"), MODULES)
+def test_imports_stand_at_the_top(module, path):
     """Those of camviz in functions would hide a cycle; the shell alone may put them off."""
-    if room in {"cli", "space", "app", "__init__"}:
+    if module in LATE:
         return
     for function in ast.walk(tree_of(path)):
         if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from camviz.examples import examples
-from camviz.maps import FUSIONS
+from camviz.maps.fusion import FUSIONS
 from camviz.ui import links
 from camviz.ui.links import NO_PICTURE, UPLOAD, Named, read, write
 from camviz.ui.viewer import SETTINGS

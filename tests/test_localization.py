@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from camviz.boxes import mask_at, wsol_boxes
-from camviz.localization import (
+from camviz.maps.boxes import mask_at, wsol_boxes
+from camviz.maps.localization import (
     WSOL_THRESHOLDS,
     average_precision,
     best_iou,

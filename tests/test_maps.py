@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from camviz.maps import (
+from camviz.maps.fusion import (
     FUSIONS,
     Placement,
     arithmetic_mean,

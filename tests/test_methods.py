@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from camviz.maps import FUSIONS, Placement, fuse, normalize
+from camviz.maps.fusion import FUSIONS, Placement, fuse, normalize
 from camviz.methods import METHODS
 
 NEEDS = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from camviz.examples import example
-from camviz.maps import FUSIONS
+from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import compare_tab, methods_tab
 from camviz.ui.compare_tab import Ask, explain
@@ -58,7 +58,7 @@ def test_the_network_is_not_asked_again(ask, monkeypatch):
     def never(*given, **named):
         raise AssertionError("the network was asked again")
 
-    monkeypatch.setattr("camviz.engine.trace", never)
+    monkeypatch.setattr("camviz.engine.engine.trace", never)
     monkeypatch.setattr("torch.autograd.grad", never)
     hook = compare_tab.network(ask).model.register_forward_pre_hook(never)
     try:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import camviz
-from camviz import localization
-from camviz.boxes import mask_at
 from camviz.examples import example
-from camviz.ui import compare_tab, models_tab, offer
+from camviz.maps import localization
+from camviz.maps.boxes import mask_at
+from camviz.ui import choices, compare_tab, models_tab
 from camviz.ui.compare_tab import Ask, explain
 from camviz.ui.models_tab import OWN, SAME, Agreement, agreement, aligned, counterpart, show
 from camviz.ui.viewer import Shown
@@ -71,7 +71,7 @@ def test_one_to_begin_with_is_here_already_and_knows_the_domain(ask):
     tab = seen(ask, None)
     (chosen,) = tab["models with"]["value"]
     assert chosen in panels(tab) and tab["models chosen"] == [chosen]
-    assert offer.chosen(chosen).source == "bundled"
+    assert choices.chosen(chosen).source == "bundled"
     cheetah = replace(ask, picture=str(example("cheetah").path))
     assert models_tab.second(cheetah) == [PHOTOS]
     assert "models with" not in seen(ask)
@@ -170,9 +170,9 @@ def test_a_map_agrees_with_itself_and_an_empty_one_with_none(ask):
 def test_only_what_both_were_shown_is_compared(photo, tiny):
     engine, backbone = camviz.Engine("cpu"), tiny("test_resnet")
     x, y = (engine.explain(photo, backbone, target=3, fit=fit) for fit in ("stretch", "crop"))
-    assert not y.fit.seen
+    assert not y.fit.shows_all
     found = agreement(Shown(x), Shown(y))
-    r = np.corrcoef(x.fused[y.seen], y.fused[y.seen])[0, 1]
+    r = np.corrcoef(x.fused[y.visible], y.fused[y.visible])[0, 1]
     assert found.r == pytest.approx(r, abs=0.01)
 
 
@@ -211,7 +211,7 @@ def test_difference_of_a_chosen_pair(ask):
 
 
 def test_one_that_cannot_be_had_is_a_sentence_and_the_others_stay(ask, monkeypatch):
-    monkeypatch.setattr("camviz.backbones.hub_reachable", lambda *_: False)
+    monkeypatch.setattr("camviz.network.hub.hub_reachable", lambda *_: False)
     tab = seen(ask, ["resnet50.a1_in1k", PHOTOS, "local-dir:/etc"])
     found = panels(tab)
     assert "hub cannot be reached." in found["resnet50.a1_in1k"]["said"]

@@ -7,9 +7,9 @@ import pytest
 import camviz
 from camviz.errors import BackboneError
 from camviz.examples import examples
-from camviz.space import spacefile
-from camviz.ui import offer
-from camviz.ui.offer import ANY, chosen, default_choice, filtered, knowing
+from camviz.space.spacefile import spacefile
+from camviz.ui import choices
+from camviz.ui.choices import ANY, chosen, default_choice, filtered, knowing
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -18,7 +18,7 @@ RESNET = "test_resnet.r160_in1k"
 
 def test_offer_is_the_classifiers_up_to_a_size():
     entries = {entry.name: entry for entry in camviz.catalogue()}
-    offered = offer.offer()
+    offered = choices.offer()
     assert len(offered) > 1000
     for name in offered:
         assert entries[name].classifier
@@ -29,12 +29,12 @@ def test_offer_is_the_classifiers_up_to_a_size():
 
 def test_limit_is_a_setting(monkeypatch):
     monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
-    assert RESNET in offer.offer()
-    assert "resnet50.a1_in1k" not in offer.offer()
+    assert RESNET in choices.offer()
+    assert "resnet50.a1_in1k" not in choices.offer()
 
 
 def test_labels_and_notes_say_where_the_weights_are():
-    offered = offer.offer()
+    offered = choices.offer()
     resnet = offered["resnet50.a1_in1k"]
     assert resnet.label == "resnet50.a1_in1k · 25.6 M · to download, 102 MB"
     assert "<strong>102 MB to download</strong>" in resnet.note
@@ -47,7 +47,7 @@ def test_labels_and_notes_say_where_the_weights_are():
 
 def test_own_backbone_leads_and_keeps_its_path_to_itself(monkeypatch):
     monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/<garden>")
-    first = next(iter(offer.offer().values()))
+    first = next(iter(choices.offer().values()))
     assert (first.name, first.load) == ("<garden>", "local-dir:/secret/place/<garden>")
     assert "secret" not in first.label + first.note
     assert "<garden>" not in first.note  # a note is HTML
@@ -57,37 +57,39 @@ def test_own_backbone_leads_and_keeps_its_path_to_itself(monkeypatch):
 def test_own_backbone_may_be_larger_than_the_limit(monkeypatch):
     monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
     monkeypatch.setenv("CAMVIZ_BACKBONE", "resnet50.a1_in1k")
-    assert next(iter(offer.offer())) == "resnet50.a1_in1k"
+    assert next(iter(choices.offer())) == "resnet50.a1_in1k"
 
 
 def test_default_is_on_offer(monkeypatch):
-    assert default_choice() in offer.offer()
+    assert default_choice() in choices.offer()
     monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
-    offer.offer.cache_clear()
-    assert default_choice() in offer.offer()
+    choices.offer.cache_clear()
+    assert default_choice() in choices.offer()
 
 
 def test_the_page_begins_as_the_spacefile_says(monkeypatch):
-    drawn = [row.name for row in examples() if row.backbones == offer.DRAWN]
+    drawn = [row.name for row in examples() if row.backbones == choices.DRAWN]
     listed = [name for name in spacefile().examples if name in drawn]
-    assert [row.name for row in offer.examples_first_known()] == listed  # no photograph: see below
-    cached = offer.offer() | {
+    assert [
+        row.name for row in choices.examples_first_known()
+    ] == listed  # no photograph: see below
+    cached = choices.offer() | {
         "resnet50.a1_in1k": replace(chosen("resnet50.a1_in1k"), source="cached")
     }
-    monkeypatch.setattr(offer, "offer", lambda: cached)
+    monkeypatch.setattr(choices, "offer", lambda: cached)
     other = replace(
         spacefile(),
         backbone="resnet50.a1_in1k",
         examples=("two-boats", "tower", "a-ram"),
         limits=replace(spacefile().limits, parameters=3),
     )
-    monkeypatch.setattr(offer, "spacefile", lambda: other)
+    monkeypatch.setattr(choices, "spacefile", lambda: other)
     assert default_choice() == "resnet50.a1_in1k"
-    assert [row.name for row in offer.examples_first_known()] == ["tower", "two-boats", "a-ram"]
+    assert [row.name for row in choices.examples_first_known()] == ["tower", "two-boats", "a-ram"]
     monkeypatch.undo()
-    monkeypatch.setattr(offer, "spacefile", lambda: other)
-    offer.offer.cache_clear()
-    assert "resnet18.a1_in1k" not in offer.offer() and RESNET in offer.offer()
+    monkeypatch.setattr(choices, "spacefile", lambda: other)
+    choices.offer.cache_clear()
+    assert "resnet18.a1_in1k" not in choices.offer() and RESNET in choices.offer()
     assert default_choice().startswith("scenes-")  # its weights are not here
 
 
@@ -101,25 +103,25 @@ def test_whatever_is_not_on_offer_is_refused(name):
 
 def test_filters_narrow_the_search_and_keep_what_is_in_use():
     everything = filtered(ANY, ANY)
-    assert len(everything) == len(offer.offer())
+    assert len(everything) == len(choices.offer())
     for family in ("resnet", "vision_transformer"):
         names = [name for _, name in filtered(family, ANY)]
-        assert names and all(offer.offer()[name].family == family for name in names)
-        assert f"{family} ({len(names)})" in [label for label, _ in offer.families()]
+        assert names and all(choices.offer()[name].family == family for name in names)
+        assert f"{family} ({len(names)})" in [label for label, _ in choices.families()]
     bundled = [name for _, name in filtered(ANY, "bundled", kept=RESNET)]
-    assert sorted(bundled) == sorted([*camviz.backbones.bundled_names(), RESNET])
-    assert {source for _, source in offer.sources()} >= {ANY, "bundled", "hub", "untrained"}
+    assert sorted(bundled) == sorted([*camviz.network.bundled.bundled_names(), RESNET])
+    assert {source for _, source in choices.sources()} >= {ANY, "bundled", "hub", "untrained"}
 
 
 def test_examples_that_the_default_backbone_knows_come_first(monkeypatch):
-    shown = offer.examples_first_known()
-    assert all(row.backbones == offer.DRAWN for row in shown)  # none here knows the photographs
-    assert offer.for_photographs() == "photos-resnet"
+    shown = choices.examples_first_known()
+    assert all(row.backbones == choices.DRAWN for row in shown)  # none here knows the photographs
+    assert choices.for_photographs() == "photos-resnet"
     monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/garden")
-    offer.offer.cache_clear()
-    assert offer.examples_first_known()[0].backbones != offer.DRAWN
-    assert len(offer.examples_first_known()) == len(examples())
-    assert offer.for_photographs() == "garden"
+    choices.offer.cache_clear()
+    assert choices.examples_first_known()[0].backbones != choices.DRAWN
+    assert len(choices.examples_first_known()) == len(examples())
+    assert choices.for_photographs() == "garden"
 
 
 @pytest.mark.parametrize("own", [None, "local-dir:/srv/my models/garden/", "local-dir:garden"])
@@ -128,32 +130,32 @@ def test_nobody_is_told_where_the_servers_own_backbone_lies(own, monkeypatch):
         monkeypatch.setenv("CAMVIZ_BACKBONE", own)
     place = (own or "local-dir:/srv/models/garden").partition(":")[2]
     for said in (f"local-dir:{place}", f'{{"origin": "local-dir:{place}"}}'):
-        found = offer.discreet(said)
+        found = choices.discreet(said)
         assert "srv" not in found and "local-dir" not in found and "garden" in found
-    assert offer.discreet("Give local-dir:PATH or a name.") == "Give local-dir:PATH or a name."
+    assert choices.discreet("Give local-dir:PATH or a name.") == "Give local-dir:PATH or a name."
 
 
 def test_a_backbone_in_the_servers_own_folder_garbles_no_sentence(monkeypatch):
     monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:.")
-    assert offer.discreet("It ends at 20.5 %. Try again.") == "It ends at 20.5 %. Try again."
+    assert choices.discreet("It ends at 20.5 %. Try again.") == "It ends at 20.5 %. Try again."
 
 
 def test_an_example_brings_a_backbone_that_knows_it():
-    drawn = next(row for row in examples() if row.backbones == offer.DRAWN)
-    photo = next(row for row in examples() if row.backbones != offer.DRAWN)
+    drawn = next(row for row in examples() if row.backbones == choices.DRAWN)
+    photo = next(row for row in examples() if row.backbones != choices.DRAWN)
     assert knowing(drawn, "scenes-resnet") == "scenes-resnet"
     assert knowing(photo, "resnet50.a1_in1k") == "resnet50.a1_in1k"
-    assert knowing(drawn, "resnet50.a1_in1k").startswith(offer.DRAWN)
-    assert not knowing(photo, "scenes-resnet").startswith(offer.DRAWN)
+    assert knowing(drawn, "resnet50.a1_in1k").startswith(choices.DRAWN)
+    assert not knowing(photo, "scenes-resnet").startswith(choices.DRAWN)
 
 
 def test_methods_of_the_first_rows_ask_for_no_prototypes():
-    methods = offer.stage_methods()
+    methods = choices.stage_methods()
     assert "layer_cam" in methods and "lpcam" not in methods
     assert set(camviz.METHODS) - set(methods) == {"lpcam"}
 
 
 def test_modules_can_all_be_found(tiny):
-    names = offer.modules(tiny("test_resnet"))
+    names = choices.modules(tiny("test_resnet"))
     assert "layer2.0.conv1" in names and "" not in names
     assert set(names) == {name for name, _ in tiny("test_resnet").model.named_modules()} - {""}

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camviz import render
+from camviz.engine.cache import Shelf
 from camviz.errors import ImageError, MethodError
 from camviz.examples import example
-from camviz.shelf import Shelf
+from camviz.maps import render
 from camviz.ui import compare_tab, pictures_tab
 from camviz.ui.compare_tab import NOBODY, TOP, explain
 from camviz.ui.pictures_tab import (
@@ -331,9 +331,9 @@ def test_what_cannot_be_had_is_said_under_its_picture(three, monkeypatch):
 def test_what_was_not_shown_to_the_network_has_no_map(three):
     cropped = replace(three, fit="crop")
     x = explain(cropped)
-    assert not x.seen.all()
+    assert not x.visible.all()
     heat = decoded(re.search(r'class="cv-heat" src="([^"]+)"', sheet(cropped)["sheet"])[1])
-    assert heat.shape[2] == 4 and ((heat[..., 3] > 127) == x.seen).mean() > 0.98
+    assert heat.shape[2] == 4 and ((heat[..., 3] > 127) == x.visible).mean() > 0.98
 
 
 @pytest.mark.parametrize("held", [0, 1])

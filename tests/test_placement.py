@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from camviz import Engine, wrap_backbone
-from camviz.maps import Placement
-from camviz.placement import (
+from camviz.maps.fusion import Placement
+from camviz.network.layouts import Layout
+from camviz.network.placement import (
     PRECISION,
     Offset,
     measure_offsets,
@@ -23,7 +24,7 @@ from camviz.placement import (
     plain_placement,
     true_placements,
 )
-from camviz.taps import Layout, Tap
+from camviz.network.taps import Tap
 
 
 def even(layer):

@@ -15,30 +15,27 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from camviz import Engine, load_backbone, localization, wrap_backbone
-from camviz.backbones import BUNDLED, bundled_names
+from camviz import Engine, load_backbone, wrap_backbone
 from camviz.errors import MethodError, PrototypeError
 from camviz.images import Fit, open_picture
-from camviz.maps import Placement, normalize
+from camviz.maps import localization
+from camviz.maps.fusion import Placement, normalize
 from camviz.methods.activation import cam, cosine_maps, lp_cam
-from camviz.prototypes import (
+from camviz.network.bundled import BUNDLED, bundled_names
+from camviz.network.trace import trace
+from camviz.prototypes.bank import (
     MEMBERS,
     THUMBNAIL,
-    Gathered,
     Member,
     Prototype,
     PrototypeBank,
     StagePrototypes,
-    cluster,
-    find_prototypes,
-    gather,
-    own_views,
-    select,
     shipped_bank,
     with_thumbnails,
 )
+from camviz.prototypes.build import FeatureSet, augmented_views, find_prototypes, gather, select
+from camviz.prototypes.clustering import cluster
 from camviz.scenes import HELD_OUT_BACKGROUNDS, TRAIN_BACKGROUNDS, draw_scene
-from camviz.trace import trace
 
 from timm.models.vgg import VGG, ConvMlp  # isort: skip  after vision_ops
 
@@ -139,7 +136,7 @@ def gallery(features, weights):
     for index, picture in enumerate(features):
         heat = normalize(cam(picture[None], weights[None])[0])
         parts.append(gather(picture[None], CELLS, heat, CELLS, picture=index))
-    return Gathered.together(parts)
+    return FeatureSet.together(parts)
 
 
 @pytest.fixture
@@ -342,11 +339,11 @@ def test_opposite_vectors_that_cancel_are_no_trouble():
 
 def test_an_empty_cluster_starts_again(monkeypatch):
     """Starts that all coincide: without a fresh start, one cluster would stay the only one."""
-    from camviz import prototypes
+    from camviz.prototypes import clustering
 
     vectors, _ = planted(120, groups=3, spread=0.01)
     monkeypatch.setattr(
-        prototypes,
+        clustering,
         "_spread_out",
         lambda unit, count, restarts, generator: unit[:1].repeat(restarts, count, 1),
     )
@@ -408,7 +405,7 @@ def test_without_a_head_the_scores_inform_and_select_nothing():
 def test_members_are_the_nearest_places_of_different_pictures_first():
     pictures = [noise((1, 6, 4, 4), seed).relu() for seed in range(3)]
     heat = torch.ones(4, 4)
-    gathered = Gathered.together(
+    gathered = FeatureSet.together(
         [gather(f, CELLS, heat, CELLS, picture=i) for i, f in enumerate(pictures)]
     )
     found = find_prototypes(gathered, clusters=1, tau=0.5, box=lambda i, cell: (i, *cell, 9))
@@ -636,7 +633,7 @@ def test_own_views_lead_back_to_the_picture():
     row = torch.arange(height) + 0.5
     image = torch.stack(torch.meshgrid(row, column, indexing="ij"))[None]  # colour = place
     fit = Fit("stretch", (120, 288), (height, width), (0.0, 0.0, 288.0, 120.0))
-    views = own_views(image, fit)
+    views = augmented_views(image, fit)
     assert [label for label, *_ in views] == [
         "as it is",
         "as it is, mirrored",
@@ -784,7 +781,7 @@ def test_the_same_seed_gives_the_same_bank(engine, knowing, rams, learned):
 
 def test_the_papers_setting_is_marked(engine, knowing, rams, learned):
     papers = engine.build_prototypes(rams, knowing, "ram", tau=0.1, stages=["layer4"])
-    assert papers.papers and not learned.papers
+    assert papers.is_paper_setting and not learned.is_paper_setting
     x = engine.explain(rams[0], knowing, method="lpcam", prototypes=papers)
     assert x.stages == ("layer4",) and "The paper's setting." in str(x.notes["layer4"])
     assert papers.stage("layer4").scoring == "head"
@@ -803,15 +800,15 @@ def test_bad_pictures_are_named_and_skipped(engine, knowing, rams, tmp_path):
 
 
 def test_a_picture_without_a_trace_of_the_class_is_skipped(engine, knowing, rams, monkeypatch):
-    from camviz import prototypes
+    from camviz.prototypes import build
 
-    real, made = prototypes.cam, []
+    real, made = build.cam, []
 
     def second_is_empty(features, weights):
         made.append(features)
         return -features.sum(dim=1) if len(made) == 2 else real(features, weights)
 
-    monkeypatch.setattr(prototypes, "cam", second_is_empty)
+    monkeypatch.setattr(build, "cam", second_is_empty)
     bank = engine.build_prototypes(rams[:3], knowing, "ram")  # T-LP-9
     assert bank.pictures == ("1", "3")
     assert bank.skipped == (("2", "nothing in it speaks for 'ram'"),)
@@ -913,7 +910,9 @@ def test_without_a_bank_the_picture_is_its_own(engine, tiny, photo, monkeypatch)
     engine.explain(photo, backbone, target=3)
     count = counted(monkeypatch, backbone)
     x = engine.explain(photo, backbone, target=3, method="lpcam")
-    assert x.bank.source == "self" and x.request.prototypes == "self" and not x.bank.papers
+    assert (
+        x.bank.source == "self" and x.request.prototypes == "self" and not x.bank.is_paper_setting
+    )
     assert count[0] == 3  # mirrored, enlarged, both; the picture itself is at hand
     assert all("not the paper's method" in str(notes) for notes in x.notes.values())
     engine.explain(photo, backbone, target=3, method="lpcam", fuse="mean", prototypes="self")

@@ -14,8 +14,8 @@ from torch.nn.functional import cosine_similarity
 import camviz
 from camviz.errors import CamvizError, MethodError, PrototypeError
 from camviz.examples import example
-from camviz.prototypes import PrototypeBank
-from camviz.trace import trace
+from camviz.network.trace import trace
+from camviz.prototypes.bank import PrototypeBank
 from camviz.ui import compare_tab, prototypes_tab
 from camviz.ui.compare_tab import Ask
 from camviz.ui.prototypes_tab import automatic, kin, show
@@ -61,7 +61,7 @@ def passes(monkeypatch):
         count.append(arguments)
         return trace(*arguments, **options)
 
-    monkeypatch.setattr("camviz.engine.trace", counted)
+    monkeypatch.setattr("camviz.engine.engine.trace", counted)
     return count
 
 

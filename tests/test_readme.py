@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 import camviz
-import camviz.backbones
+import camviz.network.weights
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -50,7 +50,7 @@ def test_the_commands_shown_exist():
 
 
 def test_accuracies_shown_are_those_of_the_models_that_ship():
-    for name in camviz.backbones.bundled_names():
-        config = json.loads((camviz.backbones.BUNDLED / name / "config.json").read_text())
+    for name in camviz.network.bundled.bundled_names():
+        config = json.loads((camviz.network.bundled.BUNDLED / name / "config.json").read_text())
         row = next(line for line in README.splitlines() if line.startswith(f"| [`{name}`]("))
         assert f"{config['camviz']['accuracy']:.1%}" in row

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from camviz import render
-from camviz.render import (
+from camviz.maps import render
+from camviz.maps.render import (
     COLOR_MAPS,
     DIVERGING,
     color_table,
@@ -84,7 +84,7 @@ def test_what_was_not_seen_is_grey_and_hatched():
     pixels, heat = picture(), ramp()
     seen = np.zeros(heat.shape, bool)
     seen[10:30, 20:40] = True
-    drawn = overlay(pixels, heat, seen=seen)
+    drawn = overlay(pixels, heat, visible=seen)
     assert np.array_equal(drawn[seen], overlay(pixels, heat)[seen])
     outside = drawn[~seen].astype(int)
     assert (outside == outside[:, :1]).all(), "no colour"
@@ -92,7 +92,7 @@ def test_what_was_not_seen_is_grey_and_hatched():
     shares = (outside[:, 0] / np.maximum(grey, 1))[grey > 100]
     assert (np.minimum(abs(shares - 0.45), abs(shares - 0.75)) < 0.01).all()
     assert 0.3 < (shares > 0.6).mean() < 0.7, "stripes of both"
-    assert np.array_equal(overlay(pixels, heat, seen=seen | True), overlay(pixels, heat))
+    assert np.array_equal(overlay(pixels, heat, visible=seen | True), overlay(pixels, heat))
 
 
 def test_boxes_are_half_open():

@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 
 from camviz import cli
-from camviz.engine import Engine
+from camviz.engine.engine import Engine
+from camviz.engine.explanation import Request
 from camviz.examples import example
-from camviz.explanation import Request
 from camviz.methods import METHODS
-from camviz.ui import report, viewer
-from camviz.ui.report import arguments, command, report_html
+from camviz.ui import viewer
+from camviz.ui.downloads import report
+from camviz.ui.downloads.report import arguments, command, report_html
 
 HOSTILE = "<img src=x onerror='window.broken=1'></script><script>$style"
 

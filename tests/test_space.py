@@ -15,26 +15,27 @@ import pytest
 import yaml
 from huggingface_hub import SpaceCard
 
-from camviz import cli, space
-from camviz.backbones import catalogue
+from camviz import cli
 from camviz.errors import SpaceError
 from camviz.examples import EXAMPLES, examples
 from camviz.images import MAX_BYTES
+from camviz.network.catalogue import catalogue
+from camviz.space import files, publish, rules, spacefile
 from tests.hub import TOKEN, Hub
 
-ROOT = space.ROOT
-OURS = yaml.safe_load((ROOT / space.NAME).read_text())
+ROOT = spacefile.ROOT
+OURS = yaml.safe_load((ROOT / spacefile.NAME).read_text())
 
 
 @pytest.fixture
 def said():
     """Our Spacefile as plain values, to be spoilt."""
-    return yaml.safe_load((ROOT / space.NAME).read_text())
+    return yaml.safe_load((ROOT / spacefile.NAME).read_text())
 
 
 @pytest.fixture
 def found():
-    return space.read(ROOT)
+    return spacefile.read(ROOT)
 
 
 @pytest.fixture
@@ -55,8 +56,8 @@ def small(tmp_path, said):
 
 def rendered(folder):
     """The Space of a folder, its README written anew."""
-    found = space.read(folder)
-    (folder / "README.md").write_text(space.render("# A Space\n", found))
+    found = spacefile.read(folder)
+    (folder / "README.md").write_text(files.render("# A Space\n", found))
     return found
 
 
@@ -70,14 +71,14 @@ def hub(monkeypatch):
 
 def published(found, hub, *given, **named):
     named.setdefault("token", TOKEN)
-    return space.publish(found, "me/camviz", *given, endpoint=hub.endpoint, **named)
+    return publish.publish(found, "me/camviz", *given, endpoint=hub.endpoint, **named)
 
 
 # -- Ours ----------------------------------------------------------------------------------------
 
 
 def test_our_own_is_in_order(found):
-    assert space.check(found) == []
+    assert rules.check(found) == []
 
 
 def test_our_models_are_known_to_timm_with_weights_a_classifier_and_a_licence(found):
@@ -96,7 +97,7 @@ def test_our_examples_are_all_there_are(found):
     assert set(found.examples) == {row["name"] for row in index}
     assert {row.name for row in examples()} <= set(found.examples)
     drawn = {f"assets/examples/{row['file']}" for row in index if "file" in row}
-    assert drawn <= set(space.bundle(found))
+    assert drawn <= set(files.bundle(found))
 
 
 def test_our_limits_are_within_what_the_engine_opens(found):
@@ -105,7 +106,7 @@ def test_our_limits_are_within_what_the_engine_opens(found):
 
 def test_everything_that_the_package_reads_is_published(found):
     """Every file of assets is in the bundle, and no other folder of ours is needed."""
-    names = set(space.bundle(found))
+    names = set(files.bundle(found))
     assets = {p.relative_to(ROOT).as_posix() for p in (ROOT / "assets").rglob("*") if p.is_file()}
     assert assets <= names
     assert {"app.py", "Spacefile", "README.md", "requirements.txt", "LICENSE"} <= names
@@ -129,17 +130,17 @@ def test_the_citation_agrees_with_the_project(found):
 def test_front_matter_is_accepted_by_the_hubs_own_reader(found):
     card = SpaceCard((ROOT / "README.md").read_text())
     read = card.data.to_dict()
-    assert read == {k: v for k, v in space.front_matter(found).items() if v is not None}
+    assert read == {k: v for k, v in files.front_matter(found).items() if v is not None}
     assert card.data.title == "camviz" and card.data.sdk_version == found.card["sdk_version"]
     assert card.text.lstrip().startswith("# camviz")
 
 
 @pytest.mark.parametrize("readme", ["# A\n\n---\n\nb\n", "", "---\ntitle: old\nx: 1\n---\n\n# A\n"])
 def test_render_replaces_the_head_and_nothing_else(found, readme):
-    once = space.render(readme, found)
-    assert space.render(once, found) == once
+    once = files.render(readme, found)
+    assert files.render(once, found) == once
     head, _, body = once.removeprefix("---\n").partition("\n---\n\n")
-    assert yaml.safe_load(head) == space.front_matter(found)
+    assert yaml.safe_load(head) == files.front_matter(found)
     assert "title: old" not in once
     assert body == (readme.partition("---\n\n")[2] if "old" in readme else readme)
 
@@ -150,30 +151,30 @@ def test_render_replaces_the_head_and_nothing_else(found, readme):
 )
 def test_texts_survive_the_way_through_yaml(found, text):
     card = {**found.card, "title": text, "tags": [text]}
-    read = SpaceCard(space.render("# A\n", replace(found, card=card))).data
+    read = SpaceCard(files.render("# A\n", replace(found, card=card))).data
     assert read.title == text and read.tags == [text]
 
 
 def test_a_spacefile_survives_the_way_through_yaml(said, found):
-    again = space.parse(yaml.safe_load(yaml.safe_dump(said, allow_unicode=True)), ROOT)
+    again = spacefile.parse(yaml.safe_load(yaml.safe_dump(said, allow_unicode=True)), ROOT)
     assert again == found
 
 
 def test_profiles_change_hardware_and_requirements(found):
-    assert space.front_matter(found)["suggested_hardware"] == "zero-a10g"
-    assert space.front_matter(found, "cpu")["suggested_hardware"] == "cpu-basic"
+    assert files.front_matter(found)["suggested_hardware"] == "zero-a10g"
+    assert files.front_matter(found, "cpu")["suggested_hardware"] == "cpu-basic"
     base = (ROOT / "requirements.txt").read_text()
     assert "torch>=2.8,<=2.13.0" in base
-    zero = space.requirements(found).splitlines()
+    zero = files.requirements(found).splitlines()
     assert "torch>=2.8,<=2.11.0" in zero and "spaces" in zero
     assert len([line for line in zero if re.match(r"torch\b", line)]) == 1
-    cpu = [line for line in space.requirements(found, "cpu").splitlines() if line[0] != "#"]
+    cpu = [line for line in files.requirements(found, "cpu").splitlines() if line[0] != "#"]
     assert cpu[0].startswith("--extra-index-url") and "torch==2.11.0+cpu" in cpu
     assert [line.split("=")[0].split(">")[0] for line in cpu[1:]] == [
         re.split("[>=]", line)[0] for line in base.splitlines() if line and line[0] != "#"
     ]
     with pytest.raises(SpaceError, match="no profile 'gpu'; profiles: zero, cpu"):
-        space.requirements(found, "gpu")
+        files.requirements(found, "gpu")
 
 
 # -- Form ----------------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ def test_profiles_change_hardware_and_requirements(found):
 def test_every_key_of_the_front_matter_is_known():
     """Those that huggingface_hub itself knows are among them."""
     for key in ("title", "sdk", "sdk_version", "python_version", "app_file", "app_port", "license"):
-        assert key in space.CARD
+        assert key in spacefile.CARD
 
 
 SPOILT = [
@@ -217,14 +218,14 @@ SPOILT = [
 def test_form_is_held(said, spoil, sentence):
     spoil(said)
     with pytest.raises(SpaceError, match=re.escape(sentence)):
-        space.parse(said, ROOT)
+        spacefile.parse(said, ROOT)
 
 
 def test_everything_wrong_with_the_form_is_said_at_once(said):
     said["space"].pop("emoji")
     said["v"] = 0
     with pytest.raises(SpaceError, match=r"v is 0.*lacks 'emoji'"):
-        space.parse(said, ROOT)
+        spacefile.parse(said, ROOT)
 
 
 @pytest.mark.parametrize(
@@ -234,12 +235,12 @@ def test_everything_wrong_with_the_form_is_said_at_once(said):
 def test_a_file_that_is_none(tmp_path, text, sentence):
     (tmp_path / "Spacefile").write_text(text)
     with pytest.raises(SpaceError, match=sentence):
-        space.read(tmp_path)
+        spacefile.read(tmp_path)
 
 
 def test_no_file(tmp_path):
     with pytest.raises(SpaceError, match="no readable Spacefile"):
-        space.read(tmp_path)
+        spacefile.read(tmp_path)
 
 
 # -- Rules ---------------------------------------------------------------------------------------
@@ -313,9 +314,9 @@ BROKEN = [
 @pytest.mark.parametrize(("spoil", "sentence"), BROKEN)
 def test_rules_are_held(small, said, spoil, sentence):
     said["files"] = list(small.files)
-    assert space.check(small) == []
+    assert rules.check(small) == []
     spoil(said)
-    wrong = space.check(space.parse(said, small.root))
+    wrong = rules.check(spacefile.parse(said, small.root))
     assert any(sentence in line for line in wrong), wrong
 
 
@@ -330,7 +331,7 @@ CODE = [
 @pytest.mark.parametrize(("code", "sentence"), CODE)
 def test_code_is_looked_at(small, code, sentence):
     (small.root / "camviz" / "__init__.py").write_text(code)
-    wrong = space.check(small)
+    wrong = rules.check(small)
     assert any(line.startswith(sentence) or sentence in line for line in wrong), wrong
     assert TOKEN not in " ".join(wrong) and "a" * 34 not in " ".join(wrong)
 
@@ -338,31 +339,31 @@ def test_code_is_looked_at(small, code, sentence):
 def test_a_decorator_without_arguments_will_do(small):
     code = "import spaces\n\n@spaces.GPU\ndef f(): ...\n"
     (small.root / "camviz" / "__init__.py").write_text(code)
-    assert space.check(small) == []
+    assert rules.check(small) == []
 
 
 def test_a_stale_readme_is_noticed(small):
     readme = small.root / "README.md"
     readme.write_text(readme.read_text().replace("colorFrom: indigo", "colorFrom: red"))
-    (wrong,) = space.check(small)
+    (wrong,) = rules.check(small)
     assert "space render" in wrong
     readme.unlink()
-    assert space.check(small) == [f"there is no README.md in {small.root}"]
+    assert rules.check(small) == [f"there is no README.md in {small.root}"]
 
 
 def test_requirements_must_be_there_and_name_gradio(small):
     file = small.root / "requirements.txt"
     file.write_text("torch>=2.8\n")
-    assert "requirements.txt does not name gradio" in space.check(small)
+    assert "requirements.txt does not name gradio" in rules.check(small)
     file.unlink()
-    assert space.check(small) == [f"there is no requirements.txt in {small.root}"]
+    assert rules.check(small) == [f"there is no requirements.txt in {small.root}"]
 
 
 def test_links_to_elsewhere_are_not_published(small, tmp_path_factory):
     other = tmp_path_factory.mktemp("elsewhere") / "private.txt"
     other.write_text("mine")
     (small.root / "assets" / "link.txt").symlink_to(other)
-    assert any("link.txt' is a link to elsewhere" in line for line in space.check(small))
+    assert any("link.txt' is a link to elsewhere" in line for line in rules.check(small))
 
 
 # -- Publishing ----------------------------------------------------------------------------------
@@ -374,8 +375,8 @@ def test_publish_makes_the_space(small, hub):
     made = hub.spaces["me/camviz"]
     assert made.hardware == "zero-a10g" and not made.private
     assert made.variables == {"CAMVIZ_THREADS": "1"}
-    assert set(made.files) == {".gitattributes", *space.bundle(small)}
-    for name, content in space.bundle(small).items():
+    assert set(made.files) == {".gitattributes", *files.bundle(small)}
+    for name, content in files.bundle(small).items():
         expected = content if isinstance(content, bytes) else content.read_bytes()
         assert made.files[name] == expected
     assert made.commits == 1
@@ -447,7 +448,7 @@ def test_refusals_are_said_in_clear_words(small, hub, capfd, verb, path, status,
     assert "\n" not in str(caught.value)
     hub.refuse.clear()
     published(small, hub)  # nothing is in the way of the second attempt
-    assert set(hub.spaces["me/camviz"].files) == {".gitattributes", *space.bundle(small)}
+    assert set(hub.spaces["me/camviz"].files) == {".gitattributes", *files.bundle(small)}
 
 
 def test_payment_is_explained_by_hardware(small, hub):
@@ -488,13 +489,13 @@ def test_no_network(small):
         taken.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(SpaceError, match="cannot be reached"):
-            space.publish(small, "me/camviz", token=TOKEN, endpoint=nowhere)
+            publish.publish(small, "me/camviz", token=TOKEN, endpoint=nowhere)
 
 
 def test_nobody_is_logged_in(small, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     with pytest.raises(SpaceError, match="nobody is logged in"):
-        space.publish(small, "me/camviz")
+        publish.publish(small, "me/camviz")
 
 
 @pytest.mark.parametrize(
@@ -502,7 +503,7 @@ def test_nobody_is_logged_in(small, monkeypatch):
 )
 def test_names_that_are_none(small, hub, name):
     with pytest.raises(SpaceError, match=r"called OWNER/NAME|cannot be the name"):
-        space.publish(small, name, token=TOKEN, endpoint=hub.endpoint)
+        publish.publish(small, name, token=TOKEN, endpoint=hub.endpoint)
     assert hub.spaces == {}
 
 
@@ -519,8 +520,8 @@ def test_nothing_out_of_order_is_published(small, hub):
 @pytest.fixture
 def at(monkeypatch, small):
     """The command line, standing in the small Space's folder."""
-    monkeypatch.setattr(space, "ROOT", small.root)
-    monkeypatch.setattr(space, "spacefile", lambda: space.read(small.root))
+    monkeypatch.setattr(spacefile, "ROOT", small.root)
+    monkeypatch.setattr(spacefile, "spacefile", lambda: spacefile.read(small.root))
     return small.root
 
 
@@ -544,8 +545,8 @@ def test_check_and_render(at, capsys):
 def test_plan_and_dry_run_send_nothing(at, capsys):
     assert cli.main(["space", "plan", "--profile", "cpu"]) == 0
     plan = capsys.readouterr().out
-    for name, content in space.bundle(space.read(at), "cpu").items():
-        assert re.search(rf"^ *{space.size(content):,}  {re.escape(name)}", plan, re.M)
+    for name, content in files.bundle(spacefile.read(at), "cpu").items():
+        assert re.search(rf"^ *{files.size(content):,}  {re.escape(name)}", plan, re.M)
     assert "hardware cpu-basic" in plan and "CAMVIZ_THREADS=2" in plan
     assert cli.main(["space", "publish", "me/camviz", "--profile", "cpu", "--dry-run"]) == 0
     assert capsys.readouterr().out == plan
@@ -574,12 +575,12 @@ def test_run_serves_a_copy_and_nothing_else(at, monkeypatch, capfd):
 
 def test_the_published_folder_works_by_itself(found, tmp_path):
     """camviz imported and asked from a copy that holds what the Space would hold."""
-    space.write_bundle(found, None, tmp_path)
+    files.write_bundle(found, None, tmp_path)
     code = (
-        "from camviz.ui.offer import default_choice\nfrom camviz.examples import examples\n"
-        "import camviz.space, pathlib\n"
-        "assert camviz.space.ROOT == pathlib.Path.cwd()\n"
-        "assert camviz.space.check(camviz.space.spacefile()) == []\n"
+        "from camviz.ui.choices import default_choice\nfrom camviz.examples import examples\n"
+        "import pathlib\nfrom camviz.space import rules, spacefile\n"
+        "assert spacefile.ROOT == pathlib.Path.cwd()\n"
+        "assert rules.check(spacefile.spacefile()) == []\n"
         "print(default_choice(), len(examples()))\n"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}

@@ -13,22 +13,11 @@ from torch import nn
 
 from camviz import load_backbone
 from camviz.errors import StageError
-from camviz.stages import (
-    Stage,
-    default_stages,
-    describe_module,
-    discover,
-    gradients_reach,
-)
-from camviz.taps import (
-    Layout,
-    Tap,
-    layout_by_shape,
-    probe_input,
-    recorded,
-    tensors_in,
-    watched,
-)
+from camviz.network.discovery import default_stages, discover, gradients_reach
+from camviz.network.layouts import Layout, layout_by_shape
+from camviz.network.modules import describe_module
+from camviz.network.stages import Stage
+from camviz.network.taps import Tap, forward_hooks, probe_input, record_taps, tensors_in
 
 SIZE = (3, 32, 32)
 # Layouts: NCHW, NHWC, tokens with and without a prefix; with and without a map before pooling.
@@ -225,7 +214,7 @@ def test_default_stages_are_never_silent(tiny, name):
 def test_the_last_block_before_a_class_token_is_silent_and_has_a_stand_in(tiny):
     backbone = tiny("test_vit")
     stages = named(backbone.stages)
-    assert [name for name, stage in stages.items() if stage.silent] == ["blocks.5"]
+    assert [name for name, stage in stages.items() if stage.zero_gradient] == ["blocks.5"]
     silent, stand_in = stages["blocks.5"], stages["blocks.5.norm1"]
     assert silent.activation == silent.output
     assert backbone.default_stages[-1] == "blocks.5.norm1"
@@ -245,7 +234,7 @@ def test_the_last_block_before_a_class_token_is_silent_and_has_a_stand_in(tiny):
 
 def test_networks_that_pool_their_patches_have_no_silent_stage(tiny):
     for name in ("test_vit2", "test_vit_relpos", "test_resnet", "test_mambaout"):
-        assert not any(stage.silent for stage in tiny(name).stages)
+        assert not any(stage.zero_gradient for stage in tiny(name).stages)
 
 
 def test_the_map_before_pooling_is_a_stage_of_its_own_where_it_differs(tiny):
@@ -296,7 +285,7 @@ def test_no_wider_activation_at_the_grid_runs_later(tiny, name):
     def note(name, module, call, output):
         ran.append((name, tuple(output.shape), output.clone()))
 
-    with torch.no_grad(), watched(modules, note):
+    with torch.no_grad(), forward_hooks(modules, note):
         backbone.model(image)
     checked = 0
     for stage in backbone.stages:
@@ -609,10 +598,10 @@ def test_maps_are_found_within_nested_outputs():
         ("b", "NCHW", 8, (8, 8), 0, ("x", 1)),
         ("c", "NCHW", 10, (4, 4), 0, (0,)),
     ]
-    assert not any(stage.silent for stage in found.stages)
+    assert not any(stage.zero_gradient for stage in found.stages)
     # and recording there keeps the containers what they are
     stored, image = {}, noise(1, *SIZE)
-    with recorded(model, [stage.output for stage in found.stages], stored):
+    with record_taps(model, [stage.output for stage in found.stages], stored):
         logits = model(image)
     assert torch.equal(logits, model(image)) and logits.requires_grad
     assert len(stored) == 3 and no_hooks(model)
@@ -646,7 +635,7 @@ def test_a_network_without_intermediates_is_an_error():
 def test_an_output_beside_the_logits_is_not_mistaken_for_the_map_behind_them():
     model, found = explore(TwoHeads)
     last = found.stages[-1]
-    assert last.grid == (4, 4) and not last.silent
+    assert last.grid == (4, 4) and not last.zero_gradient
     # a tap must do its work alone, not only while a shallower one keeps the graph alive
     assert gradients_reach(model, noise(1, *SIZE), [last.output])[last.output.address]
 
@@ -660,23 +649,23 @@ def test_a_network_of_small_strides_has_default_stages_too():
 def test_branches_side_by_side_are_both_alive():
     _, found = explore(SideBranch)
     assert [s.name for s in found.stages] == ["a", "b"]
-    assert not any(s.silent for s in found.stages)
+    assert not any(s.zero_gradient for s in found.stages)
 
 
 def test_a_network_that_answers_without_looking_has_only_silent_stages():
     _, found = explore(Dead)
-    assert all(stage.silent for stage in found.stages)
+    assert all(stage.zero_gradient for stage in found.stages)
     assert found.defaults == ()
 
 
 def test_a_single_class_is_no_obstacle():
     _, found = explore(OneClass)
-    assert not any(stage.silent for stage in found.stages)
+    assert not any(stage.zero_gradient for stage in found.stages)
 
 
 def test_a_head_that_starts_at_zero_hides_no_stage():
     _, found = explore(ZeroHead)
-    assert not any(stage.silent for stage in found.stages)
+    assert not any(stage.zero_gradient for stage in found.stages)
 
 
 def test_discovery_leaves_a_network_as_it_was(unchanged, tiny):
@@ -703,9 +692,9 @@ def test_a_network_that_fails_keeps_no_hook(unchanged, error):
     model.head.forward = fail
     with unchanged(model), pytest.raises(error):
         discover(model, SIZE)
-    with unchanged(model), pytest.raises(error), recorded(model, [tap], {}):
+    with unchanged(model), pytest.raises(error), record_taps(model, [tap], {}):
         model(noise(1, *SIZE))
-    with pytest.raises(AttributeError), watched({"a": model.a, "b": None}, print):
+    with pytest.raises(AttributeError), forward_hooks({"a": model.a, "b": None}, print):
         pass  # not even those that were set before the one that cannot be
     assert no_hooks(model)
 
@@ -732,7 +721,7 @@ def test_only_what_lies_behind_the_shallowest_tap_is_recorded():
     model = Toy().eval().requires_grad_(False)
     taps = [Tap("b", Layout("NCHW", (8, 8)), 8), Tap("c", Layout("NCHW", (4, 4)), 10)]
     stored = {}
-    with recorded(model, taps, stored):
+    with record_taps(model, taps, stored):
         output = model(noise(1, *SIZE))
     shallow, deep = (stored[tap.address] for tap in taps)
     assert shallow.is_leaf and shallow.requires_grad  # cut off from what lies before
@@ -743,7 +732,7 @@ def test_only_the_tapped_call_is_recorded():
     model = Twice().eval().requires_grad_(False)
     tap = Tap("block", Layout("NCHW", (4, 4)), 10, call=1)
     stored = {}
-    with recorded(model, [tap], stored):
+    with record_taps(model, [tap], stored):
         model(noise(1, *SIZE))
     assert list(stored) == [("block", 1, ())]
 
@@ -751,9 +740,9 @@ def test_only_the_tapped_call_is_recorded():
 # --- default stages ---
 
 
-def stage_at(name, grid, reduction, silent=False):
+def stage_at(name, grid, reduction, zero_gradient=False):
     tap = Tap(name, Layout("NCHW", grid), 4)
-    return Stage(name, tap, tap, reduction, silent)
+    return Stage(name, tap, tap, reduction, zero_gradient)
 
 
 def test_defaults_are_the_deepest_living_stage_of_each_resolution():
@@ -764,7 +753,7 @@ def test_defaults_are_the_deepest_living_stage_of_each_resolution():
         stage_at("c", (10, 10), 16),
         stage_at("c2", (10, 10), 16),
         stage_at("d", (5, 5), 32),
-        stage_at("d2", (5, 5), 32, silent=True),
+        stage_at("d2", (5, 5), 32, zero_gradient=True),
     ]
     assert default_stages(stages) == ("a", "b", "c2", "d")
 
@@ -772,7 +761,7 @@ def test_defaults_are_the_deepest_living_stage_of_each_resolution():
 def test_defaults_of_one_resolution_are_equally_spaced_and_end_with_the_last():
     stages = [stage_at(str(i), (10, 10), 16) for i in range(1, 13)]
     assert default_stages(stages) == ("3", "6", "9", "12")
-    silenced = [*stages[:-1], stage_at("12", (10, 10), 16, silent=True)]
+    silenced = [*stages[:-1], stage_at("12", (10, 10), 16, zero_gradient=True)]
     assert default_stages(silenced)[-1] == "11"
     assert default_stages(stages[:2]) == ("1", "2")
     assert default_stages([]) == ()

@@ -19,8 +19,10 @@ from camviz import wrap_backbone
 from camviz.errors import MethodError, TargetError
 from camviz.methods.activation import cam
 from camviz.methods.gradient import checkerboard, evidence, layer_cam
-from camviz.taps import Layout, Tap, first_logits
-from camviz.trace import Target, Trace, head_weights, local_beliefs, trace
+from camviz.network.head import head_weights, patch_probabilities
+from camviz.network.layouts import Layout
+from camviz.network.taps import Tap, primary_logits
+from camviz.network.trace import Target, Trace, trace
 
 FAMILIES = (
     "test_resnet",
@@ -70,7 +72,7 @@ def reference(backbone, image, taps, score):
         model.get_submodule(tap.module).register_forward_hook(
             lambda m, i, o, name=tap.module: kept.update({name: o})
         )
-    logits = first_logits(model(image.clone().requires_grad_(True)))[0]
+    logits = primary_logits(model(image.clone().requires_grad_(True)))[0]
     gradients = torch.autograd.grad(
         score(logits), [kept[tap.module] for tap in taps], allow_unused=True
     )
@@ -518,10 +520,10 @@ def test_a_dropped_graph_keeps_what_was_made(tiny):
     backbone = tiny("test_resnet")
     seen = trace(backbone, image_for(backbone), taps_of(backbone))
     kept = seen.gradients(Target(3))
-    assert seen.alive
+    assert seen.has_graph
     large = seen.nbytes
     seen.drop_graph()
-    assert not seen.alive and 0 < seen.nbytes < large
+    assert not seen.has_graph and 0 < seen.nbytes < large
     assert seen.gradients(Target(3)) is kept
     assert not seen.has(Target(4))
     with pytest.raises(LookupError, match=r"the graph is gone; .* class 4"):
@@ -582,10 +584,10 @@ def test_shrinking_forgets_the_class_used_longest_ago_and_the_graph_last(tiny):
     assert [seen.has(Target(index)) for index in (0, 1, 2)] == [True, False, True]
     seen.shrink(empty + size, Target(2))
     assert [seen.has(Target(index)) for index in (0, 1, 2)] == [False, False, True]
-    assert seen.alive and seen.nbytes <= empty + size
+    assert seen.has_graph and seen.nbytes <= empty + size
     seen.gradients(Target(0, versus=1))
     seen.shrink(0, Target(0, versus=1))  # what is being looked at stays
-    assert seen.has(Target(0, versus=1)) and not seen.has(Target(2)) and not seen.alive
+    assert seen.has(Target(0, versus=1)) and not seen.has(Target(2)) and not seen.has_graph
 
 
 def test_what_follows_from_a_trace_is_made_once(tiny):
@@ -593,8 +595,8 @@ def test_what_follows_from_a_trace_is_made_once(tiny):
     seen = trace(backbone, image_for(backbone), taps_of(backbone))
     made = []
     for _ in range(2):
-        assert seen.remember(("x", 1), lambda: made.append(1) or "thing") == "thing"
-    assert seen.remember(("x", 2), lambda: "other") == "other" and made == [1]
+        assert seen.memoize(("x", 1), lambda: made.append(1) or "thing") == "thing"
+    assert seen.memoize(("x", 2), lambda: "other") == "other" and made == [1]
 
 
 def _trace_and_send(backbone, image, taps, targets, pipe):
@@ -623,7 +625,7 @@ def test_a_trace_survives_the_way_from_a_forked_process(tiny, name):
     worker.join()
     assert worker.exitcode == 0
     here = trace(backbone, image, taps)
-    assert not sent.alive and sent.taps == here.taps
+    assert not sent.has_graph and sent.taps == here.taps
     assert torch.equal(sent.logits, here.logits)
     assert torch.equal(sent.features, here.features)
     for target in targets:
@@ -758,21 +760,21 @@ def test_a_place_is_judged_like_a_picture_full_of_it(tiny, name, unchanged):
     seen = trace(backbone, noise(1, *backbone.input_size), [tap])
     vectors = seen.activations[tap.address][0].flatten(1).T[:3] * 3
     with unchanged(backbone.model):
-        found = local_beliefs(backbone, vectors)
+        found = patch_probabilities(backbone, vectors)
     assert found.shape == (3, len(backbone.labels))
     for vector, beliefs in zip(vectors, found, strict=True):
         full = torch.zeros_like(seen.features)
         tap.layout.to_nchw(full)[:] = vector[:, None, None]  # a view, whatever the layout
         assert full.any()
         close(beliefs, backbone.model.forward_head(full)[0].softmax(dim=0))
-    assert local_beliefs(backbone, vectors[:0]).shape == (0, len(backbone.labels))
+    assert patch_probabilities(backbone, vectors[:0]).shape == (0, len(backbone.labels))
 
 
 def test_heads_that_cannot_be_shown_a_place_say_so(tiny):
     with pytest.raises(MethodError, match="test_vit reads a class token"):
-        local_beliefs(tiny("test_vit"), noise(2, 64))
+        patch_probabilities(tiny("test_vit"), noise(2, 64))
     with pytest.raises(MethodError, match="cannot be shown a single place"):
-        local_beliefs(wrap_backbone(Flattened(), name="flat", device="cpu"), noise(2, 64))
+        patch_probabilities(wrap_backbone(Flattened(), name="flat", device="cpu"), noise(2, 64))
 
 
 def test_without_a_graph_the_same_but_for_gradients(tiny, unchanged):
@@ -782,7 +784,7 @@ def test_without_a_graph_the_same_but_for_gradients(tiny, unchanged):
     full = trace(backbone, image, taps)
     with unchanged(backbone.model):
         bare = trace(backbone, image, taps, graph=False)
-    assert torch.equal(bare.logits, full.logits) and not bare.alive
+    assert torch.equal(bare.logits, full.logits) and not bare.has_graph
     for tap in taps:
         assert torch.equal(bare.activations[tap.address], full.activations[tap.address])
     with pytest.raises(LookupError):

@@ -13,15 +13,15 @@ from PIL import Image
 
 from camviz.errors import BackboneError, CamvizError, ImageError, WeightsError
 from camviz.scenes import HELD_OUT_BACKGROUNDS, SCENE_CLASSES, draw_scene
-from camviz.training import corpus as corpora
-from camviz.training import networks
-from camviz.training.__main__ import main, prepare
-from camviz.training.augmentation import blend, boxes, crop, look, textures
-from camviz.training.corpus import Corpus, Pictures, photographs, studio_wall
-from camviz.training.networks import build, embed, embeddings, load_teacher
-from camviz.training.recipes import RECIPES, Recipe
-from camviz.training.results import refit, score
-from camviz.training.run import Run
+from training import corpus as corpora
+from training import networks
+from training.__main__ import main, prepare
+from training.augmentation import blend, boxes, crop, look, textures
+from training.corpus import Corpus, Pictures, photographs, studio_wall
+from training.networks import build, embed, embeddings, load_teacher
+from training.recipes import RECIPES, Recipe
+from training.results import refit, score
+from training.run import Run
 
 import timm  # isort: skip
 from timm.models import save_for_hf  # isort: skip

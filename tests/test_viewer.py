@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camviz.engine import Engine
-from camviz.maps import FUSIONS, Placement
+from camviz.engine.engine import Engine
+from camviz.maps.fusion import FUSIONS, Placement
+from camviz.maps.render import COLOR_MAPS, DIVERGING, color_table
 from camviz.methods import METHODS
-from camviz.render import COLOR_MAPS, DIVERGING, color_table
 from camviz.ui import viewer
 from camviz.ui.viewer import (
     FILES,
@@ -162,11 +162,11 @@ def test_what_lies_outside_the_crop_is_said(explain, photo):
     half = np.zeros(photo.shape[:2], bool)
     half[:, : photo.shape[1] // 2] = True
     said = payload({"layercam": x}, truth={"ram": half})
-    share = 1 - x.seen.mean()
+    share = 1 - x.visible.mean()
     assert (
         0.3 < share < 0.6 and not said["seen"] and f"{share:.0%} of the picture" in said["unseen"]
     )
-    hidden = (half & ~x.seen).sum() / half.sum()
+    hidden = (half & ~x.visible).sum() / half.sum()
     assert said["truth"][0]["said"] == f"{hidden:.0%} of the ram lies outside the crop."
     assert payload({"layercam": explain()})["unseen"] is None
 
@@ -227,7 +227,7 @@ def test_symbols_are_those_of_the_formula():
 
 
 def test_an_empty_map_says_why(explain, tiny):
-    silent = next(s.name for s in tiny("test_vit").stages if s.silent)
+    silent = next(s.name for s in tiny("test_vit").stages if s.zero_gradient)
     loud = tiny("test_vit").default_stages[0]
     x = explain(backbone="test_vit", stages=[loud, silent])
     said = panels(payload({"layercam": x}))
@@ -348,13 +348,13 @@ def test_networks_that_see_differently_are_shown_each_in_its_own_way(explain):
     assert made["two"]["scene"] == {
         "rect": list(y.fit.rect), "input": list(y.fit.input_size), "seen": False
     }  # fmt: skip
-    assert f"{y.seen.mean():.0%} of the picture seen" in made["two"]["facts"]
+    assert f"{y.visible.mean():.0%} of the picture seen" in made["two"]["facts"]
 
 
 def test_maps_drawn_on_a_raster_are_the_engines_own(explain, photo):
     for x in (explain(), explain(fit="crop")):
         heat, seen = drawn(Shown(x), 1000)
-        assert np.allclose(heat, x.fused, atol=1e-5) and np.array_equal(seen, x.seen)
+        assert np.allclose(heat, x.fused, atol=1e-5) and np.array_equal(seen, x.visible)
     heat, _ = drawn(Shown(explain()), 45)
     assert heat.shape == (30, 45)
 
@@ -364,7 +364,7 @@ def test_a_difference_is_signed_and_zero_where_one_saw_nothing(explain):
     pair = Difference(Shown(x), Shown(y), "x less y", ("more y", "more x"))
     made = panels(payload({"a": Row("A", x, {"x": Shown(x), "d": pair})}))["d"]
     both = unpacked(made) * made["peak"] - unpacked(made, "against") * made["lowest"]
-    exact = np.where(y.seen, x.fused - y.fused, 0)
+    exact = np.where(y.visible, x.fused - y.fused, 0)
     assert np.abs(both - exact).max() < 0.01 and made["top"] == 1
     assert made["scene"] == {"rect": [0, 0, 90, 60], "input": (60, 90), "seen": True}
     same = Difference(Shown(x), Shown(x), "nothing", ("", ""))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from camviz import vision_ops
+from camviz.network import torchvision_ops
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_torchvision_and_timm_can_be_imported_after_it_and_nothing_is_declared_in_vain():
     script = (
         "import sys\n"
-        "import camviz.vision_ops as v\n"
+        "import camviz.network.torchvision_ops as v\n"
         "assert 'torchvision' not in sys.modules, 'looked for, not imported'\n"
         "loaded = v._operators_load()\n"
         "assert (v._declared is None) == loaded\n"
@@ -38,22 +38,22 @@ def test_torchvision_and_timm_can_be_imported_after_it_and_nothing_is_declared_i
 
 
 def test_nothing_is_declared_once_torchvision_is_there(monkeypatch):
-    monkeypatch.setattr(vision_ops, "_operators_load", lambda: False)
+    monkeypatch.setattr(torchvision_ops, "_operators_load", lambda: False)
     monkeypatch.setitem(sys.modules, "torchvision", torch)
-    assert vision_ops.declare_missing() is None
+    assert torchvision_ops.declare_missing() is None
 
 
 def test_nothing_is_declared_where_the_operators_load(monkeypatch):
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
-    monkeypatch.setattr(vision_ops, "_operators_load", lambda: True)
-    assert vision_ops.declare_missing() is None
+    monkeypatch.setattr(torchvision_ops, "_operators_load", lambda: True)
+    assert torchvision_ops.declare_missing() is None
 
 
 def test_missing_operators_are_declared_with_torchvisions_signature(monkeypatch):
-    import camviz.backbones  # noqa: F401  torchvision, and with it the operators, by now
+    import camviz.network.weights  # noqa: F401  torchvision, and with it the operators, by now
 
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
-    monkeypatch.setattr(vision_ops, "_operators_load", lambda: False)
+    monkeypatch.setattr(torchvision_ops, "_operators_load", lambda: False)
     defined = []
 
     class Library:
@@ -64,10 +64,10 @@ def test_missing_operators_are_declared_with_torchvisions_signature(monkeypatch)
             defined.append(schema)
 
     monkeypatch.setattr(torch.library, "Library", Library)
-    assert isinstance(vision_ops.declare_missing(), Library)
+    assert isinstance(torchvision_ops.declare_missing(), Library)
     assert defined == [], "what is declared already is left alone"
-    monkeypatch.setattr(vision_ops, "_DETECTION_OPERATORS", ("nms", "never_heard_of"))
-    vision_ops.declare_missing()
+    monkeypatch.setattr(torchvision_ops, "_DETECTION_OPERATORS", ("nms", "never_heard_of"))
+    torchvision_ops.declare_missing()
     assert defined == ["never_heard_of(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"]
     assert "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor" in str(
         torch.ops.torchvision.nms.default._schema
@@ -83,13 +83,13 @@ def found_at(monkeypatch, place):
 
 def test_without_torchvision_its_absence_is_left_to_speak(monkeypatch):
     found_at(monkeypatch, None)
-    assert vision_ops._operators_load()
+    assert torchvision_ops._operators_load()
 
 
 @pytest.mark.parametrize("error", [OSError("libcudart.so: not found"), ImportError("no module")])
 def test_a_library_that_cannot_load_is_told_from_one_that_can(monkeypatch, tmp_path, error):
     found_at(monkeypatch, tmp_path)
-    assert not vision_ops._operators_load(), "no library at all"
+    assert not torchvision_ops._operators_load(), "no library at all"
     library = tmp_path / "_C.so"
     library.write_bytes(b"not a library")
     tried = []
@@ -99,7 +99,7 @@ def test_a_library_that_cannot_load_is_told_from_one_that_can(monkeypatch, tmp_p
         raise error
 
     monkeypatch.setattr(torch.ops, "load_library", load)
-    assert not vision_ops._operators_load()
+    assert not torchvision_ops._operators_load()
     assert tried == [str(library)]
     monkeypatch.setattr(torch.ops, "load_library", lambda path: None)
 
@@ -107,4 +107,4 @@ def test_a_library_that_cannot_load_is_told_from_one_that_can(monkeypatch, tmp_p
         nms = None
 
     monkeypatch.setattr(torch.ops, "torchvision", Operators())
-    assert vision_ops._operators_load()
+    assert torchvision_ops._operators_load()

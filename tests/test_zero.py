@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from camviz import Engine, load_backbone
-from camviz.engine import Job
+from camviz.engine.engine import Job
 from camviz.errors import BackboneError, MethodError
-from camviz.ui import zero
+from camviz.ui import compute as compute_module
 
 RESNET, VIT = "test_resnet", "test_vit"
 HERE = os.getpid()
@@ -30,13 +30,14 @@ GRAD = torch.autograd.grad
 def forked(monkeypatch):
     """The page's engine as on ZeroGPU, and every job it gives away."""
     jobs = []
+    real = compute_module.compute
 
     def compute(job):
         jobs.append(job)
-        return zero.compute(job)
+        return real(job)
 
     engine = Engine("cpu", compute=compute)
-    monkeypatch.setattr(zero, "engine", lambda: engine)
+    monkeypatch.setattr(compute_module, "engine", lambda: engine)
 
     def elsewhere(*given, **named):
         assert os.getpid() != HERE, "differentiated in the main process"
@@ -169,7 +170,7 @@ def test_a_process_that_was_forked_before_loads_the_network_itself(forked, in_pr
 
     def work():
         while (job := theirs.recv()) is not None:
-            theirs.send(zero.attempt(job, "cpu"))
+            theirs.send(compute_module.attempt(job, "cpu"))
 
     worker = context.Process(target=work, daemon=True)
     worker.start()
@@ -195,11 +196,11 @@ def test_errors_arrive_whole(forked, photo):
 
 
 def test_a_process_that_dies_is_noticed(forked, photo, monkeypatch):
-    monkeypatch.setattr(zero, "attempt", lambda job, device: os._exit(9))
+    monkeypatch.setattr(compute_module, "attempt", lambda job, device: os._exit(9))
     with pytest.raises(
         RuntimeError, match="look of net ended without an answer, with exit status 9"
     ):
-        zero.compute(Job("net", "auto", 1, "look"))
+        compute_module.compute(Job("net", "auto", 1, "look"))
 
 
 def test_locks_held_at_the_fork_do_not_hold_up_the_job(forked, photo):
@@ -216,7 +217,7 @@ def test_locks_held_at_the_fork_do_not_hold_up_the_job(forked, photo):
     thread.start()
     assert holding.wait(10)
     try:
-        picture = zero.in_child(Job(RESNET, "random", 1, "placements", ({},)))
+        picture = compute_module.in_child(Job(RESNET, "random", 1, "placements", ({},)))
     finally:
         done.set()
         thread.join()
@@ -237,14 +238,14 @@ def test_a_network_that_was_given_stays_here(photo, tiny):
 def where(monkeypatch):
     done = []
     for name in ("on_gpu", "in_child"):
-        monkeypatch.setattr(zero, name, lambda job, name=name: (done.append(name), None))
+        monkeypatch.setattr(compute_module, name, lambda job, name=name: (done.append(name), None))
     return done
 
 
 def test_small_networks_cost_no_quota(where):
-    limit = int(zero.spacefile().limits.gpu_from * 1e6)
+    limit = int(compute_module.spacefile().limits.gpu_from * 1e6)
     for size in (0, 1_000_000, limit - 1, limit, 150_000_000):
-        zero.compute(Job("net", "auto", size, "look"))
+        compute_module.compute(Job("net", "auto", size, "look"))
     assert where == ["in_child"] * 3 + ["on_gpu"] * 2
 
 
@@ -252,29 +253,33 @@ def test_without_a_gpu_the_cpu_does_it(where, monkeypatch, caplog):
     def refused(job):
         raise gr.Error("quota exceeded", print_exception=False)
 
-    monkeypatch.setattr(zero, "on_gpu", refused)
-    zero.compute(Job("net", "auto", 10**8, "look"))
+    monkeypatch.setattr(compute_module, "on_gpu", refused)
+    compute_module.compute(Job("net", "auto", 10**8, "look"))
     assert where == ["in_child"] and "no GPU for look of net" in caplog.text
 
 
 def test_the_decorated_function_computes_on_the_gpu(monkeypatch):
-    monkeypatch.setattr(zero, "attempt", lambda job, device: (device, None))
-    assert zero.on_gpu(Job("net", "auto", 10**8, "look")) == ("cuda", None)
-    look, bank = (zero.seconds(Job("net", "auto", 1, work)) for work in ("look", "prototypes"))
+    monkeypatch.setattr(compute_module, "attempt", lambda job, device: (device, None))
+    assert compute_module.on_gpu(Job("net", "auto", 10**8, "look")) == ("cuda", None)
+    look, bank = (
+        compute_module.seconds(Job("net", "auto", 1, work)) for work in ("look", "prototypes")
+    )
     assert 0 < look < bank <= 60
 
 
 def test_only_a_zerogpu_space_sends_jobs_away(monkeypatch):
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
-    zero.engine.cache_clear()
-    assert not zero.on_zero() and zero.engine()._compute is None
+    compute_module.engine.cache_clear()
+    assert not compute_module.on_zero() and compute_module.engine()._compute is None
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
-    zero.engine.cache_clear()
+    compute_module.engine.cache_clear()
     try:
-        assert zero.engine()._compute is zero.compute
-        assert zero.engine().device == "cpu"  # spaces says that there is a GPU; there is none yet
+        assert compute_module.engine()._compute is compute_module.compute
+        assert (
+            compute_module.engine().device == "cpu"
+        )  # spaces says that there is a GPU; there is none yet
     finally:
-        zero.engine.cache_clear()
+        compute_module.engine.cache_clear()
 
 
 def test_another_device_gets_a_copy(photo):

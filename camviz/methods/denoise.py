@@ -173,7 +173,7 @@ def _ranked(entries: Tensor, rank: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Floor:
+class NoiseReport:
     """What a threshold leaves of one gradient.
 
     `kept`: share of the positive entries that reach it. `noise`: share of the noise floor, measured
@@ -187,7 +187,7 @@ class Floor:
     expected: float | None
 
 
-def floor(activations: Tensor, gradients: Tensor, tau: Tensor) -> Floor:
+def floor(activations: Tensor, gradients: Tensor, tau: Tensor) -> NoiseReport:
     """What a threshold, (1,), leaves of signal and noise in one sample, (1, C, H, W)."""
     positive, negative = _signs(gradients)
     kept = _reaching(gradients, tau[0]) if tau > 0 else positive
@@ -195,12 +195,12 @@ def floor(activations: Tensor, gradients: Tensor, tau: Tensor) -> Floor:
     mirrored = gradients.neg().relu_()
     squares = _dot(mirrored, mirrored)
     if squares == 0:
-        return Floor(share, None, None)
+        return NoiseReport(share, None, None)
     size = activations if activations.min() >= 0 else activations.abs()
     total = _dot(mirrored, size)
     expected = math.exp(-(float(tau) ** 2) * negative / (2 * squares))
     noise = _dot(_at_least(mirrored, tau[0], inplace=True), size) / total if total > 0 else None
-    return Floor(share, noise, expected)
+    return NoiseReport(share, noise, expected)
 
 
 def _dot(one: Tensor, other: Tensor) -> float:

@@ -27,12 +27,12 @@ from gradio.utils import get_upload_folder
 
 from camviz.errors import BackboneError, CamvizError, ImageError, MethodError
 from camviz.images import MAX_BYTES, open_picture
-from camviz.prototypes import PrototypeBank
-from camviz.space import spacefile
-from camviz.ui.bundle import packed, write_rows
+from camviz.prototypes.bank import PrototypeBank
+from camviz.space.spacefile import spacefile
+from camviz.ui.choices import default_choice, discreet, offer
 from camviz.ui.compare_tab import Ask, network
-from camviz.ui.offer import default_choice, discreet, offer
-from camviz.ui.zero import engine
+from camviz.ui.compute import engine
+from camviz.ui.downloads.bundle import packed, write_rows
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from camviz.backbones import Backbone, needs_download
+from camviz.engine.explanation import Explanation, PlacementKind
 from camviz.errors import (
     BackboneError,
     CamvizError,
@@ -39,14 +39,15 @@ from camviz.errors import (
     StageError,
 )
 from camviz.examples import Example, example
-from camviz.explanation import Explanation, PlacementKind
 from camviz.images import Picture, open_picture
-from camviz.maps import FUSIONS
+from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
-from camviz.prototypes import CLUSTERS, PrototypeBank, StagePrototypes
-from camviz.stages import TapKind
+from camviz.network.backbone import Backbone
+from camviz.network.hub import needs_download
+from camviz.network.stages import TapKind
+from camviz.prototypes.bank import CLUSTERS, PrototypeBank, StagePrototypes
 from camviz.ui import links, viewer
-from camviz.ui.offer import (
+from camviz.ui.choices import (
     DRAWN,
     chosen,
     default_choice,
@@ -55,7 +56,7 @@ from camviz.ui.offer import (
     knowing,
     modules,
 )
-from camviz.ui.zero import engine
+from camviz.ui.compute import engine
 
 TOP, NOBODY = "", "-"  # no class is called so
 EXPLAINED = [("top prediction", TOP)]
@@ -618,11 +619,11 @@ def _badges(x: Explanation) -> str:
         warnings.append("untrained: maps mean nothing")
     elif x.backbone.name.startswith(DRAWN) and not _drawn(x):
         warnings.append("made for drawn scenes: of any other picture it knows little")
-    elif not x.sure:
+    elif not x.is_confident:
         warnings.append(
             f"not sure: this may be none of the {len(x.backbone.labels)} things it knows"
         )
-    if not x.fit.seen:
+    if not x.fit.shows_all:
         warnings.append("the hatched part was not shown to the network")
     return "".join(f'<p class="cv-badge" role="note">{warning}</p>' for warning in warnings)
 

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
+from camviz.engine.explanation import PlacementKind
 from camviz.errors import ImageError
 from camviz.examples import example, examples
-from camviz.explanation import PlacementKind
 from camviz.images import FIT_MODES
-from camviz.maps import FUSIONS
-from camviz.stages import TapKind
-from camviz.ui.offer import offer, stage_methods
+from camviz.maps.fusion import FUSIONS
+from camviz.network.stages import TapKind
+from camviz.ui.choices import offer, stage_methods
 from camviz.ui.viewer import SETTINGS
 
 UPLOAD, NO_PICTURE, UNTRAINED = "upload", "none", "untrained"

@@ -12,9 +12,9 @@ from typing import Any
 
 import gradio as gr
 
+from camviz.engine.explanation import Explanation
 from camviz.errors import MethodError, PrototypeError, StageError
-from camviz.explanation import Explanation
-from camviz.maps import FUSIONS
+from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import compare_tab, viewer
 from camviz.ui.compare_tab import DEFAULT, Ask, View, explain, likeness
@@ -135,7 +135,7 @@ def marked(x: Explanation) -> dict[str, dict[str, str]]:
 def _papers(x: Explanation, last: str) -> bool:
     """Whether prototypes were learned as the paper did: from many pictures, split at its tau."""
     bank = x.bank
-    return bank is not None and last in bank.stages and bank.papers
+    return bank is not None and last in bank.stages and bank.is_paper_setting
 
 
 def _words(ask: Ask, x: Explanation) -> str:

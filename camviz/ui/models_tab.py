@@ -17,13 +17,14 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from camviz.backbones import Backbone, Stopped, download
-from camviz.boxes import mask_at
+from camviz.engine.explanation import Explanation
 from camviz.errors import CamvizError
 from camviz.examples import example
-from camviz.explanation import Explanation
-from camviz.localization import iou
-from camviz.ui import compare_tab, links, offer, viewer
+from camviz.maps.boxes import mask_at
+from camviz.maps.localization import iou
+from camviz.network.backbone import Backbone
+from camviz.network.hub import Stopped, download
+from camviz.ui import choices, compare_tab, links, viewer
 from camviz.ui.compare_tab import NOBODY, TOP, Ask, View, explain, network, progress_html
 from camviz.ui.viewer import Difference, Row, Shown, Viewer, drawn
 
@@ -151,7 +152,7 @@ def show(ask: Ask, others: list[str] | None, which: str, pair: str | None) -> It
     if others is None:
         others = second(ask)
         tab["models with"] = gr.update(
-            choices=offer.filtered(offer.ANY, offer.ANY), value=list(others)
+            choices=choices.filtered(choices.ANY, choices.ANY), value=list(others)
         )
         tab["models chosen"] = others
     first = explain(ask, versus=None)
@@ -166,17 +167,17 @@ def show(ask: Ask, others: list[str] | None, which: str, pair: str | None) -> It
 
 def second(ask: Ask) -> list[str]:
     """A backbone to begin with: one that is here already, and may know what the picture shows."""
-    drawn_things = (ask.backbone or "").startswith(offer.DRAWN)
+    drawn_things = (ask.backbone or "").startswith(choices.DRAWN)
     if ask.picture is not None:
         name = links.example_of(compare_tab.opened(ask.picture).digest)
         if name is not None:
-            drawn_things = example(name).backbones == offer.DRAWN
+            drawn_things = example(name).backbones == choices.DRAWN
     here = [
         choice.name
-        for choice in offer.offer().values()
+        for choice in choices.offer().values()
         if choice.source in ("own", "bundled", "cached") and choice.name != ask.backbone
     ]
-    return sorted(here, key=lambda n: n.startswith(offer.DRAWN) != drawn_things)[:1]
+    return sorted(here, key=lambda n: n.startswith(choices.DRAWN) != drawn_things)[:1]
 
 
 # -- Asking another backbone ---------------------------------------------------------------------
@@ -220,7 +221,7 @@ def found_by(
     first: whose class it is to explain, if it knows it; None: its own first guess.
     """
     try:
-        choice = offer.chosen(name)
+        choice = choices.chosen(name)
         if choice.source == "hub":
             download(choice.load, report)
         untrained = choice.source == "untrained"
@@ -374,7 +375,7 @@ def _unlike(there: Mapping[str, Explanation]) -> str:
         f"{escape(name)} is not sure: this may be none of the {len(x.backbone.labels)} things it "
         "knows."
         for name, x in there.items()
-        if not x.sure
+        if not x.is_confident
     ]
     return "".join(f'<p class="cv-fine">{sentence}</p>' for sentence in said)
 

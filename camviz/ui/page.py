@@ -18,21 +18,21 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from camviz.backbones import ASSETS, Stopped, download, needs_download
+from camviz.engine.explanation import PlacementKind
 from camviz.errors import BackboneError, CamvizError, ImageError, WeightsError
 from camviz.examples import EXAMPLES, example
-from camviz.explanation import PlacementKind
-from camviz.maps import FUSIONS
-from camviz.space import spacefile
-from camviz.stages import TapKind
+from camviz.maps.fusion import FUSIONS
+from camviz.network.hub import Stopped, download, needs_download
+from camviz.network.stages import TapKind
+from camviz.resources import ASSETS
+from camviz.space.spacefile import spacefile
 from camviz.ui import (
     api,
-    bundle,
+    choices,
     compare_tab,
     links,
     methods_tab,
     models_tab,
-    offer,
     pictures_tab,
     prototypes_tab,
 )
@@ -58,6 +58,7 @@ from camviz.ui.compare_tab import (
     same_picture,
     sentence,
 )
+from camviz.ui.downloads import bundle
 from camviz.ui.viewer import Viewer
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ def answered(work: Work, controls: Ask | Sequence[Any]) -> Iterator[View]:
 def _without_weights(error: WeightsError, ask: Ask) -> tuple[str, dict[str, str]]:
     """What the page can do instead of what the command line could."""
     said = re.split(r"\. (?:Ready without|Give) ", sentence(error))[0].rstrip(".") + "."
-    ready = [c.name for c in offer.offer().values() if c.source in ("own", "bundled", "cached")]
+    ready = [c.name for c in choices.offer().values() if c.source in ("own", "bundled", "cached")]
     if ready:
         said += f" Ready here without a download: {', '.join(ready[:4])}."
     others = [name for name in ready if name not in (ask.wanted, ask.backbone)]
@@ -288,12 +289,12 @@ def clicked_bar(ask: Ask, event: gr.SelectData) -> Iterator[View]:
 
 async def opened_page(request: gr.Request, picture: Any) -> AsyncIterator[list[Any]]:
     """A visitor comes: what is on offer right now, and what the link that was followed names."""
-    offer.offer.cache_clear()
+    choices.offer.cache_clear()
     named, wrong = links.read(dict(request.query_params))
     settings = named.settings()
-    usual = offer.default_choice()
+    usual = choices.default_choice()
     if named.example not in (None, links.UPLOAD, links.NO_PICTURE):
-        usual = offer.knowing(example(named.example), usual)
+        usual = choices.knowing(example(named.example), usual)
     ask = replace(
         DEFAULT,
         picture=None if picture is None else api.uploaded(picture),
@@ -302,9 +303,9 @@ async def opened_page(request: gr.Request, picture: Any) -> AsyncIterator[list[A
         **settings,
     )
     said: dict[str, Any] = {name: getattr(ask, name) for name in (*OPENED, "raw")}
-    said["wanted"] = gr.update(choices=offer.filtered(offer.ANY, offer.ANY), value=ask.wanted)
-    said["family"] = gr.update(choices=offer.families(), value=offer.ANY)
-    said["source"] = gr.update(choices=offer.sources(), value=offer.ANY)
+    said["wanted"] = gr.update(choices=choices.filtered(choices.ANY, choices.ANY), value=ask.wanted)
+    said["family"] = gr.update(choices=choices.families(), value=choices.ANY)
+    said["source"] = gr.update(choices=choices.sources(), value=choices.ANY)
     notice = ""
     if named.example in (links.UPLOAD, links.NO_PICTURE):
         ask = replace(ask, picture=None)
@@ -373,7 +374,7 @@ async def fetched(*values: Any) -> AsyncIterator[list[Any]]:
     watch, wanted = Watch(), [""]
 
     def fetch(ask: Ask) -> Iterator[View]:
-        choice = offer.chosen(ask.wanted)
+        choice = choices.chosen(ask.wanted)
         wanted[0] = choice.name
         if choice.source == "hub" and not ask.raw:
             download(choice.load, watch.report)
@@ -429,7 +430,7 @@ def ready_backbone(ask: Ask) -> Iterator[View]:
 
     Whoever chooses twice, one after the other, may want what the other choice has brought.
     """
-    choice = offer.chosen(ask.wanted)
+    choice = choices.chosen(ask.wanted)
     if choice.source == "hub" and not ask.raw and needs_download(choice.load):
         return
     if (ask.wanted, ask.raw) != (ask.backbone, ask.untrained):
@@ -755,14 +756,13 @@ async def clicked_notice(event: gr.SelectData, *values: Any) -> AsyncIterator[li
 
 def narrowed(family: str, source: str, wanted: str | None) -> Any:
     """The backbones of a family and a source, to choose from."""
-    choices = offer.filtered(family, source, wanted)
-    return gr.update(choices=choices, value=wanted)
+    return gr.update(choices=choices.filtered(family, source, wanted), value=wanted)
 
 
 def _left() -> dict[str, Any]:
     """What is asked: picture, backbone, class, layers, method; the rest folded away."""
     made: dict[str, Any] = {}
-    shown = offer.examples_first_known()
+    shown = choices.examples_first_known()
     with gr.Row(elem_id="ask-picture", elem_classes="cv-section"):
         made["picture"] = _picture(str(shown[0].path) if shown else None)
         with gr.Column(elem_id="others", scale=0, min_width=0):
@@ -780,8 +780,12 @@ def _left() -> dict[str, Any]:
     with gr.Column(elem_id="ask-backbone", elem_classes="cv-section", min_width=0):
         made["wanted"] = _menu("Backbone", "the network asked; type to search", "backbone")
         with gr.Row(elem_id="filters"):
-            made["family"] = _slim("Family of backbones", [("any family", offer.ANY)], offer.ANY)
-            made["source"] = _slim("Where its weights are", [("any source", offer.ANY)], offer.ANY)
+            made["family"] = _slim(
+                "Family of backbones", [("any family", choices.ANY)], choices.ANY
+            )
+            made["source"] = _slim(
+                "Where its weights are", [("any source", choices.ANY)], choices.ANY
+            )
         made["network"] = gr.HTML(elem_id="network", elem_classes="cv-fine")
     with gr.Column(elem_id="ask-class", elem_classes="cv-section", min_width=0):
         gr.HTML(
@@ -815,7 +819,7 @@ def _left() -> dict[str, Any]:
             "Method",
             "how a layer becomes a map",
             "method",
-            _labels(offer.stage_methods().items()),
+            _labels(choices.stage_methods().items()),
             DEFAULT.method,
         )
     with gr.Accordion("More settings", open=False, elem_id="settings"):

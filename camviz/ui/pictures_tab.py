@@ -17,12 +17,12 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from camviz import render
-from camviz.backbones import Backbone
+from camviz.engine.cache import Shelf
+from camviz.engine.explanation import Explanation
 from camviz.errors import CamvizError, ImageError
-from camviz.explanation import Explanation
 from camviz.images import Picture, open_picture
-from camviz.shelf import Shelf
+from camviz.maps import render
+from camviz.network.backbone import Backbone
 from camviz.ui import links, viewer
 from camviz.ui.compare_tab import (
     NOBODY,
@@ -377,7 +377,7 @@ def _tile(ask: Ask, row: str, panel: str) -> Tile:
         return Tile(plain.label, share, picture.src, "", f"There is no map of {panel} here.")
     heat = x.fused if panel == FUSED else x.maps[panel]
     said = "" if heat.any() else "Empty: nothing here speaks for this class."
-    return Tile(plain.label, share, *_layers(x.picture, heat, x.seen), said)
+    return Tile(plain.label, share, *_layers(x.picture, heat, x.visible), said)
 
 
 def _layers(picture: Picture, heat: np.ndarray, seen: np.ndarray) -> tuple[str, str]:
@@ -388,7 +388,7 @@ def _layers(picture: Picture, heat: np.ndarray, seen: np.ndarray) -> tuple[str, 
     hidden = None
     if not seen.all():
         hidden = np.asarray(Image.fromarray(seen).resize(size, Image.Resampling.NEAREST))
-    ground = render.overlay(small, level, opacity=0, seen=hidden)
+    ground = render.overlay(small, level, opacity=0, visible=hidden)
     colors = render.colorize(level)
     if hidden is not None:
         alpha = np.where(hidden, 255, 0).astype(np.uint8)

@@ -18,24 +18,23 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from camviz import render
+from camviz.engine.explanation import Explanation, PrototypeMap
+from camviz.engine.export import file_name
 from camviz.errors import CamvizError, ImageError, MethodError, PrototypeError, StageError
 from camviz.examples import example
-from camviz.explanation import Explanation, PrototypeMap
-from camviz.export import file_name
 from camviz.images import Picture
+from camviz.maps import render
 from camviz.methods.activation import Aggregate
-from camviz.prototypes import (
+from camviz.prototypes.bank import (
     CLUSTERS,
-    MOST_CLUSTERS,
     Kind,
     Member,
     PrototypeBank,
     StagePrototypes,
-    select,
     with_thumbnails,
 )
-from camviz.ui import api, compare_tab, offer, viewer
+from camviz.prototypes.build import MOST_CLUSTERS, select
+from camviz.ui import api, choices, compare_tab, viewer
 from camviz.ui.compare_tab import (
     NOBODY,
     TOP,
@@ -48,8 +47,8 @@ from camviz.ui.compare_tab import (
     said_html,
     sentence,
 )
+from camviz.ui.compute import engine
 from camviz.ui.viewer import Viewer
-from camviz.ui.zero import engine
 
 ID, TITLE = "prototypes", "Prototypes"
 DOING = "Looking for prototypes …"
@@ -295,7 +294,7 @@ def _about(x: Explanation, bank: PrototypeBank) -> str:
         f"picture{'' if many == 1 else 's'}.",
     }[bank.source]
     return (
-        f"<h2>What {label} looks like to {escape(offer.discreet(x.backbone.name))}, place by "
+        f"<h2>What {label} looks like to {escape(choices.discreet(x.backbone.name))}, place by "
         "place</h2>"
         f"<p>A prototype is something that the network found again and again in pictures of {label}"
         ": a part of it, or what tends to be around it. The maps below are bright where the "
@@ -461,9 +460,9 @@ def _drawn(small: Explanation, stage: str, raw: np.ndarray) -> np.ndarray:
     """A cosine map over its picture, from its least value to its greatest."""
     span = float(raw.max() - raw.min())
     heat = (raw - raw.min()) / span if span > _TINY else np.zeros_like(raw)
-    seen = None if small.fit.seen else small.seen
+    seen = None if small.fit.shows_all else small.visible
     drawn = small.on_picture(heat, small.placements[stage])
-    return render.overlay(small.picture.pixels, drawn, opacity=0.6, seen=seen)
+    return render.overlay(small.picture.pixels, drawn, opacity=0.6, visible=seen)
 
 
 @lru_cache(maxsize=512)
@@ -686,7 +685,7 @@ def build() -> dict[str, Any]:
             elem_id="kin-picture",
         )
         made["kin examples"] = gr.HTML(
-            compare_tab.thumbnails(offer.examples_first_known()),
+            compare_tab.thumbnails(choices.examples_first_known()),
             elem_id="kin-examples",
             js_on_load=CLICK,
             min_width=0,

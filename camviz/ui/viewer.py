@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from camviz.backbones import ASSETS
-from camviz.explanation import Explanation
+from camviz.engine.explanation import Explanation
 from camviz.images import Picture
-from camviz.maps import FUSIONS, Placement, resample
+from camviz.maps.fusion import FUSIONS, Placement, resample
+from camviz.maps.render import COLOR_MAPS, DIVERGING, color_table
 from camviz.methods import METHODS, denoise
-from camviz.render import COLOR_MAPS, DIVERGING, color_table
+from camviz.resources import ASSETS
 
 FILES = ASSETS / "viewer"
 SCRIPTS = ("maps.js", "paint.js", "viewer.js")  # one scope, in this order
@@ -198,8 +198,8 @@ def payload(
         },
         "rect": list(first.fit.rect),
         "input": list(first.fit.input_size),
-        "seen": first.fit.seen,
-        "unseen": None if first.fit.seen else _unseen(first),
+        "seen": first.fit.shows_all,
+        "unseen": None if first.fit.shows_all else _unseen(first),
         "target": first.label,
         "truth": _truth(first, truth or {}),
     }
@@ -317,10 +317,10 @@ def _shown(panel: Shown, same: str | None, first: Explanation) -> dict[str, Any]
         made["scene"] = {
             "rect": list(x.fit.rect),
             "input": list(x.fit.input_size),
-            "seen": x.fit.seen,
+            "seen": x.fit.shows_all,
         }
-        if not x.fit.seen:
-            made["facts"].append(f"{float(x.seen.mean()):.0%} of the picture seen")
+        if not x.fit.shows_all:
+            made["facts"].append(f"{float(x.visible.mean()):.0%} of the picture seen")
     return made
 
 
@@ -497,7 +497,7 @@ def _where(x: Explanation, panel: _Panel) -> str:
 
 
 def _unseen(x: Explanation) -> str:
-    share = 1 - float(x.seen.mean())
+    share = 1 - float(x.visible.mean())
     return (
         f"Outside the crop: {share:.0%} of the picture was not shown to the network and is hatched."
     )
@@ -625,7 +625,7 @@ def _truth(x: Explanation, masks: Mapping[str, np.ndarray]) -> list[dict[str, An
             continue
         file = io.BytesIO()
         Image.fromarray(mask).save(file, "PNG", optimize=True)
-        hidden = float((mask & ~x.seen).sum() / mask.sum())
+        hidden = float((mask & ~x.visible).sum() / mask.sum())
         said.append(
             {
                 "label": label,

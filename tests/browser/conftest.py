@@ -6,7 +6,7 @@ import pytest
 import torch
 from serving import served
 
-from camviz.backbones import build_untrained
+from camviz.network.weights import build_untrained
 
 TREES = ("ash", "birch", "cedar", "dogwood", "elm", "fir")
 FLAGS = [

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
-from camviz.engine import Engine
-from camviz.ui.report import report_html
+from camviz.engine.engine import Engine
+from camviz.ui.downloads.report import report_html
 
 pytestmark = pytest.mark.browser
 

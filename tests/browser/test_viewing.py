@@ -23,10 +23,10 @@ import torch
 from PIL import Image
 from playwright.sync_api import expect
 
-from camviz import localization, render
-from camviz.boxes import boxes_at
-from camviz.engine import Engine
-from camviz.maps import Placement
+from camviz.engine.engine import Engine
+from camviz.maps import localization, render
+from camviz.maps.boxes import boxes_at
+from camviz.maps.fusion import Placement
 from camviz.ui.viewer import FILES, payload
 
 pytestmark = pytest.mark.browser
@@ -282,7 +282,7 @@ def test_up_sampling_is_the_engines_own(script, explain, picture, case):
     for name, heat in heats.items():
         exact = x.fused if name == "fused" else x.maps[name]
         assert exact.max() > 0.5
-        assert np.abs(heat * x.seen - exact).max() <= 0.5 / 255 + 1e-5, name
+        assert np.abs(heat * x.visible - exact).max() <= 0.5 / 255 + 1e-5, name
 
 
 def test_value_at_a_pixel_is_the_maps_own(script, explain):
@@ -315,7 +315,7 @@ def test_a_threshold_is_a_share_of_the_highest_pixel(script, explain, fit):
     heats = up_sampled(script, said)
     for (name, heat), summit in zip(heats.items(), found, strict=True):
         exact = x.fused if name == "fused" else x.maps[name]
-        assert summit == pytest.approx((heat * x.seen).max(), abs=1e-6), "every pixel counts"
+        assert summit == pytest.approx((heat * x.visible).max(), abs=1e-6), "every pixel counts"
         assert summit == pytest.approx(exact.max(), abs=0.5 / 255)
     assert min(found) < 0.97, "a peak seldom falls on a pixel"
 

@@ -1,0 +1,413 @@
+"""What the engine answers: maps of one class of one picture, and what to know of each.
+
+Normalised, fused and drawn maps are made when they are asked for, from the raw ones.
+"""
+
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from camviz.engine.export import write_folder
+from camviz.images import Fit, Picture
+from camviz.maps import boxes as box_rules
+from camviz.maps import localization, render
+from camviz.maps.boxes import Box
+from camviz.maps.fusion import FUSIONS, Placement, fuse, normalize, resample
+from camviz.methods import METHODS, denoise
+from camviz.methods.activation import Aggregate
+from camviz.methods.denoise import Calibration, Mode
+from camviz.network.backbone import Backbone
+from camviz.network.stages import TapKind
+from camviz.network.trace import Score
+from camviz.prototypes.bank import Member, Prototype, PrototypeBank, StagePrototypes
+
+PlacementKind = Literal["plain", "true"]
+GridKind = Literal["auto", "smooth", "raw"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, in plain values: enough to ask again."""
+
+    backbone: str
+    weights: str
+    target: int
+    method: str
+    stages: tuple[str, ...]
+    fuse: str
+    tap: TapKind
+    placement: PlacementKind
+    fit: str
+    score: Score
+    versus: int | None
+    grid: GridKind
+    truncation: float
+    truncated: tuple[str, ...]
+    truncation_mode: Mode
+    calibration: Calibration
+    prototypes: str | None = None
+    aggregate: Aggregate = "mean"
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """What truncation did to one map.
+
+    `tau`: the level at which the gradient was cut. `removed`: the share of the plain map's
+    positive mass that is gone, 1 - sum relu(denoised) / sum relu(plain); below 0 where more
+    was taken from what the plain map subtracts (the negative gradient, or negative activations)
+    than from the rest; None if the plain map is empty.
+    `floor`: what the threshold does to signal and noise; None in the other modes.
+    """
+
+    tau: float
+    removed: float | None
+    floor: denoise.NoiseReport | None
+
+    @property
+    def change(self) -> str:
+        """`removed` in words: "60% removed", "12% added"; nothing if there is no such share."""
+        if self.removed is None:
+            return ""
+        return f"{abs(self.removed):.0%} {'removed' if self.removed >= 0 else 'added'}"
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What to know about one map before believing it.
+
+    `positive_share`: positive contributions over all contributions, sum relu(g*A) / sum |g*A|;
+    None for methods without a gradient. `checkerboard`: 1 is an even gradient, 4 one place in
+    four (`methods.gradient.checkerboard`); `smoothed` if it was removed. `sentences` say it all
+    in words.
+    """
+
+    stage: str
+    tensor: str
+    grid: tuple[int, int]
+    layout: str
+    empty: bool
+    zero_gradient: bool
+    positive_share: float | None
+    checkerboard: float | None
+    smoothed: bool
+    denoising: Denoising | None
+    sentences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join(self.sentences)
+
+
+@dataclass(frozen=True, eq=False)
+class PrototypeMap:
+    """One prototype and where this picture is like it.
+
+    index: its place in the bank's stage. raw: its cosine to every place, float32 (h, w), in
+    [-1, 1]; `map` the same on the picture, (H, W). thumbnails: the members' patches, uint8
+    (members, side, side, 3), or None.
+    """
+
+    stage: str
+    index: int
+    prototype: Prototype
+    raw: np.ndarray = field(repr=False)
+    thumbnails: np.ndarray | None = field(repr=False)
+    _draw: Callable[[np.ndarray], np.ndarray] = field(repr=False)
+
+    @property
+    def kind(self) -> str:
+        return self.prototype.kind
+
+    @property
+    def name(self) -> str:
+        return self.prototype.name
+
+    @property
+    def score(self) -> float | None:
+        """z, what the classifier makes of it."""
+        return self.prototype.score
+
+    @property
+    def size(self) -> int:
+        return self.prototype.size
+
+    @property
+    def kept(self) -> bool:
+        return self.prototype.kept
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        return self.prototype.members
+
+    @cached_property
+    def map(self) -> np.ndarray:
+        return self._draw(self.raw)
+
+
+class _LazyMaps(Mapping[str, np.ndarray]):
+    """Maps by stage, each made when first looked at."""
+
+    def __init__(self, names: Sequence[str], make: Callable[[str], np.ndarray]) -> None:
+        self._names = tuple(names)
+        self._make = make
+        self._made: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@dataclass(eq=False)
+class Explanation:
+    """Where a backbone looked, for one class of one picture.
+
+    `raw`: per stage float32 (h, w) at the stage's own resolution, in the method's own units,
+    before any ReLU. `maps`: per stage float32 (H, W) of the picture's own size, in [0, 1], made
+    when asked for; `fused` the same of all stages together. `plain`: what `raw` would be without
+    truncation, for the stages that were truncated. `bank`: the prototypes that the picture was
+    compared with, `cosines` the cosine of each to every place, (n, h, w) per stage. Where a crop
+    did not show the picture to the network (`fit`), maps are 0 and `visible` is False.
+    """
+
+    request: Request
+    picture: Picture
+    fit: Fit
+    backbone: Backbone = field(repr=False)
+    logits: np.ndarray = field(repr=False)
+    raw: dict[str, np.ndarray] = field(repr=False)
+    notes: dict[str, Notes] = field(repr=False)
+    placements: dict[str, Placement] = field(repr=False)
+    plain: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
+    bank: PrototypeBank | None = field(repr=False, default=None)
+    cosines: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
+
+    @property
+    def target(self) -> int:
+        """The index of the class explained."""
+        return self.request.target
+
+    @property
+    def label(self) -> str:
+        """The name of the class explained."""
+        return self.backbone.labels[self.target]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return self.request.stages
+
+    @cached_property
+    def predictions(self) -> list[tuple[int, str, float]]:
+        """(class index, label, probability) of every class, best first."""
+        shifted = np.exp(self.logits - self.logits.max())
+        probabilities = shifted / shifted.sum()
+        order = np.argsort(-probabilities, kind="stable")
+        return [(int(i), self.backbone.labels[i], float(probabilities[i])) for i in order]
+
+    @property
+    def is_confident(self) -> bool:
+        """Whether the network knows what it sees, as far as it can tell.
+
+        Its two best classes together reach `Backbone.confidence_threshold`: two, because a picture
+        may hold two things, each with a right to half of it.
+        """
+        return sum(p for *_, p in self.predictions[:2]) >= self.backbone.confidence_threshold
+
+    @cached_property
+    def normalized(self) -> dict[str, np.ndarray]:
+        """Per stage the positive part over its maximum, (h, w), at the stage's own resolution."""
+        return {name: normalize(torch.from_numpy(raw)).numpy() for name, raw in self.raw.items()}
+
+    @cached_property
+    def maps(self) -> Mapping[str, np.ndarray]:
+        return _LazyMaps(
+            self.stages, lambda name: self.on_picture(self.normalized[name], self.placements[name])
+        )
+
+    @cached_property
+    def fused_grid(self) -> tuple[np.ndarray, Placement]:
+        """The fused map at the finest stage's resolution, and where its cells look."""
+        heat, placement = fuse(
+            [torch.from_numpy(self.normalized[name]) for name in self.stages],
+            [self.placements[name] for name in self.stages],
+            self.request.fuse,
+        )
+        return heat.numpy(), placement
+
+    @cached_property
+    def fused(self) -> np.ndarray:
+        return self.on_picture(*self.fused_grid)
+
+    def signed(self, stage: str) -> np.ndarray:
+        """The map before the ReLU over its largest magnitude, (H, W), in [-1, 1]: for and against.
+
+        Not every method has a sign to show; LayerCAM drops negative evidence channel by channel.
+        """
+        raw = self.raw[stage]
+        peak = np.abs(raw).max()
+        heat = raw / peak if peak > np.finfo(np.float32).tiny else np.zeros_like(raw)
+        return self.on_picture(heat, self.placements[stage])
+
+    def removed(self, stage: str) -> np.ndarray:
+        """What truncation took away, (H, W), as a share of the plain map's maximum.
+
+        relu(plain) - relu(denoised) over max relu(plain), in [-1, 1]; below 0 where the denoised
+        map is the larger (LayerCAM's never is where activations are not negative). All zero for
+        a stage that was not truncated.
+        """
+        after = np.maximum(self.raw[stage], 0)
+        before = np.maximum(self.plain.get(stage, after), 0)
+        peak = before.max()
+        heat = (before - after) / peak if peak > np.finfo(np.float32).tiny else before * 0
+        return self.on_picture(heat, self.placements[stage])
+
+    @cached_property
+    def prototypes(self) -> dict[str, tuple[PrototypeMap, ...]]:
+        """Per stage every prototype of the bank, with its own map; empty for other methods."""
+        if self.bank is None:
+            return {}
+        return {name: self._prototype_maps(name, self.bank.stage(name)) for name in self.stages}
+
+    def _prototype_maps(self, name: str, held: StagePrototypes) -> tuple[PrototypeMap, ...]:
+        thumbnails = held.thumbnails
+        return tuple(
+            PrototypeMap(
+                name,
+                index,
+                prototype,
+                self.cosines[name][index],
+                None if thumbnails is None else thumbnails[index, : len(prototype.members)],
+                lambda raw: self.on_picture(raw, self.placements[name]),
+            )
+            for index, prototype in enumerate(held.prototypes)
+        )
+
+    def on_picture(self, heat: np.ndarray, placement: Placement) -> np.ndarray:
+        """A map at its own resolution, (h, w), drawn where it looks on the picture, (H, W)."""
+        x0, y0, x1, y1 = self.fit.rect
+        height, width = self.fit.input_size
+        rows = (torch.arange(self.picture.height) + 0.5 - y0) / (y1 - y0) * height - 0.5
+        columns = (torch.arange(self.picture.width) + 0.5 - x0) / (x1 - x0) * width - 0.5
+        drawn = resample(torch.from_numpy(heat), placement, rows, columns).numpy()
+        return drawn if self.fit.shows_all else drawn * self.visible
+
+    @cached_property
+    def visible(self) -> np.ndarray:
+        """bool (H, W): which pixels the network was shown."""
+        return self.fit.visible_mask()
+
+    def heat(self, stage: str | None = None) -> np.ndarray:
+        """The map of a stage, or the fused one."""
+        return self.fused if stage is None else self.maps[stage]
+
+    def boxes(
+        self, threshold: float = 0.2, *, stage: str | None = None, multi: bool = False
+    ) -> list[Box]:
+        """Boxes around what is at or above a share of the maximum, largest first.
+
+        Half-open xyxy in pixels of the picture, one a connected component; 20 % of the maximum
+        is CAM's rule (Zhou et al., CVPR 2016). `multi` leaves out specks.
+        """
+        return box_rules.boxes_at(self.heat(stage), threshold, multi=multi)
+
+    def mask(self, threshold: float = 0.2, *, stage: str | None = None) -> np.ndarray:
+        """bool (H, W): what is at or above a share of the maximum."""
+        return box_rules.mask_at(self.heat(stage), threshold)
+
+    def measure(
+        self,
+        truth: np.ndarray,
+        *,
+        parts: Mapping[str, np.ndarray] | None = None,
+        threshold: float = 0.2,
+    ) -> dict[str, dict[str, float]]:
+        """How well every map finds what is known to be there: per stage, and "fused".
+
+        truth: bool (H, W), the object's pixels in the picture; parts: the same by name. See
+        `localization.measure` for the figures.
+        """
+        heats = {**self.maps, "fused": self.fused}
+        return {
+            name: localization.measure(heat, truth, threshold=threshold, parts=parts)
+            for name, heat in heats.items()
+        }
+
+    def save(self, folder: str | Path, *, threshold: float = 0.2) -> Path:
+        """Overlays, maps.npz and, last, manifest.json with everything needed to repeat this."""
+        visible = None if self.fit.shows_all else self.visible
+        pixels = self.picture.pixels
+        found = self.boxes(threshold, multi=True)
+        pictures = {"picture": pixels}
+        for name in self.stages:
+            pictures[f"overlay_{name}"] = render.overlay(pixels, self.maps[name], visible=visible)
+        fused = render.overlay(pixels, self.fused, visible=visible)
+        pictures["overlay_fused"] = render.draw_boxes(fused, [box.xyxy for box in found])
+        arrays = {f"raw/{name}": raw for name, raw in self.raw.items()}
+        arrays |= {f"plain/{name}": raw for name, raw in self.plain.items()}
+        arrays |= {"fused": self.fused, "fused_grid": self.fused_grid[0], "logits": self.logits}
+        return write_folder(folder, pictures, arrays, self.manifest(threshold))
+
+    def manifest(self, threshold: float = 0.2) -> dict[str, Any]:
+        """Plain values that say what this is: request, network, geometry, notes, boxes."""
+        return {
+            "camviz": version_of("camviz"),
+            "versions": {name: version_of(name) for name in ("torch", "timm", "numpy")},
+            "python": platform.python_version(),
+            "request": asdict(self.request),
+            "picture": {
+                "name": self.picture.name,
+                "sha256": self.picture.digest,
+                "size": [self.picture.height, self.picture.width],
+            },
+            "backbone": {
+                "name": self.backbone.name,
+                "weights": asdict(self.backbone.weights),
+                "digest": self.backbone.digest,
+                "parameters": self.backbone.parameters,
+                "input_size": list(self.backbone.input_size),
+            },
+            "geometry": {
+                "fit": self.request.fit,
+                "rect": list(self.fit.rect),
+                "placements": {name: asdict(p) for name, p in self.placements.items()},
+            },
+            "target": {"index": self.target, "label": self.label},
+            "sure": self.is_confident,
+            "predictions": [
+                {"index": i, "label": label, "probability": p}
+                for i, label, p in self.predictions[:10]
+            ],
+            "method": {
+                "label": METHODS[self.request.method].label,
+                "paper": METHODS[self.request.method].paper,
+                "denoising": denoise.SOURCE if self.request.truncated else None,
+                "fusion": FUSIONS[self.request.fuse].label,
+            },
+            "prototypes": None if self.bank is None else self.bank.summary,
+            "notes": {name: asdict(notes) for name, notes in self.notes.items()},
+            "threshold": threshold,
+            "boxes": [asdict(box) for box in self.boxes(threshold, multi=True)],
+        }
+
+
+def version_of(package: str) -> str:
+    """The version of an installed package; camviz run from its folder has none."""
+    try:
+        return version(package)
+    except Exception:
+        return "not installed"

@@ -1,0 +1,230 @@
+"""Backbone: a frozen timm classifier with everything needed to explain it."""
+
+import difflib
+import hashlib
+import itertools
+import operator
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from timm.data import resolve_model_data_config
+from torch import nn
+
+from camviz.errors import BackboneError, StageError, TargetError
+from camviz.images import Fit, Picture, fit_picture, to_tensor
+from camviz.network.discovery import discover
+from camviz.network.labels import label_names, unique_labels
+from camviz.network.modules import describe_module
+from camviz.network.stages import Discovery, Stage
+from camviz.network.text import one_line
+
+Source = Literal["bundled", "cached", "hub", "local", "file", "random", "given"]
+# What a request says of weights that no name leads back to.
+GIVEN = "given"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a network's weights are: `source`, and `origin` in words (a hub id, a file name)."""
+
+    source: Source
+    origin: str
+    license: str | None = None
+
+    @property
+    def trained(self) -> bool:
+        return self.source != "random"
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A frozen timm classifier in eval mode, with everything needed to ask it about a picture.
+
+    `stages` run from shallow to deep; `default_stages` names those that are shown unasked.
+    `labels` are unique and in the order of the logits. `lock` is held while the network runs.
+    `confidence_threshold`: below this probability of its two best classes together, a prediction
+    is marked as not sure; 0: never. `loaded_with`: the `weights` with which `load_backbone` makes
+    this very network again from its name, None if it cannot. `uid` differs between networks.
+    """
+
+    name: str
+    model: nn.Module
+    labels: tuple[str, ...]
+    synonyms: tuple[tuple[str, ...], ...] = field(repr=False)
+    weights: Weights
+    discovery: Discovery = field(repr=False)
+    input_size: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    crop_pct: float
+    crop_mode: str
+    device: torch.device
+    confidence_threshold: float = 0.0
+    loaded_with: str | None = None
+    uid: int = field(default_factory=itertools.count().__next__, repr=False)
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _asked: dict[str, Stage] = field(default_factory=dict, repr=False)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return self.discovery.stages
+
+    @property
+    def default_stages(self) -> tuple[str, ...]:
+        return self.discovery.defaults
+
+    @cached_property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @cached_property
+    def digest(self) -> str:
+        """What this very network is: a hash over its modules and every tensor it holds."""
+        digest = hashlib.blake2b(repr(self.model).encode(), digest_size=16)
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            flat = tensor.detach().cpu().contiguous().flatten()
+            digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+        return digest.hexdigest()
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """What its weights are, whichever version of timm built the network around them."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            flat = tensor.detach().cpu().contiguous().flatten()
+            digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+        return digest.hexdigest()
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name, or any module of the network, its layout derived from shapes."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        if name not in self._asked:
+            with self.lock:
+                self._asked[name] = describe_module(self.model, name, self.stages, self.input_size)
+        return self._asked[name]
+
+    def prepare(self, picture: Picture, fit: str = "stretch") -> tuple[torch.Tensor, Fit]:
+        """(1, 3, h, w) on the network's device, and how the picture was brought there."""
+        pixels, how = fit_picture(
+            picture,
+            self.input_size[1:],
+            mode=fit,
+            interpolation=self.interpolation,
+            crop_pct=self.crop_pct,
+            crop_mode=self.crop_mode,
+            mean=self.mean,
+        )
+        return to_tensor(pixels, self.mean, self.std).to(self.device), how
+
+    def target(self, wanted: int | str) -> int:
+        """The index of a class given by index, label or synonym, upper or lower case.
+
+        A part of a label will do if it fits one class only. Raises `TargetError` with the
+        candidates otherwise.
+        """
+        if not isinstance(wanted, str):
+            return self._index(wanted)
+        text = wanted.strip().casefold()
+        exact = [i for i, label in enumerate(self.labels) if label.casefold() == text]
+        exact = exact or [
+            i for i, names in enumerate(self.synonyms) if text in (n.casefold() for n in names)
+        ]
+        if len(exact) == 1:
+            return exact[0]
+        if not exact and re.fullmatch(r"-?[0-9]+", text):
+            return self._index(int(text))
+        matches = exact or [
+            i
+            for i, names in enumerate(self.synonyms)
+            if text and any(text in name.casefold() for name in names)
+        ]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            named = ", ".join(f"{self.labels[i]} ({i})" for i in matches[:8])
+            more = f" and {len(matches) - 8} more" if len(matches) > 8 else ""
+            raise TargetError(f"'{wanted}' fits several classes of {self.name}: {named}{more}")
+        near = difflib.get_close_matches(wanted, self.labels, n=3, cutoff=0.5)
+        hint = f"; similar: {', '.join(near)}" if near else ""
+        raise TargetError(f"{self.name} knows no class '{wanted}'{hint}")
+
+    def _index(self, wanted: Any) -> int:
+        try:
+            index = operator.index(wanted)
+        except TypeError:
+            raise TargetError(f"a class is an index or a label, not {wanted!r}") from None
+        if not 0 <= index < len(self.labels):
+            raise TargetError(
+                f"no class {index}: {self.name} knows classes 0 to {len(self.labels) - 1}"
+            )
+        return index
+
+
+def wrap_backbone(
+    model: nn.Module,
+    *,
+    name: str | None = None,
+    labels: Sequence[str] | None = None,
+    weights: Weights | None = None,
+    device: str | torch.device | None = None,
+    input_size: tuple[int, int, int] | None = None,
+    confidence_threshold: float = 0.0,
+    loaded_with: str | None = None,
+    discovery: Discovery | None = None,
+) -> Backbone:
+    """A timm classifier that is already built, made ready to be explained: frozen, in eval mode.
+
+    labels: one name a class, in the order of the logits; None: the model's own, else ImageNet's
+    if the class count fits, else "class 0", "class 1", ... input_size: (3, height, width) if it
+    is not the network's own. Raises `BackboneError` if the network
+    has no classifier or the labels are too few or too many.
+    """
+    config = dict(getattr(model, "pretrained_cfg", None) or {})
+    name = name or str(config.get("architecture") or type(model).__name__)
+    classes = int(getattr(model, "num_classes", 0))
+    if classes < 1:
+        raise BackboneError(f"{name} has no classifier: it gives features, no class scores")
+    model.eval().requires_grad_(False).float()  # maps are made in single precision
+    data = resolve_model_data_config(model)
+    size = getattr(getattr(model, "patch_embed", None), "img_size", None)
+    own_size = (data["input_size"][0], *(size or data["input_size"][1:]))
+    input_size = input_size or own_size
+    try:
+        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as error:
+        raise BackboneError(f"device '{device}' cannot be used: {one_line(error)}") from error
+    with torch.inference_mode(False):
+        try:
+            discovery = discovery or discover(model.cpu(), input_size)
+        except StageError as error:
+            raise StageError(f"{name}: {error}") from error
+        model.to(where)
+    names = label_names(model, config, classes, labels, name)
+    return Backbone(
+        name=name,
+        model=model,
+        labels=unique_labels(names),
+        synonyms=names,
+        weights=weights or Weights("given", "given by the caller", config.get("license")),
+        discovery=discovery,
+        input_size=input_size,
+        mean=tuple(data["mean"]),
+        std=tuple(data["std"]),
+        interpolation=data["interpolation"],
+        crop_pct=data["crop_pct"],
+        crop_mode=data["crop_mode"],
+        device=where,
+        confidence_threshold=confidence_threshold,
+        loaded_with=loaded_with,
+    )

@@ -1,0 +1,103 @@
+"""The catalogue: every classifier that can be loaded by name."""
+
+import fnmatch
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import timm
+
+from camviz.network.bundled import bundled_folder, bundled_names
+from camviz.network.hub import cached_repositories
+from camviz.resources import ASSETS
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the catalogue: a name to load and what is known without loading it."""
+
+    name: str
+    architecture: str
+    family: str
+    source: Literal["bundled", "cached", "hub", "untrained"]
+    classes: int
+    input_size: tuple[int, int, int]
+    parameters: int | None
+    license: str | None
+
+    @property
+    def classifier(self) -> bool:
+        """Whether its outputs are classes: 0 is a feature extractor, and timm's label sets have
+        1,000 names or more than 10,000; widths between are those of CLIP's embeddings."""
+        return self.source == "bundled" or self.classes == 1000 or self.classes > 10_000
+
+    @property
+    def megabytes(self) -> float | None:
+        """The size of a download in 32-bit floats."""
+        return None if self.parameters is None else self.parameters * 4 / 1e6
+
+
+@lru_cache(maxsize=1)
+def architecture_counts() -> dict[str, tuple[int, int]]:
+    """Architecture -> (parameters, classes), counted once for all of timm by benchmarks/."""
+    path = ASSETS / "architectures.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def catalogue(pattern: str = "*") -> list[Entry]:
+    """Every classifier that can be asked for, as far as its name fits the pattern.
+
+    Bundled ones lead; then come those with trained weights, by name; then architectures without
+    any. The pattern is a shell pattern; one without a wildcard matches anywhere in a name.
+    Networks without a classifier close the list.
+    """
+    entries = [_bundled_entry(name) for name in bundled_names()]
+    cached = set(cached_repositories())
+    tags = timm.list_models(pretrained=True)
+    for name in tags:
+        config = timm.get_pretrained_cfg(name)
+        source: Literal["cached", "hub"] = "cached" if config.hf_hub_id in cached else "hub"
+        entries.append(_timm_entry(name, config, source))
+    tagged = {entry.architecture for entry in entries}
+    entries += [
+        _timm_entry(name, timm.get_pretrained_cfg(name), "untrained")
+        for name in timm.list_models()
+        if name not in tagged
+    ]
+    wild = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
+    fitting = [entry for entry in entries if fnmatch.fnmatch(entry.name, wild)]
+    return sorted(fitting, key=lambda entry: (not entry.classifier, entry.architecture != pattern))
+
+
+def _bundled_entry(name: str) -> Entry:
+    config = json.loads((bundled_folder(name) / "config.json").read_text())
+    details = config.get("pretrained_cfg", config)
+    architecture = config["architecture"]
+    return Entry(
+        name,
+        architecture,
+        timm.models.model_entrypoint(architecture).__module__.rsplit(".", 1)[-1],
+        "bundled",
+        config["num_classes"],
+        tuple(details["input_size"]),
+        config.get("parameters", details.get("parameters")),
+        details.get("license"),
+    )
+
+
+def _timm_entry(name: str, config: Any, source: Literal["cached", "hub", "untrained"]) -> Entry:
+    architecture = name.split(".")[0]
+    parameters, classes = architecture_counts().get(architecture, (None, None))
+    if source != "untrained" or classes is None:
+        classes = config.num_classes if config is not None else 0
+    return Entry(
+        name,
+        architecture,
+        timm.models.model_entrypoint(architecture).__module__.rsplit(".", 1)[-1],
+        source,
+        classes,
+        tuple(config.input_size) if config is not None else (3, 224, 224),
+        parameters,
+        config.license if config is not None else None,
+    )

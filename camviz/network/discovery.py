@@ -1,0 +1,451 @@
+"""Where a network keeps its feature maps: found by running it, proved by value.
+
+timm says what a network's stages are (`forward_intermediates`), but the maps it returns are often
+copies outside the graph of the logits, and the module names it lists are sometimes wrong. So
+every map is matched, bit for bit, with the output of a module; that module is where a hook sees
+the very tensor that the logits depend on, and the view under which they agree is its layout.
+No table of families, no square roots of token counts.
+
+Discovery costs two or three forward passes at the network's own input size and one backward.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from camviz.errors import StageError
+from camviz.network.layouts import Layout, channels, layout_by_shape
+from camviz.network.stages import Discovery, Stage
+from camviz.network.taps import (
+    Address,
+    Tap,
+    forward_hooks,
+    frozen_eval,
+    primary_logits,
+    probe_input,
+    record_taps,
+    tensors_in,
+)
+
+# The least value that an activation function can give; a lower one proves that the tensor is
+# not its output. Kinds that are not here (GELU, leaky ReLU) keep the stage output: for the
+# hidden layers of transformers and ConvNeXt it is not measured which tensor is better.
+_FLOORS = {
+    "ReLU": 0.0,
+    "ReLU6": 0.0,
+    "SiLU": -0.2785,
+    "Swish": -0.2785,
+    "Mish": -0.3089,
+    "Hardswish": -0.375,
+    "HardSwish": -0.375,
+    "HardMish": -0.375,
+}
+_MOST_PREFIX_TOKENS = 64
+
+
+def _views(tensor: Tensor, shape: Sequence[int]) -> Iterator[tuple[Layout, Tensor]]:
+    """Every reading of a tensor as a map of this (N, C, H, W) shape."""
+    samples, channels, height, width = shape
+    grid, cells = (height, width), height * width
+    if tensor.ndim == 4:
+        if tuple(tensor.shape) == tuple(shape):
+            yield Layout("NCHW", grid), tensor
+        if tuple(tensor.shape) == (samples, height, width, channels):
+            yield Layout("NHWC", grid), tensor.permute(0, 3, 1, 2)
+    elif tensor.ndim == 3 and tensor.shape[0] == samples:
+        extra = tensor.shape[1] - cells
+        if tensor.shape[2] == channels and 0 <= extra <= _MOST_PREFIX_TOKENS:
+            for prefix in sorted({extra, 0}, reverse=True):
+                layout = Layout("NLC", grid, prefix)
+                yield layout, layout.to_nchw(tensor)
+        if tuple(tensor.shape[1:]) == (channels, cells):
+            yield Layout("NCL", grid), tensor.reshape(tuple(shape))
+
+
+def _same(view: Tensor, reference: Tensor) -> bool:
+    head = (0, slice(None, 2), slice(None, 2), slice(None, 2))  # a cheap look before the whole
+    return torch.equal(view[head], reference[head]) and torch.equal(view, reference)
+
+
+def _permutation(tensor: Tensor, reference: Tensor) -> tuple[int, ...] | None:
+    """Where each cell of a (1, C, H, W) reference is among a tensor's tokens; None if nowhere."""
+    channels = reference.shape[1]
+    if tensor.numel() != reference.numel() or tensor.shape[-1] != channels:
+        return None
+    rows = tensor.reshape(-1, channels)
+    wanted = reference[0].flatten(1).T
+    if not torch.equal(rows[:, 0].sort().values, wanted[:, 0].sort().values):
+        return None
+    places = {row.numpy().tobytes(): index for index, row in enumerate(rows.contiguous())}
+    order = [places.get(row.numpy().tobytes()) for row in wanted.contiguous()]
+    if None in order or len(set(order)) != len(order):
+        return None
+    return tuple(index for index in order if index is not None)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A module's output in the survey pass, kept as facts rather than as a tensor."""
+
+    order: int
+    shape: tuple[int, ...]
+    address: Address
+
+
+def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
+    """Find and prove the stages of a classifier in eval mode, on the device of its weights.
+
+    input_size: (channels, height, width). Raises `StageError` if the network offers no
+    intermediate maps, or if none of them can be found in its forward pass.
+    """
+    network: Any = model  # timm's methods are not part of nn.Module's type
+    if not hasattr(model, "forward_intermediates"):
+        raise StageError(
+            f"{type(model).__name__} has no forward_intermediates(); camviz needs a network of "
+            "timm 1.0 or newer"
+        )
+    device = next(model.parameters()).device
+    image = probe_input(input_size).to(device)
+    with frozen_eval(model, gradients=False):
+        references = [
+            reference.clone()
+            for reference in network.forward_intermediates(
+                image, indices=None, intermediates_only=True, output_fmt="NCHW"
+            )
+            if isinstance(reference, Tensor) and reference.ndim == 4
+        ]
+        features = network.forward_features(image)
+    hints = _hinted_modules(model, len(references))
+    survey = _Survey(model, references, features if isinstance(features, Tensor) else None)
+    with frozen_eval(model, gradients=False):
+        survey.run(image)
+    best = [survey.best(index, hint) for index, hint in enumerate(hints)]
+    missing = tuple(hint or f"map {i}" for i, hint in enumerate(hints) if best[i] is None)
+    found = _named([pair for pair in best if pair is not None])
+    if not found:
+        raise StageError(
+            f"none of the {len(references)} intermediate maps of {type(model).__name__} is the "
+            "output of a module; a module can still be asked for by name"
+        )
+    pre_pool = survey.pre_pool(found[-1][1])
+    stages = _with_gradients(model, image, survey, found, pre_pool, input_size)
+    return Discovery(
+        stages, default_stages(stages), pre_pool, missing, survey.bytes_after(found[0][1])
+    )
+
+
+def _named(pairs: list[tuple[Tap, Tap]]) -> list[tuple[str, Tap]]:
+    """Each tap under the module that names it; branches of one module by their place in it."""
+    shared = Counter(namer.module for namer, _ in pairs)
+    return [
+        (
+            namer.module
+            + ("".join(f"[{key}]" for key in namer.path) if shared[namer.module] > 1 else ""),
+            tap,
+        )
+        for namer, tap in pairs
+    ]
+
+
+def _hinted_modules(model: nn.Module, count: int) -> list[str]:
+    """The module names that timm lists for its maps: a hint, right nine times out of ten."""
+    info = getattr(model, "feature_info", None) or []
+    rows = list(getattr(info, "info", info))
+    names = [str(row.get("module", "")) for row in rows]
+    return names if len(names) == count else [""] * count
+
+
+class _Survey:
+    """One forward pass with every module hooked, compared with the reference maps on the way."""
+
+    def __init__(self, model: nn.Module, references: list[Tensor], features: Tensor | None) -> None:
+        self.model = model
+        self.references = references
+        self.features = features
+        self.modules = dict(model.named_modules())
+        self.matches: list[list[tuple[Tap, int]]] = [[] for _ in references]
+        self.feature_matches: list[tuple[Address, int]] = []
+        self.seen: list[_Seen] = []
+        self.activated: set[Address] = set()
+        self.order_of: dict[Address, int] = {}
+        self.sizes: list[int] = []  # bytes of each leaf module's output, in order of execution
+        self._last_activated: Tensor | None = None
+
+    def run(self, image: Tensor) -> None:
+        with forward_hooks(self.modules, self._observe):
+            self.model(image)
+        lost = [index for index, matches in enumerate(self.matches) if not matches]
+        if lost:  # a second pass, for maps whose tokens are kept in another order
+
+            def look_for_permutations(name: str, module: nn.Module, call: int, output: Any) -> None:
+                for path, tensor in tensors_in(output):
+                    for index in lost:
+                        self._match_permuted((name, call, path), tensor, index)
+
+            with forward_hooks(self.modules, look_for_permutations):
+                self.model(image)
+
+    def _observe(self, name: str, module: nn.Module, call: int, output: Any) -> None:
+        order = len(self.sizes)
+        size = 0
+        for path, tensor in tensors_in(output):
+            address = (name, call, path)
+            self.order_of[address] = order
+            size += tensor.numel() * tensor.element_size()
+            self.seen.append(_Seen(order, tuple(tensor.shape), address))
+            if self._is_activated(module, tensor):
+                self.activated.add(address)
+            for index, reference in enumerate(self.references):
+                if tensor.numel() < reference.numel():
+                    continue
+                for layout, view in _views(tensor, reference.shape):
+                    if _same(view, reference):
+                        tap = Tap(name, layout, reference.shape[1], call, path)
+                        self.matches[index].append((tap, order))
+                        break
+            if (
+                self.features is not None
+                and tensor.shape == self.features.shape
+                and torch.equal(tensor, self.features)
+            ):
+                self.feature_matches.append((address, order))
+        leaf = next(module.children(), None) is None
+        self.sizes.append(size if leaf else 0)
+
+    def _is_activated(self, module: nn.Module, tensor: Tensor) -> bool:
+        """Is this tensor the result of a non-negative or nearly non-negative activation?"""
+        if self._last_activated is tensor:  # a container that ends in the activation
+            return True
+        floor = _FLOORS.get(type(module).__name__)
+        least = float(tensor.min()) if tensor.numel() else -math.inf
+        rectified = least == 0.0 and bool(tensor.max() > 0)
+        if rectified or (floor is not None and least >= floor):
+            self._last_activated = tensor
+            return True
+        return False
+
+    def _match_permuted(self, address: Address, tensor: Tensor, index: int) -> None:
+        reference = self.references[index]
+        order = _permutation(tensor.cpu(), reference.cpu())
+        if order is not None:
+            grid = (reference.shape[2], reference.shape[3])
+            name, call, path = address
+            layout = Layout("permuted", grid, order=order)
+            tap = Tap(name, layout, reference.shape[1], call, path)
+            self.matches[index].append((tap, self.order_of[address]))
+
+    def best(self, index: int, hint: str) -> tuple[Tap, Tap] | None:
+        """What names a map, and where to tap it: at timm's module, else the outermost and last.
+
+        A module that returns several maps may hand one on that was used before it returned, to
+        make the next stage's input, say. Cut off at such an output, the graph would miss that
+        use: then the tap is where the map arises, under the same name.
+        """
+        if not self.matches[index]:
+            return None
+        tap, order = min(
+            self.matches[index],
+            key=lambda match: (
+                match[0].module != hint,
+                match[0].module.count(".") if match[0].module else -1,
+                -match[1],
+            ),
+        )
+        carriers = {o: t for t, o in self.matches[index]}
+        first = min(carriers)
+        used_before = any(o not in carriers for o in range(first, order))
+        return tap, carriers[first] if tap.path and used_before else tap
+
+    def pre_pool(self, last: Tap) -> Tap | None:
+        """Where the map that enters the pooling can be tapped, if the network has such a map."""
+        addresses = [address for address, _ in self.feature_matches]
+        if self.features is None or not addresses:
+            return None
+        layout = last.layout
+        if last.address not in addresses:
+            found = layout_by_shape(tuple(self.features.shape), [last.layout], last.layout)
+            if found is None:
+                return None
+            layout = found
+        name, call, path = (
+            last.address
+            if last.address in addresses
+            else min(self.feature_matches, key=lambda m: (m[0][0].count("."), -m[1]))[0]
+        )
+        return Tap(name, layout, channels(self.features.shape, layout), call, path)
+
+    def pre_pool_is_new(self) -> bool:
+        """Whether the map that enters the pooling differs from the last intermediate map."""
+        assert self.features is not None
+        last = self.references[-1]
+        return not any(_same(view, last) for _, view in _views(self.features, last.shape))
+
+    def candidates(self, tap: Tap, *, after: int, before: int) -> list[Tap]:
+        """Post-activation taps at the grid of `tap`, as wide or wider, last executed first."""
+        return [
+            other
+            for other in self._taps_like([tap.layout], after, before, activated=True)
+            if other.channels >= tap.channels and other.layout.kind == tap.layout.kind
+        ]
+
+    def substitutes(self, index: int, tap: Tap, *, after: int, before: int) -> list[Tap]:
+        """Taps that may replace a silent one: as wide, on its grid, last executed first.
+
+        The layouts under which the silent map itself was proved are allowed. Linear projections
+        come last: queries, keys and values are a block's parts, not its map.
+        """
+        proved = [match.layout for match, _ in self.matches[index]] if index >= 0 else []
+        found = [
+            other
+            for other in self._taps_like([tap.layout, *proved], after, before, activated=False)
+            if other.channels == tap.channels
+        ]
+        return sorted(found, key=lambda t: isinstance(self.modules[t.module], nn.Linear))
+
+    def _taps_like(
+        self, layouts: list[Layout], after: int, before: int, *, activated: bool
+    ) -> Iterator[Tap]:
+        for seen in reversed(self.seen):
+            if after < seen.order < before and (seen.address in self.activated or not activated):
+                layout = layout_by_shape(seen.shape, layouts, layouts[0])
+                if layout is not None:
+                    name, call, path = seen.address
+                    yield Tap(name, layout, channels(seen.shape, layout), call, path)
+
+    def index_of(self, tap: Tap) -> int:
+        return next(
+            (i for i, row in enumerate(self.matches) if any(tap == match for match, _ in row)), -1
+        )
+
+    def start_of(self, module: str) -> int:
+        """The place in the order of the first output that this module or a part of it gave."""
+        parts = (seen.order for seen in self.seen if f"{seen.address[0]}.".startswith(f"{module}."))
+        return min(parts)
+
+    def bytes_after(self, tap: Tap) -> int:
+        """What later modules put out: about what a graph cut off at this tap keeps alive."""
+        return sum(self.sizes[self.order_of[tap.address] + 1 :])
+
+
+def _with_gradients(
+    model: nn.Module,
+    image: Tensor,
+    survey: _Survey,
+    found: list[tuple[str, Tap]],
+    pre_pool: Tap | None,
+    input_size: tuple[int, int, int],
+) -> tuple[Stage, ...]:
+    """Stages with their post-activation taps, silent ones marked and given a stand-in."""
+    if pre_pool is not None and survey.pre_pool_is_new():
+        found = [*found, (pre_pool.module, pre_pool)]
+    taps = [tap for _, tap in found]
+    orders = [survey.order_of[tap.address] for tap in taps]
+    end = len(survey.sizes)
+    activations: list[list[Tap]] = []
+    for index, tap in enumerate(taps):
+        if tap.address in survey.activated or tap.layout.kind != "NCHW":
+            activations.append([])
+            continue
+        # What belongs to this stage ran after the one before it and, if a later stage has the
+        # same grid, before that stage began.
+        after = orders[index - 1] if index else -1
+        rival = next((t for t in taps[index + 1 :] if t.layout.grid == tap.layout.grid), None)
+        before = survey.start_of(rival.module) if rival is not None else end
+        activations.append(survey.candidates(tap, after=after, before=before)[:3])
+    alive = gradients_reach(model, image, [*taps, *(tap for row in activations for tap in row)])
+    substitutes: dict[Address, list[Tap]] = {}
+    for index, tap in enumerate(taps):
+        if not alive[tap.address] and tap is not pre_pool:
+            # Stages that end in one module, like the branches of a block, share its order.
+            after = max((order for order in orders[:index] if order < orders[index]), default=-1)
+            substitutes[tap.address] = survey.substitutes(
+                survey.index_of(tap), tap, after=after, before=orders[index]
+            )
+    if any(substitutes.values()):
+        alive |= gradients_reach(model, image, [tap for row in substitutes.values() for tap in row])
+
+    stages: list[Stage] = []
+    for (name, tap), row in zip(found, activations, strict=True):
+        activation = next((other for other in row if alive[other.address]), tap)
+        stage = Stage(
+            name, tap, activation, input_size[1] / tap.layout.grid[0], not alive[tap.address]
+        )
+        if stage.zero_gradient:
+            if tap is pre_pool:
+                continue  # a norm after the last block: as silent as the block itself
+            living = next((t for t in substitutes[tap.address] if alive[t.address]), None)
+            if living is not None:
+                stages.append(
+                    replace(
+                        stage,
+                        name=living.module,
+                        output=living,
+                        activation=living,
+                        zero_gradient=False,
+                    )
+                )
+            stage = replace(stage, activation=tap)
+        stages.append(stage)
+    return tuple(stages)
+
+
+def gradients_reach(model: nn.Module, image: Tensor, taps: Sequence[Tap]) -> dict[Address, bool]:
+    """For each tap: does any logit depend on any cell of its map?
+
+    Measured with one backward pass from a random mixture of all logits, or, while a zero head
+    makes them constant, of the pooled features.
+    """
+    stored: dict[Address, Tensor] = {}
+    with frozen_eval(model, gradients=True):
+        with record_taps(model, taps, stored):
+            output = primary_logits(model(image))
+        constant = output.numel() > 1 and bool((output == output.flatten()[0]).all())
+        if not output.requires_grad or constant:
+            stored.clear()
+            with record_taps(model, taps, stored):
+                network: Any = model
+                features = network.forward_features(image)
+                output = primary_logits(network.forward_head(features, pre_logits=True))
+        generator = torch.Generator().manual_seed(1)
+        mixture = torch.randn(output.shape, generator=generator).to(output)
+        scale = output.detach().abs().max()
+        mixture = mixture / scale if scale > 0 and torch.isfinite(1 / scale) else mixture
+        tensors = list(stored.values())
+        gradients: Sequence[Tensor | None] = (
+            torch.autograd.grad(output, tensors, mixture, allow_unused=True)
+            if output.requires_grad
+            else [None] * len(tensors)
+        )
+    by_address = dict(zip(stored, gradients, strict=True))
+    reached = {}
+    for tap in taps:
+        gradient = by_address.get(tap.address)
+        reached[tap.address] = gradient is not None and bool(
+            tap.layout.to_nchw(gradient).abs().max() > 0
+        )
+    return reached
+
+
+def default_stages(stages: Sequence[Stage]) -> tuple[str, ...]:
+    """The stages to show unasked: one per resolution, the deepest there, from stride 4 on.
+
+    A network of one resolution (a plain vision transformer) gives four, equally spaced, the last
+    always among them. Silent stages are never chosen.
+    """
+    living = [stage for stage in stages if not stage.zero_gradient]
+    by_grid = {stage.grid: stage.name for stage in living}  # the last of each grid wins
+    if len(by_grid) > 1:
+        fine_enough = [
+            by_grid[stage.grid]
+            for stage in living
+            if stage.reduction > 3 and by_grid[stage.grid] == stage.name
+        ]
+        if fine_enough:
+            return tuple(fine_enough[-5:])
+    count = min(4, len(living))
+    return tuple(living[round((i + 1) * len(living) / count) - 1].name for i in range(count))

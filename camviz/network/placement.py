@@ -1,0 +1,226 @@
+"""Where the cells of a feature map look: measured on the network, not assumed.
+
+A 3x3 convolution of stride 2 that pads both sides centres cell i on pixel 2i; one that pads as
+TensorFlow does, on 2i + 1. Five of them move a whole map by 15 pixels to one side or the other,
+and trained kernels, being asymmetric, move it again. The gradient of a cell with respect to the
+input shows where the cell looks; its centre of mass, averaged over cells and pictures, minus the
+place that plain up-sampling assumes, is the stage's offset.
+"""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from camviz.maps.fusion import Placement
+from camviz.network.backbone import Backbone
+from camviz.network.taps import Address, Tap, frozen_eval, record_taps
+
+_BATCH = 8
+# Standard error, in strides, at which a measured offset is believed.
+PRECISION = 1 / 20
+# A spread estimated from fewer than 24 looks cannot be trusted itself.
+_FEWEST_BATCHES, _MOST_BATCHES = 3, 48
+
+
+@dataclass(frozen=True)
+class Offset:
+    """A measured offset, (y, x) in input pixels, its standard error and how it was had.
+
+    `settled`: the standard error is below a twentieth of the stride on both axes. `samples` is 0
+    where the offset is known without measuring: cells of non-overlapping patches.
+    """
+
+    offset: tuple[float, float]
+    error: tuple[float, float]
+    samples: int
+    settled: bool
+
+
+def plain_placement(tap: Tap, input_size: Sequence[int]) -> Placement:
+    """Cells evenly spread over the input: what every plain up-sampling draws."""
+    height, width = tap.layout.grid
+    return Placement((input_size[-2] / height, input_size[-1] / width))
+
+
+def true_placements(backbone: Backbone, taps: Sequence[Tap]) -> dict[Address, Placement]:
+    """Placements with measured offsets, from the cache on disk if they were measured before.
+
+    The first call for a network takes some seconds to a minute; the cache is in
+    ~/.cache/camviz, or where CAMVIZ_CACHE says, keyed by the weights.
+    """
+    offsets = measured_offsets(backbone, taps)
+    return {
+        tap.address: Placement(
+            plain_placement(tap, backbone.input_size).stride, offsets[tap.address].offset
+        )
+        for tap in taps
+    }
+
+
+def measured_offsets(backbone: Backbone, taps: Sequence[Tap]) -> dict[Address, Offset]:
+    """Offsets of these taps, measured now or remembered."""
+    file = _cache_file(backbone)
+    known = _read(file)
+    wanted = [tap for tap in taps if _key(tap) not in known]
+    if wanted:
+        with backbone.lock:
+            fresh = measure_offsets(
+                backbone.model, wanted, backbone.input_size, device=backbone.device
+            )
+        known |= {_key(tap): fresh[tap.address] for tap in wanted}
+        _write(file, known)
+    return {tap.address: known[_key(tap)] for tap in taps}
+
+
+def measure_offsets(
+    model: nn.Module,
+    taps: Sequence[Tap],
+    input_size: tuple[int, int, int],
+    *,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+) -> dict[Address, Offset]:
+    """Measure where the cells of each tap look, on noise with the spectrum of photographs.
+
+    Each picture of a batch asks about a cell of its own; cells lie symmetrically about the
+    middle, so that the border of the input, which cuts receptive fields off, pulls no way.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    result: dict[Address, Offset] = {}
+    open_taps = []
+    for tap in taps:
+        if _patches_do_not_overlap(model, tap, input_size):
+            result[tap.address] = Offset((0.0, 0.0), (0.0, 0.0), 0, True)
+        else:
+            open_taps.append(tap)
+    samples: dict[Address, list[Tensor]] = {tap.address: [] for tap in open_taps}
+    for round_ in range(_MOST_BATCHES):
+        if not open_taps:
+            break
+        images = _natural_noise(input_size, _BATCH, generator).to(device)
+        for tap, centres in _look(model, images, open_taps, input_size, round_).items():
+            samples[tap.address].append(centres)
+        for tap in list(open_taps):
+            estimate = _estimate(torch.cat(samples[tap.address]), tap, input_size)
+            result[tap.address] = estimate
+            if estimate.settled and round_ + 1 >= _FEWEST_BATCHES:
+                open_taps.remove(tap)
+    return result
+
+
+def _patches_do_not_overlap(model: nn.Module, tap: Tap, input_size: tuple[int, int, int]) -> bool:
+    """True for the tokens of a plain vision transformer: a cell is its patch, exactly."""
+    projection = getattr(getattr(model, "patch_embed", None), "proj", None)
+    if not isinstance(projection, nn.Conv2d):
+        return False
+    height, width = tap.layout.grid
+    stride = tuple(projection.stride)
+    return (
+        tuple(projection.kernel_size) == stride
+        and stride == (input_size[1] // height, input_size[2] // width)
+        and tuple(projection.padding) == (0, 0)
+    )
+
+
+def _natural_noise(size: tuple[int, int, int], count: int, generator: torch.Generator) -> Tensor:
+    """Noise whose amplitude falls with frequency as that of photographs does, 1/f; unit spread."""
+    channels, height, width = size
+    noise = torch.randn(count, channels, height, width, generator=generator)
+    frequency = torch.hypot(
+        torch.fft.fftfreq(height).unsqueeze(1), torch.fft.rfftfreq(width).unsqueeze(0)
+    )
+    frequency[0, 0] = frequency[0, 1]
+    shaped = torch.fft.irfft2(torch.fft.rfft2(noise) / frequency, s=(height, width))
+    return shaped / shaped.std(dim=(1, 2, 3), keepdim=True)
+
+
+def _cells(count: int, turn: int) -> Tensor:
+    """For each picture of a batch a cell near the middle of an axis, mirrored ones in pairs."""
+    reach = max(1, (count + 3) // 8)
+    low = (count - 1) // 2 - (reach - 1) + torch.arange(reach)
+    pairs = torch.stack([low, count - 1 - low], dim=1).flatten()
+    return pairs[(torch.arange(_BATCH) + turn) % len(pairs)]
+
+
+def _look(
+    model: nn.Module,
+    images: Tensor,
+    taps: Sequence[Tap],
+    input_size: tuple[int, int, int],
+    round_: int,
+) -> dict[Tap, Tensor]:
+    """Per tap, (batch, 4): mass centre (y, x) of what a cell saw, and the cell's (row, column)."""
+    stored: dict[Address, Tensor] = {}
+    seen = {}
+    with frozen_eval(model, gradients=True):
+        images = images.clone().requires_grad_(True)
+        with record_taps(model, taps, stored):
+            model(images)
+        every = torch.arange(len(images))
+        for tap in taps:
+            heat = tap.layout.to_nchw(stored[tap.address]).float()
+            rows = _cells(heat.shape[2], round_)
+            columns = _cells(heat.shape[3], 3 * round_ + 1)
+            answers = heat[every, :, rows, columns].abs().sum()
+            (gradient,) = torch.autograd.grad(answers, images, retain_graph=True)
+            mass = gradient.detach().abs().sum(dim=1).double().cpu()
+            total = mass.sum(dim=(1, 2))
+            y = (mass.sum(dim=2) * torch.arange(input_size[1])).sum(dim=1) / total
+            x = (mass.sum(dim=1) * torch.arange(input_size[2])).sum(dim=1) / total
+            looks = torch.stack([y, x, rows.double(), columns.double()], dim=1)
+            seen[tap] = looks[total > 0]  # a cell that saw nothing looks nowhere
+    return seen
+
+
+def _estimate(samples: Tensor, tap: Tap, input_size: tuple[int, int, int]) -> Offset:
+    if len(samples) < 2:
+        return Offset((0.0, 0.0), (math.inf, math.inf), len(samples), False)
+    plain = plain_placement(tap, input_size)
+    offsets, errors = [], []
+    for axis in (0, 1):
+        stride = plain.stride[axis]
+        expected = samples[:, 2 + axis] * stride + (stride - 1) / 2
+        difference = samples[:, axis] - expected
+        offsets.append(float(difference.mean()))
+        errors.append(float(difference.std() / len(difference) ** 0.5))
+    settled = all(
+        error < PRECISION * stride for error, stride in zip(errors, plain.stride, strict=True)
+    )
+    return Offset((offsets[0], offsets[1]), (errors[0], errors[1]), len(samples), settled)
+
+
+def _key(tap: Tap) -> str:
+    return f"{tap.module}#{tap.call}{list(tap.path) or ''}"
+
+
+def _cache_file(backbone: Backbone) -> Path:
+    root = Path(os.environ.get("CAMVIZ_CACHE", Path.home() / ".cache" / "camviz"))
+    height, width = backbone.input_size[1:]
+    return root / "placements" / f"{backbone.digest}-{height}x{width}.json"
+
+
+def _read(file: Path) -> dict[str, Offset]:
+    try:
+        rows = json.loads(file.read_text())
+        return {
+            key: Offset(tuple(row[0]), tuple(row[1]), row[2], row[3]) for key, row in rows.items()
+        }
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return {}  # not measured yet, or half written: measured again
+
+
+def _write(file: Path, offsets: dict[str, Offset]) -> None:
+    rows = {key: [o.offset, o.error, o.samples, o.settled] for key, o in offsets.items()}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(rows))
+        part.replace(file)
+    except OSError:
+        pass  # a read-only machine measures once per process

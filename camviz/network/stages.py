@@ -1,0 +1,59 @@
+"""A stage: a resolution of a network at which it can be explained."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from camviz.network.layouts import Layout
+from camviz.network.taps import Tap
+
+TapKind = Literal["output", "activation"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A resolution of the network at which it can be asked where it looks.
+
+    `output` is the tensor that timm calls the stage; `activation` the last post-activation
+    tensor at that resolution, which is where class evidence is non-negative and local (the
+    linear bottlenecks of MobileNets and EfficientNets are neither). Where the output is already
+    post-activation, or nothing else is, both are the same tap. `reduction` is input pixels per
+    cell. `silent`: the logits do not depend on this map (the last block of a network that pools
+    a class token), its gradient is exactly zero.
+    """
+
+    name: str
+    output: Tap
+    activation: Tap
+    reduction: float
+    zero_gradient: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        return self.output.layout
+
+    @property
+    def channels(self) -> int:
+        return self.output.channels
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.output.layout.grid
+
+    def tap(self, kind: TapKind) -> Tap:
+        return self.activation if kind == "activation" else self.output
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What running a network once showed: its stages, shallow to deep, and what was not found.
+
+    `defaults` are the names of the stages that are shown when nobody asks for others.
+    `pre_pool` is the map that enters the pooling, if the network has one. `missing` names maps
+    that no module's output carries. `graph_bytes` estimates what a kept graph costs.
+    """
+
+    stages: tuple[Stage, ...]
+    defaults: tuple[str, ...]
+    pre_pool: Tap | None
+    missing: tuple[str, ...]
+    graph_bytes: int

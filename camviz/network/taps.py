@@ -1,0 +1,166 @@
+"""A tensor inside a network: where it is, how it is read, and how it is got hold of.
+
+A tap is an address in a forward pass (module, call, place in a nested output) and a layout under
+which the tensor found there is a map, (N, C, H, W). `record_taps` collects tapped tensors so that
+they can be differentiated; nothing of it outlives its block.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from camviz.network.layouts import Layout
+
+# (module name, call number, path into a nested output): where in a forward pass a tensor is.
+Address = tuple[str, int, tuple[int | str, ...]]
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One tensor of a forward pass: the output of a module, and how to read it."""
+
+    module: str
+    layout: Layout
+    channels: int
+    call: int = 0
+    path: tuple[int | str, ...] = ()
+
+    @property
+    def address(self) -> Address:
+        return (self.module, self.call, self.path)
+
+
+@contextmanager
+def frozen_eval(model: nn.Module, *, gradients: bool) -> Iterator[None]:
+    """A network as it is explained: eval mode, weights frozen, autocast off; all undone after.
+
+    gradients: whether the block records them, whatever no_grad or inference_mode is on outside.
+    """
+    training = [module for module in model.modules() if module.training]
+    unfrozen = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    kind = next((parameter.device.type for parameter in model.parameters()), "cpu")
+    try:
+        for module in training:
+            module.training = False
+        for parameter in unfrozen:
+            parameter.requires_grad_(False)
+        with (
+            torch.inference_mode(False),
+            torch.set_grad_enabled(gradients),
+            torch.autocast(kind, enabled=False),
+        ):
+            yield
+    finally:
+        for module in training:
+            module.training = True
+        for parameter in unfrozen:
+            parameter.requires_grad_(True)
+
+
+def tensors_in(output: Any, path: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, Tensor]]:
+    """Every floating-point tensor in a module's output, with its path into nested containers."""
+    if isinstance(output, Tensor):
+        if output.is_floating_point():
+            yield path, output
+    elif isinstance(output, dict):
+        for key, value in output.items():
+            yield from tensors_in(value, (*path, key))
+    elif isinstance(output, (list, tuple)):
+        for index, value in enumerate(output):
+            yield from tensors_in(value, (*path, index))
+
+
+@contextmanager
+def forward_hooks(
+    modules: dict[str, nn.Module], observe: Callable[[str, nn.Module, int, Any], Any]
+) -> Iterator[None]:
+    """Call `observe(name, module, call number, output)` after every call of these modules.
+
+    What it returns, if not None, replaces the output. No hook outlives the block.
+    """
+    calls = dict.fromkeys(modules, -1)
+
+    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], Any]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+            calls[name] += 1
+            return observe(name, module, calls[name], output)
+
+        return hook
+
+    handles = []
+    try:
+        for name, module in modules.items():
+            handles.append(module.register_forward_hook(hook_for(name)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def record_taps(
+    model: nn.Module, taps: Sequence[Tap], stored: dict[Address, Tensor]
+) -> Iterator[None]:
+    """Record the tapped tensors of the forward passes in this block, ready to be differentiated.
+
+    What flows on is a clone, so that an in-place operation behind the tap can neither overwrite
+    the stored tensor nor its gradient. A tensor that nothing before it needs a gradient for is
+    cut off and becomes a leaf: frozen weights work, and nothing is kept of what lies before the
+    shallowest tap. Of a module's several calls, only the tapped ones are recorded.
+    """
+    wanted: dict[str, dict[int, list[tuple[int | str, ...]]]] = {}
+    for tap in taps:
+        wanted.setdefault(tap.module, {}).setdefault(tap.call, []).append(tap.path)
+
+    def record(name: str, module: nn.Module, call: int, output: Any) -> Any:
+        paths = wanted[name].get(call)
+        return None if paths is None else _replace(output, set(paths), (), name, call)
+
+    def _replace(
+        output: Any,
+        paths: set[tuple[int | str, ...]],
+        at: tuple[int | str, ...],
+        name: str,
+        call: int,
+    ) -> Any:
+        if isinstance(output, Tensor):
+            if at not in paths:
+                return output
+            kept = output if output.requires_grad else output.detach().requires_grad_(True)
+            stored[(name, call, at)] = kept
+            return kept.clone()
+        if isinstance(output, dict):
+            return type(output)(
+                (key, _replace(value, paths, (*at, key), name, call))
+                for key, value in output.items()
+            )
+        if isinstance(output, tuple) and hasattr(output, "_fields"):
+            return type(output)(
+                *(_replace(v, paths, (*at, i), name, call) for i, v in enumerate(output))
+            )
+        if isinstance(output, (list, tuple)):
+            return type(output)(
+                _replace(v, paths, (*at, i), name, call) for i, v in enumerate(output)
+            )
+        return output
+
+    modules = dict(model.named_modules())
+    with forward_hooks({name: modules[name] for name in wanted}, record):
+        yield
+
+
+def primary_logits(output: Any) -> Tensor:
+    """(N, classes) from what a network returns: some return one tensor per head."""
+    while isinstance(output, (list, tuple)):
+        output = output[0]
+    return output.flatten(1) if output.ndim > 2 else output
+
+
+def probe_input(input_size: Sequence[int], samples: int = 1) -> Tensor:
+    """The same noise for every network, from a generator of its own."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(samples, *input_size, generator=generator)

@@ -1,0 +1,246 @@
+"""One look at a picture: run the network once, keep what it did as tensors of known shape.
+
+    seen = trace(backbone, image, taps)
+    seen.logits, seen.activations[tap.address], seen.gradients(Target(281))[tap.address]
+
+This is the only place that runs the network for an explanation and the only one that
+differentiates it. One forward pass serves every stage, method and class; a further class costs
+one backward pass, to the shallowest tap and no further.
+"""
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from camviz.errors import TargetError
+from camviz.network.backbone import Backbone
+from camviz.network.taps import Address, Tap, frozen_eval, primary_logits, record_taps
+
+Score = Literal["logit", "log_probability", "probability"]
+# The cotangents from which every target is combined: one class's logit, or logsumexp of all.
+_LOG_SUM_EXP = -1
+
+
+@dataclass(frozen=True)
+class Target:
+    """The number that is explained: a class's logit, its log-probability or its probability.
+
+    With `versus`, what speaks for `index` and against that class: the margin of their logits.
+    """
+
+    index: int
+    score: Score = "logit"
+    versus: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.versus is not None and self.score != "logit":
+            raise TargetError(
+                f"a comparison with another class is made between logits, not {self.score}"
+            )
+        if self.versus == self.index:
+            raise TargetError(f"class {self.index} cannot be compared with itself")
+
+    def combination(self, probability: float) -> dict[int, float]:
+        """The target's gradient as a weighted sum of gradients in the cotangent basis.
+
+        log p_c = s_c - logsumexp(s);   dp_c = p_c * d(log p_c);   margin = s_c - s_d
+        """
+        if self.versus is not None:
+            return {self.index: 1.0, self.versus: -1.0}
+        if self.score == "logit":
+            return {self.index: 1.0}
+        weight = probability if self.score == "probability" else 1.0
+        return {self.index: weight, _LOG_SUM_EXP: -weight}
+
+
+@dataclass(eq=False)
+class Trace:
+    """What a network did with one picture.
+
+    `logits` and `probabilities`: (classes,), fp32 on the CPU. `activations`: per tap
+    (1, C, H, W), fp32, in (N, C, H, W) order whatever the network's own. `features`: the map that
+    enters the pooling, in the network's own layout, or None. Gradients are made when asked for
+    and kept. A trace that came from another process, or whose graph was dropped to save memory,
+    has only the gradients it was given.
+    """
+
+    taps: tuple[Tap, ...]
+    logits: Tensor
+    activations: dict[Address, Tensor]
+    features: Tensor | None
+    _gradient_basis: dict[int, dict[Address, Tensor]] = field(default_factory=dict, repr=False)
+    _memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+    _graph: tuple[Tensor, dict[Address, Tensor]] | None = field(default=None, repr=False)
+    _graph_bytes: int = field(default=0, repr=False)
+    _lock: Any = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def probabilities(self) -> Tensor:
+        return self.logits.softmax(dim=0)
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether gradients of further classes can be had without another forward pass."""
+        return self._graph is not None
+
+    def has(self, target: Target) -> bool:
+        """Whether the gradients of this target are here already."""
+        return all(part in self._gradient_basis for part in self._parts(target))
+
+    def covers(self, taps: Sequence[Tap]) -> bool:
+        return all(tap.address in self.activations for tap in taps)
+
+    def gradients(self, target: Target) -> dict[Address, Tensor]:
+        """d target / d activation, (1, C, H, W) per tap; exactly zero where nothing depends on it.
+
+        Raises `LookupError` if they would need the graph and it is gone.
+        """
+        with self._lock:
+            parts = self._parts(target)
+            for part in parts:
+                # Put back at the end: the order says what was used last.
+                known = self._gradient_basis.pop(part, None)
+                self._gradient_basis[part] = self._differentiate(part) if known is None else known
+            if parts == {target.index: 1.0}:
+                return self._gradient_basis[target.index]
+            return {
+                tap.address: sum(  # type: ignore[misc]
+                    weight * self._gradient_basis[part][tap.address]
+                    for part, weight in parts.items()
+                )
+                for tap in self.taps
+            }
+
+    def memoize(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What was made of this trace before under that key, else made now and kept with it.
+
+        For small things that follow from the trace alone: figures, weights, thresholds.
+        """
+        if key not in self._memo:
+            self._memo[key] = make()
+        return self._memo[key]
+
+    def _parts(self, target: Target) -> dict[int, float]:
+        return target.combination(float(self.probabilities[target.index]))
+
+    def _differentiate(self, part: int) -> dict[Address, Tensor]:
+        if self._graph is None:
+            raise LookupError(f"the graph is gone; trace the picture again for class {part}")
+        output, stored = self._graph
+        cotangent = torch.zeros_like(output)
+        if part == _LOG_SUM_EXP:
+            cotangent[0] = output[0].detach().float().softmax(dim=0)
+        else:
+            cotangent[0, part] = 1
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(output.device.type, enabled=False),
+        ):
+            gradients = torch.autograd.grad(
+                output,
+                [stored[tap.address] for tap in self.taps],
+                cotangent,
+                retain_graph=True,
+                allow_unused=True,
+            )
+        return {
+            tap.address: torch.zeros_like(self.activations[tap.address])
+            if gradient is None
+            else tap.layout.to_nchw(gradient).float()
+            for tap, gradient in zip(self.taps, gradients, strict=True)
+        }
+
+    def adopt_gradients(self, other: "Trace") -> None:
+        """Take over the gradients that an earlier trace of the same picture has at these taps."""
+        with self._lock:
+            for part, gradients in list(other._gradient_basis.items()):
+                if all(tap.address in gradients for tap in self.taps):
+                    self._gradient_basis.setdefault(part, gradients)
+
+    def shrink(self, limit: int, keep: Target) -> None:
+        """Forget classes not used lately, then the graph, until `limit` bytes hold it."""
+        with self._lock:
+            needed = self._parts(keep)
+            for part in [part for part in self._gradient_basis if part not in needed]:
+                if self.nbytes <= limit:
+                    return
+                del self._gradient_basis[part]
+            if self.nbytes > limit:
+                self._graph = None
+
+    def drop_graph(self) -> None:
+        """Free the memory that further classes would need; the maps made so far stay."""
+        with self._lock:
+            self._graph = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by this trace; what the graph keeps is an estimate."""
+        kept = [*self.activations.values(), self.logits]
+        kept += [] if self.features is None else [self.features]
+        classes = list(self._gradient_basis.values())  # another thread may be adding one
+        kept += [tensor for part in classes for tensor in part.values()]
+        graph = self._graph_bytes if self._graph is not None else 0
+        return graph + sum(tensor.numel() * tensor.element_size() for tensor in kept)
+
+    def to_arrays(self) -> dict[str, Any]:
+        """Plain numpy arrays and names, without graph or device: fit to cross a process border."""
+        with self._lock:
+            return {
+                "taps": self.taps,
+                "logits": self.logits.numpy(),
+                "features": None if self.features is None else self.features.cpu().numpy(),
+                "activations": {a: t.cpu().numpy() for a, t in self.activations.items()},
+                "basis": {
+                    part: {a: t.cpu().numpy() for a, t in gradients.items()}
+                    for part, gradients in self._gradient_basis.items()
+                },
+            }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Any]) -> "Trace":
+        """The trace that `to_arrays` took apart; further classes need a new forward pass."""
+        features = arrays["features"]
+        return cls(
+            arrays["taps"],
+            torch.from_numpy(arrays["logits"]),
+            {a: torch.from_numpy(t) for a, t in arrays["activations"].items()},
+            None if features is None else torch.from_numpy(features),
+            {
+                part: {a: torch.from_numpy(t) for a, t in gradients.items()}
+                for part, gradients in arrays["basis"].items()
+            },
+        )
+
+
+def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap], *, graph: bool = True) -> Trace:
+    """Run a network on one prepared picture, (1, 3, h, w), and record the tapped tensors.
+
+    Works under a caller's no_grad or inference_mode, with frozen weights, from any thread: the
+    network's lock is held meanwhile. Whether it succeeds or not, no hook, mode or flag of the
+    network is left changed. All arithmetic is fp32, whatever autocast is on outside. graph False
+    is cheaper; then there are no gradients to ask for.
+    """
+    taps = tuple(dict.fromkeys(taps))
+    stored: dict[Address, Tensor] = {}
+    with backbone.lock, frozen_eval(backbone.model, gradients=graph):
+        # A caller's inference tensor cannot be saved for a backward pass; its clone can.
+        with record_taps(backbone.model, taps, stored):
+            output = primary_logits(backbone.model(image.clone()))
+        missing = [tap.module for tap in taps if tap.address not in stored]
+        assert not missing, f"{missing} ran at discovery, but not now"
+        pre_pool = backbone.discovery.pre_pool
+        raw = None if pre_pool is None else stored.get(pre_pool.address)
+        return Trace(
+            taps,
+            output[0].detach().float().cpu(),
+            {tap.address: tap.layout.to_nchw(stored[tap.address].detach()).float() for tap in taps},
+            None if raw is None else raw.detach(),
+            _graph=(output, stored) if output.requires_grad else None,
+            _graph_bytes=backbone.discovery.graph_bytes,
+        )

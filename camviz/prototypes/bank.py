@@ -1,0 +1,407 @@
+"""A bank of prototypes of one class of one network, and its file format."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from camviz.errors import PrototypeError
+from camviz.network.backbone import Backbone
+from camviz.network.bundled import bundled_folder, bundled_names
+
+Kind = Literal["foreground", "context"]
+Source = Literal["gallery", "bundled", "self"]
+# How a prototype's score z came about: the head on its centre, as in the paper; the head on the
+# places it was made of, at the last map; or nothing could be asked.
+Scoring = Literal["head", "places", "none"]
+CLUSTERS = 12
+TAU = 0.25
+PAPER_TAU = 0.1
+MU_FOREGROUND = MU_CONTEXT = 0.9
+MEMBERS = 4  # shown of each prototype
+THUMBNAIL = 40  # pixels, square
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Member:
+    """A place that a prototype is made of: a cell of one picture.
+
+    picture: its position in `PrototypeBank.pictures`. cell: (row, column). box: half-open xyxy in
+    pixels of that picture. similarity: its cosine to the prototype.
+    """
+
+    picture: int
+    cell: tuple[int, int]
+    box: tuple[int, int, int, int]
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Prototype:
+    """One direction in a stage's feature space, and where it came from.
+
+    score: z, how much the classifier makes of it, in [0, 1]; None if nobody could be asked.
+    size: how many places it stands for. kept: whether the map uses it. members: the places
+    nearest to it, from different pictures as far as there are.
+    """
+
+    kind: Kind
+    size: int
+    score: float | None
+    kept: bool
+    name: str = ""
+    members: tuple[Member, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class StagePrototypes:
+    """The prototypes of one stage: `vectors` (n, C), raw-scale cluster means, one per prototype.
+
+    relaxed: no foreground prototype scored above the bound, so that the best one was taken.
+    thumbnails: uint8 (n, MEMBERS, THUMBNAIL, THUMBNAIL, 3), or None.
+    """
+
+    vectors: Tensor = field(repr=False)
+    prototypes: tuple[Prototype, ...]
+    scoring: Scoring
+    relaxed: bool = False
+    thumbnails: np.ndarray | None = field(default=None, repr=False)
+
+    def kept(self, kind: Kind) -> Tensor:
+        """(k, C): the prototypes of a kind that the map uses."""
+        return self.vectors[[p.kind == kind and p.kept for p in self.prototypes]]
+
+
+@dataclass(frozen=True, eq=False)
+class PrototypeBank:
+    """Prototypes of one class of one network, with everything needed to use and to judge them.
+
+    backbone: its name; digest: its weights. stages: per stage its prototypes, shallow to deep.
+    tau: what share of the CAM's maximum makes a place foreground. tap, fit: how the pictures were
+    looked at. split: the method whose map split them. source: where the pictures came from
+    ("self": the explained picture alone, which is not the paper's method). skipped: (name,
+    reason) of pictures that were of no use. Banks are never changed; `rename` and `keep` give
+    another one.
+    """
+
+    backbone: str
+    digest: str
+    target: int
+    label: str
+    stages: Mapping[str, StagePrototypes]
+    clusters: int
+    tau: float
+    mu_f: float
+    mu_b: float
+    seed: int
+    tap: str
+    fit: str
+    split: Literal["cam", "grad_cam"]
+    source: Source
+    pictures: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def id(self) -> str:
+        """What these very prototypes are: a hash of the vectors in use."""
+        digest = hashlib.blake2b(f"{self.digest} {self.target}".encode(), digest_size=8)
+        for name, stage in self.stages.items():
+            digest.update(name.encode())
+            for kind in ("foreground", "context"):
+                digest.update(stage.kept(kind).contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def is_paper_setting(self) -> bool:
+        """Whether this is the paper's own setting: many pictures, the last map, tau 0.1, CAM."""
+        only = list(self.stages.values())
+        return (
+            self.source != "self"
+            and self.split == "cam"
+            and self.tau == PAPER_TAU
+            and [stage.scoring for stage in only] == ["head"]
+        )
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What was done to have these prototypes, in plain values."""
+        return {
+            "id": self.id,
+            "source": self.source,
+            "label": self.label,
+            "pictures": len(self.pictures),
+            "split": self.split,
+            "papers": self.is_paper_setting,
+            **{key: getattr(self, key) for key in ("clusters", "tau", "mu_f", "mu_b", "seed")},
+            "kept": {
+                name: [len(stage.kept("foreground")), len(stage.kept("context"))]
+                for name, stage in self.stages.items()
+            },
+        }
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """Everything but vectors and thumbnails, in plain values."""
+        plain = {key: value for key, value in vars(self).items() if key != "stages"}
+        return {
+            **self.summary,
+            **plain,
+            "stages": {
+                name: {
+                    "scoring": stage.scoring,
+                    "relaxed": stage.relaxed,
+                    "channels": stage.vectors.shape[1],
+                    "prototypes": [asdict(prototype) for prototype in stage.prototypes],
+                }
+                for name, stage in self.stages.items()
+            },
+        }
+
+    def sentences(self, name: str) -> list[str]:
+        """What to know of the prototypes at a stage before believing a map made with them."""
+        stage = self.stage(name)
+        inside, outside = len(stage.kept("foreground")), len(stage.kept("context"))
+        method = "CAM" if self.split == "cam" else "Grad-CAM"
+        said = [
+            f"{inside} prototype{'' if inside == 1 else 's'} of '{self.label}' and {outside} of "
+            f"what surrounds it, split where {method} reaches {self.tau:.0%}."
+        ]
+        if self.source == "self":
+            said.append(
+                "Prototypes of this picture alone, mirrored and enlarged: not the paper's method, "
+                "which learns from many."
+            )
+        else:
+            count = len(self.pictures)
+            said.append(f"Learned from {count} picture{'' if count == 1 else 's'}.")
+        if self.is_paper_setting:
+            said.append("The paper's setting.")
+        if self.split == "grad_cam":
+            said.append(
+                "Approximate: no CAM is defined here, and the classifier scored no prototype."
+            )
+        if stage.relaxed:
+            said.append(
+                f"The classifier is sure of none of them (z > {self.mu_f:g}); the best was kept."
+            )
+        if not inside:
+            said.append("Every prototype of the class was left out.")
+        return said
+
+    def check(self, backbone: Backbone) -> None:
+        """Raise `PrototypeError` if these are prototypes of another network than this one."""
+        if self.digest == backbone.weights_digest:
+            return
+        what = (
+            f"of other weights of {self.backbone} than the ones at hand"
+            if self.backbone == backbone.name
+            else f"of {self.backbone}, not of {backbone.name}"
+        )
+        raise PrototypeError(
+            f"these prototypes of '{self.label}' are {what}; directions in one network's feature "
+            "space mean nothing in another's: build them again with this one"
+        )
+
+    def stage(self, name: str) -> StagePrototypes:
+        """The prototypes of a stage; `PrototypeError` if there are none."""
+        if name not in self.stages:
+            raise PrototypeError(
+                f"there are prototypes of '{self.label}' at {', '.join(self.stages)}, none at "
+                f"'{name}'; build them with that stage"
+            )
+        return self.stages[name]
+
+    def rename(self, stage: str, index: int, name: str) -> "PrototypeBank":
+        """The same bank with a name given to a prototype."""
+        return self._with(stage, index, name=name)
+
+    def keep(self, stage: str, index: int, kept: bool = True) -> "PrototypeBank":
+        """The same bank with a prototype taken into the map, or left out of it."""
+        return self._with(stage, index, kept=kept)
+
+    def _with(self, stage: str, index: int, **change: Any) -> "PrototypeBank":
+        held = self.stage(stage)
+        if not 0 <= index < len(held.prototypes):
+            raise PrototypeError(
+                f"no prototype {index} at '{stage}'; there are 0 to {len(held.prototypes) - 1}"
+            )
+        prototypes = list(held.prototypes)
+        prototypes[index] = replace(prototypes[index], **change)
+        changed = replace(held, prototypes=tuple(prototypes))
+        return replace(self, stages={**self.stages, stage: changed})
+
+    def save(self, file: str | Path, *, compact: bool = False) -> Path:
+        """Write one .safetensors file: vectors and thumbnails, everything else in its header.
+
+        compact: vectors in half precision, which changes cosines by less than 0.001.
+        """
+        tensors = {}
+        stages = {}
+        for name, stage in self.stages.items():
+            vectors = stage.vectors.contiguous()
+            half = vectors.half()
+            fits = compact and bool(torch.isfinite(half).all())
+            tensors[f"{name}/vectors"] = half if fits else vectors
+            if stage.thumbnails is not None:
+                tensors[f"{name}/thumbnails"] = _packed(stage.thumbnails)
+            stages[name] = {
+                "scoring": stage.scoring,
+                "relaxed": stage.relaxed,
+                "prototypes": [
+                    {**vars(p), "members": [list(vars(m).values()) for m in p.members]}
+                    for p in stage.prototypes
+                ],
+            }
+        plain = {key: value for key, value in vars(self).items() if key != "stages"}
+        said = json.dumps(
+            {"format": _FORMAT, **plain, "stages": stages},
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+        path = Path(file)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, path, {"camviz.prototypes": said})
+        except (OSError, SafetensorError) as error:
+            raise PrototypeError(f"prototypes cannot be written to '{path}': {error}") from error
+        return path
+
+    @classmethod
+    def load(cls, file: str | Path) -> "PrototypeBank":
+        """The bank that `save` wrote. Nothing is unpickled; `PrototypeError` if it is not one."""
+        path = Path(file)
+        if not path.is_file():
+            raise PrototypeError(f"there is no file '{path}' with prototypes; check the path")
+        try:
+            with safe_open(path, "pt") as archive:
+                said = (archive.metadata() or {}).get("camviz.prototypes")
+                tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise PrototypeError(
+                f"'{path.name}' is not a .safetensors file, or cut short ({error})"
+            ) from error
+        if said is None:
+            raise PrototypeError(
+                f"'{path.name}' holds tensors but no prototypes; camviz's `prototypes build` "
+                "writes such files"
+            )
+        try:
+            plain = json.loads(said)
+            version = plain.pop("format")
+            if version != _FORMAT:
+                raise PrototypeError(
+                    f"'{path.name}' was written in format {version}, and this camviz reads format "
+                    f"{_FORMAT}; build the prototypes again"
+                )
+            stages = {
+                name: _stage_of(row, tensors[f"{name}/vectors"], tensors.get(f"{name}/thumbnails"))
+                for name, row in plain.pop("stages").items()
+            }
+            plain["pictures"] = tuple(plain["pictures"])
+            plain["skipped"] = tuple((name, reason) for name, reason in plain["skipped"])
+            return _sound(cls(stages=stages, **plain))
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            raise PrototypeError(
+                f"the description of the prototypes in '{path.name}' is damaged ({error!r})"
+            ) from error
+
+
+def _sound(bank: PrototypeBank) -> PrototypeBank:
+    """The same, whose description may come from anybody: a ValueError names what cannot be."""
+
+    def share(value: Any) -> bool:
+        return isinstance(value, (int, float)) and 0 <= value <= 1
+
+    wrong = [name for name in ("tau", "mu_f", "mu_b") if not share(getattr(bank, name))]
+    wrong += [name for name in ("target", "clusters") if not isinstance(getattr(bank, name), int)]
+    words = (bank.label, bank.backbone, bank.digest, *bank.pictures)
+    wrong += ["a name"] if not all(isinstance(word, str) for word in words) else []
+    for name, stage in bank.stages.items():
+        if not bool(torch.isfinite(stage.vectors).all()):
+            wrong.append(f"vectors at {name}")
+        for one in stage.prototypes:
+            known = one.kind in get_args(Kind) and isinstance(one.name, str)
+            scored = one.score is None or share(one.score)
+            placed = all(0 <= member.picture < len(bank.pictures) for member in one.members)
+            if not (known and scored and placed and isinstance(one.size, int)):
+                wrong.append(f"a prototype at {name}")
+    if wrong:
+        raise ValueError(", ".join(dict.fromkeys(wrong)))
+    return bank
+
+
+def _stage_of(row: dict[str, Any], vectors: Tensor, packed: Tensor | None) -> StagePrototypes:
+    prototypes = []
+    for given in row["prototypes"]:
+        members = tuple(
+            Member(picture, (line, column), (left, top, right, bottom), similarity)
+            for picture, (line, column), (left, top, right, bottom), similarity in given["members"]
+        )
+        prototypes.append(Prototype(**{**given, "members": members}))
+    if vectors.ndim != 2 or len(vectors) != len(prototypes) or not vectors.is_floating_point():
+        raise ValueError(f"{len(prototypes)} prototypes, vectors of shape {tuple(vectors.shape)}")
+    thumbnails = None if packed is None else _unpacked(packed, len(prototypes))
+    return StagePrototypes(
+        vectors.float(), tuple(prototypes), row["scoring"], row["relaxed"], thumbnails
+    )
+
+
+def _packed(thumbnails: np.ndarray) -> Tensor:
+    """Thumbnails as the bytes of one WebP sheet, a row a prototype."""
+    count, across, side = thumbnails.shape[:3]
+    sheet = thumbnails.transpose(0, 2, 1, 3, 4).reshape(count * side, across * side, 3)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "WEBP", quality=75, method=6)
+    return torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
+
+
+def _unpacked(packed: Tensor, count: int) -> np.ndarray:
+    with Image.open(io.BytesIO(packed.numpy().tobytes()), formats=["WEBP"]) as image:
+        sheet = np.asarray(image.convert("RGB"))
+    side = sheet.shape[0] // max(count, 1)
+    across = sheet.shape[1] // max(side, 1)
+    return sheet.reshape(count, side, across, side, 3).transpose(0, 2, 1, 3, 4)
+
+
+def with_thumbnails(
+    bank: PrototypeBank, cut: Callable[[str, tuple[int, int, int, int]], np.ndarray]
+) -> PrototypeBank:
+    """The same bank with its members' patches: `cut` gives the pixels of (picture, box)."""
+    stages = {}
+    for name, stage in bank.stages.items():
+        shape = (len(stage.prototypes), MEMBERS, THUMBNAIL, THUMBNAIL, 3)
+        thumbnails = np.zeros(shape, np.uint8)
+        for row, prototype in enumerate(stage.prototypes):
+            for column, member in enumerate(prototype.members):
+                patch = Image.fromarray(cut(bank.pictures[member.picture], member.box))
+                thumbnails[row, column] = patch.resize((THUMBNAIL, THUMBNAIL))
+        stages[name] = replace(stage, thumbnails=thumbnails)
+    return replace(bank, stages=stages)
+
+
+def shipped_bank(backbone: Backbone, target: int) -> PrototypeBank | None:
+    """The ready-made prototypes of a class of a bundled backbone, if they fit its weights."""
+    if backbone.name not in bundled_names():
+        return None
+    file = bundled_folder(backbone.name) / "prototypes" / f"{target}.safetensors"
+    if not file.is_file():
+        return None
+    bank = _loaded(file, file.stat().st_mtime_ns)
+    return bank if bank.digest == backbone.weights_digest else None
+
+
+@lru_cache(maxsize=64)
+def _loaded(file: Path, changed: int) -> PrototypeBank:
+    return PrototypeBank.load(file)

@@ -1,0 +1,219 @@
+"""What a visitor may choose: backbones by name, up to a size; examples; methods.
+
+A browser may send anything, so every name is looked up here before the engine hears of it: no
+path, no hub address, no network beyond the limit.
+"""
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+
+from camviz.errors import BackboneError
+from camviz.examples import Example, examples
+from camviz.methods import METHODS, Method
+from camviz.network.backbone import Backbone
+from camviz.network.bundled import bundled_names
+from camviz.network.catalogue import Entry, catalogue
+from camviz.network.hub import hub_repository
+from camviz.network.weights import default_backbone
+from camviz.space.spacefile import spacefile
+
+DRAWN = "scenes"  # how the names of backbones for drawings begin
+ANY = "any"
+SOURCES = {
+    "own": "this server's own",
+    "bundled": "bundled",
+    "cached": "on this machine",
+    "hub": "to download",
+    "untrained": "no trained weights",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backbone that a visitor may choose: what it is called here, and what the engine loads."""
+
+    name: str
+    label: str
+    load: str
+    source: str
+    entry: Entry | None = None
+
+    @property
+    def family(self) -> str:
+        """timm's own grouping: the module that defines the architecture."""
+        return self.entry.family if self.entry else "own"
+
+    @property
+    def megabytes(self) -> str:
+        """ ", 102 MB" where that is known."""
+        return f", {self.entry.megabytes:.0f} MB" if self.entry and self.entry.megabytes else ""
+
+    @property
+    def note(self) -> str:
+        """Size, input, classes, where the weights are and their licence, in HTML."""
+        entry = self.entry
+        if entry is None:
+            return f"<strong>{escape(self.name)}</strong> is this server's own."
+        parts = [f"{entry.parameters / 1e6:.1f} M parameters"] if entry.parameters else []
+        parts.append(f"{entry.input_size[1]} px")
+        parts.append(f"{entry.classes:,} classes")
+        if self.source == "hub":
+            parts.append(f"<strong>{entry.megabytes or 0:.0f} MB to download</strong>")
+        else:
+            parts.append(SOURCES[self.source])
+        parts.append(escape(entry.license or "licence not stated"))
+        if repository := hub_repository(self.load):
+            card = f"https://huggingface.co/{escape(repository)}"
+            parts.append(f'<a href="{card}" target="_blank" rel="noopener">model card</a>')
+        return " · ".join(parts)
+
+
+@lru_cache(maxsize=1)
+def offer() -> dict[str, Choice]:
+    """The backbones on offer by name: this server's own, then the catalogue up to a size.
+
+    CAMVIZ_BACKBONE names the server's own, in any way that `load_backbone` understands; the
+    visitor sees the end of it, never a path. Looked up anew at every visit (`cache_clear`),
+    because what is bundled or downloaded may change while the server runs.
+    """
+    limit = spacefile().limits.parameters  # millions
+    limit = float(os.environ.get("CAMVIZ_MAX_PARAMETERS", limit)) * 1e6
+    choices = {}
+    if own := os.environ.get("CAMVIZ_BACKBONE"):
+        name = Path(own.partition(":")[2] or own).resolve().name
+        choices[name] = Choice(name, f"{name} · {SOURCES['own']}", own, "own")
+    for entry in catalogue():
+        small = entry.source == "bundled" or (entry.parameters or limit + 1) <= limit
+        if entry.classifier and small and entry.name not in choices:
+            label = _label(entry)
+            choices[entry.name] = Choice(entry.name, label, entry.name, entry.source, entry)
+    return choices
+
+
+def _label(entry: Entry) -> str:
+    where = SOURCES[entry.source]
+    if entry.source == "hub":
+        where = f"{where}, {entry.megabytes:.0f} MB"
+    size = f" · {entry.parameters / 1e6:.1f} M" if entry.parameters else ""
+    return f"{entry.name}{size} · {where}"
+
+
+def chosen(name: str | None) -> Choice:
+    """The choice of that name; anything else that a browser may send is refused."""
+    choice = offer().get(name or "")
+    if choice is None:
+        raise BackboneError("no such backbone is offered here; choose one from the list")
+    return choice
+
+
+def discreet(said: str) -> str:
+    """The same without a word on where this server's own backbone lies: no business of visitors."""
+    kind, _, place = os.environ.get("CAMVIZ_BACKBONE", "").partition(":")
+    if kind == "local-dir":
+        whole = Path(place).resolve()
+        for path in (str(whole), place):
+            if "/" in path:  # a bare name tells nothing, and "." stands in every sentence
+                said = said.replace(path, whole.name)
+    return re.sub(r"""local-dir:(?:[^\s"',;]*/)?(?=\w)(?!PATH)""", "", said)
+
+
+def default_choice() -> str | None:
+    """The backbone of a visitor who has chosen none: the Spacefile's, once its weights are here.
+
+    Without those it is one for drawings: every drawn example is something it knows.
+    """
+    choices = offer()
+    if os.environ.get("CAMVIZ_BACKBONE"):
+        return next(iter(choices), None)
+    wanted = choices.get(spacefile().backbone)
+    if wanted is not None and wanted.source in ("bundled", "cached"):
+        return wanted.name
+    best = default_backbone()
+    drawn = min((name for name in choices if name.startswith(DRAWN)), key=_plain, default=best)
+    best = drawn if best in bundled_names() else best
+    return best if best in choices else next(iter(choices), None)
+
+
+def families() -> list[tuple[str, str]]:
+    """(label, family) for a filter, by name, each with how many backbones it has."""
+    counts = Counter(choice.family for choice in offer().values())
+    rows = [(f"{family} ({count})", family) for family, count in sorted(counts.items())]
+    return [("any family", ANY), *rows]
+
+
+def sources() -> list[tuple[str, str]]:
+    """(label, source) for a filter, each with how many backbones there are."""
+    counts = Counter(choice.source for choice in offer().values())
+    rows = [(f"{label} ({counts[s]})", s) for s, label in SOURCES.items() if counts[s]]
+    return [("any source", ANY), *rows]
+
+
+def filtered(family: str, source: str, kept: str | None = None) -> list[tuple[str, str]]:
+    """(label, name) of the backbones of a family and a source; the one in use is kept."""
+    return [
+        (choice.label, choice.name)
+        for choice in offer().values()
+        if choice.name == kept
+        or (family in (ANY, choice.family) and source in (ANY, choice.source))
+    ]
+
+
+def knowing(example: Example, backbone: str | None) -> str | None:
+    """This backbone if it may know what the example shows, else one on offer that may."""
+    for_drawings = (backbone or "").startswith(DRAWN)
+    if for_drawings == (example.backbones == DRAWN):
+        return backbone
+    if example.backbones == DRAWN:
+        drawn = (name for name in offer() if name.startswith(DRAWN))
+        return min(drawn, key=_plain, default=backbone)
+    return for_photographs() or backbone
+
+
+def for_photographs() -> str | None:
+    """What is at hand for photographs: this server's own, else a downloaded one, else a bundled."""
+    here = [
+        choice
+        for choice in offer().values()
+        if choice.source in ("own", "cached", "bundled") and not choice.name.startswith(DRAWN)
+    ]
+    order = ("own", "cached", "bundled")
+    best = min(here, key=lambda c: (order.index(c.source), _plain(c.name)), default=None)
+    return None if best is None else best.name
+
+
+def photographs_known() -> bool:
+    """Whether a backbone is at hand that may know ImageNet's things, as the photographs show."""
+    choice = offer().get(for_photographs() or "")
+    return choice is not None and choice.source != "bundled"
+
+
+def _plain(name: str) -> bool:
+    """Sorts the plainest of the bundled ones first, whose maps need the least explaining."""
+    return not name.endswith("-resnet")
+
+
+def examples_first_known() -> list[Example]:
+    """The Spacefile's examples, those that a new visitor's backbone knows before the others.
+
+    Photographs only where a network is at hand that knows what they show.
+    """
+    drawn = (default_choice() or "").startswith(DRAWN)
+    order, known = spacefile().examples, photographs_known()
+    shown = [row for row in examples() if row.name in order and (row.backbones == DRAWN or known)]
+    found = sorted(shown, key=lambda row: order.index(row.name))
+    return sorted(found, key=lambda row: (row.backbones == DRAWN) != drawn)
+
+
+def stage_methods() -> dict[str, Method]:
+    """The methods of the first row: those that ask for no prototypes."""
+    return {name: row for name, row in METHODS.items() if "foreground" not in row.needs}
+
+
+def modules(backbone: Backbone) -> list[str]:
+    """Every module by its name, in the network's own order, but for the network itself."""
+    return [name for name, _ in backbone.model.named_modules() if name]

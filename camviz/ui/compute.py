@@ -1,0 +1,104 @@
+"""The engine of this process, and where it computes: here, or on ZeroGPU.
+
+On a ZeroGPU Space a GPU is lent to single calls of a decorated function, and each runs in a
+process forked from this one. So models stay here, on the CPU, and jobs go out and come back as
+plain values. Nothing is differentiated in this process: torch's autograd engine asks CUDA for its
+devices once, when it is first used, and a process forked later would go on believing that there
+are none. Small networks are differentiated in forked processes of our own, on the CPU, and cost
+no visitor's quota; so is what the GPU could not do, for want of quota or for any other reason.
+"""
+
+import logging
+import multiprocessing
+import os
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+
+from camviz.engine.engine import Engine, Job
+from camviz.errors import CamvizError
+from camviz.space.spacefile import spacefile
+
+try:
+    import spaces
+except ImportError:  # anywhere but on a Space
+    spaces = SimpleNamespace(GPU=lambda **options: lambda function: function)
+log = logging.getLogger(__name__)
+# The value of a job, or what the person who asked for it can mend.
+Answer = tuple[Any, CamvizError | None]
+
+
+@lru_cache(maxsize=1)
+def engine() -> Engine:
+    """The engine of this process; its networks and traces serve every visitor."""
+    return Engine("cpu", compute=compute) if on_zero() else Engine()
+
+
+def on_zero() -> bool:
+    """Whether this is a ZeroGPU Space."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
+def compute(job: Job) -> Any:
+    """A job, done where it is best done. Raises the `CamvizError` that the work raised."""
+    value, error = None, None
+    if job.parameters < spacefile().limits.gpu_from * 1e6:
+        value, error = in_child(job)
+    else:
+        try:
+            value, error = on_gpu(job)
+        except gr.Error as refused:  # no quota, no GPU at hand, or it took too long
+            log.warning("no GPU for %s of %s: %s", job.work, job.backbone, refused)
+            value, error = in_child(job)
+    if error is not None:
+        raise error
+    return value
+
+
+def seconds(job: Job) -> int:
+    """How long a GPU is asked for: less is granted sooner."""
+    limit = spacefile().limits.gpu_seconds
+    return limit * 3 if job.work in ("prototypes", "own prototypes", "placements") else limit
+
+
+@spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
+def on_gpu(job: Job) -> Answer:
+    """A job on the GPU that is there for this call alone."""
+    return attempt(job, "cuda")
+
+
+def attempt(job: Job, device: str) -> Answer:
+    """Do a job in this process. Errors that are answers are returned: they must arrive whole."""
+    try:
+        return engine().run(job, device), None
+    except CamvizError as error:
+        return None, error
+
+
+def in_child(job: Job) -> Answer:
+    """A job in a process forked for it, on the CPU. Raises `RuntimeError` if that one dies."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(sender, job), daemon=True)
+    child.start()
+    sender.close()
+    try:
+        answer: Answer = receiver.recv()
+    except EOFError:
+        child.join()
+        raise RuntimeError(
+            f"the process for {job.work} of {job.backbone} ended without an answer, with exit "
+            f"status {child.exitcode}"
+        ) from None
+    finally:
+        receiver.close()
+    child.join()
+    return answer
+
+
+def _answer(sender: Connection, job: Job) -> None:
+    sender.send(attempt(job, "cpu"))
+    sender.close()
