@@ -67,9 +67,9 @@ def fresh(monkeypatch):
 
     monkeypatch.delenv("CAMVIZ_BACKBONE", raising=False)
     monkeypatch.delenv("CAMVIZ_MAX_PARAMETERS", raising=False)
-    choices.offer.cache_clear()
+    choices.available.cache_clear()
     yield
-    choices.offer.cache_clear()
+    choices.available.cache_clear()
 
 
 @pytest.fixture

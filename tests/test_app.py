@@ -263,7 +263,7 @@ def opened(picture, **query):
 
 
 def test_visit_looks_up_what_is_on_offer_anew(picture, monkeypatch):
-    choices.offer()
+    choices.available()
     monkeypatch.setenv("CAMVIZ_BACKBONE", "hf-hub:org/fresh")
     monkeypatch.setattr("camviz.network.hub.hub_reachable", lambda *_: False)
     seen = opened(picture)

@@ -456,7 +456,7 @@ def test_what_a_backbone_for_drawings_says_of_a_photograph_is_marked(ask):
 
 def test_own_backbone_that_is_not_there_is_missed_by_its_name_alone(monkeypatch):
     monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/garden")
-    choices.offer.cache_clear()
+    choices.available.cache_clear()
     with pytest.raises(BackboneError, match="garden") as caught:
         compare_tab.network(replace(DEFAULT, backbone="garden"))
     assert "secret" not in str(caught.value)

@@ -79,7 +79,7 @@ AUTOGRAD = (
 # Given tensors or a score function, never a network.
 PURE = ("methods", "maps")
 # What may import camviz inside of functions: the shell waits for nothing that it does not need.
-LATE = ("cli", "app", "__init__")
+LATE = ("cli", "engine.options", "app", "__init__")
 
 
 @cache

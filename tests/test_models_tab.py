@@ -71,7 +71,7 @@ def test_one_to_begin_with_is_here_already_and_knows_the_domain(ask):
     tab = seen(ask, None)
     (chosen,) = tab["models with"]["value"]
     assert chosen in panels(tab) and tab["models chosen"] == [chosen]
-    assert choices.chosen(chosen).source == "bundled"
+    assert choices.lookup(chosen).source == "bundled"
     cheetah = replace(ask, picture=str(example("cheetah").path))
     assert models_tab.second(cheetah) == [PHOTOS]
     assert "models with" not in seen(ask)

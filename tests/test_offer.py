@@ -9,7 +9,7 @@ from camviz.errors import BackboneError
 from camviz.examples import examples
 from camviz.space.spacefile import spacefile
 from camviz.ui import choices
-from camviz.ui.choices import ANY, chosen, default_choice, filtered, knowing
+from camviz.ui.choices import ANY, default_choice, filtered, lookup, suitable_backbone
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -18,7 +18,7 @@ RESNET = "test_resnet.r160_in1k"
 
 def test_offer_is_the_classifiers_up_to_a_size():
     entries = {entry.name: entry for entry in camviz.catalogue()}
-    offered = choices.offer()
+    offered = choices.available()
     assert len(offered) > 1000
     for name in offered:
         assert entries[name].classifier
@@ -29,12 +29,12 @@ def test_offer_is_the_classifiers_up_to_a_size():
 
 def test_limit_is_a_setting(monkeypatch):
     monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
-    assert RESNET in choices.offer()
-    assert "resnet50.a1_in1k" not in choices.offer()
+    assert RESNET in choices.available()
+    assert "resnet50.a1_in1k" not in choices.available()
 
 
 def test_labels_and_notes_say_where_the_weights_are():
-    offered = choices.offer()
+    offered = choices.available()
     resnet = offered["resnet50.a1_in1k"]
     assert resnet.label == "resnet50.a1_in1k · 25.6 M · to download, 102 MB"
     assert "<strong>102 MB to download</strong>" in resnet.note
@@ -47,7 +47,7 @@ def test_labels_and_notes_say_where_the_weights_are():
 
 def test_own_backbone_leads_and_keeps_its_path_to_itself(monkeypatch):
     monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/<garden>")
-    first = next(iter(choices.offer().values()))
+    first = next(iter(choices.available().values()))
     assert (first.name, first.load) == ("<garden>", "local-dir:/secret/place/<garden>")
     assert "secret" not in first.label + first.note
     assert "<garden>" not in first.note  # a note is HTML
@@ -57,14 +57,14 @@ def test_own_backbone_leads_and_keeps_its_path_to_itself(monkeypatch):
 def test_own_backbone_may_be_larger_than_the_limit(monkeypatch):
     monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
     monkeypatch.setenv("CAMVIZ_BACKBONE", "resnet50.a1_in1k")
-    assert next(iter(choices.offer())) == "resnet50.a1_in1k"
+    assert next(iter(choices.available())) == "resnet50.a1_in1k"
 
 
 def test_default_is_on_offer(monkeypatch):
-    assert default_choice() in choices.offer()
+    assert default_choice() in choices.available()
     monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "1")
-    choices.offer.cache_clear()
-    assert default_choice() in choices.offer()
+    choices.available.cache_clear()
+    assert default_choice() in choices.available()
 
 
 def test_the_page_begins_as_the_spacefile_says(monkeypatch):
@@ -73,10 +73,10 @@ def test_the_page_begins_as_the_spacefile_says(monkeypatch):
     assert [
         row.name for row in choices.examples_first_known()
     ] == listed  # no photograph: see below
-    cached = choices.offer() | {
-        "resnet50.a1_in1k": replace(chosen("resnet50.a1_in1k"), source="cached")
+    cached = choices.available() | {
+        "resnet50.a1_in1k": replace(lookup("resnet50.a1_in1k"), source="cached")
     }
-    monkeypatch.setattr(choices, "offer", lambda: cached)
+    monkeypatch.setattr(choices, "available", lambda: cached)
     other = replace(
         spacefile(),
         backbone="resnet50.a1_in1k",
@@ -88,8 +88,8 @@ def test_the_page_begins_as_the_spacefile_says(monkeypatch):
     assert [row.name for row in choices.examples_first_known()] == ["tower", "two-boats", "a-ram"]
     monkeypatch.undo()
     monkeypatch.setattr(choices, "spacefile", lambda: other)
-    choices.offer.cache_clear()
-    assert "resnet18.a1_in1k" not in choices.offer() and RESNET in choices.offer()
+    choices.available.cache_clear()
+    assert "resnet18.a1_in1k" not in choices.available() and RESNET in choices.available()
     assert default_choice().startswith("scenes-")  # its weights are not here
 
 
@@ -98,15 +98,15 @@ def test_the_page_begins_as_the_spacefile_says(monkeypatch):
 )
 def test_whatever_is_not_on_offer_is_refused(name):
     with pytest.raises(BackboneError, match="choose one from the list"):
-        chosen(name)
+        lookup(name)
 
 
 def test_filters_narrow_the_search_and_keep_what_is_in_use():
     everything = filtered(ANY, ANY)
-    assert len(everything) == len(choices.offer())
+    assert len(everything) == len(choices.available())
     for family in ("resnet", "vision_transformer"):
         names = [name for _, name in filtered(family, ANY)]
-        assert names and all(choices.offer()[name].family == family for name in names)
+        assert names and all(choices.available()[name].family == family for name in names)
         assert f"{family} ({len(names)})" in [label for label, _ in choices.families()]
     bundled = [name for _, name in filtered(ANY, "bundled", kept=RESNET)]
     assert sorted(bundled) == sorted([*camviz.network.bundled.bundled_names(), RESNET])
@@ -116,12 +116,12 @@ def test_filters_narrow_the_search_and_keep_what_is_in_use():
 def test_examples_that_the_default_backbone_knows_come_first(monkeypatch):
     shown = choices.examples_first_known()
     assert all(row.backbones == choices.DRAWN for row in shown)  # none here knows the photographs
-    assert choices.for_photographs() == "photos-resnet"
+    assert choices.photograph_backbone() == "photos-resnet"
     monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/garden")
-    choices.offer.cache_clear()
+    choices.available.cache_clear()
     assert choices.examples_first_known()[0].backbones != choices.DRAWN
     assert len(choices.examples_first_known()) == len(examples())
-    assert choices.for_photographs() == "garden"
+    assert choices.photograph_backbone() == "garden"
 
 
 @pytest.mark.parametrize("own", [None, "local-dir:/srv/my models/garden/", "local-dir:garden"])
@@ -143,10 +143,10 @@ def test_a_backbone_in_the_servers_own_folder_garbles_no_sentence(monkeypatch):
 def test_an_example_brings_a_backbone_that_knows_it():
     drawn = next(row for row in examples() if row.backbones == choices.DRAWN)
     photo = next(row for row in examples() if row.backbones != choices.DRAWN)
-    assert knowing(drawn, "scenes-resnet") == "scenes-resnet"
-    assert knowing(photo, "resnet50.a1_in1k") == "resnet50.a1_in1k"
-    assert knowing(drawn, "resnet50.a1_in1k").startswith(choices.DRAWN)
-    assert not knowing(photo, "scenes-resnet").startswith(choices.DRAWN)
+    assert suitable_backbone(drawn, "scenes-resnet") == "scenes-resnet"
+    assert suitable_backbone(photo, "resnet50.a1_in1k") == "resnet50.a1_in1k"
+    assert suitable_backbone(drawn, "resnet50.a1_in1k").startswith(choices.DRAWN)
+    assert not suitable_backbone(photo, "scenes-resnet").startswith(choices.DRAWN)
 
 
 def test_methods_of_the_first_rows_ask_for_no_prototypes():

@@ -175,7 +175,7 @@ class Engine:
         ):
             _choose(what, given, dict.fromkeys(choices))
         _check_truncation(truncation, truncated, row)
-        if "gradients" not in row.needs and (versus is not None or score != "logit"):
+        if not row.uses_gradients and (versus is not None or score != "logit"):
             what = f"score '{score}'" if versus is None else f"versus '{versus}'"
             raise MethodError(
                 f"{row.label} takes no gradient and cannot heed {what}; leave it out, or choose a "
@@ -184,9 +184,9 @@ class Engine:
         picture = image if isinstance(image, Picture) else open_picture(image)
         if not isinstance(backbone, Backbone):
             backbone = self.backbone(backbone, weights)
-        head_only = "features" in row.needs
+        head_only = row.uses_head
         bank = None
-        if "foreground" in row.needs:
+        if row.uses_prototypes:
             bank = self._bank(prototypes, picture, backbone, target, stages, tap, fit)
             target, stages = bank.target, _prototype_stages(backbone, stages, tuple(bank.stages))
         elif prototypes is not None:
@@ -196,14 +196,14 @@ class Engine:
         taps = {stage.name: stage.tap(kind) for stage in chosen}
         told = None if target is None else backbone.target(target)
         asked = None
-        if told is not None and "gradients" in row.needs:
+        if told is not None and row.uses_gradients:
             asked = Target(told, score, _rival(backbone, told, versus))
         seen, how = self._seen(picture, backbone, fit, list(taps.values()), asked)
         index = int(seen.logits.argmax()) if told is None else told
         wanted = Target(index, score, _rival(backbone, index, versus))
         shallow = _truncated(backbone, chosen, truncated) if truncation else ()
         gradients: dict[Address, Tensor] = {}
-        if "gradients" in row.needs:
+        if row.uses_gradients:
             try:
                 gradients = seen.gradients(wanted)
             except LookupError:  # the graph was given up for memory, perhaps a moment ago
@@ -803,7 +803,7 @@ def _cell_at(
 def _check_truncation(q: float, names: Sequence[str] | None, method: Method) -> None:
     if not (isinstance(q, Real) and 0 <= q < 1):
         raise MethodError(f"truncation is 0 (off) or a quantile below 1, such as 0.9; not {q!r}")
-    if q and "gradients" not in method.needs:
+    if q and not method.uses_gradients:
         raise MethodError(
             f"{method.label} uses no gradient, so there is nothing to truncate; leave truncation "
             "at 0, or take LayerCAM or another gradient method"

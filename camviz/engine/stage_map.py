@@ -54,7 +54,7 @@ def compute_stage_map(
         for kind in ("foreground", "context"):
             available[kind] = held.kept(kind).to(available["activations"].device)
         options["aggregate"] = request.aggregate
-    if "gradients" in method.needs:
+    if method.uses_gradients:
         gradient = gradients[tap.address]
         found = seen.memoize(
             ("evidence", target, tap.address),

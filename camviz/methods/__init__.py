@@ -31,6 +31,21 @@ class Method:
     signed: bool = True
     class_specific: bool = True
 
+    @property
+    def uses_gradients(self) -> bool:
+        """Whether it reads the gradient of the class score."""
+        return "gradients" in self.needs
+
+    @property
+    def uses_head(self) -> bool:
+        """Whether it reads the weights of the classifier, and so exists at the last map only."""
+        return "features" in self.needs
+
+    @property
+    def uses_prototypes(self) -> bool:
+        """Whether it compares features with prototypes of the class."""
+        return "foreground" in self.needs
+
 
 METHODS: dict[str, Method] = {
     "layer_cam": Method(

@@ -29,7 +29,7 @@ from camviz.errors import BackboneError, CamvizError, ImageError, MethodError
 from camviz.images import MAX_BYTES, open_picture
 from camviz.prototypes.bank import PrototypeBank
 from camviz.space.spacefile import spacefile
-from camviz.ui.choices import default_choice, discreet, offer
+from camviz.ui.choices import available, default_choice, discreet
 from camviz.ui.compare_tab import Ask, network
 from camviz.ui.compute import engine
 from camviz.ui.downloads.bundle import packed, write_rows
@@ -139,7 +139,9 @@ def models(pattern: str = "", limit: int = 50) -> list[dict[str, Any]]:
         pattern: Part of a name; empty for all of them.
         limit: How many are listed at most.
     """
-    found = [choice for choice in offer().values() if pattern.casefold() in choice.name.casefold()]
+    found = [
+        choice for choice in available().values() if pattern.casefold() in choice.name.casefold()
+    ]
     if not found:
         raise BackboneError(f"no backbone that is offered here is called like '{pattern}'")
     listed = []

@@ -74,7 +74,7 @@ class Choice:
 
 
 @lru_cache(maxsize=1)
-def offer() -> dict[str, Choice]:
+def available() -> dict[str, Choice]:
     """The backbones on offer by name: this server's own, then the catalogue up to a size.
 
     CAMVIZ_BACKBONE names the server's own, in any way that `load_backbone` understands; the
@@ -103,9 +103,9 @@ def _label(entry: Entry) -> str:
     return f"{entry.name}{size} · {where}"
 
 
-def chosen(name: str | None) -> Choice:
+def lookup(name: str | None) -> Choice:
     """The choice of that name; anything else that a browser may send is refused."""
-    choice = offer().get(name or "")
+    choice = available().get(name or "")
     if choice is None:
         raise BackboneError("no such backbone is offered here; choose one from the list")
     return choice
@@ -127,7 +127,7 @@ def default_choice() -> str | None:
 
     Without those it is one for drawings: every drawn example is something it knows.
     """
-    choices = offer()
+    choices = available()
     if os.environ.get("CAMVIZ_BACKBONE"):
         return next(iter(choices), None)
     wanted = choices.get(spacefile().backbone)
@@ -141,14 +141,14 @@ def default_choice() -> str | None:
 
 def families() -> list[tuple[str, str]]:
     """(label, family) for a filter, by name, each with how many backbones it has."""
-    counts = Counter(choice.family for choice in offer().values())
+    counts = Counter(choice.family for choice in available().values())
     rows = [(f"{family} ({count})", family) for family, count in sorted(counts.items())]
     return [("any family", ANY), *rows]
 
 
 def sources() -> list[tuple[str, str]]:
     """(label, source) for a filter, each with how many backbones there are."""
-    counts = Counter(choice.source for choice in offer().values())
+    counts = Counter(choice.source for choice in available().values())
     rows = [(f"{label} ({counts[s]})", s) for s, label in SOURCES.items() if counts[s]]
     return [("any source", ANY), *rows]
 
@@ -157,28 +157,28 @@ def filtered(family: str, source: str, kept: str | None = None) -> list[tuple[st
     """(label, name) of the backbones of a family and a source; the one in use is kept."""
     return [
         (choice.label, choice.name)
-        for choice in offer().values()
+        for choice in available().values()
         if choice.name == kept
         or (family in (ANY, choice.family) and source in (ANY, choice.source))
     ]
 
 
-def knowing(example: Example, backbone: str | None) -> str | None:
+def suitable_backbone(example: Example, backbone: str | None) -> str | None:
     """This backbone if it may know what the example shows, else one on offer that may."""
     for_drawings = (backbone or "").startswith(DRAWN)
     if for_drawings == (example.backbones == DRAWN):
         return backbone
     if example.backbones == DRAWN:
-        drawn = (name for name in offer() if name.startswith(DRAWN))
+        drawn = (name for name in available() if name.startswith(DRAWN))
         return min(drawn, key=_plain, default=backbone)
-    return for_photographs() or backbone
+    return photograph_backbone() or backbone
 
 
-def for_photographs() -> str | None:
+def photograph_backbone() -> str | None:
     """What is at hand for photographs: this server's own, else a downloaded one, else a bundled."""
     here = [
         choice
-        for choice in offer().values()
+        for choice in available().values()
         if choice.source in ("own", "cached", "bundled") and not choice.name.startswith(DRAWN)
     ]
     order = ("own", "cached", "bundled")
@@ -188,7 +188,7 @@ def for_photographs() -> str | None:
 
 def photographs_known() -> bool:
     """Whether a backbone is at hand that may know ImageNet's things, as the photographs show."""
-    choice = offer().get(for_photographs() or "")
+    choice = available().get(photograph_backbone() or "")
     return choice is not None and choice.source != "bundled"
 
 
@@ -211,7 +211,7 @@ def examples_first_known() -> list[Example]:
 
 def stage_methods() -> dict[str, Method]:
     """The methods of the first row: those that ask for no prototypes."""
-    return {name: row for name, row in METHODS.items() if "foreground" not in row.needs}
+    return {name: row for name, row in METHODS.items() if not row.uses_prototypes}
 
 
 def modules(backbone: Backbone) -> list[str]:

@@ -49,12 +49,12 @@ from camviz.prototypes.bank import CLUSTERS, PrototypeBank, StagePrototypes
 from camviz.ui import links, viewer
 from camviz.ui.choices import (
     DRAWN,
-    chosen,
     default_choice,
     discreet,
-    for_photographs,
-    knowing,
+    lookup,
     modules,
+    photograph_backbone,
+    suitable_backbone,
 )
 from camviz.ui.compute import engine
 
@@ -218,7 +218,7 @@ def _with_menus(ask: Ask, backbone: Backbone, notice: str = "") -> Iterator[View
         for field in fields(Ask)
         if field.name in ("backbone", "untrained", "target", "versus", "stages", "bank", "method")
     }
-    about = View(notice, network=chosen(ask.backbone).note, menus=menus, held=held)
+    about = View(notice, network=lookup(ask.backbone).note, menus=menus, held=held)
     if ask.picture is None:
         empty = nothing(ask)
         yield replace(empty, **_said(about), held={**held, **(empty.held or {})})
@@ -270,9 +270,9 @@ def fitting_backbone(ask: Ask) -> str | None:
     """
     name = links.example_of(opened(ask.picture or "").digest)
     if name is not None:
-        return knowing(example(name), ask.backbone)
+        return suitable_backbone(example(name), ask.backbone)
     drawn = (ask.backbone or "").startswith(DRAWN)
-    return for_photographs() if drawn and ask.backbone == default_choice() else ask.backbone
+    return photograph_backbone() if drawn and ask.backbone == default_choice() else ask.backbone
 
 
 def new_example(ask: Ask, name: str) -> Iterator[View]:
@@ -371,7 +371,7 @@ def reopened(ask: Ask, wrong: tuple[str, ...] = ()) -> Iterator[View]:
     """A view that a link describes: what cannot be had or is not known is named and left out."""
     ask = replace(ask, backbone=ask.wanted, untrained=ask.raw)
     complaints, actions = list(wrong), dict[str, str]()
-    choice = chosen(ask.wanted)
+    choice = lookup(ask.wanted)
     usual = default_choice()
     if choice.source == "hub" and not ask.raw and needs_download(choice.load) and usual:
         complaints.append(f"{choice.name} is not on this machine")
@@ -417,7 +417,7 @@ def reopened(ask: Ask, wrong: tuple[str, ...] = ()) -> Iterator[View]:
 
 def network(ask: Ask) -> Backbone:
     """The backbone of an ask, loaded."""
-    choice = chosen(ask.backbone)
+    choice = lookup(ask.backbone)
     try:
         return engine().backbone(choice.load, "random" if ask.untrained else "auto")
     except BackboneError as error:
@@ -438,7 +438,7 @@ def explain(ask: Ask, **changes: Any) -> Explanation:
             "versus": None if ask.versus == NOBODY else backbone.target(ask.versus),
             "method": method,
             # CAM exists at one stage only, and the engine knows at which
-            "stages": None if "features" in METHODS[method].needs else ask.stages or None,
+            "stages": None if METHODS[method].uses_head else ask.stages or None,
             "fuse": ask.fuse,
             "tap": ask.tap,
             "fit": ask.fit,
@@ -505,7 +505,7 @@ def _touched(stage: StagePrototypes, held: StagePrototypes | None) -> StageProto
 
 def _denoised(ask: Ask) -> Row:
     method = METHODS[ask.method]
-    if "gradients" not in method.needs:
+    if not method.uses_gradients:
         return f"{method.label} uses no gradient, so there is no noise of it to take away."
     try:
         return explain(ask, truncation=ask.truncation)
@@ -645,7 +645,7 @@ def _how(x: Explanation) -> str:
             said += f": the setting of the {method.label} paper"
     else:
         said += f" at {escape(x.stages[0])} of {escape(discreet(x.backbone.name))}"
-    if "features" in method.needs:
+    if method.uses_head:
         said += ", the map that enters the classifier, the only place where it is defined"
     return f"{said}."
 

@@ -17,7 +17,7 @@ from camviz.examples import example, examples
 from camviz.images import FIT_MODES
 from camviz.maps.fusion import FUSIONS
 from camviz.network.stages import TapKind
-from camviz.ui.choices import offer, stage_methods
+from camviz.ui.choices import available, stage_methods
 from camviz.ui.viewer import SETTINGS
 
 UPLOAD, NO_PICTURE, UNTRAINED = "upload", "none", "untrained"
@@ -92,7 +92,7 @@ def _choice(*choices: str) -> Any:
 
 
 def _backbone(text: str) -> str:
-    if text not in offer():
+    if text not in available():
         raise ValueError("no such backbone is offered here")
     return text
 

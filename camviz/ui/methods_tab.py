@@ -68,7 +68,7 @@ def matrix(ask: Ask, x: Explanation) -> dict[str, Row | str]:
     """
     rows: dict[str, Row | str] = {}
     for name, method in METHODS.items():
-        if "foreground" in method.needs:
+        if method.uses_prototypes:
             rows[name] = compare_tab.COMING
             continue
         try:

@@ -174,7 +174,7 @@ def second(ask: Ask) -> list[str]:
             drawn_things = example(name).backbones == choices.DRAWN
     here = [
         choice.name
-        for choice in choices.offer().values()
+        for choice in choices.available().values()
         if choice.source in ("own", "bundled", "cached") and choice.name != ask.backbone
     ]
     return sorted(here, key=lambda n: n.startswith(choices.DRAWN) != drawn_things)[:1]
@@ -221,7 +221,7 @@ def found_by(
     first: whose class it is to explain, if it knows it; None: its own first guess.
     """
     try:
-        choice = choices.chosen(name)
+        choice = choices.lookup(name)
         if choice.source == "hub":
             download(choice.load, report)
         untrained = choice.source == "untrained"

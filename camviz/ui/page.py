@@ -155,7 +155,9 @@ def answered(work: Work, controls: Ask | Sequence[Any]) -> Iterator[View]:
 def _without_weights(error: WeightsError, ask: Ask) -> tuple[str, dict[str, str]]:
     """What the page can do instead of what the command line could."""
     said = re.split(r"\. (?:Ready without|Give) ", sentence(error))[0].rstrip(".") + "."
-    ready = [c.name for c in choices.offer().values() if c.source in ("own", "bundled", "cached")]
+    ready = [
+        c.name for c in choices.available().values() if c.source in ("own", "bundled", "cached")
+    ]
     if ready:
         said += f" Ready here without a download: {', '.join(ready[:4])}."
     others = [name for name in ready if name not in (ask.wanted, ask.backbone)]
@@ -289,12 +291,12 @@ def clicked_bar(ask: Ask, event: gr.SelectData) -> Iterator[View]:
 
 async def opened_page(request: gr.Request, picture: Any) -> AsyncIterator[list[Any]]:
     """A visitor comes: what is on offer right now, and what the link that was followed names."""
-    choices.offer.cache_clear()
+    choices.available.cache_clear()
     named, wrong = links.read(dict(request.query_params))
     settings = named.settings()
     usual = choices.default_choice()
     if named.example not in (None, links.UPLOAD, links.NO_PICTURE):
-        usual = choices.knowing(example(named.example), usual)
+        usual = choices.suitable_backbone(example(named.example), usual)
     ask = replace(
         DEFAULT,
         picture=None if picture is None else api.uploaded(picture),
@@ -374,7 +376,7 @@ async def fetched(*values: Any) -> AsyncIterator[list[Any]]:
     watch, wanted = Watch(), [""]
 
     def fetch(ask: Ask) -> Iterator[View]:
-        choice = choices.chosen(ask.wanted)
+        choice = choices.lookup(ask.wanted)
         wanted[0] = choice.name
         if choice.source == "hub" and not ask.raw:
             download(choice.load, watch.report)
@@ -430,7 +432,7 @@ def ready_backbone(ask: Ask) -> Iterator[View]:
 
     Whoever chooses twice, one after the other, may want what the other choice has brought.
     """
-    choice = choices.chosen(ask.wanted)
+    choice = choices.lookup(ask.wanted)
     if choice.source == "hub" and not ask.raw and needs_download(choice.load):
         return
     if (ask.wanted, ask.raw) != (ask.backbone, ask.untrained):

@@ -110,7 +110,7 @@ def arguments(x: Explanation, picture: str | None = None, out: str | None = None
     said.append(("target", _class(x, request.target)))
     if request.versus is not None:
         said.append(("versus", _class(x, request.versus)))
-    if "features" not in METHODS[request.method].needs:
+    if not METHODS[request.method].uses_head:
         said.append(("stages", ",".join(request.stages)))
     for name, usual in USUAL.items():
         value = getattr(request, name)

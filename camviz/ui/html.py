@@ -1,0 +1,86 @@
+"""HTML from templates, and the small texts that every part of the page writes alike.
+
+Templates lie in assets/web/templates; Jinja2 escapes whatever is put into them. No other module
+of the page writes tags of its own.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from camviz.resources import WEB
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(WEB / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "plural": plural}
+    return environment
+
+
+def render(template: str, **values: Any) -> Markup:
+    """A template filled in; every value is escaped unless it was rendered itself."""
+    return Markup(_environment().get_template(template).render(**values))
+
+
+def script(name: str) -> str:
+    """A file of assets/web as text: JavaScript or CSS."""
+    return (WEB / name).read_text(encoding="utf-8")
+
+
+def notice(text: str, actions: Mapping[str, str] | None = None) -> Markup:
+    """Something that went wrong, with buttons for what can be done: value -> label."""
+    return render("notice.html", text=text, actions=actions or {})
+
+
+def message(text: str) -> Markup:
+    """Something that went right and is worth a sentence."""
+    return render("message.html", text=text)
+
+
+def progress(label: str, share: float | None = None) -> Markup:
+    """How far work has come, in words and as a share of 1, and a button that stops it."""
+    return render("progress.html", label=label, share=share)
+
+
+def percent(share: float) -> str:
+    """A probability as people read it: "< 0.1%", "17.3%"."""
+    return "< 0.1%" if share < 0.001 else f"{share:.1%}"
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 picture", "12 pictures"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Names in a sentence, those beyond `most` counted only."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def data_url(pixels: np.ndarray, quality: int = 85) -> str:
+    """uint8 (H, W, 3) or (H, W, 4) as a WebP that an <img> carries in itself."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "WEBP", quality=quality, method=0)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def thumbnail(pixels: np.ndarray, side: int) -> np.ndarray:
+    """A picture whose longer side is `side` pixels, or fewer."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side), reducing_gap=2.0)
+    return np.asarray(image)
