@@ -106,7 +106,7 @@ class Engine:
         self._loading = threading.Lock()
 
     def backbone(
-        self, name: str | None = None, weights: str | Path = "auto", **timm_kwargs: Any
+        self, name: str | None = None, weights: str | Path = "auto", display_name: str | None = None, **timm_kwargs: Any
     ) -> Backbone:
         """A backbone by name, loaded once; see `load_backbone`."""
         name = name or default_backbone()
@@ -136,6 +136,7 @@ class Engine:
         score: Score = "logit",
         versus: int | str | None = None,
         grid: GridKind = "auto",
+        checkerboard: str = "auto",
         truncation: float = 0.0,
         truncated: Sequence[str] | None = None,
         truncation_mode: Mode = "threshold",
@@ -162,6 +163,7 @@ class Engine:
 
         Raises a `CamvizError` that says what was wrong, what was given and what would do.
         """
+        grid = {"keep": "raw"}.get(checkerboard, checkerboard) if checkerboard != "auto" else grid  # type: ignore[assignment]
         row = _choose("method", method, METHODS)
         _choose("fusion", fuse, FUSIONS)
         for what, given, choices in (

@@ -1,15 +1,13 @@
 """What a visitor may choose: backbones by name, up to a size; examples; methods.
 
-A browser may send anything, so every name is looked up here before the engine hears of it: no
+A browser may send anything, so every name is looked up here before it reaches the engine: no
 path, no hub address, no network beyond the limit.
 """
 
 import os
-import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from html import escape
 from pathlib import Path
 
 from camviz.errors import BackboneError
@@ -54,32 +52,19 @@ class Choice:
         return f", {self.entry.megabytes:.0f} MB" if self.entry and self.entry.megabytes else ""
 
     @property
-    def note(self) -> str:
-        """Size, input, classes, where the weights are and their licence, in HTML."""
-        entry = self.entry
-        if entry is None:
-            return f"<strong>{escape(self.name)}</strong> is this server's own."
-        parts = [f"{entry.parameters / 1e6:.1f} M parameters"] if entry.parameters else []
-        parts.append(f"{entry.input_size[1]} px")
-        parts.append(f"{entry.classes:,} classes")
-        if self.source == "hub":
-            parts.append(f"<strong>{entry.megabytes or 0:.0f} MB to download</strong>")
-        else:
-            parts.append(SOURCES[self.source])
-        parts.append(escape(entry.license or "licence not stated"))
-        if repository := hub_repository(self.load):
-            card = f"https://huggingface.co/{escape(repository)}"
-            parts.append(f'<a href="{card}" target="_blank" rel="noopener">model card</a>')
-        return " · ".join(parts)
+    def model_card(self) -> str | None:
+        """The address of its model card on the hub, if it has one."""
+        repository = hub_repository(self.load) if self.entry else None
+        return f"https://huggingface.co/{repository}" if repository else None
 
 
 @lru_cache(maxsize=1)
 def available() -> dict[str, Choice]:
-    """The backbones on offer by name: this server's own, then the catalogue up to a size.
+    """The backbones that visitors may choose, by name: this server's own, then the catalogue.
 
-    CAMVIZ_BACKBONE names the server's own, in any way that `load_backbone` understands; the
-    visitor sees the end of it, never a path. Looked up anew at every visit (`cache_clear`),
-    because what is bundled or downloaded may change while the server runs.
+    CAMVIZ_BACKBONE names the server's own, in any way that `load_backbone` understands; visitors
+    see the last part of it, never a path. Looked up anew at every visit (`cache_clear`), because
+    what is bundled or downloaded may change while the server runs.
     """
     limit = spacefile().limits.parameters  # millions
     limit = float(os.environ.get("CAMVIZ_MAX_PARAMETERS", limit)) * 1e6
@@ -109,17 +94,6 @@ def lookup(name: str | None) -> Choice:
     if choice is None:
         raise BackboneError("no such backbone is offered here; choose one from the list")
     return choice
-
-
-def discreet(said: str) -> str:
-    """The same without a word on where this server's own backbone lies: no business of visitors."""
-    kind, _, place = os.environ.get("CAMVIZ_BACKBONE", "").partition(":")
-    if kind == "local-dir":
-        whole = Path(place).resolve()
-        for path in (str(whole), place):
-            if "/" in path:  # a bare name tells nothing, and "." stands in every sentence
-                said = said.replace(path, whole.name)
-    return re.sub(r"""local-dir:(?:[^\s"',;]*/)?(?=\w)(?!PATH)""", "", said)
 
 
 def default_choice() -> str | None:

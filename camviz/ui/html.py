@@ -6,6 +6,7 @@ of the page writes tags of its own.
 
 import base64
 import io
+import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -39,6 +40,12 @@ def render(template: str, **values: Any) -> Markup:
 def script(name: str) -> str:
     """A file of assets/web as text: JavaScript or CSS."""
     return (WEB / name).read_text(encoding="utf-8")
+
+
+def call(name: str, *values: Any) -> str:
+    """JavaScript that calls the function in a file of assets/web with values that JSON knows."""
+    given = ", ".join(json.dumps(value) for value in values)
+    return f"() => (\n{script(name)})({given})"
 
 
 def notice(text: str, actions: Mapping[str, str] | None = None) -> Markup:

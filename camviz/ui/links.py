@@ -1,75 +1,111 @@
-"""Links that reopen a view: what the address bar says of an `Ask`, and back.
+"""Links that reopen a view: what the address bar says of `Controls`, and back.
 
     ?backbone=scenes-resnet&example=two-boats&class=sailing+boat&stages=layer3,layer4
 
-Only what differs from the default is said, but for the backbone and the picture, whose defaults
-may differ elsewhere. Names only: an upload never goes into a link, which says so (`upload`).
-What the viewer keeps for itself (colours, threshold, ...) is read and written in the browser.
+Only what differs from the default is written, but for the backbone and the picture, whose defaults
+may differ elsewhere. Names only: an upload never goes into a link, which says so (`upload`). Every
+option with `page=True` has a key of its own name. What the viewer keeps for itself (colours,
+threshold, ...) is read and written in the browser.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from camviz.engine.explanation import PlacementKind
-from camviz.errors import ImageError
+from camviz.engine.options import Option, Options, option_table
+from camviz.errors import ImageError, MethodError
 from camviz.examples import example, examples
-from camviz.images import FIT_MODES
-from camviz.maps.fusion import FUSIONS
-from camviz.network.stages import TapKind
-from camviz.ui.choices import available, stage_methods
+from camviz.ui import choices
+from camviz.ui.state import DEFAULT, NOBODY, TOP, TRUNCATION, Controls
 from camviz.ui.viewer import SETTINGS
 
 UPLOAD, NO_PICTURE, UNTRAINED = "upload", "none", "untrained"
 MAX_TRUNCATION = 0.99
+MOST_STAGES = 32
 
+# Options that `Controls` hold outside of their `options`, in their own way.
+_OWN = ("versus", "truncation")
 # What belongs to gradio, to Spaces or to nobody.
-_NOT_OURS = ("__", "utm_", "deep_link", "logs")
+_FOREIGN = ("__", "utm_", "deep_link", "logs")
 
 
 @dataclass(frozen=True)
-class Named:
-    """What a link names, each None if it does not; classes and stages are still mere words."""
+class Link:
+    """What a link names, each None if it does not; classes and stages are not looked up yet.
+
+    `options`: the options of `Options` by name, as far as they are named.
+    """
 
     backbone: str | None = None
     untrained: bool | None = None
     example: str | None = None
     target: str | None = None
     versus: str | None = None
-    stages: tuple[str, ...] | None = None
-    method: str | None = None
     truncation: float | None = None
-    fuse: str | None = None
-    tap: str | None = None
-    fit: str | None = None
-    placement: str | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """Whatever is named, but for the example, by the fields of an `Ask`."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {k: v for k, v in found.items() if v is not None and k != "example"}
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Key in a link -> field. `tab` is the page's own.
-_KEYS = {"class": "target", "weights": "untrained"} | {
-    field.name: field.name for field in fields(Named) if field.name not in ("target", "untrained")
-}
-
-
-def read(query: Mapping[str, str]) -> tuple[Named, tuple[str, ...]]:
-    """What a link names, and a sentence for everything in it that cannot be used."""
+def read(query: Mapping[str, str], options: type[Options] = Options) -> tuple[Link, list[str]]:
+    """What a link names, and a sentence for every part of it that cannot be used."""
+    readers: dict[str, tuple[str, Callable[[str], Any]]] = {
+        "backbone": ("backbone", _backbone),
+        "weights": ("untrained", _untrained),
+        "example": ("example", _example),
+        "class": ("target", _word),
+        "versus": ("versus", _word),
+        "truncation": ("truncation", _truncation),
+    }
+    table = page_options(options)
     found: dict[str, Any] = {}
-    wrong = []
+    named: dict[str, Any] = {}
+    problems = []
     for key, text in query.items():
-        if key in SETTINGS or key == "tab" or key.startswith(_NOT_OURS):
+        if key in SETTINGS or key == "tab" or key.startswith(_FOREIGN):
             continue
         try:
-            if key not in _KEYS:
-                raise ValueError("nothing here is called so")
-            found[_KEYS[key]] = _READERS.get(key, _word)(str(text))
-        except (ValueError, ImageError) as error:
-            wrong.append(f"{_short(key)}={_short(text)} ({error})")
-    return Named(**found), tuple(wrong)
+            if key in table:
+                named[key] = _option(table[key], str(text))
+            elif key in readers:
+                name, reader = readers[key]
+                found[name] = reader(str(text))
+            else:
+                raise ValueError("unknown parameter")
+        except (ValueError, ImageError, MethodError) as error:
+            problems.append(f"{_short(key)}={_short(text)} ({error})")
+    return Link(**found, options=named), problems
+
+
+def write(controls: Controls, picture: str) -> dict[str, str]:
+    """The query parameters of a view. picture: an example's name, `UPLOAD` or `NO_PICTURE`."""
+    link = {"backbone": str(controls.backbone.name), "example": picture}
+    if controls.backbone.untrained:
+        link["weights"] = UNTRAINED
+    if controls.target != TOP:
+        link["class"] = controls.target
+    if controls.versus != NOBODY:
+        link["versus"] = controls.versus
+    if controls.truncation != TRUNCATION:
+        link["truncation"] = f"{controls.truncation:g}"
+    for name, row in page_options(type(controls.options)).items():
+        value = getattr(controls.options, name)
+        if value is not None and value != getattr(DEFAULT.options, name, row.default):
+            link[name] = row.write(value)
+    return link
+
+
+def page_options(options: type[Options] = Options) -> dict[str, Option]:
+    """The options that links hold under their own names."""
+    return {n: row for n, row in option_table(options).items() if row.page and n not in _OWN}
+
+
+def example_of(digest: str) -> str | None:
+    """The name of the example with these pixels, if it is one."""
+    if not _examples:
+        _examples.update({row.open().digest: row.name for row in examples()})
+    return _examples.get(digest)
+
+
+_examples: dict[str, str] = {}
 
 
 def _short(text: str) -> str:
@@ -82,17 +118,23 @@ def _word(text: str) -> str:
     return text.strip()
 
 
-def _choice(*choices: str) -> Any:
-    def read_choice(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"one of {', '.join(choices)} is expected")
-        return text
-
-    return read_choice
+def _option(row: Option, text: str) -> Any:
+    value = row.parse(_word(text) if not row.many else text)
+    if row.many:
+        names = tuple(_word(name) for name in text.split(","))
+        if len(names) > MOST_STAGES:
+            raise ValueError(f"at most {MOST_STAGES} {row.label} are shown")
+        return names
+    allowed = row.values
+    if row.name == "method":
+        allowed = {name: method.label for name, method in choices.stage_methods().items()}
+    if allowed is not None and value not in allowed:
+        raise ValueError(f"one of {', '.join(allowed)} is expected")
+    return value
 
 
 def _backbone(text: str) -> str:
-    if text not in available():
+    if text not in choices.available():
         raise ValueError("no such backbone is offered here")
     return text
 
@@ -107,68 +149,8 @@ def _example(text: str) -> str:
     return text if text in (UPLOAD, NO_PICTURE) else example(text).name
 
 
-def _stages(text: str) -> tuple[str, ...]:
-    names = tuple(_word(name) for name in text.split(","))
-    if len(names) > 32:
-        raise ValueError("at most 32 stages are shown")
-    return names
-
-
-def _method(text: str) -> str:
-    return str(_choice(*stage_methods())(text))
-
-
 def _truncation(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError("a number is expected") from None
+    value = float(text)
     if not 0 <= value <= MAX_TRUNCATION:
         raise ValueError(f"a number from 0 to {MAX_TRUNCATION} is expected")
     return value
-
-
-_READERS: dict[str, Any] = {
-    "backbone": _backbone,
-    "weights": _untrained,
-    "example": _example,
-    "stages": _stages,
-    "method": _method,
-    "truncation": _truncation,
-    "fuse": _choice(*FUSIONS),
-    "tap": _choice(*get_args(TapKind)),
-    "fit": _choice(*FIT_MODES),
-    "placement": _choice(*get_args(PlacementKind)),
-}
-
-
-def write(settings: Mapping[str, Any], default: Mapping[str, Any], picture: str) -> dict[str, str]:
-    """The link to a view, by key. Both mappings go by the fields of `Named`.
-
-    picture: the name of an example, `UPLOAD` or `NO_PICTURE`.
-    """
-    said = {"backbone": str(settings["backbone"]), "example": picture}
-    for key, field in _KEYS.items():
-        value = settings.get(field)
-        if key in said or value is None or value == default.get(field):
-            continue
-        if field == "untrained":
-            value = UNTRAINED
-        elif field == "stages":
-            value = ",".join(value)
-        said[key] = f"{value:g}" if isinstance(value, float) else str(value)
-    return said
-
-
-def example_of(digest: str) -> str | None:
-    """The name of the example with these pixels, if it is one."""
-    return _digests().get(digest)
-
-
-_known: dict[str, str] = {}
-
-
-def _digests() -> dict[str, str]:
-    if not _known:
-        _known.update({row.open().digest: row.name for row in examples()})
-    return _known

@@ -53,6 +53,7 @@ class Controls:
 
 
 DEFAULT = Controls()
+COMPARE = "compare"  # the id of the tab that is open at first
 
 
 class Stopped(Exception):
@@ -60,17 +61,25 @@ class Stopped(Exception):
 
 
 class Task:
-    """Work that takes a while: how far it is, and whether it is to be given up.
+    """Work that takes a while: what is done, how far it is, and whether it is to be given up.
 
     `report(done, total)` is called by the work; it raises `Stopped` once the task was cancelled.
-    `label` says what is being done.
     """
 
     def __init__(self, label: str = "") -> None:
+        self.start(label)
+        self._cancelled = threading.Event()
+
+    def start(self, label: str) -> None:
+        """Begin another part of the work, of which nothing is done yet."""
         self.label = label
         self.done = 0
         self.total = 0
-        self._cancelled = threading.Event()
+
+    @property
+    def share(self) -> float | None:
+        """How much of this part is done, in [0, 1]; None if that is not known."""
+        return self.done / self.total if self.total else None
 
     @property
     def cancelled(self) -> bool:
@@ -79,81 +88,108 @@ class Task:
     def cancel(self) -> None:
         self._cancelled.set()
 
-    def report(self, done: int, total: int, *_: Any) -> None:
-        """Note the progress. Raises `Stopped` if the task was cancelled."""
-        self.done, self.total = done, total
-        self.check()
-
     def check(self) -> None:
         """Raise `Stopped` if the task was cancelled."""
         if self.cancelled:
             raise Stopped
 
-    @property
-    def share(self) -> float | None:
-        """How much is done, in [0, 1]; None if that is not known."""
-        return self.done / self.total if self.total else None
+    def report(self, done: int, total: int, *_: Any) -> None:
+        """Note the progress. Raises `Stopped` if the task was cancelled."""
+        self.done, self.total = done, total
+        self.check()
 
 
 class Session:
-    """One visitor's page: the controls, the settings of each tab, and what is being answered.
+    """One visitor's page: what was set, what the page shows, and what is under way.
 
-    Every event of a page shares one session. `version` grows with each change, so that an answer
-    knows whether it is still wanted; whoever changes anything cancels the answer that is under
-    way. `loaded`: the backbone that the page shows. `settings`: tab id -> name of a control of
-    that tab -> its value. `answered`: the version that is on the page, whole.
+    Every event of a page shares one session. `version` grows with each change, and each change
+    cancels the answer under way, so that the page ends with the answer to the last one.
+
+    controls: what was set; tab: the id of the tab that is open; settings: tab id -> name of one of
+    its own controls -> value. notice: shown with the next answer. opened: whether the page was
+    opened on this server; it was not if the server was started anew behind an open page.
+
+    loaded: the backbone that the page shows. picture: the digest of the picture explained last.
+    answers: tab id -> what its content is the answer to. answered: the version whose answer is
+    whole. mirror: what the browser's controls show, as far as that is known. problems, remedies:
+    parts of the link that cannot be used, and buttons for what can be done about it.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.controls = DEFAULT
-        self.loaded = BackboneChoice()
-        self.tab = "compare"
+        self.tab = COMPARE
         self.settings: dict[str, dict[str, Any]] = {}
         self.notice = ""
-        self.version = 0
-        self.answered = -1
         self.opened = False
-        self.task: Task | None = None
+        self.version = 0
+        self.loaded = BackboneChoice()
+        self.picture: str | None = None
+        self.answers: dict[str, Any] = {}
+        self.answered = 0
+        self.mirror: dict[str, Any] = {}
+        self.problems: list[str] = []
+        self.remedies: dict[str, str] = {}
+        self.answering: Task | None = None
+        self.working: set[Task] = set()
 
     def __deepcopy__(self, memo: Any) -> "Session":
         return Session()  # gradio copies the initial value of a state for every visitor
 
-    def change(self, controls: Controls | None = None, **settings: Any) -> bool:
-        """Take new controls, or other attributes; returns whether anything differs.
-
-        What is under way is cancelled if so.
-        """
+    def change(self, controls: Controls) -> None:
+        """Take new controls; what is under way is cancelled if anything differs."""
         with self.lock:
-            changes = dict(settings)
-            if controls is not None:
-                changes["controls"] = controls
-            changes = {k: v for k, v in changes.items() if getattr(self, k) != v}
-            for name, value in changes.items():
-                setattr(self, name, value)
-            if changes:
+            if controls != self.controls:
+                self.controls = controls
                 self.touch()
-            return bool(changes)
 
-    def touch(self) -> None:
-        """Count a change: whatever is on the page, or under way, is no longer the answer."""
+    def notify(self, notice: str) -> None:
+        """Show a notice, in HTML, with the next answer."""
         with self.lock:
-            self.version += 1
-            if self.task is not None:
-                self.task.cancel()
+            self.notice += notice
+            self.touch()
+
+    def open_tab(self, tab: str) -> None:
+        with self.lock:
+            if tab != self.tab:
+                self.tab = tab
+                self.touch()
 
     def set(self, tab: str, name: str, value: Any) -> None:
-        """Take the value of a control of a tab."""
+        """Take the value of a tab's own control."""
         with self.lock:
-            held = self.settings.setdefault(tab, {})
-            if name not in held or held[name] != value:
-                held[name] = value
+            values = self.settings.setdefault(tab, {})
+            if name not in values or values[name] != value:
+                values[name] = value
                 self.touch()
 
     def get(self, tab: str, name: str, default: Any = None) -> Any:
-        """The value of a control of a tab, or the default if it was never touched."""
+        """The value of a tab's own control, or the default if it was never set."""
         with self.lock:
             return self.settings.get(tab, {}).get(name, default)
+
+    def touch(self) -> None:
+        """Count a change and cancel the answer under way."""
+        with self.lock:
+            self.version += 1
+            if self.answering is not None:
+                self.answering.cancel()
+
+    def stop(self) -> None:
+        """Give up everything under way; the controls go back to the backbone that is shown."""
+        with self.lock:
+            for task in (*self.working, *([self.answering] if self.answering else [])):
+                task.cancel()
+            if self.loaded.name is not None:
+                self.controls = replace(self.controls, backbone=self.loaded)
+            self.mirror.pop("backbone", None)
+            self.mirror.pop("untrained", None)
+            self.answered = self.version
+
+    def differs(self, name: str, value: Any) -> bool:
+        """Whether the browser may show something else than this value under that name."""
+        with self.lock:
+            return name not in self.mirror or self.mirror[name] != value
 
 
 @dataclass(frozen=True)
@@ -192,13 +228,15 @@ class Unavailable:
 class Update:
     """What has become new on the page; what is not named stays as it is.
 
-    `frame`: by the names of `FrameParts`, what stands around the tabs; `tab`: by the names of the
-    parts of the tab that is open. `label`: what is done next, for whoever waits.
+    `frame`: by the names of the parts around the tabs (`sidebar.Parts`, `page.Parts`); `tab`: by
+    the names of the parts of one tab, whose id is `of`. A tab that yields updates leaves `of` out.
+    `mirror`: what the browser shows once it has this, for `Session.differs`.
     """
 
     frame: Mapping[str, Any] = field(default_factory=dict)
     tab: Mapping[str, Any] = field(default_factory=dict)
-    label: str = ""
+    of: str = ""
+    mirror: Mapping[str, Any] = field(default_factory=dict)
 
 
 Report = Callable[[int, int], None]

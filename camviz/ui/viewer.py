@@ -171,6 +171,7 @@ def payload(
 
     Raises ValueError where pictures or masks do not belong together.
     """
+    rows = {k: getattr(v, "reason", v) for k, v in rows.items()}
     shown = list(_explanations(rows.values()))
     alike = _alike(rows)
     said: dict[str, Any] = {"rows": [], "picture": None, "truth": [], "dense": dense}

@@ -1,0 +1,231 @@
+"""What a click does: it changes what is set, at once. The answer follows by itself.
+
+    choose_class(session, Selection("zebra"))
+
+An action runs no network. It raises a `CamvizError` for what a visitor can mend, which becomes a
+notice. Nothing here imports gradio.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from camviz.errors import CamvizError, ImageError, MethodError, PrototypeError
+from camviz.examples import example
+from camviz.network.hub import needs_download
+from camviz.prototypes.bank import CLUSTERS
+from camviz.ui import choices, html, links
+from camviz.ui.compute import engine
+from camviz.ui.service import explain, load, picture_at, stages_of
+from camviz.ui.state import (
+    DEFAULT,
+    NOBODY,
+    TOP,
+    BackboneChoice,
+    Controls,
+    Selection,
+    Session,
+    Task,
+)
+
+NO_LAYER = "No layer is ticked; tick at least one and the maps follow."
+MISSING = (
+    "This link was made with a picture that its owner had uploaded, and uploads never go into a "
+    "link. Everything else is set as it was: give the picture, and you see what they saw."
+)
+
+
+def choose_backbone(session: Session, name: str | None) -> None:
+    """Request another backbone; its weights may have to be downloaded first."""
+    choice = replace(session.controls.backbone, name=choices.lookup(name).name)
+    session.change(replace(session.controls, backbone=choice))
+
+
+def choose_untrained(session: Session, untrained: Any) -> None:
+    """Request random weights, or trained ones again."""
+    choice = replace(session.controls.backbone, untrained=bool(untrained))
+    session.change(replace(session.controls, backbone=choice))
+
+
+def follow_notice(session: Session, selection: Selection) -> None:
+    """A button of a notice: "backbone:NAME", "raw:NAME" (untrained), or "retry:"."""
+    kind, _, name = str(selection.value).partition(":")
+    if kind == "retry":
+        session.touch()
+        return
+    choice = BackboneChoice(choices.lookup(name).name, untrained=kind == "raw")
+    session.mirror.clear()
+    session.change(replace(session.controls, backbone=choice))
+
+
+def choose_class(session: Session, label: str | None) -> None:
+    """The class that is explained; `TOP` for the top prediction."""
+    session.change(replace(session.controls, target=str(label or TOP)))
+
+
+def choose_rival(session: Session, label: str | None) -> None:
+    """The class that the target is compared with; `NOBODY` for none."""
+    session.change(replace(session.controls, versus=str(label or NOBODY)))
+
+
+def click_bar(session: Session, selection: Selection) -> None:
+    """A class was clicked, or the button beside it, which compares with it or no longer."""
+    label = str(selection.value)
+    if not selection.selected:
+        choose_class(session, label)
+    else:
+        choose_rival(session, NOBODY if session.controls.versus == label else label)
+
+
+def set_truncation(session: Session, level: Any) -> None:
+    """How much noise is taken out of the denoised row."""
+    try:
+        level = float(level)
+    except (TypeError, ValueError):
+        raise MethodError(f"truncation is a number, not '{level}'") from None
+    if not 0 <= level <= links.MAX_TRUNCATION:
+        raise MethodError(f"truncation is a number from 0 to {links.MAX_TRUNCATION}, not {level:g}")
+    session.change(replace(session.controls, truncation=level))
+
+
+def set_option(name: str) -> Any:
+    """An action that sets the option of that name. Raises `MethodError` for what is no choice."""
+
+    def set_it(session: Session, value: Any) -> None:
+        session.change(session.controls.with_options(**{name: value}))
+
+    return set_it
+
+
+def choose_stages(session: Session, values: Sequence[Sequence[str]]) -> None:
+    """Stages were ticked, or modules named: values are (ticked stages, named modules)."""
+    ticked, named = values
+    controls = session.controls
+    names = (*(ticked or ()), *(named or ()))
+    if not names:
+        session.mirror.pop("stages", None)
+        session.notify(html.notice(NO_LAYER))
+        return
+    usual = session.loaded.name and set(names) == set(load(session.loaded).default_stages)
+    session.change(controls.with_options(stages=None if usual else names))
+
+
+def choose_picture(session: Session, path: str | None, keep_class: bool = False) -> None:
+    """Another picture: its top prediction is explained, unless the class is kept.
+
+    The page may report a picture that it was made to show: that is no other picture.
+    """
+    controls = session.controls
+    if path == controls.picture or _same_picture(path, controls.picture):
+        return
+    if not keep_class:
+        controls = replace(controls, target=TOP, versus=NOBODY)
+    session.change(replace(controls, picture=path))
+
+
+def _same_picture(one: str | None, other: str | None) -> bool:
+    try:
+        return bool(one and other) and picture_at(str(one)).digest == picture_at(str(other)).digest
+    except ImageError:
+        return False
+
+
+def choose_example(session: Session, selection: Selection) -> None:
+    """An example was clicked."""
+    choose_picture(session, str(example(str(selection.value)).path))
+
+
+def learn_prototypes(session: Session, files: Sequence[str], clusters: Any, task: Task) -> str:
+    """Build prototypes of the class that is explained from pictures of it; returns a message.
+
+    Runs the network once or twice a picture. Raises `PrototypeError` where there is nothing to
+    build them from.
+    """
+    controls = session.controls
+    if not files:
+        raise PrototypeError("no pictures were given; add some of the class that is explained")
+    target: int | str = controls.target
+    if controls.target == TOP:
+        if controls.picture is None:
+            raise PrototypeError("no class is chosen; choose the one that the pictures show")
+        target = explain(controls, versus=None).target
+    bank = engine().build_prototypes(
+        list(files),
+        load(controls.backbone),
+        target,
+        int(clusters or CLUSTERS),
+        tap=controls.options.tap,
+        fit=controls.options.fit,
+        stages=stages_of(controls),
+        progress=task.report,
+    )
+    text = f"Learned what “{bank.label}” looks like from {len(bank.pictures)} pictures."
+    if bank.skipped:
+        left = "; ".join(f"{name}: {reason}" for name, reason in bank.skipped)
+        text += f" Left out: {left}."
+    with session.lock:
+        session.change(replace(session.controls, bank=bank))
+    return text
+
+
+def forget_prototypes(session: Session, _: Any = None) -> None:
+    """Use the prototypes at hand again, instead of the visitor's own."""
+    session.change(replace(session.controls, bank=None))
+
+
+def open_link(session: Session, query: dict[str, str], picture: str | None) -> None:
+    """Set everything as a link says. picture: the one that the page shows already.
+
+    What cannot be used is noted in `session.problems`; a backbone that is not on this machine is
+    replaced by the default one, with a button that downloads it.
+    """
+    link, problems = links.read(query)
+    usual = choices.default_choice()
+    if link.example is not None and link.example not in (links.UPLOAD, links.NO_PICTURE):
+        usual = choices.suitable_backbone(example(link.example), usual)
+        picture = str(example(link.example).path)
+    elif link.example is not None:
+        picture = None
+        if link.example == links.UPLOAD:
+            session.notify(html.notice(MISSING))
+    controls = replace(DEFAULT, picture=picture)
+    choice = BackboneChoice(link.backbone or usual, bool(link.untrained))
+    remedies = {}
+    if _is_remote(choice) and usual:
+        wanted = choices.lookup(choice.name)
+        problems = [*problems, f"{wanted.name} is not on this machine"]
+        remedies[f"backbone:{wanted.name}"] = f"Download {wanted.name}{wanted.megabytes}"
+        controls = replace(controls, backbone=BackboneChoice(usual))
+    else:
+        controls = _as_linked(controls, choice, link, problems)
+    with session.lock:
+        session.opened = True
+        session.problems, session.remedies = problems, remedies
+        session.change(controls)
+        session.touch()
+
+
+def _as_linked(
+    controls: Controls, choice: BackboneChoice, link: links.Link, problems: list[str]
+) -> Controls:
+    controls = replace(
+        controls,
+        backbone=choice,
+        target=link.target or TOP,
+        versus=link.versus or NOBODY,
+        truncation=controls.truncation if link.truncation is None else link.truncation,
+    )
+    for name, value in link.options.items():
+        try:
+            controls = controls.with_options(**{name: value})
+        except CamvizError as error:
+            problems.append(str(error))
+    return controls
+
+
+def _is_remote(choice: BackboneChoice) -> bool:
+    """Whether the weights of a choice would have to be downloaded."""
+    if choice.untrained or choice.name is None:
+        return False
+    found = choices.lookup(choice.name)
+    return found.source == "hub" and needs_download(found.load)

@@ -1,0 +1,307 @@
+"""Answering: from what is set to what the page shows.
+
+`answer` settles what cannot be had, then yields the parts around the tabs, the Compare tab and the
+tab that is open, each only where it is not the answer already. `with_notices` is the one place
+where an error becomes a sentence. Nothing here imports gradio, and no tab is named.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from camviz.errors import BackboneError, CamvizError, ImageError, StageError, WeightsError
+from camviz.examples import example
+from camviz.network.backbone import Backbone
+from camviz.network.hub import Stopped as DownloadStopped
+from camviz.network.hub import download, needs_download
+from camviz.ui import choices, frame, html, links
+from camviz.ui.service import explain, load, picture_at
+from camviz.ui.state import (
+    COMPARE,
+    DEFAULT,
+    NOBODY,
+    TOP,
+    BackboneChoice,
+    Controls,
+    Session,
+    Stopped,
+    Task,
+    Update,
+    sentence,
+)
+from camviz.ui.tabs.base import Tab
+
+log = logging.getLogger(__name__)
+
+RESTARTED = (
+    "The server was started anew since this page was opened, and what was uploaded is gone. "
+    "Reload the page to go on."
+)
+UNEXPECTED = "Something unexpected happened here; it was written to the server's log."
+
+
+def answer(session: Session, task: Task, tabs: Sequence[Tab]) -> Iterator[Update]:
+    """Everything on the page that is not the answer to what is set.
+
+    1. settle: load the backbone, leave out what it cannot do  2. the parts around the tabs
+    3. Compare  4. the strip of pictures  5. the tab that is open
+    """
+    if not session.opened:
+        yield Update({"notice": html.notice(RESTARTED, {"reload:": "Reload"})})
+        return
+    version = session.version
+    notice, session.notice = session.notice, ""
+    try:
+        task.start("Looking at the picture …")
+        controls, complaint = settle(session, session.controls, task)
+        with session.lock:
+            if session.version != version:
+                raise Stopped
+            session.controls, session.loaded = controls, controls.backbone
+        pending = Update({"notice": notice + complaint})
+        yield from _around_and_tabs(session, controls, task, tabs, pending)
+    except CamvizError:
+        with session.lock:
+            session.notice = notice + session.notice
+        raise
+    with session.lock:
+        if session.version == version:
+            session.answered = version
+
+
+def _around_and_tabs(
+    session: Session,
+    controls: Controls,
+    task: Task,
+    tabs: Sequence[Tab],
+    pending: Update,
+) -> Iterator[Update]:
+    """The updates of `answer` behind its first step; pending goes out with the first of them."""
+    x = None if controls.picture is None else explain(controls)
+    pending = merged(pending, frame.update(session, controls, x))
+    session.picture = None if x is None else x.picture.digest
+    opened = [tab for tab in tabs if tab.ID in (COMPARE, session.tab)]
+    for tab in sorted(opened, key=lambda tab: tab.ID != COMPARE):
+        key = (controls, dict(session.settings.get(tab.ID, {})))
+        if session.answers.get(tab.ID) == key:
+            continue
+        session.answers.pop(tab.ID, None)
+        if tab.ID != COMPARE:
+            task.start(tab.LABEL)
+        for update in tab.show(session, controls):
+            task.check()
+            yield merged(pending, replace(update, of=tab.ID))
+            pending = Update()
+        session.answers[tab.ID] = key
+        if tab.ID == COMPARE:
+            yield from frame.strip_updates(session, controls, task)
+    if pending.frame:
+        yield pending
+
+
+def merged(first: Update, second: Update) -> Update:
+    """Both updates as one; the second one prevails, and its tab is the only one."""
+    return replace(
+        second,
+        frame={**first.frame, **second.frame},
+        mirror={**first.mirror, **second.mirror},
+    )
+
+
+# -- What can be had -----------------------------------------------------------------------------
+
+
+def settle(session: Session, controls: Controls, task: Task) -> tuple[Controls, str]:
+    """The controls with a loaded backbone and without what it cannot do, and a notice about it.
+
+    Raises `BackboneError` if the backbone cannot be had, `ImageError` if the picture cannot be
+    opened.
+    """
+    wanted = controls.backbone
+    if wanted.name is None:
+        wanted = BackboneChoice(choices.default_choice())
+    if wanted == session.loaded:
+        wanted = _suitable(session, controls, wanted)
+    _fetch(wanted, task)
+    backbone = load(wanted)
+    controls = replace(controls, backbone=wanted)
+    from_link = session.loaded.name is None
+    complaints = list(session.problems) if from_link else []
+    if wanted != session.loaded:
+        controls = replace(controls, bank=None)  # prototypes are features of one network
+        if not from_link:
+            controls = controls.with_options(stages=None)
+    controls, unknown = _known_names(controls, backbone)
+    complaints += unknown if from_link else []
+    if wanted != session.loaded:
+        controls, missing = _answerable(controls)
+    else:
+        missing = None
+    controls = _without_itself(controls)
+    if not from_link:
+        return controls, html.notice(f"{sentence(missing)} It was left out.") if missing else ""
+    if missing is not None:
+        complaints.append(str(missing))
+    session.problems = []
+    if not complaints:
+        return controls, ""
+    text = f"Part of the link could not be used and was left out: {'; '.join(complaints)}."
+    return controls, html.notice(text, session.remedies)
+
+
+def _suitable(session: Session, controls: Controls, wanted: BackboneChoice) -> BackboneChoice:
+    """The backbone in use, or one that may know what a new picture shows.
+
+    A photograph leaves the default for drawings; a visitor who chose one for drawings keeps it.
+    """
+    if controls.picture is None:
+        return wanted
+    digest = picture_at(controls.picture).digest
+    if digest == session.picture:
+        return wanted
+    name = links.example_of(digest)
+    if name is not None:
+        suitable = choices.suitable_backbone(example(name), wanted.name)
+    else:
+        drawn = (wanted.name or "").startswith(choices.DRAWN)
+        usual = drawn and wanted.name == choices.default_choice()
+        suitable = choices.photograph_backbone() if usual else wanted.name
+    return wanted if suitable in (None, wanted.name) else BackboneChoice(suitable)
+
+
+def _fetch(wanted: BackboneChoice, task: Task) -> None:
+    """Download the weights of a backbone, if they are only on the hub."""
+    choice = choices.lookup(wanted.name)
+    if choice.source != "hub" or wanted.untrained or not needs_download(choice.load):
+        return
+    task.start(f"Asking the model hub for {choice.name} …")
+
+    def report(done: int, total: int) -> None:
+        task.label = f"Downloading {choice.name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+        task.report(done, total)
+
+    download(choice.load, report)
+    task.start("Looking at the picture …")
+
+
+def _known_names(controls: Controls, backbone: Backbone) -> tuple[Controls, list[str]]:
+    """The controls without classes and stages that the network lacks, and which those are."""
+    unknown = []
+    target, versus = TOP, NOBODY
+    try:
+        if controls.target != TOP:
+            target = backbone.labels[backbone.target(controls.target)]
+    except CamvizError as error:
+        unknown.append(str(error))
+    try:
+        if controls.versus != NOBODY:
+            versus = backbone.labels[backbone.target(controls.versus)]
+    except CamvizError as error:
+        unknown.append(str(error))
+    controls = replace(controls, target=target, versus=versus)
+    if controls.options.stages is None:
+        return controls, unknown
+    stages = []
+    for name in controls.options.stages:
+        try:
+            stages.append(backbone.stage(name).name)
+        except StageError:
+            unknown.append(f"stages={name} ({backbone.display_name} has no such layer)")
+    usual = tuple(stages) in ((), tuple(backbone.default_stages))
+    return controls.with_options(stages=None if usual else tuple(stages)), unknown
+
+
+def _answerable(controls: Controls) -> tuple[Controls, CamvizError | None]:
+    """The controls without a rival or a method that the network cannot do, and why that went."""
+    usual = DEFAULT.options.method
+    if controls.picture is None or (controls.versus, controls.options.method) == (NOBODY, usual):
+        return controls, None
+    first = None
+    alone, plain = replace(controls, versus=NOBODY), controls.with_options(method=usual)
+    for tried in (controls, alone, plain, alone.with_options(method=usual)):
+        try:
+            explain(tried)
+            return tried, first
+        except (ImageError, BackboneError):
+            raise
+        except CamvizError as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _without_itself(controls: Controls) -> Controls:
+    """The controls without a rival that is the explained class itself."""
+    if controls.versus == NOBODY or controls.picture is None:
+        return controls
+    label = controls.target
+    if label == TOP:
+        label = explain(replace(controls, versus=NOBODY)).label
+    return replace(controls, versus=NOBODY) if controls.versus == label else controls
+
+
+# -- Errors --------------------------------------------------------------------------------------
+
+
+def with_notices(
+    session: Session, steps: Iterator[Update], tabs: Sequence[Tab]
+) -> Iterator[Update]:
+    """The updates of steps; an error becomes a notice, and what was shown before stays.
+
+    A picture that cannot be opened empties the page. A backbone that cannot be had leaves the one
+    in use. What nobody waits for any more ends without a word.
+    """
+    try:
+        yield from steps
+    except (Stopped, DownloadStopped):
+        return
+    except BackboneError as error:
+        text, actions = _without_weights(error, session)
+        with session.lock:
+            if session.loaded.name is not None:
+                session.controls = replace(session.controls, backbone=session.loaded)
+        notice = _pop_notice(session, html.notice(text, actions))
+        yield merged(notice, frame.backbone_in_use(session))
+    except ImageError as error:
+        with session.lock:
+            session.picture = None
+            session.answers.clear()
+            controls = replace(session.controls, picture=None)
+        notice = _pop_notice(session, html.notice(sentence(error)))
+        for tab in tabs:
+            if tab.ID in (COMPARE, session.tab):
+                for update in tab.show(session, controls):
+                    around = merged(frame.update(session, controls, None), notice)
+                    yield merged(around, replace(update, of=tab.ID))
+    except CamvizError as error:
+        yield _pop_notice(session, html.notice(sentence(error)))
+    except Exception:
+        log.exception("unexpected error")
+        yield _pop_notice(session, html.notice(UNEXPECTED))
+
+
+def _pop_notice(session: Session, notice: str) -> Update:
+    with session.lock:
+        earlier, session.notice = session.notice, ""
+        session.answered = session.version
+    return Update({"notice": earlier + notice})
+
+
+def _without_weights(error: BackboneError, session: Session) -> tuple[str, dict[str, str]]:
+    """What went wrong, and what the page can do instead of what the command line could."""
+    if not isinstance(error, WeightsError):
+        return sentence(error), {}
+    text = sentence(getattr(error, "message", str(error)))
+    ready = [
+        choice.name
+        for choice in choices.available().values()
+        if choice.source in ("own", "bundled", "cached")
+    ]
+    if ready:
+        text += f" Ready here without a download: {', '.join(ready[:4])}."
+    wanted = session.controls.backbone
+    others = [name for name in ready if name not in (wanted.name, session.loaded.name)]
+    actions = {f"backbone:{name}": f"Use {name}" for name in others[:2]}
+    if wanted.name and not wanted.untrained:
+        actions[f"raw:{wanted.name}"] = f"Try {wanted.name} with untrained weights"
+    return text, actions

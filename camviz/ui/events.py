@@ -1,0 +1,298 @@
+"""The bridge to gradio: from its events to actions, from updates to its components.
+
+Every event of a control is taken at once: an action changes the session, without waiting for any
+queue. Behind it the page is answered; newer changes give the answer under way up, so that the page
+ends with the answer to the last one, however fast events come.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import gradio as gr
+
+from camviz.errors import CamvizError
+from camviz.ui import html
+from camviz.ui.answer import UNEXPECTED, answer, with_notices
+from camviz.ui.gradio_compat import OF_VALUES, WITH_DATA, served_path
+from camviz.ui.state import (
+    Enabled,
+    Menu,
+    Selection,
+    Session,
+    Stopped,
+    Task,
+    Update,
+    sentence,
+)
+from camviz.ui.tabs.base import Action, Tab, Work
+from camviz.ui.uploads import uploaded
+
+log = logging.getLogger(__name__)
+
+SOON = 0.5  # seconds: what takes longer is announced
+TICK = 0.05  # seconds: how often a running step is checked for being given up
+ANSWERS, WORKS = 8, 4  # how many visitors are answered, and do long work, at once
+STOPPED = "Stopped. What is shown is the last result that was finished."
+STOPPED_EMPTY = "Stopped before there was anything to show."
+
+Outputs = dict[Any, Any]  # component -> its new value
+
+
+class PageEvents:
+    """Connects the controls of a page; `tab_events` gives a tab its own view of it."""
+
+    def __init__(self, session: gr.State, frame: Any, tabs: Sequence[tuple[Tab, Any]]) -> None:
+        """frame: the parts around the tabs, by name; tabs: each with its parts."""
+        self.session = session
+        self.frame = dict(frame)
+        self.tabs = [tab for tab, _ in tabs]
+        self.parts = {tab.ID: by_name(parts) for tab, parts in tabs}
+        self.outputs = [*self.frame.values()]
+        for parts in self.parts.values():
+            self.outputs += [part for part in parts.values() if part not in self.outputs]
+
+    # -- Connecting --
+
+    def on_change(self, trigger: Any, action: Action, *inputs: Any) -> None:
+        """Call an action when an event comes; then answer the page."""
+        self.then_answer(self._record(trigger, action, inputs))
+
+    def on_work(
+        self, trigger: Any, work: Work, label: str, *inputs: Any, js: str | None = None
+    ) -> Any:
+        """Do work that takes a while when an event comes; then answer the page.
+
+        js: runs first, with the session and the inputs as its values.
+        """
+
+        async def handle(session: Session, *values: Any) -> AsyncIterator[Outputs]:
+            async for outputs in self._stream_work(session, work, label, values):
+                yield outputs
+
+        done = trigger(
+            handle,
+            [self.session, *inputs],
+            self.outputs,
+            concurrency_id="work",
+            concurrency_limit=WORKS,
+            trigger_mode=OF_VALUES,
+            js=js,
+            **PRIVATE,
+        )
+        return self.then_answer(done)
+
+    def then_answer(self, event: Any) -> Any:
+        """Answer the page behind an event."""
+        return event.then(
+            self._answer,
+            self.session,
+            self.outputs,
+            concurrency_id="answer",
+            concurrency_limit=ANSWERS,
+            trigger_mode=OF_VALUES,
+            **PRIVATE,
+        )
+
+    def on_stop(self, trigger: Any) -> None:
+        """Give up everything under way, and say so."""
+
+        def stop(session: Session) -> Outputs:
+            session.stop()
+            notice = html.notice(STOPPED)
+            if not session.answers:
+                notice = html.notice(STOPPED_EMPTY, {"retry:": "Try again"})
+            return self._values(Update({"progress": "", "notice": notice, **self._back(session)}))
+
+        trigger(stop, self.session, self.outputs, queue=False, **PRIVATE)
+
+    def tab_events(self, tab: Tab) -> "TabEvents":
+        return TabEvents(self, tab)
+
+    def _record(self, trigger: Any, action: Action, inputs: Sequence[Any]) -> Any:
+        """An event that is taken at once, past any queue."""
+        options = {"queue": False, **PRIVATE}
+        if getattr(trigger, "event_name", "") == "select":
+
+            async def on_select(session: Session, event: gr.SelectData) -> None:
+                chosen = Selection(event.value, event.index or 0, bool(event.selected))
+                await asyncio.to_thread(take, session, action, chosen)
+
+            return trigger(on_select, self.session, None, trigger_mode=WITH_DATA, **options)
+
+        names = [name for name, part in self.frame.items() if part in inputs]
+
+        async def on_values(session: Session, *values: Any) -> None:
+            for name in names:  # an answer on its way may yet overwrite what was just set
+                session.mirror.pop(name, None)
+            await asyncio.to_thread(take, session, action, values)
+
+        given = [self.session, *inputs]
+        return trigger(on_values, given, None, trigger_mode=OF_VALUES, **options)
+
+    # -- Answering --
+
+    async def _answer(self, session: Session) -> AsyncIterator[Outputs]:
+        """The answer to everything that was set, unless it is on the page already."""
+        with session.lock:
+            if session.opened and session.answered == session.version:
+                yield self._values(Update({"progress": ""}))
+                return
+            if session.answering is not None:
+                session.answering.cancel()
+            task = session.answering = Task()
+        steps = with_notices(session, answer(session, task, self.tabs), self.tabs)
+        async for outputs in self._stream(session, steps, task):
+            yield outputs
+
+    async def _stream_work(
+        self, session: Session, work: Work, label: str, values: Sequence[Any]
+    ) -> AsyncIterator[Outputs]:
+        task = Task(label)
+        session.working.add(task)
+
+        def steps() -> Iterator[Update]:
+            yield from work(session, plain(values), task)
+
+        guarded = with_notices(session, steps(), self.tabs)
+        try:
+            async for outputs in self._stream(session, guarded, task):
+                yield outputs
+        finally:
+            session.working.discard(task)
+
+    async def _stream(
+        self, session: Session, steps: Iterator[Update], task: Task
+    ) -> AsyncIterator[Outputs]:
+        """The updates of steps, each made in a thread; what takes longer than `SOON` is announced.
+
+        A task that was cancelled ends at once: its step is left to end by itself, and what it
+        returns is dropped. Networks are locked and restored by those who run them. An event that
+        yields nothing would clear all outputs, so that the last update is always one.
+        """
+        end, announced, waited = object(), "", 0.0
+        file: dict[str, Any] = {}
+        try:
+            while not task.cancelled:
+                step = asyncio.ensure_future(asyncio.to_thread(next, steps, end))
+                while not (await asyncio.wait({step}, timeout=TICK))[0] and not task.cancelled:
+                    waited += TICK
+                    shown = html.progress(task.label, task.share) if waited >= SOON else ""
+                    if shown != announced and round(waited / TICK) % round(SOON / TICK) == 0:
+                        announced = shown
+                        yield self._values(Update({"progress": shown}))
+                if task.cancelled:
+                    step.add_done_callback(lambda _: _close(steps))
+                    break
+                update = step.result()
+                if not isinstance(update, Update):
+                    break
+                if not task.cancelled:
+                    waited, announced = 0.0, ""
+                    file = {k: v for k, v in update.frame.items() if k == "file"}
+                    session.mirror |= update.mirror
+                    around = {"progress": "", **update.frame}
+                    yield self._values(replace(update, frame=around))
+        except (asyncio.CancelledError, GeneratorExit):
+            task.cancel()
+            raise
+        # A download button forgets its file unless the last update has it (not reported).
+        yield self._values(Update({"progress": "", **file}))
+
+    def _values(self, update: Update) -> Outputs:
+        """An update as gradio takes it, by component."""
+        found = {self.frame[name]: component_value(name, v) for name, v in update.frame.items()}
+        if update.tab:
+            parts = self.parts[update.of]
+            found |= {parts[name]: component_value(name, v) for name, v in update.tab.items()}
+        return found
+
+    def _back(self, session: Session) -> dict[str, Any]:
+        """The controls of the backbone as the session has them."""
+        choice = session.controls.backbone
+        return {"backbone": Menu(choice.name), "untrained": choice.untrained} if choice.name else {}
+
+
+class TabEvents:
+    """How a tab connects its controls: `camviz.ui.tabs.base.Events`."""
+
+    def __init__(self, page: PageEvents, tab: Tab) -> None:
+        self.page, self.tab = page, tab
+
+    def keep(self, component: Any, name: str) -> None:
+        """Keep what a control is set to, for `session.get(ID, name)`."""
+
+        def set_it(session: Session, value: Any) -> None:
+            session.set(self.tab.ID, name, value)
+
+        self.page.on_change(component.input, set_it, component)
+
+    def on_change(self, trigger: Any, action: Action, *inputs: Any) -> None:
+        self.page.on_change(trigger, action, *inputs)
+
+    def on_work(self, trigger: Any, work: Work, label: str, *inputs: Any) -> None:
+        self.page.on_work(trigger, work, label, *inputs)
+
+
+# What every event of the page has in common: it is no endpoint for programs, and values come as
+# the browser sends them, because menus change under a visitor's hands.
+PRIVATE: dict[str, Any] = {
+    "api_visibility": "private",
+    "show_progress": "hidden",
+    "preprocess": False,
+}
+
+
+def take(session: Session, action: Action, value: Any) -> None:
+    """Run an action; an error becomes a notice."""
+    try:
+        action(session, value if isinstance(value, Selection) else plain(value))
+    except Stopped:
+        return
+    except CamvizError as error:
+        session.mirror.clear()  # the control that was touched may show what is not set
+        session.notify(html.notice(sentence(error)))
+    except Exception:
+        log.exception("unexpected error in %s", getattr(action, "__name__", action))
+        session.notify(html.notice(UNEXPECTED))
+
+
+def plain(values: Sequence[Any]) -> Any:
+    """Values of inputs as actions take them: files as paths; one value by itself."""
+    found = [_plain(value) for value in values]
+    return None if not found else found[0] if len(found) == 1 else found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict) and "path" in value:
+        return uploaded(value)
+    if isinstance(value, list) and any(isinstance(v, dict) and "path" in v for v in value):
+        return [uploaded(file) for file in value]
+    return value
+
+
+def component_value(name: str, value: Any) -> Any:
+    """A plain value as a component takes it."""
+    if isinstance(value, Menu):
+        given = {"value": value.value, "choices": value.choices, "visible": value.visible}
+        return gr.update(**{k: v for k, v in given.items() if v is not None or k == "value"})
+    if isinstance(value, Enabled):
+        return gr.update(interactive=value.interactive)
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    if name.endswith("picture"):
+        return served_path(value)
+    return str(value) if isinstance(value, str) else value
+
+
+def by_name(parts: Any) -> dict[str, Any]:
+    """The components of a dataclass of parts, by the names of its fields."""
+    return {each.name: getattr(parts, each.name) for each in fields(parts)}
+
+
+def _close(steps: Iterator[Any]) -> None:
+    close: Callable[[], None] | None = getattr(steps, "close", None)
+    if close is not None:
+        close()

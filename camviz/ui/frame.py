@@ -1,0 +1,107 @@
+"""What stands around the tabs: predictions, menus, notes about the backbone, the strip of pictures.
+
+Plain values by the names of `sidebar.Parts` and `page.Parts`; nothing here imports gradio.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from camviz.engine.explanation import Explanation
+from camviz.ui import choices, html
+from camviz.ui.service import load, stages_of
+from camviz.ui.state import NOBODY, TOP, Controls, Menu, Session, Task, Update
+
+EXPLAINED = [("top prediction", TOP)]
+COMPARED = [("not compared", NOBODY)]
+BARS = 5
+# Controls of the page that hold an option of `Options` each, by its name.
+MENUS = ("backbone", "target", "versus", "stages", "modules")
+OPTIONS = ("method", "fuse", "fit", "tap", "placement")
+
+
+def update(session: Session, controls: Controls, x: Explanation | None) -> Update:
+    """Everything around the tabs that differs from what the browser shows."""
+    shown: dict[str, Any] = {"bars": bars(x), "picture": controls.picture}
+    entries: dict[str, list[tuple[str, str]]] = {}
+    choice = controls.backbone
+    if choice.name is not None:
+        shown |= {"backbone": choice.name, "untrained": choice.untrained}
+        shown |= _menus(controls)
+        if session.differs("entries", choice):
+            entries = _entries(controls)
+    shown |= {name: getattr(controls.options, name) for name in OPTIONS}
+    found: dict[str, Any] = {}
+    for name, value in shown.items():
+        if name in entries or session.differs(name, value):
+            found[name] = Menu(value, entries.get(name)) if name in MENUS else value
+    mirror = {name: shown[name] for name in found}
+    if entries:
+        mirror["entries"] = choice
+        found["network"] = html.render(
+            "network.html", choice=choices.lookup(choice.name), sources=choices.SOURCES
+        )
+    return Update(found, mirror=mirror)
+
+
+def backbone_in_use(session: Session) -> Update:
+    """The backbone that is in use, for its menu and its switch."""
+    loaded = session.loaded
+    if loaded.name is None:
+        return Update()
+    shown = {"backbone": loaded.name, "untrained": loaded.untrained}
+    return Update({**shown, "backbone": Menu(loaded.name)}, mirror=shown)
+
+
+def _menus(controls: Controls) -> dict[str, Any]:
+    """What is chosen in the menus whose entries change with the backbone."""
+    names = [stage.name for stage in load(controls.backbone).stages]
+    chosen = stages_of(controls)
+    return {
+        "target": controls.target,
+        "versus": controls.versus,
+        "stages": [name for name in chosen if name in names],
+        "modules": [name for name in chosen if name not in names],
+    }
+
+
+def _entries(controls: Controls) -> dict[str, list[tuple[str, str]]]:
+    """The (label, value) pairs of those menus."""
+    backbone = load(controls.backbone)
+    names = [stage.name for stage in backbone.stages]
+    classes = [(label, label) for label in backbone.labels]
+    return {
+        "target": [*EXPLAINED, *classes],
+        "versus": [*COMPARED, *classes],
+        "stages": [(_stage_label(s.name, s.grid), s.name) for s in reversed(backbone.stages)],
+        "modules": [(n, n) for n in choices.modules(backbone) if n not in names],
+    }
+
+
+def _stage_label(name: str, grid: tuple[int, int]) -> str:
+    return f"{name} · {grid[0]}×{grid[1]}"
+
+
+def bars(x: Explanation | None) -> str:
+    """The best classes as buttons, the explained one and its rival always among them."""
+    if x is None:
+        return html.render("bars.html", rows=[], most=BARS)
+    wanted = {x.target, x.request.versus}
+    ranked = list(enumerate(x.predictions, 1))
+    shown = ranked[:BARS] + [row for row in ranked[BARS:] if row[1][0] in wanted]
+    rows = [
+        {
+            "rank": rank,
+            "index": index,
+            "label": label,
+            "share": share,
+            "explained": index == x.target,
+            "rival": index == x.request.versus,
+        }
+        for rank, (index, label, share) in shown
+    ]
+    return html.render("bars.html", rows=rows, most=BARS)
+
+
+def strip_updates(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
+    """The strip of thumbnails, if there are several pictures."""
+    yield from ()

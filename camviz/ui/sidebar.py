@@ -1,0 +1,239 @@
+"""The left of the page: picture, backbone, class, layers, method; the rest folded away."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image, ImageOps
+
+from camviz.engine.options import option_table
+from camviz.examples import Example
+from camviz.maps.fusion import FUSIONS
+from camviz.ui import actions, choices, html
+from camviz.ui.events import PageEvents
+from camviz.ui.frame import COMPARED, EXPLAINED
+from camviz.ui.gradio_compat import served_path
+from camviz.ui.state import DEFAULT, NOBODY, TOP
+
+THUMBNAIL = 112  # pixels of an example's side
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components of the left side; what `frame.values` names is among them."""
+
+    picture: Any
+    examples: Any
+    add: Any
+    backbone: Any
+    family: Any
+    source: Any
+    network: Any
+    bars: Any
+    target: Any
+    versus: Any
+    stages: Any
+    modules: Any
+    method: Any
+    fuse: Any
+    fit: Any
+    tap: Any
+    placement: Any
+    untrained: Any
+
+
+def build() -> Parts:
+    """Everything that is set once for all tabs."""
+    made: dict[str, Any] = {}
+    shown = choices.examples_first_known()
+    with gr.Row(elem_id="ask-picture", elem_classes="cv-section"):
+        made["picture"] = _picture(str(shown[0].path) if shown else None)
+        with gr.Column(elem_id="others", scale=0, min_width=0):
+            made["examples"] = gr.HTML(
+                thumbnails(shown),
+                elem_id="examples",
+                js_on_load=html.script("click.js"),
+                min_width=0,
+            )
+            made["add"] = gr.UploadButton(
+                "Add pictures",
+                file_count="multiple",
+                file_types=["image"],
+                elem_id="add",
+                size="sm",
+                min_width=0,
+            )
+    with gr.Column(elem_id="ask-backbone", elem_classes="cv-section", min_width=0):
+        made["backbone"] = _menu("Backbone", "the network asked; type to search", "backbone")
+        with gr.Row(elem_id="filters"):
+            made["family"] = _slim(
+                "Family of backbones", [("any family", choices.ANY)], choices.ANY
+            )
+            made["source"] = _slim(
+                "Where its weights are", [("any source", choices.ANY)], choices.ANY
+            )
+        made["network"] = gr.HTML(elem_id="network", elem_classes="cv-fine")
+    with gr.Column(elem_id="ask-class", elem_classes="cv-section", min_width=0):
+        gr.HTML(html.render("says.html"), elem_classes="cv-title")
+        made["bars"] = gr.HTML(elem_id="bars", js_on_load=html.script("click.js"))
+        with gr.Row(elem_id="classes"):
+            made["target"] = _slim("Class that is explained", EXPLAINED, TOP, "target")
+            made["versus"] = _slim("Class that it is compared with", COMPARED, NOBODY, "versus")
+    with gr.Column(elem_id="ask-layers", elem_classes="cv-section", min_width=0):
+        made["stages"] = gr.CheckboxGroup(
+            label="Layers",
+            info="a map each, and one of all ticked",
+            elem_id="stages",
+            interactive=True,
+        )
+        made["modules"] = gr.Dropdown(
+            [],
+            value=[],
+            multiselect=True,
+            label="Any module, by name",
+            elem_id="modules",
+            interactive=True,
+            container=False,
+        )
+    with gr.Column(elem_id="ask-method", elem_classes="cv-section", min_width=0):
+        made["method"] = _menu(
+            "Method",
+            "how a layer becomes a map",
+            "method",
+            _labels(choices.stage_methods()),
+            DEFAULT.options.method,
+        )
+    return Parts(**made, **_settings())
+
+
+def _settings() -> dict[str, Any]:
+    """What has a sensible default."""
+    made: dict[str, Any] = {}
+    with gr.Accordion("More settings", open=False, elem_id="settings"):
+        usual = DEFAULT.options
+        made["fuse"] = _menu(
+            "Fusion", "how the maps become one", "fuse", _labels(FUSIONS), usual.fuse
+        )
+        made["fit"] = _radio("fit", "The network sees", "it looks at squares only")
+        made["tap"] = _radio("tap", "A layer is read", "maps are cleaner after an activation")
+        made["placement"] = _radio(
+            "placement", "Cells are drawn", "measuring may take a minute, once"
+        )
+        made["untrained"] = gr.Checkbox(
+            label="Untrained weights",
+            info="to try an architecture without a download: its maps mean nothing",
+            value=False,
+        )
+    return made
+
+
+def wire(parts: Parts, events: PageEvents) -> None:
+    """Connect every control on the left."""
+    # Not `input`: on a picture that is taken away it still carries the one before.
+    events.on_change(parts.picture.change, actions.choose_picture, parts.picture)
+    events.on_change(parts.examples.select, actions.choose_example)
+    events.on_change(parts.backbone.input, actions.choose_backbone, parts.backbone)
+    events.on_change(parts.untrained.input, actions.choose_untrained, parts.untrained)
+    events.on_change(parts.bars.select, actions.click_bar)
+    events.on_change(parts.target.input, actions.choose_class, parts.target)
+    events.on_change(parts.versus.input, actions.choose_rival, parts.versus)
+    for component in (parts.stages, parts.modules):
+        events.on_change(component.input, actions.choose_stages, parts.stages, parts.modules)
+    for name in ("method", "fuse", "fit", "tap", "placement"):
+        component = getattr(parts, name)
+        events.on_change(component.input, actions.set_option(name), component)
+    for component in (parts.family, parts.source):
+        component.input(
+            _narrowed,
+            [parts.family, parts.source, parts.backbone],
+            parts.backbone,
+            api_visibility="private",
+            queue=False,
+            show_progress="hidden",
+        )
+    parts.backbone.focus(
+        None, None, None, js=html.script("select-all.js"), api_visibility="private"
+    )
+
+
+def _narrowed(family: str, source: str, backbone: str | None) -> Any:
+    """The menu of backbones, of a family and a source only."""
+    return gr.update(choices=choices.filtered(family, source, backbone), value=backbone)
+
+
+def thumbnails(examples: Iterable[Example]) -> str:
+    """Small pictures as buttons."""
+    return html.render("thumbnails.html", rows=[_thumbnail(row) for row in examples])
+
+
+@lru_cache(maxsize=64)
+def _thumbnail(row: Example) -> Mapping[str, Any]:
+    with Image.open(row.path) as image:
+        small = np.asarray(ImageOps.fit(image.convert("RGB"), (THUMBNAIL, THUMBNAIL)))
+    return {
+        "name": row.name,
+        "title": row.title,
+        "story": row.story,
+        "src": html.data_url(small),
+        "width": THUMBNAIL,
+        "height": THUMBNAIL,
+    }
+
+
+def _labels(rows: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(f"{row.label} · {row.paper}", name) for name, row in rows.items()]
+
+
+def _menu(
+    label: str,
+    info: str,
+    elem_id: str,
+    entries: list[tuple[str, str]] | None = None,
+    value: str | None = None,
+) -> gr.Dropdown:
+    return gr.Dropdown(
+        entries, value=value, label=label, info=info, elem_id=elem_id, interactive=True
+    )
+
+
+def _slim(
+    label: str, entries: list[tuple[str, str]], value: str, elem_id: str | None = None
+) -> gr.Dropdown:
+    """A menu whose value says what it is for; the label is read out only."""
+    return gr.Dropdown(
+        entries,
+        value=value,
+        label=label,
+        elem_id=elem_id,
+        container=False,
+        interactive=True,
+        min_width=0,
+    )
+
+
+def _radio(option: str, label: str, info: str) -> gr.Radio:
+    """The choices of an option."""
+    row = option_table(type(DEFAULT.options))[option]
+    entries = [(text, value) for value, text in (row.values or {}).items()]
+    return gr.Radio(
+        entries, value=getattr(DEFAULT.options, option), label=label, info=info, elem_id=option
+    )
+
+
+def _picture(path: str | None) -> gr.Image:
+    return gr.Image(
+        served_path(path),
+        label="Picture",
+        show_label=False,
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "clipboard", "webcam"],
+        buttons=["fullscreen"],
+        alt_text="The picture that is explained",
+        height=176,
+        min_width=0,
+        elem_id="picture",
+    )

@@ -1,0 +1,161 @@
+"""Compare: one picture, three rows of maps side by side.
+
+What the page is held against:
+
+    A newcomer, in the first ten seconds, sees a picture, what the network says it is, and three
+    rows of maps of that picture, each row with one plain sentence; nothing had to be clicked.
+    The brightest spot explains itself: the same place in every panel, coarse to fine.
+    A dozen thumbnails invite the next click; nothing that can be clicked needs a manual.
+    A teacher clicks two classes in front of a class and everybody sees the maps move at once,
+    asks "why this and not that?" with one more click, and drags the noise away from the shallow
+    maps; a panel fills the beamer, the link on the board reopens exactly this view.
+    A researcher has one click away: any timm network or module, the method, the tensor that is
+    read, the raw numbers (zip, HTTP), and what is known to be wrong with each map.
+    Nobody meets an empty page, a traceback, or a control that does not say what it is for.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import wait
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from camviz.engine.explanation import Explanation
+from camviz.ui import actions, html, links, verdict
+from camviz.ui.service import (
+    DENOISED,
+    LAYERCAM,
+    PATIENCE,
+    PROTOTYPES,
+    Found,
+    background,
+    denoised_row,
+    explain,
+    link_of,
+    prototype_row,
+    stages_of,
+    truth_of,
+)
+from camviz.ui.state import NOBODY, TRUNCATION, Controls, Session, Unavailable, Update
+from camviz.ui.tabs.base import Events
+from camviz.ui.viewer import Viewer, payload
+
+ID, TITLE = "compare", "Compare"
+LABEL = "Looking at the picture …"
+COMING = "Looking for what this picture's places have in common …"
+NO_PICTURE = "Give a picture, and the maps of it are shown here."
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components of the tab."""
+
+    verdict: Any
+    truncation: Any
+    denoising: Any
+    maps: Any
+    learned: Any
+
+
+def build() -> Parts:
+    """Three families of maps, side by side."""
+    with gr.Row(elem_id="top"):
+        heading = gr.HTML(html.render("waiting.html"), elem_id="verdict")
+        with gr.Column(elem_id="ask-truncation", scale=0, min_width=0):
+            truncation = gr.Slider(
+                0,
+                links.MAX_TRUNCATION,
+                TRUNCATION,
+                step=0.01,
+                label="Denoise",
+                info="row 2, without gradient noise",
+                elem_id="truncation",
+                buttons=[],
+            )
+            denoising = gr.HTML(elem_id="denoising")
+    maps = Viewer(elem_id="viewer")
+    learned = gr.HTML(elem_id="learned", js_on_load=html.script("open-gallery.js"))
+    return Parts(heading, truncation, denoising, maps, learned)
+
+
+def wire(parts: Parts, events: Events) -> None:
+    """The slider of the denoised row."""
+    events.on_change(parts.truncation.input, actions.set_truncation, parts.truncation)
+
+
+def show(session: Session, controls: Controls) -> Iterator[Update]:
+    """The three rows of a picture, and everything said about them.
+
+    Prototypes that must be made first take their time: the two other rows do not wait for them.
+    """
+    new: dict[str, Any] = {}
+    mirror = {"truncation": controls.truncation}
+    if session.differs("truncation", controls.truncation):
+        new["truncation"] = controls.truncation
+    if controls.picture is None:
+        yield Update(tab=new | _without_picture(controls), mirror=mirror)
+        return
+    x = explain(controls)
+    made = background().submit(prototype_row, controls, x.target)
+    rows: dict[str, Found] = {
+        LAYERCAM: x,
+        DENOISED: denoised_row(controls),
+        PROTOTYPES: Unavailable(COMING),
+    }
+    new |= {"verdict": verdict.heading(x), "denoising": _denoising(rows[DENOISED])}
+    truth, link = truth_of(x), link_of(controls, x)
+    if not wait([made], PATIENCE).done:
+        yield Update(tab={**new, "maps": payload(rows, truth=truth, link=link)}, mirror=mirror)
+        new = {}
+    rows[PROTOTYPES] = made.result()
+    new["maps"] = payload(rows, truth=truth, link=link)
+    new["learned"] = _learned(rows[PROTOTYPES], controls)
+    yield Update(tab=new, mirror=mirror)
+
+
+def _without_picture(controls: Controls) -> dict[str, Any]:
+    return {
+        "verdict": html.render("no-picture.html"),
+        "maps": payload({LAYERCAM: Unavailable(NO_PICTURE)}, link=link_of(controls)),
+        "denoising": "",
+        "learned": "",
+    }
+
+
+def _denoising(row: Found) -> str:
+    """What truncation took away, of the maps and of the noise, in figures."""
+    if isinstance(row, Unavailable):
+        return html.render("denoising.html", reason=row.reason)
+    found = [note.denoising for note in row.notes.values() if note.denoising is not None]
+    maps = [d.removed for d in found if d.removed is not None]
+    noise = [1 - d.floor.noise for d in found if d.floor and d.floor.noise is not None]
+    taken = {"the maps": [s for s in maps if s >= 0], "noise": noise}
+    return html.render(
+        "denoising.html",
+        reason=None,
+        nothing=not maps,
+        taken={name: _range(shares) for name, shares in taken.items() if shares},
+        added=_range([-s for s in maps if s < 0]),
+    )
+
+
+def _range(shares: list[float]) -> str:
+    """ "53–61%", "60%"; nothing for no shares."""
+    if not shares:
+        return ""
+    least, most = f"{min(shares):.0%}", f"{max(shares):.0%}"
+    return most if least == most else f"{least[:-1]}–{most}"
+
+
+def _learned(row: Found, controls: Controls) -> str:
+    """What the prototypes of the third row were learned from, and what they do not depend on."""
+    if not isinstance(row, Explanation) or row.bank is None:
+        return ""
+    return html.render(
+        "learned.html",
+        bank=row.bank,
+        edited=row.bank.source == "bundled" and row.request.prototypes != "shipped",
+        fine=[name for name in stages_of(controls) if name not in row.stages],
+        rival=None if controls.versus == NOBODY else controls.versus,
+    )

@@ -1,0 +1,47 @@
+"""What the page and the report say about an explanation, above everything else."""
+
+from camviz.engine.explanation import Explanation
+from camviz.examples import example
+from camviz.maps.fusion import FUSIONS
+from camviz.methods import METHODS
+from camviz.ui import html, links
+from camviz.ui.choices import DRAWN
+
+
+def heading(x: Explanation) -> str:
+    """The class explained with its probability, warnings, and how the maps were computed."""
+    method, fusion = METHODS[x.request.method], FUSIONS[x.request.fuse]
+    rival = x.request.versus
+    return html.render(
+        "verdict.html",
+        label=x.label,
+        probability=next(p for index, _, p in x.predictions if index == x.target),
+        rival=None if rival is None else x.backbone.labels[rival],
+        top=x.target == x.predictions[0][0],
+        warnings=warnings(x),
+        method=method,
+        fusion=fusion,
+        papers=method.label in fusion.paper,
+        stages=x.stages,
+        backbone=x.backbone.display_name,
+    )
+
+
+def warnings(x: Explanation) -> list[str]:
+    """What to know before anything else: no training, or a picture of something unknown."""
+    found = []
+    if not x.backbone.weights.trained:
+        found.append("untrained: maps mean nothing")
+    elif x.backbone.name.startswith(DRAWN) and not _is_drawn(x):
+        found.append("made for drawn scenes: of any other picture it knows little")
+    elif not x.is_confident:
+        found.append(f"not sure: this may be none of the {len(x.backbone.labels)} things it knows")
+    if not x.fit.shows_all:
+        found.append("the hatched part was not shown to the network")
+    return found
+
+
+def _is_drawn(x: Explanation) -> bool:
+    """Whether the picture is one of the examples that were drawn."""
+    name = links.example_of(x.picture.digest)
+    return name is not None and example(name).backbones == DRAWN
