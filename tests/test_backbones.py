@@ -24,6 +24,7 @@ from camviz.network import bundled, hub
 from camviz.network import weights as weights_module
 from camviz.network.backbone import Weights
 from camviz.network.hub import hub_reachable
+from camviz.network.names import display_name
 
 import timm  # isort: skip  after vision_ops
 from timm.models import save_for_hf  # isort: skip
@@ -393,6 +394,81 @@ def test_architectures_without_weights_say_so(offline):
     name = next(name for name in timm.list_models() if name not in tagged)
     with pytest.raises(WeightsError, match=rf"no weights for {name}.*'random'"):
         load_backbone(name)
+
+
+# --- what people are told, and what not ---
+
+
+def test_what_would_do_stands_apart_from_what_was_wrong(offline, monkeypatch):
+    monkeypatch.setattr(hub, "bundled_names", lambda: ("five", "six"))
+    with pytest.raises(WeightsError) as caught:
+        load_backbone("test_resnet", device="cpu")
+    error = caught.value
+    assert error.message == (
+        "the weights of test_resnet are not on this machine and the model hub cannot be reached"
+    )
+    assert error.remedies[0] == "Ready without a network: five, six."
+    assert error.remedies[1].startswith("Or give a checkpoint file")
+    assert str(error) == f"{error.message}. {' '.join(error.remedies)}"
+    again = pickle.loads(pickle.dumps(error))  # as it crosses a process border
+    assert (str(again), again.message, again.remedies) == (
+        str(error), error.message, error.remedies
+    )  # fmt: skip
+    monkeypatch.setattr(hub, "bundled_names", lambda: ())
+    assert [text[:4] for text in hub.remedies()] == ["Give"]
+    assert str(WeightsError("no such file")) == "no such file"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("resnet50.a1_in1k", "resnet50.a1_in1k"),
+        ("local-dir:/srv/models/trees", "trees"),
+        ("local-dir:/srv/models/trees/", "trees"),
+        ("local-dir:/srv/models/other/../trees", "trees"),
+        ("local-dir:/", "local-dir"),
+        ("hf-hub:timm/resnet18.a1_in1k", "timm/resnet18.a1_in1k"),
+        ("my network", "my network"),
+    ],
+)
+def test_a_name_is_shown_without_prefix_and_path(name, shown):
+    assert display_name(name) == shown
+    assert wrap_backbone(untrained(), name=name, device="cpu").display_name == shown
+
+
+def test_no_sentence_about_a_local_network_holds_its_path(folder):
+    path, _ = folder
+    backbone = load_backbone(f"local-dir:{path}", device="cpu")
+    assert (backbone.name, backbone.display_name) == (f"local-dir:{path}", "five")
+    for wanted in (99, "zebra", "e"):  # no such index, no such class, several
+        with pytest.raises(TargetError, match="five") as caught:
+            backbone.target(wanted)
+        assert str(path.parent) not in str(caught.value)
+    named = load_backbone(f"local-dir:{path}", device="cpu", display_name="insects and others")
+    assert named.name == f"local-dir:{path}" and named.display_name == "insects and others"
+    with pytest.raises(TargetError, match=r"^insects and others knows no class 'zebra'"):
+        named.target("zebra")
+
+
+@pytest.mark.parametrize("damage", ["no config", "no weights", "other weights", "no classifier"])
+def test_errors_of_a_network_with_a_display_name_hold_no_path(folder, damage):
+    path, _ = folder
+    options, weights = {}, "auto"
+    if damage == "no config":
+        (path / "config.json").unlink()
+    elif damage == "no weights":
+        for file in [*path.glob("*.safetensors"), *path.glob("*.bin")]:
+            file.unlink()
+    elif damage == "other weights":
+        save_file(weights_of(untrained("test_vit")), path / "model.safetensors")
+    else:
+        options, weights = {"num_classes": 0}, "random"
+    with pytest.raises(BackboneError, match="my trees") as caught:
+        load_backbone(f"local-dir:{path}", weights, "cpu", display_name="my trees", **options)
+    assert str(path.parent) not in str(caught.value)
+    if damage != "no classifier":
+        with pytest.raises(BackboneError, match=str(path)):  # the path was given: it is shown
+            load_backbone(f"local-dir:{path}", weights, "cpu", **options)
 
 
 # --- names ---

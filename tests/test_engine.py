@@ -48,7 +48,9 @@ def engine():
 
 
 def copy_of(backbone):
-    return replace(backbone, model=deepcopy(backbone.model), lock=threading.RLock(), _asked={})
+    return replace(
+        backbone, model=deepcopy(backbone.model), lock=threading.RLock(), _module_stages={}
+    )
 
 
 @pytest.fixture

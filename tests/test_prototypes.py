@@ -1084,6 +1084,6 @@ def test_shipped_banks_fit_the_weights_that_ship(name):
 def test_a_bank_of_other_weights_is_not_used(knowing, monkeypatch, engine, rams):
     x = engine.explain(rams[0], knowing, target="ram", method="lpcam")
     assert x.bank.source == "bundled" and x.request.prototypes == "shipped"
-    retrained = replace(knowing, _asked={})
+    retrained = replace(knowing, _module_stages={})
     monkeypatch.setitem(vars(retrained), "weights_digest", "other")
     assert shipped_bank(retrained, 1) is None

@@ -15,7 +15,7 @@ from camviz import load_backbone
 from camviz.errors import StageError
 from camviz.network.discovery import default_stages, discover, gradients_reach
 from camviz.network.layouts import Layout, layout_by_shape
-from camviz.network.modules import describe_module
+from camviz.network.modules import derive_stage
 from camviz.network.stages import Stage
 from camviz.network.taps import Tap, forward_hooks, probe_input, record_taps, tensors_in
 
@@ -788,7 +788,7 @@ def test_defaults_of_one_resolution_are_equally_spaced_and_end_with_the_last():
 )
 def test_any_module_can_be_asked_for(tiny, network, module, expected):
     backbone = tiny(network)
-    stage = describe_module(backbone.model, module, backbone.stages, backbone.input_size)
+    stage = derive_stage(backbone.model, module, backbone.stages, backbone.input_size)
     image = noise(1, *backbone.input_size, seed=9)
     raw = outputs_of(backbone.model, [module], image)[module][-1]
     kind, channels, grid = expected
@@ -802,12 +802,12 @@ def test_any_module_can_be_asked_for(tiny, network, module, expected):
 
 def test_the_last_of_several_calls_counts():
     model, found = explore(Twice)
-    assert describe_module(model, "block", found.stages, SIZE).output.call == 2
+    assert derive_stage(model, "block", found.stages, SIZE).output.call == 2
 
 
 def test_nested_outputs_of_a_module_are_looked_through():
     model, found = explore(Nested)
-    stage = describe_module(model, "a", found.stages, SIZE)
+    stage = derive_stage(model, "a", found.stages, SIZE)
     assert stage.output.path == (1,) and stage.grid == (16, 16)
 
 
@@ -826,7 +826,7 @@ def test_nested_outputs_of_a_module_are_looked_through():
 def test_what_is_no_map_is_refused_with_the_reason(tiny, network, module, words):
     backbone = tiny(network)
     with pytest.raises(StageError) as caught:
-        describe_module(backbone.model, module, backbone.stages, backbone.input_size)
+        derive_stage(backbone.model, module, backbone.stages, backbone.input_size)
     for word in words:
         assert word in str(caught.value)
 
@@ -850,7 +850,7 @@ def test_looking_at_a_module_changes_nothing(unchanged, tiny):
     backbone = tiny("test_resnet")
     model = deepcopy(backbone.model).train()  # batch norm learns from what it sees in this mode
     with unchanged(model):
-        describe_module(model, "layer2.0", backbone.stages, backbone.input_size)
+        derive_stage(model, "layer2.0", backbone.stages, backbone.input_size)
 
 
 def test_a_stage_gives_the_tap_that_is_asked_for(tiny):

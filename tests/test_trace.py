@@ -57,7 +57,7 @@ def copy_of(backbone, change=None):
     model = deepcopy(backbone.model)
     if change is not None:
         change(model)
-    return replace(backbone, model=model, lock=threading.RLock(), _asked={})
+    return replace(backbone, model=model, lock=threading.RLock(), _module_stages={})
 
 
 def reference(backbone, image, taps, score):

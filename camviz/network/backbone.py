@@ -15,16 +15,16 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import nn
 
-from camviz.errors import BackboneError, StageError, TargetError
+from camviz.errors import BackboneError, StageError, TargetError, one_line
 from camviz.images import Fit, Picture, fit_picture, to_tensor
 from camviz.network.discovery import discover
-from camviz.network.labels import label_names, unique_labels
-from camviz.network.modules import describe_module
+from camviz.network.labels import class_names, unique_labels
+from camviz.network.modules import derive_stage
+from camviz.network.names import display_name as default_display_name
 from camviz.network.stages import Discovery, Stage
-from camviz.network.text import one_line
 
-Source = Literal["bundled", "cached", "hub", "local", "file", "random", "given"]
-# What a request says of weights that no name leads back to.
+WeightsSource = Literal["bundled", "cached", "hub", "local", "file", "random", "given"]
+# `Request.weights` of a network that cannot be made again from its name.
 GIVEN = "given"
 
 
@@ -32,7 +32,7 @@ GIVEN = "given"
 class Weights:
     """What a network's weights are: `source`, and `origin` in words (a hub id, a file name)."""
 
-    source: Source
+    source: WeightsSource
     origin: str
     license: str | None = None
 
@@ -43,16 +43,19 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A frozen timm classifier in eval mode, with everything needed to ask it about a picture.
+    """A frozen timm classifier in eval mode, with everything needed to explain its predictions.
 
-    `stages` run from shallow to deep; `default_stages` names those that are shown unasked.
-    `labels` are unique and in the order of the logits. `lock` is held while the network runs.
-    `confidence_threshold`: below this probability of its two best classes together, a prediction
-    is marked as not sure; 0: never. `loaded_with`: the `weights` with which `load_backbone` makes
-    this very network again from its name, None if it cannot. `uid` differs between networks.
+    `name` is what `load_backbone` makes it from, `display_name` what sentences call it: never a
+    path. `stages` run from shallow to deep; `default_stages` names those that are explained unless
+    others are chosen. `labels` are unique and in the order of the logits, `synonyms` all names of
+    each class. `lock` is held while the network runs. `confidence_threshold`: below this
+    probability of its two best classes together, a prediction is marked as not sure; 0: never.
+    `loaded_with`: the `weights` with which `load_backbone` makes this very network again from its
+    name, None if it cannot. `uid` differs between networks.
     """
 
     name: str
+    display_name: str
     model: nn.Module
     labels: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...] = field(repr=False)
@@ -69,7 +72,7 @@ class Backbone:
     loaded_with: str | None = None
     uid: int = field(default_factory=itertools.count().__next__, repr=False)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
-    _asked: dict[str, Stage] = field(default_factory=dict, repr=False)
+    _module_stages: dict[str, Stage] = field(default_factory=dict, repr=False)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -86,36 +89,38 @@ class Backbone:
     @cached_property
     def digest(self) -> str:
         """What this very network is: a hash over its modules and every tensor it holds."""
-        digest = hashlib.blake2b(repr(self.model).encode(), digest_size=16)
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            flat = tensor.detach().cpu().contiguous().flatten()
-            digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-        return digest.hexdigest()
+        return self._hash_tensors(repr(self.model), dtypes=True)
 
     @cached_property
     def weights_digest(self) -> str:
         """What its weights are, whichever version of timm built the network around them."""
-        digest = hashlib.blake2b(digest_size=16)
+        return self._hash_tensors("", dtypes=False)
+
+    def _hash_tensors(self, start: str, *, dtypes: bool) -> str:
+        """A hash over some text and every tensor: its name, type if that counts, shape, bytes."""
+        digest = hashlib.blake2b(start.encode(), digest_size=16)
         for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            kind = f"{tensor.dtype} " if dtypes else ""
+            digest.update(f"{name} {kind}{tuple(tensor.shape)}".encode())
             flat = tensor.detach().cpu().contiguous().flatten()
             digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
         return digest.hexdigest()
 
     def stage(self, name: str) -> Stage:
-        """The stage of that name, or any module of the network, its layout derived from shapes."""
+        """The stage of that name; for the name of any other module a stage at its output."""
         for stage in self.stages:
             if stage.name == name:
                 return stage
-        if name not in self._asked:
+        if name not in self._module_stages:
             with self.lock:
-                self._asked[name] = describe_module(self.model, name, self.stages, self.input_size)
-        return self._asked[name]
+                self._module_stages[name] = derive_stage(
+                    self.model, name, self.stages, self.input_size
+                )
+        return self._module_stages[name]
 
     def prepare(self, picture: Picture, fit: str = "stretch") -> tuple[torch.Tensor, Fit]:
-        """(1, 3, h, w) on the network's device, and how the picture was brought there."""
-        pixels, how = fit_picture(
+        """(1, 3, h, w) on the network's device, and how the picture was brought to that size."""
+        pixels, placed = fit_picture(
             picture,
             self.input_size[1:],
             mode=fit,
@@ -124,7 +129,7 @@ class Backbone:
             crop_mode=self.crop_mode,
             mean=self.mean,
         )
-        return to_tensor(pixels, self.mean, self.std).to(self.device), how
+        return to_tensor(pixels, self.mean, self.std).to(self.device), placed
 
     def target(self, wanted: int | str) -> int:
         """The index of a class given by index, label or synonym, upper or lower case.
@@ -153,10 +158,12 @@ class Backbone:
         if matches:
             named = ", ".join(f"{self.labels[i]} ({i})" for i in matches[:8])
             more = f" and {len(matches) - 8} more" if len(matches) > 8 else ""
-            raise TargetError(f"'{wanted}' fits several classes of {self.name}: {named}{more}")
+            raise TargetError(
+                f"'{wanted}' fits several classes of {self.display_name}: {named}{more}"
+            )
         near = difflib.get_close_matches(wanted, self.labels, n=3, cutoff=0.5)
         hint = f"; similar: {', '.join(near)}" if near else ""
-        raise TargetError(f"{self.name} knows no class '{wanted}'{hint}")
+        raise TargetError(f"{self.display_name} knows no class '{wanted}'{hint}")
 
     def _index(self, wanted: Any) -> int:
         try:
@@ -165,7 +172,7 @@ class Backbone:
             raise TargetError(f"a class is an index or a label, not {wanted!r}") from None
         if not 0 <= index < len(self.labels):
             raise TargetError(
-                f"no class {index}: {self.name} knows classes 0 to {len(self.labels) - 1}"
+                f"no class {index}: {self.display_name} knows classes 0 to {len(self.labels) - 1}"
             )
         return index
 
@@ -174,6 +181,7 @@ def wrap_backbone(
     model: nn.Module,
     *,
     name: str | None = None,
+    display_name: str | None = None,
     labels: Sequence[str] | None = None,
     weights: Weights | None = None,
     device: str | torch.device | None = None,
@@ -184,35 +192,38 @@ def wrap_backbone(
 ) -> Backbone:
     """A timm classifier that is already built, made ready to be explained: frozen, in eval mode.
 
-    labels: one name a class, in the order of the logits; None: the model's own, else ImageNet's
-    if the class count fits, else "class 0", "class 1", ... input_size: (3, height, width) if it
-    is not the network's own. Raises `BackboneError` if the network
-    has no classifier or the labels are too few or too many.
+    display_name: what sentences call it; None: its name without prefix and path. labels: one name
+    a class, in the order of the logits; None: the model's own, else ImageNet's if the class count
+    fits, else "class 0", "class 1", ... input_size: (3, height, width) if it is not the network's
+    own. Raises `BackboneError` if the network has no classifier or the labels are too few or too
+    many.
     """
     config = dict(getattr(model, "pretrained_cfg", None) or {})
     name = name or str(config.get("architecture") or type(model).__name__)
+    display_name = display_name or default_display_name(name)
     classes = int(getattr(model, "num_classes", 0))
     if classes < 1:
-        raise BackboneError(f"{name} has no classifier: it gives features, no class scores")
+        raise BackboneError(f"{display_name} has no classifier: it gives features, no class scores")
     model.eval().requires_grad_(False).float()  # maps are made in single precision
     data = resolve_model_data_config(model)
     size = getattr(getattr(model, "patch_embed", None), "img_size", None)
     own_size = (data["input_size"][0], *(size or data["input_size"][1:]))
     input_size = input_size or own_size
     try:
-        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=where)
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise BackboneError(f"device '{device}' cannot be used: {one_line(error)}") from error
     with torch.inference_mode(False):
         try:
             discovery = discovery or discover(model.cpu(), input_size)
         except StageError as error:
-            raise StageError(f"{name}: {error}") from error
-        model.to(where)
-    names = label_names(model, config, classes, labels, name)
+            raise StageError(f"{display_name}: {error}") from error
+        model.to(chosen)
+    names = class_names(model, config, classes, labels, display_name)
     return Backbone(
         name=name,
+        display_name=display_name,
         model=model,
         labels=unique_labels(names),
         synonyms=names,
@@ -224,7 +235,7 @@ def wrap_backbone(
         interpolation=data["interpolation"],
         crop_pct=data["crop_pct"],
         crop_mode=data["crop_mode"],
-        device=where,
+        device=chosen,
         confidence_threshold=confidence_threshold,
         loaded_with=loaded_with,
     )

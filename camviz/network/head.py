@@ -1,4 +1,4 @@
-"""The classifier of a network, read as weights of channels or applied to single places."""
+"""The classifier of a network: as one weight a channel, or applied to single places."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from camviz.network.trace import Trace
 
 @dataclass(frozen=True)
 class HeadWeights:
-    """The classifier read as one weight a channel, (1, C), and how far that is the whole truth.
+    """The classifier as one weight a channel, (1, C), and how exact that is.
 
     "linear": average pooling and a linear layer, CAM is exact. "normalised": a norm acts on the
     pooled features, and its statistics are frozen at this picture. "linearised": more layers
@@ -27,8 +27,8 @@ class HeadWeights:
     kind: Literal["linear", "normalised", "linearised"]
 
 
-def head_weights(backbone: Backbone, seen: Trace, index: int) -> HeadWeights:
-    """What each channel of the last map is worth to a class: CAM's weights, for any head.
+def head_weights(backbone: Backbone, trace: Trace, index: int) -> HeadWeights:
+    """The weight of each channel of the last map for a class: CAM's weights, for any head.
 
         v_k = H*W * d s_c / d A_k(i, j),  which must be the same at every place (i, j)
 
@@ -40,19 +40,19 @@ def head_weights(backbone: Backbone, seen: Trace, index: int) -> HeadWeights:
     Raises `MethodError` where no such weights exist: a class token, or weights over places.
     """
     pre_pool = backbone.discovery.pre_pool
-    if pre_pool is None or seen.features is None:
+    if pre_pool is None or trace.features is None:
         raise MethodError(
-            f"CAM is not defined for {backbone.name}: no single map enters its classifier; "
+            f"CAM is not defined for {backbone.display_name}: no single map enters its classifier; "
             "LayerCAM and Grad-CAM are"
         )
-    features = seen.features.to(backbone.device)
+    features = trace.features.to(backbone.device)
     network: Any = backbone.model
     frozen = _FrozenNorms()
     gradients = []
     with (
         backbone.lock,
         frozen_eval(backbone.model, gradients=True),
-        frozen.watching(backbone.model),
+        frozen.hooks(backbone.model),
     ):
         for scale in (1.0, 2.0):  # an affine head has the same gradient at both
             point = (features * scale).requires_grad_(True)
@@ -70,7 +70,7 @@ def head_weights(backbone: Backbone, seen: Trace, index: int) -> HeadWeights:
             else "its head weighs places differently"
         )
         raise MethodError(
-            f"CAM is not defined for {backbone.name}: {reason}; LayerCAM and Grad-CAM are"
+            f"CAM is not defined for {backbone.display_name}: {reason}; LayerCAM and Grad-CAM are"
         )
     affine = bool((here - elsewhere).abs().max() <= 1e-4 * size)
     kind: Literal["linear", "normalised", "linearised"] = (
@@ -80,42 +80,45 @@ def head_weights(backbone: Backbone, seen: Trace, index: int) -> HeadWeights:
 
 
 def patch_probabilities(backbone: Backbone, vectors: Tensor) -> Tensor:
-    """What the classifier makes of single feature vectors, (n, C) -> (n, classes): probabilities.
+    """Class probabilities of single feature vectors by the head: (n, C) -> (n, classes).
 
-    Each vector, at its raw scale, is shown to the whole head (norm and bias included) as a map of
-    one cell; unit vectors would shrink the logits. Exact where the head pools by an average:
-    then it sees what a picture full of that vector would give.
+    Each vector, at its raw scale, goes through the whole head (norm and bias included) as a map of
+    one cell; unit vectors would shrink the logits. Exact where the head pools by an average: a
+    picture full of that vector has the same probabilities.
 
     Raises `MethodError` where the head does not read the map: it has a class token.
     """
     pre_pool = backbone.discovery.pre_pool
     if pre_pool is None:
-        raise MethodError(f"no single map enters the classifier of {backbone.name}")
+        raise MethodError(f"no single map enters the classifier of {backbone.display_name}")
     cells = vectors.to(backbone.device)
     kind = pre_pool.layout.kind
     if kind in ("NCHW", "NHWC"):
         maps = cells[:, :, None, None] if kind == "NCHW" else cells[:, None, None]
     elif kind == "NCL":
         maps = cells[:, :, None]
-    else:  # tokens: those before the grid's say nothing
+    else:  # tokens: those before the grid's are zero
         maps = torch.nn.functional.pad(cells[:, None], (0, 0, pre_pool.layout.prefix, 0))
     network: Any = backbone.model
     with backbone.lock, frozen_eval(backbone.model, gradients=False):
         try:
-            # One vector more, all zero: a head that reads the map tells it from the others.
+            # One vector more, all zero: a head that reads the map gives it other logits.
             probed = torch.cat([maps, torch.zeros_like(maps[:1])])
             logits = primary_logits(network.forward_head(probed))
         except (RuntimeError, ValueError, AssertionError, IndexError) as error:
             raise MethodError(
-                f"the classifier of {backbone.name} cannot be shown a single place ({error})"
+                f"the classifier of {backbone.display_name} cannot be shown a single place "
+                f"({error})"
             ) from error
     if len(vectors) and bool((logits[:-1] == logits[-1]).all()):
-        raise MethodError(f"the classifier of {backbone.name} reads a class token, not the map")
+        raise MethodError(
+            f"the classifier of {backbone.display_name} reads a class token, not the map"
+        )
     return logits[:-1].float().softmax(dim=1).cpu()
 
 
 class _FrozenNorms:
-    """Lets norms over channels keep the scale that they first computed, as a constant."""
+    """Holds the scale that each norm over channels computes first as a constant after that."""
 
     def __init__(self) -> None:
         self.scales: dict[nn.Module, Tensor] = {}
@@ -125,7 +128,8 @@ class _FrozenNorms:
         return bool(self.scales)
 
     @contextmanager
-    def watching(self, model: nn.Module) -> Iterator[None]:
+    def hooks(self, model: nn.Module) -> Iterator[None]:
+        """Replace the outputs of the norms of a network within the block."""
         handles = []
         try:
             for module in model.modules():

@@ -18,12 +18,90 @@ from huggingface_hub.errors import EntryNotFoundError
 from huggingface_hub.utils import tqdm as hub_bar
 
 from camviz.errors import WeightsError
-from camviz.network.backbone import Source
+from camviz.network.backbone import WeightsSource
 from camviz.network.bundled import bundled_names
 
-Report = Callable[[int, int], None]  # bytes that have come, bytes in all (0: not known)
+DownloadProgress = Callable[[int, int], None]  # bytes received, bytes in all (0: not known)
 HUB_TIMEOUT = 2.5  # seconds until the hub counts as out of reach
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+class Stopped(Exception):
+    """Raised by a `DownloadProgress` to give a download up; what has come is kept for the next."""
+
+
+def download(name: str, progress: DownloadProgress) -> None:
+    """Bring the weights of a catalogue name to this machine, if they are only on the hub.
+
+    `progress` is called every few megabytes. Raises `WeightsError` if the weights cannot be had,
+    and whatever `progress` raises.
+    """
+    place = weights_location(name)
+    if place is not None:
+        fetch_file(*place, name, progress)
+
+
+def needs_download(name: str) -> bool:
+    """Whether the weights of a catalogue name are on the hub only, and not yet on this machine."""
+    place = weights_location(name)
+    return place is not None and cached_file(*place) is None
+
+
+def hub_repository(name: str) -> str | None:
+    """Where on the hub the weights of a catalogue name and their model card are, if anywhere."""
+    place = weights_location(name)
+    return None if place is None else place[0]
+
+
+def weights_location(name: str) -> tuple[str, Sequence[str]] | None:
+    """The repository of a catalogue name and the files to try there; None if it is on no hub."""
+    config = timm.get_pretrained_cfg(name) if name not in bundled_names() else None
+    if config is None or not config.hf_hub_id:
+        return None
+    names = (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES
+    return config.hf_hub_id, names
+
+
+def fetch_file(
+    repository: str, names: Sequence[str], backbone: str, progress: DownloadProgress | None = None
+) -> tuple[Path, WeightsSource]:
+    """The first of these files of a hub repository: from the cache, else downloaded.
+
+    backbone: what the errors call it. Raises `WeightsError` if none can be had.
+    """
+    cached = cached_file(repository, names)
+    if cached is not None:
+        return cached, "cached"
+    if not hub_reachable(repository):
+        raise WeightsError(
+            f"the weights of {backbone} are not on this machine and the model hub cannot be "
+            "reached",
+            remedies(),
+        )
+    for name in names:
+        try:
+            options = {} if progress is None else {"tqdm_class": _progress_bar(progress)}
+            return Path(hf_hub_download(repository, name, **options)), "hub"
+        except EntryNotFoundError:
+            continue
+        except Stopped:
+            raise
+        except Exception as error:
+            raise WeightsError(
+                f"downloading the weights of {backbone} failed: {error}", remedies()
+            ) from error
+    raise WeightsError(f"{repository} holds none of {', '.join(names)}", remedies())
+
+
+def remedies() -> tuple[str, ...]:
+    """What would do where weights cannot be had, for a `WeightsError`."""
+    others = (
+        "a checkpoint file, a folder as local-dir:PATH, or ask for weights='random' "
+        "(untrained: its maps mean nothing)."
+    )
+    if ready := ", ".join(bundled_names()):
+        return f"Ready without a network: {ready}.", f"Or give {others}"
+    return (f"Give {others}",)
 
 
 def cached_repositories() -> Iterator[str]:
@@ -37,6 +115,7 @@ def cached_repositories() -> Iterator[str]:
 
 
 def cached_file(repository: str, names: Iterable[str]) -> Path | None:
+    """The first of these files of a repository that is in the hub's cache on this machine."""
     for name in names:
         path = try_to_load_from_cache(repository, name)
         if isinstance(path, str):
@@ -45,108 +124,35 @@ def cached_file(repository: str, names: Iterable[str]) -> Path | None:
 
 
 def hub_reachable(repository: str = "timm/resnet18.a1_in1k") -> bool:
-    """Does the model hub answer within `HUB_TIMEOUT` seconds? One look, no retries."""
+    """Whether the model hub responds within `HUB_TIMEOUT` seconds; one request, no retries."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         return False
-    answered = threading.Event()
+    reachable, over = threading.Event(), threading.Event()
 
-    def look() -> None:
+    def probe() -> None:
         with suppress(Exception):  # no network, no such host, refused: all of them mean no
-            with suppress(EntryNotFoundError):  # no such file, but the hub has answered
+            with suppress(EntryNotFoundError):  # no such file, but the hub has responded
                 get_hf_file_metadata(hf_hub_url(repository, "config.json"), timeout=HUB_TIMEOUT)
-            answered.set()
+            reachable.set()
         over.set()
 
-    over = threading.Event()
     # A thread of its own, because a name server may be slower than any timeout of the request;
-    # a daemon, because nobody should have to wait for it, not even to leave.
-    threading.Thread(target=look, name="hub-probe", daemon=True).start()
+    # daemon: do not block interpreter exit.
+    threading.Thread(target=probe, name="hub-probe", daemon=True).start()
     over.wait(HUB_TIMEOUT)
-    return answered.is_set()
+    return reachable.is_set()
 
 
-class Stopped(Exception):
-    """What a `Report` raises to give a download up; what has come is kept for the next attempt."""
-
-
-def download(name: str, report: Report) -> None:
-    """Bring the weights of a catalogue name to this machine, if they are only on the hub.
-
-    `report` is told how much has come, every few megabytes. Raises `WeightsError` if they cannot
-    be had, and whatever `report` raises.
-    """
-    place = hub_location(name)
-    if place is not None:
-        hub_file(*place, name, report)
-
-
-def needs_download(name: str) -> bool:
-    """Whether the weights of a catalogue name are on the hub only, and not yet on this machine."""
-    place = hub_location(name)
-    return place is not None and cached_file(*place) is None
-
-
-def hub_repository(name: str) -> str | None:
-    """Where on the hub the weights of a catalogue name and their model card are, if anywhere."""
-    place = hub_location(name)
-    return None if place is None else place[0]
-
-
-def hub_location(name: str) -> tuple[str, Sequence[str]] | None:
-    """The repository of a catalogue name, and the file in it; None where the hub has no part."""
-    config = timm.get_pretrained_cfg(name) if name not in bundled_names() else None
-    if config is None or not config.hf_hub_id:
-        return None
-    names = (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES
-    return config.hf_hub_id, names
-
-
-def _reporting(report: Report) -> Any:
-    """A progress bar, as `hf_hub_download` asks for one, that is seen by nobody but `report`."""
+def _progress_bar(progress: DownloadProgress) -> Any:
+    """A class of progress bars for `hf_hub_download` that draw nothing and call `progress`."""
 
     class Bar(hub_bar):  # type: ignore[misc]
-        def __init__(self, *given: Any, **named: Any) -> None:
-            super().__init__(*given, **{**named, "disable": True})
-            self.come = int(named.get("initial") or 0)
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": True})
+            self.received = int(kwargs.get("initial") or 0)
 
         def update(self, n: float | None = 1) -> None:
-            self.come += int(n or 0)
-            report(self.come, int(self.total or 0))
+            self.received += int(n or 0)
+            progress(self.received, int(self.total or 0))
 
     return Bar
-
-
-def hub_file(
-    repository: str, names: Sequence[str], what: str, report: Report | None = None
-) -> tuple[Path, Source]:
-    """A file of a hub repository: from the cache, else downloaded, else `WeightsError`."""
-    cached = cached_file(repository, names)
-    if cached is not None:
-        return cached, "cached"
-    if not hub_reachable(repository):
-        raise WeightsError(
-            f"the weights of {what} are not on this machine and the model hub cannot be reached. "
-            + _instead()
-        )
-    for name in names:
-        try:
-            forward_hooks = {} if report is None else {"tqdm_class": _reporting(report)}
-            return Path(hf_hub_download(repository, name, **forward_hooks)), "hub"
-        except EntryNotFoundError:
-            continue
-        except Stopped:
-            raise
-        except Exception as error:
-            raise WeightsError(
-                f"downloading the weights of {what} failed: {error}. " + _instead()
-            ) from error
-    raise WeightsError(f"{repository} holds none of {', '.join(names)}. " + _instead())
-
-
-def _instead() -> str:
-    ready = ", ".join(bundled_names())
-    return (
-        (f"Ready without a network: {ready}. Or give" if ready else "Give")
-        + " a checkpoint file, a folder as local-dir:PATH, or ask for weights='random' "
-        "(untrained: its maps mean nothing)."
-    )

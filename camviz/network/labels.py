@@ -10,14 +10,24 @@ from torch import nn
 from camviz.errors import BackboneError
 
 
-def label_names(
-    model: nn.Module, config: dict[str, Any], classes: int, given: Sequence[str] | None, name: str
+def class_names(
+    model: nn.Module,
+    config: dict[str, Any],
+    classes: int,
+    given: Sequence[str] | None,
+    backbone: str,
 ) -> tuple[tuple[str, ...], ...]:
-    """For every class its names: the label first, then synonyms."""
+    """For every class its names: the label first, then synonyms.
+
+    Labels that were given come before those of the model's own configuration, and these before
+    ImageNet's. backbone: what the error calls it. Raises `BackboneError` for too few or too many.
+    """
     own = given or config.get("label_names")
     if own:
         if len(own) != classes:
-            raise BackboneError(f"{name} has {classes} classes, but {len(own)} labels were given")
+            raise BackboneError(
+                f"{backbone} has {classes} classes, but {len(own)} labels were given"
+            )
         described = config.get("label_descriptions") or {}
         texts = [str(described.get(label, label)) for label in own]
         if given:

@@ -12,7 +12,7 @@ from camviz.network.stages import Stage
 from camviz.network.taps import Address, Tap, forward_hooks, frozen_eval, probe_input, tensors_in
 
 
-def describe_module(
+def derive_stage(
     model: nn.Module, name: str, stages: Sequence[Stage], input_size: tuple[int, int, int]
 ) -> Stage:
     """A stage for any module by name, its layout derived from the shape of its output.

@@ -1,37 +1,35 @@
-"""Classifiers that can be explained: where they come from, what they expect, what they know.
+"""Loading a classifier by name: its architecture, its weights, and where those come from.
 
     backbone = load_backbone("resnet50")
     backbone.stages, backbone.labels, backbone.model
 
 Weights are looked for offline first: bundled with camviz, then in the hub's cache on this
-machine, then on the hub. If they cannot be had the answer is a `WeightsError` that says what to
-do, within seconds and never a network with random weights in disguise.
+machine, then on the hub. If they cannot be had, a `WeightsError` names what would do, within
+seconds; random weights are never put in their place.
 """
 
-import difflib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from huggingface_hub.utils import validate_repo_id
 from timm.models import load_state_dict
 from torch import nn
 
-from camviz.errors import BackboneError, WeightsError
-from camviz.network.backbone import GIVEN, Backbone, Source, Weights, wrap_backbone
+from camviz.errors import WeightsError, one_line
+from camviz.network.backbone import GIVEN, Backbone, Weights, WeightsSource, wrap_backbone
 from camviz.network.bundled import bundled_folder, bundled_names
-from camviz.network.hub import WEIGHT_FILES, _instead, cached_file, hub_file
+from camviz.network.hub import WEIGHT_FILES, cached_file, fetch_file, remedies
+from camviz.network.names import HUB, LOCAL, check_name
 from camviz.network.stages import Discovery
-from camviz.network.text import one_line
 
 # Preferred over the bundled ones as soon as its weights are on the machine.
 DEFAULT_HUB_BACKBONE = "resnet50.a1_in1k"
-# The bundled networks know few things; whatever else they are shown gets one of those names. With
-# this bound photos-resnet says "not sure" to 91 % of drawn scenes and 17 % of its held-out
-# photographs, scenes-resnet to 28 % of photographs and 1 % of its held-out scenes.
+# The bundled networks have few classes, and give one of them to whatever else they are shown. With
+# this bound photos-resnet is not confident of 91 % of drawn scenes and 17 % of its held-out
+# photographs, scenes-resnet of 28 % of photographs and 1 % of its held-out scenes.
 CONFIDENCE_THRESHOLD = 0.6
-_PREFIXES = ("local-dir:", "hf-hub:", "hf_hub:")
 
 
 def default_backbone() -> str:
@@ -48,6 +46,7 @@ def load_backbone(
     weights: str | Path = "auto",
     device: str | torch.device | None = None,
     *,
+    display_name: str | None = None,
     discovery: Discovery | None = None,
     **timm_kwargs: Any,
 ) -> Backbone:
@@ -56,23 +55,27 @@ def load_backbone(
     name: a bundled name, a timm architecture with or without a tag, "local-dir:PATH" (timm's own
     folder format) or "hf-hub:ORG/NAME"; None: the best at hand. weights: "auto" (bundled, else
     cached, else hub), "random" (untrained, the same at every call), or a checkpoint: a
-    .safetensors file or a pickled state dict, of which only tensors are ever loaded.
-    timm_kwargs go to `timm.create_model`. discovery: its stages, if they were found before.
+    .safetensors file or a pickled state dict, of which only tensors are ever loaded. display_name:
+    what sentences and errors call it, where its name is nobody else's business; a folder's path
+    then appears in none of them. discovery: its stages, if they were found before. timm_kwargs go
+    to `timm.create_model`.
 
     Raises `BackboneError` for an unknown name or a network without a classifier, `WeightsError`
     if the weights cannot be had or do not fit.
     """
     name = name or default_backbone()
+    title, hidden = display_name or name, display_name is not None
     if name in bundled_names():
-        location = f"local-dir:{bundled_folder(name)}"
+        loader = _Loader(title, f"{LOCAL}{bundled_folder(name)}", timm_kwargs, "bundled", hidden)
     else:
-        location = name
-        _check_name(name)
+        check_name(name)
+        loader = _Loader(title, name, timm_kwargs, hidden=hidden)
     with torch.inference_mode(False), torch.no_grad():
-        model, origin = _create(name, location, weights, timm_kwargs)
+        model, origin = loader.load(weights)
     return wrap_backbone(
         model,
         name=name,
+        display_name=display_name,
         weights=origin,
         device=device,
         confidence_threshold=CONFIDENCE_THRESHOLD if origin.source == "bundled" else 0.0,
@@ -81,97 +84,127 @@ def load_backbone(
     )
 
 
-def _check_name(name: str) -> None:
-    if not isinstance(name, str):
-        what = "wrap_backbone(model) makes a network ready" if isinstance(name, nn.Module) else ""
-        raise BackboneError(
-            f"a backbone is a name or a Backbone, not {type(name).__name__}"
-            + (f"; {what}" if what else f" {name!r}")
-        )
-    if name.startswith("local-dir:"):
-        return
-    if name.startswith(_PREFIXES):
-        try:
-            validate_repo_id(name.partition(":")[2])
-        except ValueError as error:
-            raise BackboneError(f"'{name}' is not hf-hub:ORG/NAME") from error
-        return
-    architecture, dot, tag = name.partition(".")
-    if not timm.is_model(architecture):
-        known = [*bundled_names(), *timm.list_models()]
-        near = difflib.get_close_matches(architecture, known, n=4)
-        hint = f"; similar: {', '.join(near)}" if near else ""
-        raise BackboneError(f"unknown backbone '{name}'{hint}")
-    if dot:
-        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
-        if tag not in tags:
-            raise BackboneError(
-                f"unknown backbone '{name}': {architecture} has no weights tagged '{tag}'; "
-                f"tags: {', '.join(tags) or 'none'}"
+def build_untrained(architecture: str, **timm_kwargs: Any) -> nn.Module:
+    """A network with random weights, the same ones at every call."""
+    return _Loader(architecture, architecture, timm_kwargs).untrained()
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """Makes a network of what timm calls it.
+
+    title: what errors call it. location: a name of timm's, "local-dir:PATH" or "hf-hub:ORG/NAME".
+    folder_source: the source of weights in a local folder. hidden: no error shows the location.
+    """
+
+    title: str
+    location: str
+    timm_kwargs: dict[str, Any]
+    folder_source: WeightsSource = "local"
+    hidden: bool = False
+
+    def load(self, weights: str | Path) -> tuple[nn.Module, Weights]:
+        """The network, and what its weights are; `weights` as in `load_backbone`."""
+        if self.location.startswith(LOCAL):
+            self._check_folder()
+        if weights == GIVEN:
+            raise WeightsError(
+                f"the weights of this {self.title} were given in memory; build it again, "
+                "wrap_backbone() it and pass the result"
             )
+        if self.location.startswith(HUB):
+            return self._from_repository(weights)
+        if weights == "random":
+            return self.untrained(), Weights("random", "untrained")
+        if weights != "auto":
+            return self._from_checkpoint(Path(weights).expanduser())
+        if self.location.startswith(LOCAL):
+            model = self._create(pretrained=True)
+            return model, Weights(self.folder_source, self._folder.name, _license(model))
+        return self._from_hub()
 
+    def untrained(self) -> nn.Module:
+        """The network with random weights, the same ones at every call."""
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+            torch.manual_seed(0)
+            return self._create(pretrained=False)
 
-def _create(
-    name: str, location: str, weights: str | Path, kwargs: dict[str, Any]
-) -> tuple[nn.Module, Weights]:
-    if location.startswith("local-dir:"):
-        folder = Path(location.removeprefix("local-dir:")).expanduser()
-        if not (folder / "config.json").is_file():
+    @property
+    def _folder(self) -> Path:
+        return Path(self.location.removeprefix(LOCAL)).expanduser()
+
+    def _check_folder(self) -> None:
+        if not (self._folder / "config.json").is_file():
+            folder = self.title if self.hidden else self._folder
             raise WeightsError(
                 f"'{folder}' is not a timm model folder: it holds no config.json "
                 "(timm.models.save_for_hf writes such folders)"
             )
-    if weights == GIVEN:
-        raise WeightsError(
-            f"the weights of this {name} were given in memory; build it again, wrap_backbone() it "
-            "and pass the result"
-        )
-    if location.startswith(("hf-hub:", "hf_hub:")):
-        repository = location.partition(":")[2]
-        config, _ = hub_file(repository, ["config.json"], name)  # the architecture, too, is there
-        if weights == "auto":
-            file, where = hub_file(repository, WEIGHT_FILES, name)
-            model = _timm_model(f"local-dir:{config.parent}", pretrained=True, **kwargs)
-            return model, Weights(where, repository, _license(model))
-        location = f"local-dir:{config.parent}"
-    if weights == "random":
-        return build_untrained(location, **kwargs), Weights("random", "untrained")
-    if weights != "auto":
-        return _from_file(location, Path(weights).expanduser(), kwargs)
-    if location.startswith("local-dir:"):
-        source: Source = "bundled" if location != name else "local"
-        model = _timm_model(location, pretrained=True, **kwargs)
-        return model, Weights(source, folder.name, _license(model))
-    config = timm.get_pretrained_cfg(location)
-    if config is None or not config.hf_hub_id:
-        raise WeightsError(f"timm knows no weights for {name}. " + _instead())
-    names = (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES
-    file, source = hub_file(config.hf_hub_id, names, name)
-    overlay = {"file": str(file), "custom_load": False}
-    model = _timm_model(location, pretrained=True, pretrained_cfg_overlay=overlay, **kwargs)
-    return model, Weights(source, config.hf_hub_id, config.license)
+
+    def _from_repository(self, weights: str | Path) -> tuple[nn.Module, Weights]:
+        """A network whose architecture, too, is on the hub: in the config.json of a repository."""
+        repository = self.location.partition(":")[2]
+        config, _ = fetch_file(repository, ["config.json"], self.title)
+        local = replace(self, location=f"{LOCAL}{config.parent}")
+        if weights != "auto":
+            return local.load(weights)
+        _, source = fetch_file(repository, WEIGHT_FILES, self.title)
+        model = local._create(pretrained=True)
+        return model, Weights(source, repository, _license(model))
+
+    def _from_hub(self) -> tuple[nn.Module, Weights]:
+        """A timm architecture with the weights that timm lists for it."""
+        config = timm.get_pretrained_cfg(self.location)
+        if config is None or not config.hf_hub_id:
+            raise WeightsError(f"timm knows no weights for {self.title}", remedies())
+        names = (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES
+        file, source = fetch_file(config.hf_hub_id, names, self.title)
+        overlay = {"file": str(file), "custom_load": False}
+        model = self._create(pretrained=True, pretrained_cfg_overlay=overlay)
+        return model, Weights(source, config.hf_hub_id, config.license)
+
+    def _from_checkpoint(self, file: Path) -> tuple[nn.Module, Weights]:
+        """A named architecture with the tensors of a file, its class count read off them."""
+        state = _read_checkpoint(file)
+        kwargs = {}
+        if "num_classes" not in self.timm_kwargs and (classes := self._class_count(state)):
+            kwargs["num_classes"] = classes
+        model = self._create(pretrained=False, **kwargs)
+        try:
+            missing, unexpected = model.load_state_dict(state, strict=False)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"'{file.name}' does not fit {self.title}: {one_line(error)}"
+            ) from error
+        if missing or unexpected:
+            raise WeightsError(
+                f"'{file.name}' is not a checkpoint of {self.title}: {len(missing)} tensors are "
+                f"missing ({', '.join(missing[:3])}), {len(unexpected)} are unknown"
+                f" ({', '.join(unexpected[:3])})"
+            )
+        return model, Weights("file", file.name)
+
+    def _class_count(self, state: dict[str, torch.Tensor]) -> int | None:
+        """How many rows the classifier has in a checkpoint of a timm architecture."""
+        if self.location.startswith(LOCAL):
+            return None
+        heads = getattr(timm.get_pretrained_cfg(self.location), "classifier", None)
+        head = heads[0] if isinstance(heads, (list, tuple)) else heads
+        rows = state.get(f"{head}.weight")
+        return rows.shape[0] if rows is not None and rows.ndim > 0 else None
+
+    def _create(self, **kwargs: Any) -> nn.Module:
+        try:
+            return timm.create_model(self.location, **self.timm_kwargs, **kwargs)
+        except (RuntimeError, OSError, ValueError, KeyError, TypeError) as error:
+            # timm quotes the whole path of a folder
+            secret = self.hidden and self.location.startswith(LOCAL)
+            detail = type(error).__name__ if secret else one_line(error)
+            raise WeightsError(f"{self.title} could not be made: {detail}") from error
 
 
-def _timm_model(location: str, **kwargs: Any) -> nn.Module:
-    try:
-        return timm.create_model(location, **kwargs)
-    except (RuntimeError, OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{location} could not be made: {one_line(error)}") from error
-
-
-def _license(model: nn.Module) -> str | None:
-    return (getattr(model, "pretrained_cfg", None) or {}).get("license")
-
-
-def build_untrained(location: str, **kwargs: Any) -> nn.Module:
-    """A network with random weights, the same ones at every call."""
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
-        torch.manual_seed(0)
-        return _timm_model(location, pretrained=False, **kwargs)
-
-
-def _from_file(location: str, file: Path, kwargs: dict[str, Any]) -> tuple[nn.Module, Weights]:
-    """A named architecture with the tensors of a checkpoint file, its class count read off it."""
+def _read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a .safetensors or state-dict file; nothing else in it is loaded."""
     if not file.is_file():
         raise WeightsError(
             f"no checkpoint at '{file}'; weights are 'auto', 'random' or a .safetensors or "
@@ -186,22 +219,8 @@ def _from_file(location: str, file: Path, kwargs: dict[str, Any]) -> tuple[nn.Mo
         ) from error
     if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
         raise WeightsError(f"'{file.name}' holds no table of tensors; save model.state_dict()")
-    if "num_classes" not in kwargs:
-        config = timm.get_pretrained_cfg(location) if not location.startswith(_PREFIXES) else None
-        heads = getattr(config, "classifier", None)
-        head = heads[0] if isinstance(heads, (list, tuple)) else heads
-        rows = state.get(f"{head}.weight")
-        if rows is not None and rows.ndim > 0:
-            kwargs = {**kwargs, "num_classes": rows.shape[0]}
-    model = _timm_model(location, pretrained=False, **kwargs)
-    try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise WeightsError(f"'{file.name}' does not fit {location}: {one_line(error)}") from error
-    if missing or unexpected:
-        raise WeightsError(
-            f"'{file.name}' is not a checkpoint of {location}: {len(missing)} tensors are missing"
-            f" ({', '.join(missing[:3])}), {len(unexpected)} are unknown"
-            f" ({', '.join(unexpected[:3])})"
-        )
-    return model, Weights("file", file.name)
+    return state
+
+
+def _license(model: nn.Module) -> str | None:
+    return (getattr(model, "pretrained_cfg", None) or {}).get("license")

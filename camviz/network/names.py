@@ -1,0 +1,62 @@
+"""Names of backbones: which exist, and how they are shown to people.
+
+check_name("resnet50")                        # raises BackboneError if there is none
+display_name("local-dir:/srv/models/trees")   # "trees"
+"""
+
+import difflib
+from pathlib import Path
+
+import timm
+from huggingface_hub.utils import validate_repo_id
+from torch import nn
+
+from camviz.errors import BackboneError
+from camviz.network.bundled import bundled_names
+
+LOCAL = "local-dir:"  # followed by a folder in timm's own format
+HUB = ("hf-hub:", "hf_hub:")  # followed by ORG/NAME
+
+
+def display_name(name: str) -> str:
+    """How a backbone is called in sentences: no path, no prefix.
+
+    The folder's own name of "local-dir:PATH", the repository of "hf-hub:ORG/NAME", else `name`.
+    """
+    prefix, _, place = name.partition(":")
+    if name.startswith(LOCAL):
+        return Path(place).expanduser().resolve().name or prefix
+    return place if name.startswith(HUB) and place else name
+
+
+def check_name(name: str) -> None:
+    """Raise `BackboneError` with similar names unless `load_backbone` has a meaning for this one.
+
+    Whether a folder or a repository exists is found out when it is read.
+    """
+    if not isinstance(name, str):
+        given = f"a backbone is a name or a Backbone, not {type(name).__name__}"
+        if isinstance(name, nn.Module):
+            raise BackboneError(f"{given}; wrap_backbone(model) makes a network ready")
+        raise BackboneError(f"{given} {name!r}")
+    if name.startswith(LOCAL):
+        return
+    if name.startswith(HUB):
+        try:
+            validate_repo_id(name.partition(":")[2])
+        except ValueError as error:
+            raise BackboneError(f"'{name}' is not hf-hub:ORG/NAME") from error
+        return
+    architecture, dot, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        known = [*bundled_names(), *timm.list_models()]
+        near = difflib.get_close_matches(architecture, known, n=4)
+        hint = f"; similar: {', '.join(near)}" if near else ""
+        raise BackboneError(f"unknown backbone '{name}'{hint}")
+    if dot:
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+        if tag not in tags:
+            raise BackboneError(
+                f"unknown backbone '{name}': {architecture} has no weights tagged '{tag}'; "
+                f"tags: {', '.join(tags) or 'none'}"
+            )

@@ -1,5 +1,0 @@
-"""Small helpers for error messages."""
-
-
-def one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
