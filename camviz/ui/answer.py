@@ -291,7 +291,7 @@ def _without_weights(error: BackboneError, session: Session) -> tuple[str, dict[
     """What went wrong, and what the page can do instead of what the command line could."""
     if not isinstance(error, WeightsError):
         return sentence(error), {}
-    text = sentence(getattr(error, "message", str(error)))
+    text = sentence(error.message)
     ready = [
         choice.name
         for choice in choices.available().values()

@@ -1,19 +1,28 @@
 """What a visitor may choose, and nothing else."""
 
+import json
 from dataclasses import replace
 
 import pytest
+from timm.models import save_for_hf
 
 import camviz
-from camviz.errors import BackboneError
+from camviz.errors import BackboneError, StageError, TargetError
 from camviz.examples import examples
+from camviz.network.weights import build_untrained
 from camviz.space.spacefile import spacefile
-from camviz.ui import choices
+from camviz.ui import choices, html
 from camviz.ui.choices import ANY, default_choice, filtered, lookup, suitable_backbone
+from camviz.ui.service import explain
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
 RESNET = "test_resnet.r160_in1k"
+
+
+def note(choice):
+    """What stands under the menu of backbones."""
+    return html.render("network.html", choice=choice, sources=choices.SOURCES)
 
 
 def test_offer_is_the_classifiers_up_to_a_size():
@@ -37,20 +46,20 @@ def test_labels_and_notes_say_where_the_weights_are():
     offered = choices.available()
     resnet = offered["resnet50.a1_in1k"]
     assert resnet.label == "resnet50.a1_in1k · 25.6 M · to download, 102 MB"
-    assert "<strong>102 MB to download</strong>" in resnet.note
-    assert "apache-2.0" in resnet.note and "1,000 classes" in resnet.note
-    assert 'href="https://huggingface.co/timm/resnet50.a1_in1k"' in resnet.note
-    assert "href" not in offered["scenes-resnet"].note + offered["test_maxvit"].note
+    assert "<strong>102 MB to download</strong>" in note(resnet)
+    assert "apache-2.0" in note(resnet) and "1,000 classes" in note(resnet)
+    assert 'href="https://huggingface.co/timm/resnet50.a1_in1k"' in note(resnet)
+    assert "href" not in note(offered["scenes-resnet"]) + note(offered["test_maxvit"])
     assert offered["test_maxvit"].label == "test_maxvit · 1.1 M · no trained weights"
-    assert "1.1 M parameters" in offered["test_maxvit"].note
+    assert "1.1 M parameters" in note(offered["test_maxvit"])
 
 
 def test_own_backbone_leads_and_keeps_its_path_to_itself(monkeypatch):
     monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/<garden>")
     first = next(iter(choices.available().values()))
     assert (first.name, first.load) == ("<garden>", "local-dir:/secret/place/<garden>")
-    assert "secret" not in first.label + first.note
-    assert "<garden>" not in first.note  # a note is HTML
+    assert "secret" not in first.label + note(first)
+    assert "<garden>" not in note(first)  # a note is HTML
     assert default_choice() == "<garden>"
 
 
@@ -124,20 +133,28 @@ def test_examples_that_the_default_backbone_knows_come_first(monkeypatch):
     assert choices.photograph_backbone() == "garden"
 
 
-@pytest.mark.parametrize("own", [None, "local-dir:/srv/my models/garden/", "local-dir:garden"])
-def test_nobody_is_told_where_the_servers_own_backbone_lies(own, monkeypatch):
-    if own is not None:
-        monkeypatch.setenv("CAMVIZ_BACKBONE", own)
-    place = (own or "local-dir:/srv/models/garden").partition(":")[2]
-    for said in (f"local-dir:{place}", f'{{"origin": "local-dir:{place}"}}'):
-        found = choices.discreet(said)
-        assert "srv" not in found and "local-dir" not in found and "garden" in found
-    assert choices.discreet("Give local-dir:PATH or a name.") == "Give local-dir:PATH or a name."
-
-
-def test_a_backbone_in_the_servers_own_folder_garbles_no_sentence(monkeypatch):
-    monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:.")
-    assert choices.discreet("It ends at 20.5 %. Try again.") == "It ends at 20.5 %. Try again."
+@pytest.mark.parametrize("form", ["{folder}", "{folder}/", "."])
+def test_nobody_is_told_where_the_servers_own_backbone_lies(
+    form, tmp_path, monkeypatch, visit, controls_of, photo_file
+):
+    """Everything that visitors see of it has its folder's own name, and no path."""
+    folder = tmp_path / "my secret models" / "garden"
+    save_for_hf(build_untrained("test_resnet", num_classes=5), folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("CAMVIZ_BACKBONE", f"local-dir:{form.format(folder=folder)}")
+    choices.available.cache_clear()
+    assert default_choice() == "garden"
+    view = visit.open(controls_of(photo_file, "garden", untrained=False))
+    x = explain(view.controls)
+    texts = [str(view.tab), str(view.frame), json.dumps(x.manifest(), default=str)]
+    with pytest.raises(StageError) as unknown:
+        x.backbone.stage("nope")
+    with pytest.raises(TargetError) as stranger:
+        x.backbone.target("unicorn")
+    texts += [str(unknown.value), str(stranger.value)]
+    for text in texts:
+        assert "secret" not in text and "local-dir" not in text
+    assert "of garden" in view.tab["verdict"] and "garden" in texts[-1]
 
 
 def test_an_example_brings_a_backbone_that_knows_it():

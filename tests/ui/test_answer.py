@@ -1,0 +1,523 @@
+"""Answers without a browser: what is set becomes what the page shows."""
+
+import re
+import shutil
+import threading
+from dataclasses import replace
+from html import escape
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import camviz
+from camviz.engine.options import Options, option_table
+from camviz.errors import BackboneError, PrototypeError
+from camviz.examples import example
+from camviz.maps.fusion import FUSIONS
+from camviz.methods import METHODS
+from camviz.ui import actions, choices, html, links, service
+from camviz.ui.state import DEFAULT, NOBODY, TOP, BackboneChoice, Selection, Task, Unavailable
+from camviz.ui.tabs import compare
+
+RESNET = "test_resnet.r160_in1k"
+VIT = "test_vit.r160_in1k"
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+
+@pytest.fixture
+def opened(visit, controls):
+    """The page as it opens on a photograph."""
+    return visit.open(controls)
+
+
+# -- The three rows ------------------------------------------------------------------------------
+
+
+def test_first_result_has_three_rows(opened):
+    assert opened.session.loaded == BackboneChoice(RESNET, True)
+    for key in ("layercam", "denoised"):
+        assert opened.panels(key) == [*reversed(STAGES), "fused"]
+    assert opened.panels("prototypes") == ["layer4", "layer3", "fused"]  # 5 x 5 and 10 x 10 cells
+    assert "None are of layer1, layer2" in opened.tab["learned"]
+    assert opened.frame["bars"].count('class="cv-bar"') == 5
+    assert opened.frame["bars"].count('aria-pressed="true"') == 1
+    assert opened.link == {"backbone": RESNET, "example": "upload", "weights": "untrained"}
+    chosen = opened.do(actions.choose_stages, ["layer1", "layer4"], [])
+    assert chosen.panels("prototypes") == ["layer4", "layer1", "fused"]
+    assert "None are of" not in chosen.tab["learned"]
+
+
+def test_rows_are_the_engines_own(controls):
+    rows = service.rows(replace(controls, truncation=0.5))
+    engine, network = service.engine(), service.load(controls.backbone)
+    pixels = camviz.open_picture(controls.picture)
+    plain = engine.explain(pixels, network)
+    cleaned = engine.explain(pixels, network, truncation=0.5)
+    alike = engine.explain(pixels, network, method="lpcam")
+    for key, x in (("layercam", plain), ("denoised", cleaned), ("prototypes", alike)):
+        assert rows[key].stages == x.stages
+        for name in x.stages:
+            assert np.array_equal(rows[key].raw[name], x.raw[name]), (key, name)
+    assert not np.array_equal(plain.raw["layer1"], cleaned.raw["layer1"])
+
+
+def test_gradient_rows_do_not_wait_for_slow_prototypes(opened, monkeypatch):
+    given = threading.Event()
+    monkeypatch.setattr(compare, "PATIENCE", 0.01)
+
+    def slow(controls, target):
+        assert given.wait(20)
+        return Unavailable("here they are")
+
+    monkeypatch.setattr(compare, "prototype_row", slow)
+    steps = compare.show(opened.session, opened.controls)
+    first = next(steps)
+    opened.tab = dict(first.tab)
+    assert opened.row("prototypes")["said"] == compare.COMING
+    assert opened.panels("denoised") and first.tab["verdict"]
+    given.set()
+    (second,) = steps
+    opened.tab = dict(second.tab)
+    assert opened.row("prototypes")["said"] == "here they are"
+    assert "verdict" not in second.tab
+
+
+def test_what_is_quick_comes_all_at_once(opened):
+    opened.options(method="grad_cam")
+    opened.options(method="layer_cam")
+    assert len(opened.updates) == 1
+
+
+def test_prototypes_say_what_they_were_learned_from(opened):
+    assert "this picture alone" in opened.tab["learned"]
+
+
+def test_a_method_without_gradients_has_nothing_to_denoise(opened):
+    view = opened.options(method="eigen_cam")
+    assert "no gradient" in view.row("denoised")["said"]
+    assert "no gradient" in view.tab["denoising"]
+    assert view.panels() == [*reversed(STAGES), "fused"]
+
+
+@pytest.mark.parametrize(
+    ("method", "fuse"),
+    [*((m, "mean") for m in choices.stage_methods()), *(("layer_cam", f) for f in FUSIONS)],
+)
+def test_every_method_and_fusion(visit, controls, method, fuse):
+    view = visit.open(controls.with_options(method=method, fuse=fuse))
+    one = METHODS[method].uses_head
+    assert len(view.panels()) == (1 if one else len(STAGES) + 1)
+    verdict = view.tab["verdict"]
+    assert METHODS[method].label in verdict and METHODS[method].paper in verdict
+    assert (FUSIONS[fuse].paper in verdict) is not one
+
+
+def test_a_papers_own_setting_is_named(opened):
+    assert "setting of the" not in opened.tab["verdict"]
+    assert "setting of the LayerCAM paper" in opened.options(fuse="max_tanh").tab["verdict"]
+
+
+def test_truncation_in_figures(opened):
+    some = opened.tab["denoising"]
+    assert re.search(r"Taken away: <strong>[\d–]+%</strong> of the maps", some)
+    assert re.search(r"<strong>[\d–]+%</strong> of noise", some)
+    none = opened.do(actions.set_truncation, 0.0).tab["denoising"]
+    assert "Nothing is taken away" in none
+
+
+def test_a_map_that_truncation_made_larger_is_not_said_to_have_lost(visit, controls_of, photo_file):
+    controls = controls_of(photo_file, VIT).with_options(method="hires_cam")
+    shares = [
+        note.denoising.removed
+        for note in service.row(controls, "denoised").notes.values()
+        if note.denoising
+    ]
+    assert min(shares) < 0  # or this would be no test
+    view = visit.open(controls)
+    assert "-" not in re.sub(r"<.*?>", "", view.tab["denoising"])
+    assert f"{-min(shares):.0%}" in view.tab["denoising"]
+    facts = str(view.row("denoised"))
+    assert f"{-min(shares):.0%} added" in facts and "-" + f"{-min(shares):.0%}" not in facts
+
+
+def test_what_the_page_answers_already_is_not_answered_again(opened):
+    assert opened.answer().updates[0].tab == {}
+    opened.session.notify("")
+    assert all(not update.tab for update in opened.answer().updates)  # but a notice goes
+    assert opened.frame["notice"] == ""
+    for other in ({"method": "grad_cam"}, {"stages": ("layer4",)}, {"fuse": "mean"}):
+        assert opened.options(**other).updates[0].tab["maps"]
+    assert opened.do(actions.set_truncation, 0.5).updates[0].tab["maps"]
+
+
+def test_an_answer_that_was_given_up_is_given_anew(opened, monkeypatch):
+    monkeypatch.setattr(compare, "PATIENCE", 0)
+    opened.session.change(replace(opened.controls, target="tennis ball"))
+    steps = camviz_answer(opened)
+    next(steps)
+    steps.close()  # whoever stops now has not seen everything
+    assert opened.answer().updates[0].tab["maps"]
+
+
+def camviz_answer(view):
+    from camviz.ui.answer import answer
+
+    return answer(view.session, Task(), view.tabs)
+
+
+def test_everything_but_the_picture_answers_from_the_trace(opened):
+    network = service.load(opened.controls.backbone)
+    calls = []
+    handle = network.model.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        for change in (
+            lambda: opened.options(method="grad_cam"),
+            lambda: opened.do(actions.set_truncation, 0.4),
+            lambda: opened.options(fuse="mean"),
+            lambda: opened.options(stages=STAGES[:2]),
+            lambda: opened.change(target=network.labels[7]),
+        ):
+            assert change().panels()
+    finally:
+        handle.remove()
+    # another class has other prototypes of the picture, which are made of views of it
+    assert len(calls) <= 8
+
+
+# -- Classes -------------------------------------------------------------------------------------
+
+
+def test_chosen_class_is_explained_and_among_the_bars(opened):
+    view = opened.do(actions.click_bar, Selection("tennis ball"))
+    assert "<em>tennis ball</em>" in view.tab["verdict"]
+    (explained,) = re.findall(r'data-label="([^"]+)" aria-pressed="true"', view.frame["bars"])
+    assert explained == "tennis ball"
+    assert view.controls.target == view.frame["target"].value == "tennis ball"
+    assert view.link["class"] == "tennis ball"
+
+
+def test_a_rival(opened):
+    before = opened.row("layercam")["panels"][0]["data"]
+    view = opened.do(actions.click_bar, Selection("tennis ball", selected=True))
+    assert "rather than <em>tennis ball</em>" in view.tab["verdict"]
+    assert view.controls.versus == view.frame["versus"].value == "tennis ball"
+    assert view.link["versus"] == "tennis ball"
+    assert view.frame["bars"].count('aria-pressed="true"') == 2
+    assert view.row("layercam")["panels"][0]["data"] != before
+    again = view.do(actions.click_bar, Selection("tennis ball", selected=True))
+    assert again.controls.versus == NOBODY and again.row("layercam")["panels"][0]["data"] == before
+
+
+def test_nothing_is_compared_with_itself(opened):
+    top = service.explain(opened.controls).label
+    assert opened.do(actions.choose_rival, top).controls.versus == NOBODY
+    opened.change(target="tennis ball", versus="plow")
+    assert opened.controls.versus == "plow"
+    assert opened.do(actions.choose_class, "plow").controls.versus == NOBODY
+
+
+def test_another_picture_is_asked_for_its_own_best_class(opened, write):
+    opened.change(target="tennis ball", versus="plow")
+    view = opened.do(actions.choose_picture, write("other.png", 5))
+    assert view.controls.target == TOP and view.frame["versus"].value == NOBODY
+
+
+def test_the_picture_that_is_shown_is_no_other(opened, tmp_path):
+    opened.change(target="tennis ball")
+    copy = tmp_path / "copy.png"
+    shutil.copy(opened.controls.picture, copy)
+    version = opened.session.version
+    opened.do(actions.choose_picture, str(copy))
+    assert opened.session.version == version and opened.controls.target == "tennis ball"
+
+
+def test_another_backbone_keeps_a_class_that_it_knows(opened):
+    opened.change(target="tennis ball")
+    opened.session.controls = replace(opened.controls, versus="no such thing")
+    view = opened.do(actions.choose_backbone, VIT)
+    assert view.controls.target == view.frame["target"].value == "tennis ball"
+    assert view.controls.versus == NOBODY
+    assert view.frame["target"].choices[0][1] == TOP
+    assert len(view.frame["target"].choices) == 1001
+
+
+# -- Layers --------------------------------------------------------------------------------------
+
+
+def test_layers_in_the_menu_are_the_stages_and_every_other_module(opened):
+    frame = opened.frame
+    assert frame["stages"].choices[-1] == ("act1 · 80×80", "act1")
+    assert frame["stages"].value == list(STAGES)
+    names = {value for _, value in frame["modules"].choices}
+    assert "layer2.0.conv1" in names and not names & {v for _, v in frame["stages"].choices}
+
+
+def test_modules_by_name(opened):
+    view = opened.do(actions.choose_stages, ["layer4"], ["layer2.0.conv1"])
+    assert view.panels() == ["layer4", "layer2.0.conv1", "fused"]
+    assert view.controls.options.stages == ("layer4", "layer2.0.conv1")
+    assert view.link["stages"] == "layer4,layer2.0.conv1"
+    back = view.do(actions.choose_stages, list(STAGES), [])
+    assert back.controls.options.stages is None and "stages" not in back.link
+
+
+def test_no_layer_ticked(opened):
+    view = opened.do(actions.choose_stages, [], [])
+    assert "tick at least one" in view.frame["notice"]
+    assert all("maps" not in update.tab for update in view.updates)
+    assert view.updates[0].frame["stages"].value == list(STAGES)  # as what is shown
+
+
+def test_zero_gradient_in_words(visit, controls_of, photo_file):
+    view = visit.open(controls_of(photo_file, VIT).with_options(stages=("blocks.5",)))
+    (panel,) = view.row("layercam")["panels"]
+    assert any("does not depend on this map" in text for text in panel["warnings"])
+
+
+# -- Pictures ------------------------------------------------------------------------------------
+
+
+def test_no_picture(opened):
+    view = opened.do(actions.choose_picture, None)
+    assert view.tab["maps"] is not None and view.row("layercam")["said"] == compare.NO_PICTURE
+    assert view.link["example"] == "none" and "No picture yet" in view.tab["verdict"]
+    assert view.session.picture is None
+    assert "stands here" in view.frame["bars"]
+
+
+def test_a_page_without_a_picture_has_its_menus(visit, controls):
+    view = visit.open(replace(controls, picture=None))
+    assert view.frame["stages"].value == list(STAGES)
+
+
+def test_bad_picture_empties_the_page(opened, tmp_path):
+    path = tmp_path / "notes.png"
+    path.write_text("no picture at all")
+    view = opened.do(actions.choose_picture, str(path))
+    assert "not a picture" in view.frame["notice"]
+    assert view.row("layercam")["said"] == compare.NO_PICTURE and view.session.picture is None
+
+
+def test_an_example_brings_a_backbone_that_knows_it_and_its_truth(opened):
+    view = opened.do(actions.choose_example, Selection("two-boats"))
+    assert view.frame["picture"] == str(example("two-boats").path)
+    assert view.controls.backbone.name.startswith(choices.DRAWN)
+    assert view.frame["backbone"].value == view.controls.backbone.name
+    truth = {thing["label"] for thing in as_json(view.tab["maps"])["truth"]}
+    assert truth == {"sailing boat", "rowing boat"}
+    assert view.link["example"] == "two-boats"
+
+
+def as_json(payload):
+    return payload.to_json() if hasattr(payload, "to_json") else payload
+
+
+def test_an_example_for_the_backbone_in_use_leaves_it(visit, controls_of, photo_file):
+    visit.open(controls_of(photo_file, "scenes-resnet", untrained=False))
+    view = visit.do(actions.choose_example, Selection("a-zebra"))
+    assert view.controls.backbone == BackboneChoice("scenes-resnet")
+    assert all("backbone" not in update.frame for update in view.updates)
+
+
+def test_a_photograph_leaves_the_default_for_drawings(visit, controls_of, photo_file):
+    assert choices.default_choice() == "scenes-resnet"
+    ram = str(example("a-ram").path)
+    visit.open(controls_of(ram, "scenes-resnet", untrained=False))
+    view = visit.do(actions.choose_picture, photo_file)
+    assert view.controls.backbone == BackboneChoice("photos-resnet")
+    assert view.frame["backbone"].value == "photos-resnet"
+    visit.open(controls_of(ram, "scenes-vit", untrained=False))
+    view = visit.do(actions.choose_picture, photo_file)
+    assert view.controls.backbone.name == "scenes-vit"  # that one was chosen
+
+
+# -- Backbones -----------------------------------------------------------------------------------
+
+
+def test_another_backbone_leaves_out_what_it_cannot_do(opened):
+    opened.options(method="cam")
+    view = opened.do(actions.choose_backbone, VIT)
+    assert view.controls.backbone.name == VIT
+    assert view.controls.options.method == view.frame["method"] == DEFAULT.options.method
+    assert "CAM is not defined" in view.frame["notice"] and "left out" in view.frame["notice"]
+
+
+def test_a_backbone_that_cannot_be_had_leaves_the_one_in_use(opened, monkeypatch):
+    monkeypatch.setattr("camviz.network.hub.hub_reachable", lambda *_: False)
+    opened.session.change(replace(opened.controls, backbone=BackboneChoice("resnet50.a1_in1k")))
+    view = opened.answer()
+    notice = view.frame["notice"]
+    assert "hub cannot be reached. Ready here without a download: " in notice
+    assert "local-dir" not in notice  # what to do in Python is of no use here
+    assert view.frame["backbone"].value == RESNET and view.frame["untrained"] is True
+    assert view.controls.backbone == BackboneChoice(RESNET, True)
+    assert 'data-label="raw:resnet50.a1_in1k"' in notice
+    assert all("maps" not in update.tab for update in view.updates)
+
+
+def test_a_notice_offers_a_way_out(opened, monkeypatch):
+    view = opened.do(actions.follow_notice, Selection("backbone:scenes-resnet"))
+    assert view.controls.backbone == BackboneChoice("scenes-resnet")
+    view = view.do(actions.follow_notice, Selection(f"raw:{VIT}"))
+    assert view.controls.backbone == BackboneChoice(VIT, True)
+
+
+def test_what_cannot_be_chosen_is_refused(opened):
+    view = opened.do(actions.choose_backbone, "local-dir:/etc")
+    assert "choose one from the list" in view.frame["notice"]
+    assert view.frame["backbone"].value == RESNET
+
+
+def test_own_backbone_that_is_not_there_is_missed_by_its_name_alone(monkeypatch):
+    monkeypatch.setenv("CAMVIZ_BACKBONE", "local-dir:/secret/place/garden")
+    choices.available.cache_clear()
+    with pytest.raises(BackboneError, match="garden") as caught:
+        service.load(BackboneChoice("garden"))
+    assert "secret" not in str(caught.value)
+
+
+# -- Links ---------------------------------------------------------------------------------------
+
+
+def test_a_view_is_reopened_from_its_link(visit, controls_of):
+    path = str(example("a-ram").path)
+    before = replace(
+        controls_of(path, "scenes-resnet", untrained=False),
+        target="sheep",
+        versus="ram",
+        truncation=0.5,
+    ).with_options(stages=("layer3", "layer2.0.conv1"), method="hires_cam", fuse="mean", fit="crop")
+    shown = visit.open(before)
+    link, maps, bars = shown.link, as_json(shown.tab["maps"]), shown.frame["bars"]
+    shown.session.__init__()
+    actions.open_link(shown.session, link, None)
+    view = shown.answer()
+    assert as_json(view.tab["maps"]) == maps and view.frame["bars"] == bars
+    assert view.controls == before
+    assert view.frame["modules"].value == ["layer2.0.conv1"]
+
+
+@pytest.fixture
+def followed(visit):
+    """followed(query, picture): the page as a link opens it."""
+
+    def get(picture, **query):
+        visit.session.__init__()
+        visit.frame, visit.tab = {}, {}
+        actions.open_link(
+            visit.session, {"backbone": RESNET, "weights": "untrained", **query}, picture
+        )
+        return visit.answer()
+
+    return get
+
+
+def test_what_the_backbone_of_a_link_does_not_know_is_named(followed, photo_file):
+    view = followed(photo_file, **{"class": "unicorn"}, versus="griffin", stages="layer4,layer99",
+                    method="x")  # fmt: skip
+    for word in ("method=x", "unicorn", "griffin", "stages=layer99"):
+        assert word in view.frame["notice"]
+    assert view.panels() == ["layer4"]
+    assert view.controls.target == TOP and view.controls.versus == NOBODY
+
+
+def test_a_link_that_cannot_be_answered_is_answered_as_far_as_it_goes(followed, photo_file):
+    view = followed(photo_file, backbone=VIT, method="cam")
+    assert "CAM is not defined" in view.frame["notice"] and view.panels()
+    assert view.controls.options.method == DEFAULT.options.method
+    view = followed(photo_file, **{"class": "tennis ball"}, versus="tennis ball")
+    assert view.panels() and view.controls.versus == NOBODY
+    view.session.__init__()
+    actions.open_link(view.session, {"backbone": "resnet50.a1_in1k"}, photo_file)
+    view = view.answer()
+    notice = view.frame["notice"]
+    assert "resnet50.a1_in1k is not on this machine" in notice and view.panels()
+    assert 'data-label="backbone:resnet50.a1_in1k">Download resnet50.a1_in1k, 1' in notice
+    assert view.controls.backbone.name == choices.default_choice()
+
+
+def test_a_link_without_layers_has_the_usual_ones(followed, photo_file):
+    assert followed(photo_file).controls.options.stages is None
+    assert followed(photo_file, stages="nope").controls.options.stages is None
+
+
+def test_a_link_to_an_upload(followed, photo_file):
+    view = followed(photo_file, example=links.UPLOAD, stages="layer4")
+    assert "uploads never go into a link" in view.frame["notice"]
+    assert view.frame["picture"] is None and view.controls.options.stages == ("layer4",)
+
+
+# -- Prototypes of one's own ---------------------------------------------------------------------
+
+
+def test_prototypes_from_a_gallery(opened, tmp_path, photo):
+    files = []
+    for index in range(3):
+        path = tmp_path / f"{index}.png"
+        Image.fromarray(np.roll(photo, 11 * index, axis=1)).save(path)
+        files.append(str(path))
+    (tmp_path / "broken.png").write_text("nothing")
+    task = Task()
+    text = actions.learn_prototypes(
+        opened.session, [*files, str(tmp_path / "broken.png")], 12, task
+    )
+    bank = opened.controls.bank
+    assert bank.source == "gallery" and len(bank.pictures) == 3
+    assert "from 3 pictures" in text and "broken.png" in text
+    assert (task.done, task.total) == (4, 4)
+    assert "what you gave</strong> (3 of" in opened.answer().tab["learned"]
+    other = opened.do(actions.choose_class, "tennis ball")
+    assert "what you gave</strong> (3 of" not in other.tab["learned"]  # they are of another class
+    assert opened.do(actions.forget_prototypes).controls.bank is None
+
+
+def test_a_gallery_needs_pictures_and_a_class(opened):
+    with pytest.raises(PrototypeError, match="no pictures"):
+        actions.learn_prototypes(opened.session, [], 12, Task())
+    opened.session.controls = replace(opened.controls, picture=None)
+    with pytest.raises(PrototypeError, match="no class"):
+        actions.learn_prototypes(opened.session, ["x.png"], 12, Task())
+
+
+# -- Words ---------------------------------------------------------------------------------------
+
+
+def test_untrained_and_hidden_parts_are_named(opened):
+    assert "untrained: maps mean nothing" in opened.tab["verdict"]
+    assert "hatched" not in opened.tab["verdict"]
+    assert "hatched" in opened.options(fit="crop").tab["verdict"]
+
+
+def test_what_a_backbone_for_drawings_says_of_a_photograph_is_marked(
+    visit, controls_of, photo_file
+):
+    def verdict(path, backbone):
+        return visit.open(controls_of(path, backbone, untrained=False)).tab["verdict"]
+
+    drawing = str(example("a-ram").path)
+    assert "made for drawn scenes" in verdict(photo_file, "scenes-resnet")
+    assert "made for drawn scenes" not in verdict(drawing, "scenes-resnet")
+    assert "made for drawn scenes" not in verdict(photo_file, "photos-resnet")
+
+
+def test_names_from_outside_are_escaped(visit, controls, tiny, monkeypatch):
+    evil = "<script>alert('x')</script>"
+    network = tiny("test_resnet")
+    labels = tuple(f"{evil} {index}" for index in range(len(network.labels)))
+    backbone = replace(network, labels=labels)
+    for module in ("service", "answer", "frame"):
+        monkeypatch.setattr(f"camviz.ui.{module}.load", lambda choice: backbone)
+    view = visit.open(controls)
+    text = "".join(str(view.tab[name]) for name in ("verdict", "denoising", "learned"))
+    text += view.frame["bars"]
+    assert "<script" not in text
+    quoted = escape(evil).replace("&#x27;", "&#39;")
+    assert quoted in view.tab["verdict"] and quoted in view.frame["bars"]
+    assert "<script" not in html.notice(evil, {evil: evil})
+
+
+def test_defaults_are_the_engines_own():
+    table = option_table(Options)
+    for name in links.page_options():
+        assert getattr(DEFAULT.options, name) == table[name].default

@@ -1,0 +1,368 @@
+"""The page without a browser: what stands on it, and what becomes of events."""
+
+import asyncio
+import inspect
+import json
+import os
+import re
+import threading
+import urllib.request
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio.utils import get_upload_folder
+
+from camviz.engine.options import Options, option_table
+from camviz.errors import BackboneError, ImageError, StageError, WeightsError
+from camviz.maps.fusion import FUSIONS
+from camviz.network.hub import Stopped as DownloadStopped
+from camviz.ui import actions, answer, build_app, choices, events, launch_options, links
+from camviz.ui.answer import with_notices
+from camviz.ui.events import PageEvents, plain, take
+from camviz.ui.gradio_compat import Page, served_path
+from camviz.ui.state import BackboneChoice, Selection, Session, Stopped, Task, Update
+from camviz.ui.tabs import compare
+from camviz.ui.tabs.table import TABS
+
+pytestmark = pytest.mark.usefixtures("fresh")
+
+
+def in_a_loop(work):
+    """work(), while an event loop runs: without one gradio makes some and never closes them."""
+
+    async def run():
+        result = work()
+        return await result if inspect.isawaitable(result) else result
+
+    return asyncio.run(run())
+
+
+# -- Errors --------------------------------------------------------------------------------------
+
+
+def failing(error):
+    raise error
+    yield
+
+
+def notices(session, error):
+    return list(with_notices(session, failing(error), (compare,)))
+
+
+@pytest.mark.parametrize("error", [ImageError, BackboneError, WeightsError, StageError])
+def test_every_error_is_one_sentence(session, error):
+    updates = notices(session, error("no <such> thing"))
+    text = "".join(str(update.frame.get("notice", "")) for update in updates)
+    assert text.count('role="alert"') == 1
+    assert 'role="alert"><p>No &lt;such&gt; thing.' in text
+
+
+def test_an_error_leaves_the_maps(session):
+    (update,) = notices(session, StageError("no such stage"))
+    assert update.frame.keys() == {"notice"} and not update.tab
+
+
+def test_unexpected_is_logged_and_not_shown(session, caplog):
+    (update,) = notices(session, RuntimeError("inner secret"))
+    assert "secret" not in update.frame["notice"] and "unexpected" in update.frame["notice"]
+    assert "inner secret" in caplog.text
+
+
+@pytest.mark.parametrize("error", [Stopped, DownloadStopped])
+def test_what_is_given_up_is_no_error(session, caplog, error):
+    assert notices(session, error()) == [] and caplog.text == ""
+
+
+def test_an_action_that_fails_becomes_a_notice(session, caplog):
+    def action(session, value):
+        raise StageError("no such stage")
+
+    take(session, action, Selection(1))
+    assert "No such stage." in session.notice and session.version == 1
+
+    def broken(session, value):
+        raise RuntimeError("inner secret")
+
+    take(session, broken, Selection(1))
+    assert "secret" not in session.notice and "inner secret" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "http://host/x.png", None, 3])
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}])
+def test_only_uploads_are_opened(session, path, meta):
+    take(session, actions.choose_picture, [{"path": path, **meta}])
+    assert "must be uploaded" in session.notice and session.controls.picture is None
+    with pytest.raises(ImageError):
+        plain([[{"path": path, **meta}]])
+
+
+def test_a_page_from_before_a_restart_is_told(visit, controls):
+    view = visit.open(controls, opened=False)
+    assert "started anew" in view.frame["notice"] and 'data-label="reload:"' in view.frame["notice"]
+    assert not view.tab
+
+
+# -- Events --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page_events():
+    """Events of a page whose components are their own names."""
+    frame = dict.fromkeys(
+        ("notice", "progress", "strip", "picture", "backbone", "untrained", "file", "bars"), ""
+    )
+    frame = {name: f"<{name}>" for name in frame}
+    made = PageEvents.__new__(PageEvents)
+    made.session, made.frame, made.tabs = None, frame, [compare]
+    names = list(compare.Parts.__dataclass_fields__)
+    made.parts = {compare.ID: {name: f"<{name}>" for name in names}}
+    return made
+
+
+def collected(stream):
+    async def collect():
+        return [outputs async for outputs in stream]
+
+    return asyncio.run(collect())
+
+
+def test_an_event_always_has_an_update(page_events, session):
+    """gradio clears all outputs for an event that yields nothing."""
+    session.opened = True
+    assert collected(page_events._answer(session)) == [{"<progress>": ""}]
+    task = Task()
+    assert collected(page_events._stream(session, iter(()), task)) == [{"<progress>": ""}]
+
+
+def test_what_takes_longer_is_announced(page_events, session, monkeypatch):
+    monkeypatch.setattr(events, "SOON", 0.1)
+    given = threading.Event()
+
+    def steps():
+        assert given.wait(10)
+        yield Update({"bars": "one"})
+
+    async def visit():
+        outputs = page_events._stream(session, steps(), Task("Working …"))
+        first = await anext(outputs)
+        given.set()
+        return [first, *[each async for each in outputs]]
+
+    waiting, shown, last = asyncio.run(visit())
+    assert "<progress" in waiting["<progress>"] and "Working …" in waiting["<progress>"]
+    assert "Stop" in waiting["<progress>"]
+    assert shown == {"<bars>": "one", "<progress>": ""} and last == {"<progress>": ""}
+
+
+def test_a_change_gives_up_the_answer_under_way(page_events, session):
+    """A step that cannot be interrupted ends by itself; nobody waits for it."""
+    session.opened = True
+    begun, released, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def steps():
+        try:
+            begun.set()
+            released.wait(20)
+            yield Update({"bars": "too late"})
+        finally:
+            closed.set()
+
+    async def visit():
+        task = session.answering = Task()
+        outputs = page_events._stream(session, steps(), task)
+        pending = asyncio.ensure_future(anext(outputs))
+        await asyncio.to_thread(begun.wait, 10)
+        session.change(replace(session.controls, target="zebra"))
+        seen = [await asyncio.wait_for(pending, 5), *[each async for each in outputs]]
+        released.set()
+        await asyncio.to_thread(closed.wait, 10)
+        return seen
+
+    assert asyncio.run(visit()) == [{"<progress>": ""}]
+    assert closed.is_set()
+
+
+def test_a_visitor_who_leaves_stops_a_download(page_events, session, monkeypatch):
+    ended = threading.Event()
+
+    def slow(name, report):
+        pause = threading.Event()
+        try:
+            while not pause.wait(0.005):
+                report(1_000_000, 100_000_000)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(answer, "download", slow)
+    monkeypatch.setattr(events, "SOON", 0.1)
+    session.opened = True
+    session.change(replace(session.controls, backbone=BackboneChoice("resnet50.a1_in1k")))
+
+    async def visit():
+        outputs = page_events._answer(session)
+        while "Downloading" not in (text := (await anext(outputs))["<progress>"]):
+            pass
+        task = asyncio.ensure_future(anext(outputs))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return text
+
+    assert "Downloading resnet50.a1_in1k: 1 of 100 MB" in asyncio.run(visit())
+    assert ended.wait(10)
+
+
+def test_stop_gives_everything_up_and_puts_the_menus_back(session):
+    session.loaded = BackboneChoice("scenes-resnet")
+    session.answering, work = Task(), Task()
+    session.working.add(work)
+    session.change(replace(session.controls, backbone=BackboneChoice("resnet50.a1_in1k")))
+    session.stop()
+    assert session.answering.cancelled and work.cancelled
+    assert session.controls.backbone == session.loaded
+    assert session.answered == session.version
+
+
+def test_a_file_is_still_there_in_the_last_update(page_events, session):
+    """gradio's download button forgets a file that the last update does not have."""
+    updates = collected(page_events._stream(session, iter([Update({"file": "x.zip"})]), Task()))
+    assert updates[-1] == {"<progress>": "", "<file>": "x.zip"}
+
+
+def test_what_is_new_is_sent_as_a_whole():
+    blocks = in_a_loop(Page)
+    outputs = SimpleNamespace(outputs=[None] * 3)
+
+    def send(*data, final=False):
+        return blocks.handle_streaming_diffs(outputs, list(data), "visitor", "run", final)
+
+    assert send({"a": 1, "b": 2}, "x", "same") == [{"a": 1, "b": 2}, "x", "same"]
+    assert send({"a": 1}, "xy", "same") == [
+        [["replace", [], {"a": 1}]], [["replace", [], "xy"]], []
+    ]  # fmt: skip
+    assert send(None, None, None, final=True) == [{"a": 1}, "xy", "same"]
+    assert not blocks.pending_diff_streams
+
+
+def test_files_are_served_from_wherever_they_lie(tmp_path, monkeypatch):
+    """An environment may lie outside of everything that gradio serves."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    photograph = next(row.path for row in choices.examples_first_known())
+    path = served_path(str(photograph))
+    assert Path(path).is_relative_to(tmp_path / "uploads")
+    assert Path(path).read_bytes() == photograph.read_bytes()
+    assert served_path(path) == path and served_path(None) is None
+
+
+# -- The page ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def app():
+    return in_a_loop(build_app)
+
+
+def entries(app, label):
+    (found,) = [
+        c["props"] for c in app.get_config_file()["components"] if c["props"].get("label") == label
+    ]
+    return [value for _, value in found["choices"]]
+
+
+def test_controls_have_the_choices_of_the_engine(app):
+    table = option_table(Options)
+    assert entries(app, "Method") == list(choices.stage_methods())
+    assert entries(app, "Fusion") == list(FUSIONS)
+    for label, name in (
+        ("The network sees", "fit"), ("A layer is read", "tap"), ("Cells are drawn", "placement")
+    ):  # fmt: skip
+        assert entries(app, label) == list(table[name].values)
+
+
+def test_events_are_private_and_taken_at_once(app):
+    public = {fn.api_name for fn in app.fns.values() if fn.api_visibility != "private"}
+    assert public == {"explain", "models", "prototypes"}
+    for fn in app.fns.values():
+        # what may change under a visitor's hands is not checked against what a menu once held
+        assert fn.preprocess is False or fn.api_visibility != "private" or not fn.fn or not fn.queue
+    answers = [fn for fn in app.fns.values() if fn.concurrency_id == "answer"]
+    assert len(answers) > 15
+
+
+def test_a_tab_is_a_module_and_a_row(session):
+    """A toy tab is built, shown and wired by the page as it is."""
+
+    @dataclass(frozen=True)
+    class Parts:
+        words: Any
+        button: Any
+
+    wired = []
+
+    def wire(parts, tab_events):
+        wired.append(parts)
+        tab_events.keep(parts.words, "words")
+        tab_events.on_change(parts.button.click, lambda session, value: session.notify("clicked"))
+
+    def show(session, controls):
+        yield Update(tab={"words": f"of {controls.picture}"})
+
+    toy = SimpleNamespace(
+        ID="toy", TITLE="Toy", LABEL="Playing …", wire=wire, show=show,
+        build=lambda: Parts(gr.Textbox(elem_id="words"), gr.Button("Push")),
+    )  # fmt: skip
+    app = in_a_loop(lambda: build_app((*TABS, toy)))
+    assert len(wired) == 1
+    text = json.dumps(app.get_config_file(), default=str)
+    assert '"Toy"' in text and '"words"' in text
+
+
+def test_one_heading_and_nothing_of_this_machine_in_it(app):
+    text = json.dumps(app.get_config_file(), default=str)
+    assert len(re.findall(r"<h1>", text)) == 1
+    assert str(Path.home()) not in text or str(Path.home()) == "/"
+
+
+def test_nothing_is_reported_to_anyone():
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+    assert os.environ["HF_HUB_DISABLE_TELEMETRY"]
+    options = launch_options()
+    assert not (options["run_history"] or options["enable_monitoring"] or options["show_error"])
+    assert options["max_file_size"] <= 25_000_000
+
+
+def test_launch_and_close():
+    def visit():
+        app = build_app()
+        try:
+            _, address, _ = app.launch(
+                **launch_options(), server_name="127.0.0.1", prevent_thread_lock=True, quiet=True
+            )
+            with urllib.request.urlopen(address, timeout=20) as response:
+                return response.read().decode()
+        finally:
+            app.close(verbose=False)
+
+    text = in_a_loop(visit)
+    assert '"title":"camviz"' in text
+    assert ".cv-bar" in text  # the style sheet
+
+
+def test_the_upload_folder_is_gradios(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    assert get_upload_folder() == str(tmp_path)
+
+
+def test_a_session_is_made_anew_for_every_visitor():
+    import copy
+
+    first = Session()
+    first.set("models", "pair", "x")
+    second = copy.deepcopy(first)
+    assert second is not first and second.get("models", "pair") is None
+    assert links.NO_PICTURE == "none"
