@@ -1,6 +1,7 @@
 """The tables: what every row of METHODS and FUSIONS promises."""
 
 import inspect
+import re
 
 import pytest
 import torch
@@ -51,7 +52,40 @@ def run(name, activations, gradients, weights):
     return METHODS[name].function(*arguments(name, activations, gradients, weights))
 
 
+TYPESET = (
+    ("sum_", "Σ_"),
+    ("relu(", "ReLU("),
+    (" * ", " · "),
+    ("H*W", "H · W"),
+    (" - ", " − "),
+    ("...", "…"),
+)
+
+
+def docstring_formula(function):
+    """The first equation of a docstring, typeset: on a line of its own, or after a colon."""
+    text = inspect.getdoc(function)
+    blocks = [b for b in text.split("\n\n") if b.startswith("    ") and " = " in b]
+    formula = blocks[0].strip() if blocks else text.split(": ")[-1].rstrip(".")
+    for typed, sign in TYPESET:
+        formula = formula.replace(typed, sign)
+    return formula
+
+
 class TestRows:
+    @every
+    def test_the_formula_is_that_of_the_docstring(self, name):
+        assert METHODS[name].formula == docstring_formula(METHODS[name].function)
+
+    @pytest.mark.parametrize("name", FUSIONS)
+    def test_the_formula_of_a_fusion_is_that_of_the_docstring(self, name):
+        assert FUSIONS[name].formula == docstring_formula(FUSIONS[name].combine)
+
+    @pytest.mark.parametrize("row", [*METHODS.values(), *FUSIONS.values()], ids=lambda r: r.label)
+    def test_the_summary_is_one_sentence(self, row):
+        assert re.fullmatch(r"[A-Z][^.]{15,}\.", row.summary)
+        assert " = " in row.formula and "*" not in row.formula
+
     @every
     def test_a_row_is_complete(self, name):
         row = METHODS[name]

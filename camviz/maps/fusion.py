@@ -16,10 +16,10 @@ _TINY = torch.finfo(torch.float32).tiny
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the cells of a grid look, in pixels of the network's input, (y, x) each.
+    """Where the cells of a grid are centred, in pixels of the network's input, (y, x) each.
 
     Cell i is centred on stride * i + (stride - 1) / 2 + offset. Offset 0 is what every plain
-    up-sampling assumes; networks with strided, padded convolutions look elsewhere.
+    up-sampling assumes; in networks with strided, padded convolutions it is another.
     """
 
     stride: tuple[float, float]
@@ -37,7 +37,7 @@ def normalize(raw: Tensor) -> Tensor:
         n = relu(M) / max(relu(M)),   0 if that maximum is below the smallest normal number
 
     No epsilon: gradients may be as small as 1e-8, and a fixed epsilon would flatten them. No
-    minimum is subtracted: a floor is part of what a map says. Raises ValueError if a value is
+    minimum is subtracted: a floor is part of the map. Raises ValueError if a value is
     not finite.
     """
     if not torch.isfinite(raw).all():
@@ -124,28 +124,55 @@ def keep(maps: Sequence[Tensor]) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class Fusion:
-    """A way to make one map of several: `scale` at each stage's own grid, `combine` on one."""
+    """A way to make one map of several: `scale` at each stage's own grid, `combine` on one.
+
+    `summary` and `formula` are what the page shows of `combine`: one sentence, and the formula
+    typeset.
+    """
 
     label: str
     scale: Callable[[Sequence[Tensor]], list[Tensor]]
     combine: Callable[[Sequence[Tensor]], Tensor]
     paper: str
+    summary: str
+    formula: str
 
 
 FUSIONS: dict[str, Fusion] = {
-    "product": Fusion("Geometric mean", keep, geometric_mean, "after RefineCAM, 2026"),
-    "mean": Fusion("Arithmetic mean", keep, arithmetic_mean, "camviz"),
-    "max_tanh": Fusion("Maximum of tanh", scale_shallow, maximum, "LayerCAM, TIP 2021, eq. 9"),
+    "product": Fusion(
+        "Geometric mean",
+        keep,
+        geometric_mean,
+        "after RefineCAM, 2026",
+        "What all stages agree on.",
+        "F = (n_1 · … · n_L)^(1/L)",
+    ),
+    "mean": Fusion(
+        "Arithmetic mean",
+        keep,
+        arithmetic_mean,
+        "camviz",
+        "What the stages say on average.",
+        "F = (n_1 + … + n_L) / L",
+    ),
+    "max_tanh": Fusion(
+        "Maximum of tanh",
+        scale_shallow,
+        maximum,
+        "LayerCAM, TIP 2021, eq. 9",
+        "What any stage saw.",
+        "F = max_l n_l",
+    ),
 }
 
 
 def fuse(
     maps: Sequence[Tensor], placements: Sequence[Placement], mode: str = "product"
 ) -> tuple[Tensor, Placement]:
-    """One map of several stages, on the finest grid, and where the cells of that grid look.
+    """One map of several stages, on the finest grid, and the placement of that grid.
 
-    maps: normalised, (H_l, W_l), from shallow to deep. Empty ones are left out: a stage that
-    saw nothing has no say. All empty: zeros on the finest grid. The result is normalised.
+    maps: normalised, (H_l, W_l), from shallow to deep. Empty ones are left out, so that they
+    cannot make the product zero. All empty: zeros on the finest grid. The result is normalised.
     Scaling precedes up-sampling, so that a stage's maximum is exact.
     """
     finest = max(range(len(maps)), key=lambda i: maps[i].numel())
