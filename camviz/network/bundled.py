@@ -8,7 +8,7 @@ BUNDLED = ASSETS / "models"
 
 
 def bundled_names() -> tuple[str, ...]:
-    """The backbones that ship with camviz, those for photographs first."""
+    """The names of the networks that ship with camviz, those for photographs first."""
     if not BUNDLED.is_dir():
         return ()
     names = [path.parent.name for path in BUNDLED.glob("*/config.json")]

@@ -46,7 +46,7 @@ def architecture_counts() -> dict[str, tuple[int, int]]:
 
 
 def catalogue(pattern: str = "*") -> list[Entry]:
-    """Every classifier that can be asked for, as far as its name fits the pattern.
+    """Every classifier that can be loaded by name, as far as its name fits the pattern.
 
     Bundled ones lead; then come those with trained weights, by name; then architectures without
     any. The pattern is a shell pattern; one without a wildcard matches anywhere in a name.

@@ -1,6 +1,6 @@
-"""Does camviz understand an architecture? Build it, find its stages, trace it once.
+"""Checks that architectures can be explained: builds each, finds its stages, traces it once.
 
-    for report in check(["resnet50", "vit_base_patch16_224"]): print(report.line())
+    for report in check(catalogue("resnet50")): print(report.line())
 
 With random weights; a head that starts at zero is given small random numbers here, and here
 only, because a zero head makes every gradient zero. Networks without a classifier get one.
@@ -16,19 +16,19 @@ from torch import nn
 
 from camviz.errors import CamvizError
 from camviz.methods import METHODS
-from camviz.network.backbone import Backbone, wrap_backbone
+from camviz.network.backbone import wrap_backbone
 from camviz.network.catalogue import Entry, catalogue
 from camviz.network.taps import probe_input
 from camviz.network.trace import Target, trace
 from camviz.network.weights import build_untrained
 
-# Larger inputs are halved where the network allows it: discovery asks for layouts, not detail.
+# Larger inputs are halved where the network allows it: layouts need no detail.
 _LARGEST_SIDE = 448
-_CLASSES = 10
+_CLASSES = 10  # of a classifier that is put on
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """What was found out about one architecture; `problem` is "" if all is well."""
 
     name: str
@@ -45,13 +45,14 @@ class Report:
         return not self.problem
 
     def line(self) -> str:
+        """The report on one line, in columns."""
         if not self.ok:
             return f"{self.name:38} {self.family:24} FAILED  {self.problem}"
-        silent = f"  zero gradient: {', '.join(self.zero_gradient)}" if self.zero_gradient else ""
+        zero = f"  zero gradient: {', '.join(self.zero_gradient)}" if self.zero_gradient else ""
         return (
             f"{self.name:38} {self.family:24} {len(self.stages):3} stages  "
             f"{'/'.join(self.layouts):12} {self.milliseconds:6.0f} ms  "
-            f"{' '.join(self.defaults)}{silent}"
+            f"{' '.join(self.defaults)}{zero}"
         )
 
 
@@ -67,30 +68,31 @@ def smallest_of_each_family() -> list[Entry]:
     return [entry for *_, entry in sorted(best.values(), key=lambda rank: rank[2].family)]
 
 
-def check(entries: Iterable[Entry]) -> Iterator[Report]:
+def check(entries: Iterable[Entry]) -> Iterator[CheckReport]:
     """A report for each catalogue entry's architecture, one after the other."""
     for entry in entries:
         try:
             yield _check(entry)
         except CamvizError as error:
-            yield Report(entry.architecture, entry.family, problem=str(error))
+            yield CheckReport(entry.architecture, entry.family, problem=str(error))
         gc.collect()
 
 
-def _check(entry: Entry) -> Report:
+def _check(entry: Entry) -> CheckReport:
     start = time.perf_counter()
-    given = {} if entry.classifier else {"num_classes": _CLASSES}
-    model = build_untrained(entry.architecture, **given)
-    _wake_zero_heads(model)
+    options = {} if entry.classifier else {"num_classes": _CLASSES}
+    model = build_untrained(entry.architecture, **options)
+    _randomize_zero_heads(model)
     backbone = wrap_backbone(model, name=entry.architecture, input_size=_input_size(entry, model))
     stages = [backbone.stage(name) for name in backbone.default_stages]
-    seen = trace(backbone, probe_input(backbone.input_size).to(backbone.device), _taps(backbone))
-    gradients = seen.gradients(Target(int(seen.logits.argmax())))
+    taps = [tap for stage in stages for tap in (stage.output, stage.activation)]
+    traced = trace(backbone, probe_input(backbone.input_size).to(backbone.device), taps)
+    gradients = traced.gradients(Target(int(traced.logits.argmax())))
     problem = ""
     for stage in stages:
         for tap in {stage.output, stage.activation}:
             heat = METHODS["layer_cam"].function(
-                seen.activations[tap.address], gradients[tap.address]
+                traced.activations[tap.address], gradients[tap.address]
             )
             if tuple(heat.shape[1:]) != tap.layout.grid or not bool(torch.isfinite(heat).all()):
                 problem = f"no finite map at '{stage.name}'"
@@ -100,7 +102,7 @@ def _check(entry: Entry) -> Report:
         problem = f"no module carries the maps {', '.join(backbone.discovery.missing)}"
     if not stages:
         problem = "no stage has a gradient"
-    return Report(
+    return CheckReport(
         entry.architecture,
         entry.family,
         tuple(stage.name for stage in backbone.stages),
@@ -112,12 +114,7 @@ def _check(entry: Entry) -> Report:
     )
 
 
-def _taps(backbone: Backbone) -> list:
-    stages = [backbone.stage(name) for name in backbone.default_stages]
-    return [tap for stage in stages for tap in (stage.output, stage.activation)]
-
-
-def _wake_zero_heads(model: nn.Module) -> None:
+def _randomize_zero_heads(model: nn.Module) -> None:
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)) and not bool(module.weight.any()):

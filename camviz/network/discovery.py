@@ -1,10 +1,10 @@
 """Where a network keeps its feature maps: found by running it, proved by value.
 
-timm says what a network's stages are (`forward_intermediates`), but the maps it returns are often
-copies outside the graph of the logits, and the module names it lists are sometimes wrong. So
-every map is matched, bit for bit, with the output of a module; that module is where a hook sees
-the very tensor that the logits depend on, and the view under which they agree is its layout.
-No table of families, no square roots of token counts.
+timm returns the maps of a network's stages (`forward_intermediates`), but they are often copies
+outside the graph of the logits, and the module names it lists are sometimes wrong. So every map is
+matched, bit for bit, with the output of a module; a hook on that module gets the very tensor that
+the logits depend on, and the view under which both agree is its layout. No table of families, no
+square roots of token counts.
 
 Discovery costs two or three forward passes at the network's own input size and one backward.
 """
@@ -67,13 +67,13 @@ def _views(tensor: Tensor, shape: Sequence[int]) -> Iterator[tuple[Layout, Tenso
             yield Layout("NCL", grid), tensor.reshape(tuple(shape))
 
 
-def _same(view: Tensor, reference: Tensor) -> bool:
-    head = (0, slice(None, 2), slice(None, 2), slice(None, 2))  # a cheap look before the whole
+def _equal(view: Tensor, reference: Tensor) -> bool:
+    head = (0, slice(None, 2), slice(None, 2), slice(None, 2))  # cheap, before the whole
     return torch.equal(view[head], reference[head]) and torch.equal(view, reference)
 
 
 def _permutation(tensor: Tensor, reference: Tensor) -> tuple[int, ...] | None:
-    """Where each cell of a (1, C, H, W) reference is among a tensor's tokens; None if nowhere."""
+    """The index of each cell of a (1, C, H, W) reference among a tensor's tokens, or None."""
     channels = reference.shape[1]
     if tensor.numel() != reference.numel() or tensor.shape[-1] != channels:
         return None
@@ -89,7 +89,7 @@ def _permutation(tensor: Tensor, reference: Tensor) -> tuple[int, ...] | None:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Output:
     """A module's output in the survey pass, kept as facts rather than as a tensor."""
 
     order: int
@@ -126,34 +126,37 @@ def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
         survey.run(image)
     best = [survey.best(index, hint) for index, hint in enumerate(hints)]
     missing = tuple(hint or f"map {i}" for i, hint in enumerate(hints) if best[i] is None)
-    found = _named([pair for pair in best if pair is not None])
+    found = _name_taps([pair for pair in best if pair is not None])
     if not found:
         raise StageError(
             f"none of the {len(references)} intermediate maps of {type(model).__name__} is the "
             "output of a module; a module can still be asked for by name"
         )
     pre_pool = survey.pre_pool(found[-1][1])
-    stages = _with_gradients(model, image, survey, found, pre_pool, input_size)
+    stages = _build_stages(model, image, survey, found, pre_pool, input_size)
     return Discovery(
         stages, default_stages(stages), pre_pool, missing, survey.bytes_after(found[0][1])
     )
 
 
-def _named(pairs: list[tuple[Tap, Tap]]) -> list[tuple[str, Tap]]:
-    """Each tap under the module that names it; branches of one module by their place in it."""
-    shared = Counter(namer.module for namer, _ in pairs)
+def _name_taps(pairs: list[tuple[Tap, Tap]]) -> list[tuple[str, Tap]]:
+    """(name, tap) of each (tap that names it, tap): the module of the first.
+
+    Several branches of one module are told apart by their place in its output.
+    """
+    shared = Counter(naming.module for naming, _ in pairs)
     return [
         (
-            namer.module
-            + ("".join(f"[{key}]" for key in namer.path) if shared[namer.module] > 1 else ""),
+            naming.module
+            + ("".join(f"[{key}]" for key in naming.path) if shared[naming.module] > 1 else ""),
             tap,
         )
-        for namer, tap in pairs
+        for naming, tap in pairs
     ]
 
 
 def _hinted_modules(model: nn.Module, count: int) -> list[str]:
-    """The module names that timm lists for its maps: a hint, right nine times out of ten."""
+    """The module names that timm lists for its maps: right nine times out of ten."""
     info = getattr(model, "feature_info", None) or []
     rows = list(getattr(info, "info", info))
     names = [str(row.get("module", "")) for row in rows]
@@ -170,24 +173,25 @@ class _Survey:
         self.modules = dict(model.named_modules())
         self.matches: list[list[tuple[Tap, int]]] = [[] for _ in references]
         self.feature_matches: list[tuple[Address, int]] = []
-        self.seen: list[_Seen] = []
+        self.outputs: list[_Output] = []
         self.activated: set[Address] = set()
         self.order_of: dict[Address, int] = {}
         self.sizes: list[int] = []  # bytes of each leaf module's output, in order of execution
         self._last_activated: Tensor | None = None
 
     def run(self, image: Tensor) -> None:
+        """Run the network, and once more if a map is not found in its usual order."""
         with forward_hooks(self.modules, self._observe):
             self.model(image)
         lost = [index for index, matches in enumerate(self.matches) if not matches]
         if lost:  # a second pass, for maps whose tokens are kept in another order
 
-            def look_for_permutations(name: str, module: nn.Module, call: int, output: Any) -> None:
+            def match_permuted(name: str, module: nn.Module, call: int, output: Any) -> None:
                 for path, tensor in tensors_in(output):
                     for index in lost:
                         self._match_permuted((name, call, path), tensor, index)
 
-            with forward_hooks(self.modules, look_for_permutations):
+            with forward_hooks(self.modules, match_permuted):
                 self.model(image)
 
     def _observe(self, name: str, module: nn.Module, call: int, output: Any) -> None:
@@ -197,14 +201,14 @@ class _Survey:
             address = (name, call, path)
             self.order_of[address] = order
             size += tensor.numel() * tensor.element_size()
-            self.seen.append(_Seen(order, tuple(tensor.shape), address))
+            self.outputs.append(_Output(order, tuple(tensor.shape), address))
             if self._is_activated(module, tensor):
                 self.activated.add(address)
             for index, reference in enumerate(self.references):
                 if tensor.numel() < reference.numel():
                     continue
                 for layout, view in _views(tensor, reference.shape):
-                    if _same(view, reference):
+                    if _equal(view, reference):
                         tap = Tap(name, layout, reference.shape[1], call, path)
                         self.matches[index].append((tap, order))
                         break
@@ -218,7 +222,7 @@ class _Survey:
         self.sizes.append(size if leaf else 0)
 
     def _is_activated(self, module: nn.Module, tensor: Tensor) -> bool:
-        """Is this tensor the result of a non-negative or nearly non-negative activation?"""
+        """Whether a tensor is the result of an activation with a lower bound near zero."""
         if self._last_activated is tensor:  # a container that ends in the activation
             return True
         floor = _FLOORS.get(type(module).__name__)
@@ -240,11 +244,11 @@ class _Survey:
             self.matches[index].append((tap, self.order_of[address]))
 
     def best(self, index: int, hint: str) -> tuple[Tap, Tap] | None:
-        """What names a map, and where to tap it: at timm's module, else the outermost and last.
+        """(tap that names a map, tap to record it): at timm's module, else the outermost and last.
 
-        A module that returns several maps may hand one on that was used before it returned, to
-        make the next stage's input, say. Cut off at such an output, the graph would miss that
-        use: then the tap is where the map arises, under the same name.
+        A module that returns several maps may return one that was used before, to make the next
+        stage's input for example. Cut off at such an output, the graph would miss that use: then
+        the tap is where the map arises, under the same name.
         """
         if not self.matches[index]:
             return None
@@ -283,7 +287,7 @@ class _Survey:
         """Whether the map that enters the pooling differs from the last intermediate map."""
         assert self.features is not None
         last = self.references[-1]
-        return not any(_same(view, last) for _, view in _views(self.features, last.shape))
+        return not any(_equal(view, last) for _, view in _views(self.features, last.shape))
 
     def candidates(self, tap: Tap, *, after: int, before: int) -> list[Tap]:
         """Post-activation taps at the grid of `tap`, as wide or wider, last executed first."""
@@ -294,10 +298,10 @@ class _Survey:
         ]
 
     def substitutes(self, index: int, tap: Tap, *, after: int, before: int) -> list[Tap]:
-        """Taps that may replace a silent one: as wide, on its grid, last executed first.
+        """Taps that may replace one of zero gradient: as wide, on its grid, last executed first.
 
-        The layouts under which the silent map itself was proved are allowed. Linear projections
-        come last: queries, keys and values are a block's parts, not its map.
+        The layouts under which the map itself was proved are allowed. Linear projections come
+        last: queries, keys and values are a block's parts, not its map.
         """
         proved = [match.layout for match, _ in self.matches[index]] if index >= 0 else []
         found = [
@@ -310,29 +314,34 @@ class _Survey:
     def _taps_like(
         self, layouts: list[Layout], after: int, before: int, *, activated: bool
     ) -> Iterator[Tap]:
-        for seen in reversed(self.seen):
-            if after < seen.order < before and (seen.address in self.activated or not activated):
-                layout = layout_by_shape(seen.shape, layouts, layouts[0])
+        for output in reversed(self.outputs):
+            right_kind = output.address in self.activated or not activated
+            if after < output.order < before and right_kind:
+                layout = layout_by_shape(output.shape, layouts, layouts[0])
                 if layout is not None:
-                    name, call, path = seen.address
-                    yield Tap(name, layout, channels(seen.shape, layout), call, path)
+                    name, call, path = output.address
+                    yield Tap(name, layout, channels(output.shape, layout), call, path)
 
     def index_of(self, tap: Tap) -> int:
+        """Which of the reference maps a tap carries; -1 if none."""
         return next(
             (i for i, row in enumerate(self.matches) if any(tap == match for match, _ in row)), -1
         )
 
     def start_of(self, module: str) -> int:
         """The place in the order of the first output that this module or a part of it gave."""
-        parts = (seen.order for seen in self.seen if f"{seen.address[0]}.".startswith(f"{module}."))
-        return min(parts)
+        return min(
+            output.order
+            for output in self.outputs
+            if f"{output.address[0]}.".startswith(f"{module}.")
+        )
 
     def bytes_after(self, tap: Tap) -> int:
-        """What later modules put out: about what a graph cut off at this tap keeps alive."""
+        """Bytes that later modules put out: about what a graph cut off at this tap keeps."""
         return sum(self.sizes[self.order_of[tap.address] + 1 :])
 
 
-def _with_gradients(
+def _build_stages(
     model: nn.Module,
     image: Tensor,
     survey: _Survey,
@@ -340,7 +349,7 @@ def _with_gradients(
     pre_pool: Tap | None,
     input_size: tuple[int, int, int],
 ) -> tuple[Stage, ...]:
-    """Stages with their post-activation taps, silent ones marked and given a stand-in."""
+    """Stages with their post-activation taps; for those of zero gradient a substitute before it."""
     if pre_pool is not None and survey.pre_pool_is_new():
         found = [*found, (pre_pool.module, pre_pool)]
     taps = [tap for _, tap in found]
@@ -357,35 +366,36 @@ def _with_gradients(
         rival = next((t for t in taps[index + 1 :] if t.layout.grid == tap.layout.grid), None)
         before = survey.start_of(rival.module) if rival is not None else end
         activations.append(survey.candidates(tap, after=after, before=before)[:3])
-    alive = gradients_reach(model, image, [*taps, *(tap for row in activations for tap in row)])
+    reached = gradients_reach(model, image, [*taps, *(tap for row in activations for tap in row)])
     substitutes: dict[Address, list[Tap]] = {}
     for index, tap in enumerate(taps):
-        if not alive[tap.address] and tap is not pre_pool:
+        if not reached[tap.address] and tap is not pre_pool:
             # Stages that end in one module, like the branches of a block, share its order.
             after = max((order for order in orders[:index] if order < orders[index]), default=-1)
             substitutes[tap.address] = survey.substitutes(
                 survey.index_of(tap), tap, after=after, before=orders[index]
             )
     if any(substitutes.values()):
-        alive |= gradients_reach(model, image, [tap for row in substitutes.values() for tap in row])
+        more = [tap for row in substitutes.values() for tap in row]
+        reached |= gradients_reach(model, image, more)
 
     stages: list[Stage] = []
     for (name, tap), row in zip(found, activations, strict=True):
-        activation = next((other for other in row if alive[other.address]), tap)
+        activation = next((other for other in row if reached[other.address]), tap)
         stage = Stage(
-            name, tap, activation, input_size[1] / tap.layout.grid[0], not alive[tap.address]
+            name, tap, activation, input_size[1] / tap.layout.grid[0], not reached[tap.address]
         )
         if stage.zero_gradient:
             if tap is pre_pool:
-                continue  # a norm after the last block: as silent as the block itself
-            living = next((t for t in substitutes[tap.address] if alive[t.address]), None)
-            if living is not None:
+                continue  # a norm after the last block: of zero gradient like the block itself
+            live = next((t for t in substitutes[tap.address] if reached[t.address]), None)
+            if live is not None:
                 stages.append(
                     replace(
                         stage,
-                        name=living.module,
-                        output=living,
-                        activation=living,
+                        name=live.module,
+                        output=live,
+                        activation=live,
                         zero_gradient=False,
                     )
                 )
@@ -395,7 +405,7 @@ def _with_gradients(
 
 
 def gradients_reach(model: nn.Module, image: Tensor, taps: Sequence[Tap]) -> dict[Address, bool]:
-    """For each tap: does any logit depend on any cell of its map?
+    """For each tap whether any logit depends on any cell of its map.
 
     Measured with one backward pass from a random mixture of all logits, or, while a zero head
     makes them constant, of the pooled features.
@@ -432,20 +442,20 @@ def gradients_reach(model: nn.Module, image: Tensor, taps: Sequence[Tap]) -> dic
 
 
 def default_stages(stages: Sequence[Stage]) -> tuple[str, ...]:
-    """The stages to show unasked: one per resolution, the deepest there, from stride 4 on.
+    """The stages explained by default: one per resolution, the deepest there, from stride 4 on.
 
-    A network of one resolution (a plain vision transformer) gives four, equally spaced, the last
-    always among them. Silent stages are never chosen.
+    A network of one resolution (a plain vision transformer) has four, equally spaced, the last
+    always among them. Stages of zero gradient are never chosen.
     """
-    living = [stage for stage in stages if not stage.zero_gradient]
-    by_grid = {stage.grid: stage.name for stage in living}  # the last of each grid wins
+    live = [stage for stage in stages if not stage.zero_gradient]
+    by_grid = {stage.grid: stage.name for stage in live}  # the last of each grid wins
     if len(by_grid) > 1:
         fine_enough = [
             by_grid[stage.grid]
-            for stage in living
+            for stage in live
             if stage.reduction > 3 and by_grid[stage.grid] == stage.name
         ]
         if fine_enough:
             return tuple(fine_enough[-5:])
-    count = min(4, len(living))
-    return tuple(living[round((i + 1) * len(living) / count) - 1].name for i in range(count))
+    count = min(4, len(live))
+    return tuple(live[round((i + 1) * len(live) / count) - 1].name for i in range(count))

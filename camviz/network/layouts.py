@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-Kind = Literal["NCHW", "NHWC", "NLC", "NCL", "permuted"]
+LayoutKind = Literal["NCHW", "NHWC", "NLC", "NCL", "permuted"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Layout:
     counted row by row, is found; Hiera keeps its tokens so).
     """
 
-    kind: Kind
+    kind: LayoutKind
     grid: tuple[int, int]
     prefix: int = 0
     order: tuple[int, ...] = field(default=(), repr=False)
@@ -45,7 +45,7 @@ class Layout:
 
 
 def channels(shape: Sequence[int], layout: Layout) -> int:
-    """How many channels an output of this shape has under a layout."""
+    """The number of channels of an output of this shape under a layout."""
     return shape[1] if layout.kind in ("NCHW", "NCL") else shape[-1]
 
 

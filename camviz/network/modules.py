@@ -1,4 +1,4 @@
-"""A stage for any module of a network by name; its layout follows from the shape of its output."""
+"""Stages at any module of a network, by name; the layout follows from the shape of its output."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from camviz.network.taps import Address, Tap, forward_hooks, frozen_eval, probe_
 def derive_stage(
     model: nn.Module, name: str, stages: Sequence[Stage], input_size: tuple[int, int, int]
 ) -> Stage:
-    """A stage for any module by name, its layout derived from the shape of its output.
+    """A stage at the output of any module, its layout derived from the shape of that output.
 
     Of several calls of the module the last counts. Raises `StageError` if there is no such
     module, if it does not run, or if its output is not a map on a grid of this network.
@@ -29,12 +29,12 @@ def derive_stage(
         )
     shapes: dict[Address, tuple[int, ...]] = {}
 
-    def note(module_name: str, module: nn.Module, call: int, output: Any) -> None:
+    def record(module_name: str, module: nn.Module, call: int, output: Any) -> None:
         for path, tensor in tensors_in(output):
             shapes[(module_name, call, path)] = tuple(tensor.shape)
 
     image = probe_input(input_size).to(next(model.parameters()).device)
-    with frozen_eval(model, gradients=False), forward_hooks({name: modules[name]}, note):
+    with frozen_eval(model, gradients=False), forward_hooks({name: modules[name]}, record):
         model(image)
     if not shapes:
         raise StageError(f"module '{name}' does not run when the network classifies a picture")

@@ -1,10 +1,10 @@
-"""Where the cells of a feature map look: measured on the network, not assumed.
+"""Where the cells of a feature map are centred on the input: measured, not assumed.
 
 A 3x3 convolution of stride 2 that pads both sides centres cell i on pixel 2i; one that pads as
 TensorFlow does, on 2i + 1. Five of them move a whole map by 15 pixels to one side or the other,
 and trained kernels, being asymmetric, move it again. The gradient of a cell with respect to the
-input shows where the cell looks; its centre of mass, averaged over cells and pictures, minus the
-place that plain up-sampling assumes, is the stage's offset.
+input is the cell's receptive field at that input; its centre of mass, averaged over cells and
+pictures, minus the place that plain up-sampling assumes, is the stage's offset.
 """
 
 import json
@@ -22,18 +22,18 @@ from camviz.network.backbone import Backbone
 from camviz.network.taps import Address, Tap, frozen_eval, record_taps
 
 _BATCH = 8
-# Standard error, in strides, at which a measured offset is believed.
+# Standard error, in strides, at which a measured offset is precise enough.
 PRECISION = 1 / 20
-# A spread estimated from fewer than 24 looks cannot be trusted itself.
+# A spread estimated from fewer than 24 samples is too uncertain itself.
 _FEWEST_BATCHES, _MOST_BATCHES = 3, 48
 
 
 @dataclass(frozen=True)
 class Offset:
-    """A measured offset, (y, x) in input pixels, its standard error and how it was had.
+    """An offset, (y, x) in input pixels, its standard error and the number of samples behind it.
 
     `settled`: the standard error is below a twentieth of the stride on both axes. `samples` is 0
-    where the offset is known without measuring: cells of non-overlapping patches.
+    where the offset needs no measuring: cells of non-overlapping patches.
     """
 
     offset: tuple[float, float]
@@ -52,7 +52,7 @@ def true_placements(backbone: Backbone, taps: Sequence[Tap]) -> dict[Address, Pl
     """Placements with measured offsets, from the cache on disk if they were measured before.
 
     The first call for a network takes some seconds to a minute; the cache is in
-    ~/.cache/camviz, or where CAMVIZ_CACHE says, keyed by the weights.
+    ~/.cache/camviz, or in the folder that CAMVIZ_CACHE names, keyed by the weights.
     """
     offsets = measured_offsets(backbone, taps)
     return {
@@ -64,16 +64,16 @@ def true_placements(backbone: Backbone, taps: Sequence[Tap]) -> dict[Address, Pl
 
 
 def measured_offsets(backbone: Backbone, taps: Sequence[Tap]) -> dict[Address, Offset]:
-    """Offsets of these taps, measured now or remembered."""
+    """Offsets of these taps, from the cache on disk or measured now."""
     file = _cache_file(backbone)
     known = _read(file)
-    wanted = [tap for tap in taps if _key(tap) not in known]
-    if wanted:
+    missing = [tap for tap in taps if _key(tap) not in known]
+    if missing:
         with backbone.lock:
             fresh = measure_offsets(
-                backbone.model, wanted, backbone.input_size, device=backbone.device
+                backbone.model, missing, backbone.input_size, device=backbone.device
             )
-        known |= {_key(tap): fresh[tap.address] for tap in wanted}
+        known |= {_key(tap): fresh[tap.address] for tap in missing}
         _write(file, known)
     return {tap.address: known[_key(tap)] for tap in taps}
 
@@ -86,10 +86,10 @@ def measure_offsets(
     device: torch.device | str = "cpu",
     seed: int = 0,
 ) -> dict[Address, Offset]:
-    """Measure where the cells of each tap look, on noise with the spectrum of photographs.
+    """Measure where the cells of each tap are centred, on noise with the spectrum of photographs.
 
-    Each picture of a batch asks about a cell of its own; cells lie symmetrically about the
-    middle, so that the border of the input, which cuts receptive fields off, pulls no way.
+    Each picture of a batch measures a cell of its own; cells lie symmetrically about the middle,
+    so that the border of the input, which cuts receptive fields off, has no net effect.
     """
     generator = torch.Generator().manual_seed(seed)
     result: dict[Address, Offset] = {}
@@ -104,7 +104,7 @@ def measure_offsets(
         if not open_taps:
             break
         images = _natural_noise(input_size, _BATCH, generator).to(device)
-        for tap, centres in _look(model, images, open_taps, input_size, round_).items():
+        for tap, centres in _measure_centres(model, images, open_taps, input_size, round_).items():
             samples[tap.address].append(centres)
         for tap in list(open_taps):
             estimate = _estimate(torch.cat(samples[tap.address]), tap, input_size)
@@ -115,7 +115,7 @@ def measure_offsets(
 
 
 def _patches_do_not_overlap(model: nn.Module, tap: Tap, input_size: tuple[int, int, int]) -> bool:
-    """True for the tokens of a plain vision transformer: a cell is its patch, exactly."""
+    """Whether a cell is exactly one patch, as in a plain vision transformer."""
     projection = getattr(getattr(model, "patch_embed", None), "proj", None)
     if not isinstance(projection, nn.Conv2d):
         return False
@@ -148,16 +148,16 @@ def _cells(count: int, turn: int) -> Tensor:
     return pairs[(torch.arange(_BATCH) + turn) % len(pairs)]
 
 
-def _look(
+def _measure_centres(
     model: nn.Module,
     images: Tensor,
     taps: Sequence[Tap],
     input_size: tuple[int, int, int],
     round_: int,
 ) -> dict[Tap, Tensor]:
-    """Per tap, (batch, 4): mass centre (y, x) of what a cell saw, and the cell's (row, column)."""
+    """Per tap, (batch, 4): centre of mass (y, x) of a cell's gradient, the cell's (row, column)."""
     stored: dict[Address, Tensor] = {}
-    seen = {}
+    centres = {}
     with frozen_eval(model, gradients=True):
         images = images.clone().requires_grad_(True)
         with record_taps(model, taps, stored):
@@ -167,15 +167,15 @@ def _look(
             heat = tap.layout.to_nchw(stored[tap.address]).float()
             rows = _cells(heat.shape[2], round_)
             columns = _cells(heat.shape[3], 3 * round_ + 1)
-            answers = heat[every, :, rows, columns].abs().sum()
-            (gradient,) = torch.autograd.grad(answers, images, retain_graph=True)
+            responses = heat[every, :, rows, columns].abs().sum()
+            (gradient,) = torch.autograd.grad(responses, images, retain_graph=True)
             mass = gradient.detach().abs().sum(dim=1).double().cpu()
             total = mass.sum(dim=(1, 2))
             y = (mass.sum(dim=2) * torch.arange(input_size[1])).sum(dim=1) / total
             x = (mass.sum(dim=1) * torch.arange(input_size[2])).sum(dim=1) / total
-            looks = torch.stack([y, x, rows.double(), columns.double()], dim=1)
-            seen[tap] = looks[total > 0]  # a cell that saw nothing looks nowhere
-    return seen
+            found = torch.stack([y, x, rows.double(), columns.double()], dim=1)
+            centres[tap] = found[total > 0]  # a zero gradient has no centre
+    return centres
 
 
 def _estimate(samples: Tensor, tap: Tap, input_size: tuple[int, int, int]) -> Offset:
@@ -223,4 +223,4 @@ def _write(file: Path, offsets: dict[str, Offset]) -> None:
         part.write_text(json.dumps(rows))
         part.replace(file)
     except OSError:
-        pass  # a read-only machine measures once per process
+        pass  # without a place to write, each process measures anew

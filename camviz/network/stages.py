@@ -11,14 +11,14 @@ TapKind = Literal["output", "activation"]
 
 @dataclass(frozen=True)
 class Stage:
-    """A resolution of the network at which it can be asked where it looks.
+    """A resolution of the network at which its predictions can be explained.
 
     `output` is the tensor that timm calls the stage; `activation` the last post-activation
     tensor at that resolution, which is where class evidence is non-negative and local (the
     linear bottlenecks of MobileNets and EfficientNets are neither). Where the output is already
     post-activation, or nothing else is, both are the same tap. `reduction` is input pixels per
-    cell. `silent`: the logits do not depend on this map (the last block of a network that pools
-    a class token), its gradient is exactly zero.
+    cell. `zero_gradient`: the logits do not depend on this map (the last block of a network that
+    pools a class token), so that its gradient is exactly zero.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Discovery:
-    """What running a network once showed: its stages, shallow to deep, and what was not found.
+    """What `discover` finds in a network: its stages, shallow to deep, and what is missing.
 
-    `defaults` are the names of the stages that are shown when nobody asks for others.
+    `defaults` are the names of the stages that are explained unless others are chosen.
     `pre_pool` is the map that enters the pooling, if the network has one. `missing` names maps
     that no module's output carries. `graph_bytes` estimates what a kept graph costs.
     """

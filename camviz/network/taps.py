@@ -1,8 +1,8 @@
-"""A tensor inside a network: where it is, how it is read, and how it is got hold of.
+"""Tensors inside a network: where they are, how they are read, and how they are recorded.
 
 A tap is an address in a forward pass (module, call, place in a nested output) and a layout under
 which the tensor found there is a map, (N, C, H, W). `record_taps` collects tapped tensors so that
-they can be differentiated; nothing of it outlives its block.
+they can be differentiated; no hook and no flag outlives its block.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -36,9 +36,10 @@ class Tap:
 
 @contextmanager
 def frozen_eval(model: nn.Module, *, gradients: bool) -> Iterator[None]:
-    """A network as it is explained: eval mode, weights frozen, autocast off; all undone after.
+    """Put a network into eval mode, freeze its weights, turn autocast off; undo it all after.
 
-    gradients: whether the block records them, whatever no_grad or inference_mode is on outside.
+    gradients: whether autograd records in the block, whatever no_grad or inference_mode is on
+    outside.
     """
     training = [module for module in model.modules() if module.training]
     unfrozen = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -80,7 +81,7 @@ def forward_hooks(
 ) -> Iterator[None]:
     """Call `observe(name, module, call number, output)` after every call of these modules.
 
-    What it returns, if not None, replaces the output. No hook outlives the block.
+    What `observe` returns, if not None, replaces the output. No hook outlives the block.
     """
     calls = dict.fromkeys(modules, -1)
 
@@ -118,9 +119,9 @@ def record_taps(
 
     def record(name: str, module: nn.Module, call: int, output: Any) -> Any:
         paths = wanted[name].get(call)
-        return None if paths is None else _replace(output, set(paths), (), name, call)
+        return None if paths is None else replace(output, set(paths), (), name, call)
 
-    def _replace(
+    def replace(
         output: Any,
         paths: set[tuple[int | str, ...]],
         at: tuple[int | str, ...],
@@ -130,21 +131,21 @@ def record_taps(
         if isinstance(output, Tensor):
             if at not in paths:
                 return output
-            kept = output if output.requires_grad else output.detach().requires_grad_(True)
-            stored[(name, call, at)] = kept
-            return kept.clone()
+            recorded = output if output.requires_grad else output.detach().requires_grad_(True)
+            stored[(name, call, at)] = recorded
+            return recorded.clone()
         if isinstance(output, dict):
             return type(output)(
-                (key, _replace(value, paths, (*at, key), name, call))
+                (key, replace(value, paths, (*at, key), name, call))
                 for key, value in output.items()
             )
         if isinstance(output, tuple) and hasattr(output, "_fields"):
             return type(output)(
-                *(_replace(v, paths, (*at, i), name, call) for i, v in enumerate(output))
+                *(replace(v, paths, (*at, i), name, call) for i, v in enumerate(output))
             )
         if isinstance(output, (list, tuple)):
             return type(output)(
-                _replace(v, paths, (*at, i), name, call) for i, v in enumerate(output)
+                replace(v, paths, (*at, i), name, call) for i, v in enumerate(output)
             )
         return output
 

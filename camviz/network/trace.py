@@ -1,11 +1,11 @@
-"""One look at a picture: run the network once, keep what it did as tensors of known shape.
+"""Tracing: run the network once on a picture and keep what it did as tensors of known shape.
 
-    seen = trace(backbone, image, taps)
-    seen.logits, seen.activations[tap.address], seen.gradients(Target(281))[tap.address]
+    result = trace(backbone, image, taps)
+    result.logits, result.activations[tap.address], result.gradients(Target(281))[tap.address]
 
-This is the only place that runs the network for an explanation and the only one that
-differentiates it. One forward pass serves every stage, method and class; a further class costs
-one backward pass, to the shallowest tap and no further.
+This module alone runs the network for an explanation, and it alone differentiates it. One forward
+pass serves every stage, method and class; a further class costs one backward pass, to the
+shallowest tap and no further.
 """
 
 import threading
@@ -29,7 +29,7 @@ _LOG_SUM_EXP = -1
 class Target:
     """The number that is explained: a class's logit, its log-probability or its probability.
 
-    With `versus`, what speaks for `index` and against that class: the margin of their logits.
+    With `versus`, the margin between the logits of `index` and of that class.
     """
 
     index: int
@@ -63,9 +63,9 @@ class Trace:
 
     `logits` and `probabilities`: (classes,), fp32 on the CPU. `activations`: per tap
     (1, C, H, W), fp32, in (N, C, H, W) order whatever the network's own. `features`: the map that
-    enters the pooling, in the network's own layout, or None. Gradients are made when asked for
-    and kept. A trace that came from another process, or whose graph was dropped to save memory,
-    has only the gradients it was given.
+    enters the pooling, in the network's own layout, or None. Gradients are computed on demand
+    and kept. A trace from another process, or one whose graph was dropped to save memory, has only
+    the gradients that were computed before.
     """
 
     taps: tuple[Tap, ...]
@@ -84,25 +84,26 @@ class Trace:
 
     @property
     def has_graph(self) -> bool:
-        """Whether gradients of further classes can be had without another forward pass."""
+        """Whether gradients of further classes need no other forward pass."""
         return self._graph is not None
 
     def has(self, target: Target) -> bool:
-        """Whether the gradients of this target are here already."""
+        """Whether the gradients of this target were computed before."""
         return all(part in self._gradient_basis for part in self._parts(target))
 
     def covers(self, taps: Sequence[Tap]) -> bool:
+        """Whether all of these taps were recorded."""
         return all(tap.address in self.activations for tap in taps)
 
     def gradients(self, target: Target) -> dict[Address, Tensor]:
         """d target / d activation, (1, C, H, W) per tap; exactly zero where nothing depends on it.
 
-        Raises `LookupError` if they would need the graph and it is gone.
+        Raises `LookupError` if they need the graph and it is gone.
         """
         with self._lock:
             parts = self._parts(target)
             for part in parts:
-                # Put back at the end: the order says what was used last.
+                # Put back at the end: the first in the order is the least recently used.
                 known = self._gradient_basis.pop(part, None)
                 self._gradient_basis[part] = self._differentiate(part) if known is None else known
             if parts == {target.index: 1.0}:
@@ -116,7 +117,7 @@ class Trace:
             }
 
     def memoize(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What was made of this trace before under that key, else made now and kept with it.
+        """The value of `make()`, computed once for each key and kept with the trace.
 
         For small things that follow from the trace alone: figures, weights, thresholds.
         """
@@ -163,7 +164,10 @@ class Trace:
                     self._gradient_basis.setdefault(part, gradients)
 
     def shrink(self, limit: int, keep: Target) -> None:
-        """Forget classes not used lately, then the graph, until `limit` bytes hold it."""
+        """Drop gradients of the least recently used classes, then the graph, until it fits.
+
+        limit: in bytes. The gradients that the target `keep` needs always stay.
+        """
         with self._lock:
             needed = self._parts(keep)
             for part in [part for part in self._gradient_basis if part not in needed]:
@@ -174,19 +178,19 @@ class Trace:
                 self._graph = None
 
     def drop_graph(self) -> None:
-        """Free the memory that further classes would need; the maps made so far stay."""
+        """Free the memory that further classes would need; gradients computed so far stay."""
         with self._lock:
             self._graph = None
 
     @property
     def nbytes(self) -> int:
         """Bytes held by this trace; what the graph keeps is an estimate."""
-        kept = [*self.activations.values(), self.logits]
-        kept += [] if self.features is None else [self.features]
+        held = [*self.activations.values(), self.logits]
+        held += [] if self.features is None else [self.features]
         classes = list(self._gradient_basis.values())  # another thread may be adding one
-        kept += [tensor for part in classes for tensor in part.values()]
+        held += [tensor for part in classes for tensor in part.values()]
         graph = self._graph_bytes if self._graph is not None else 0
-        return graph + sum(tensor.numel() * tensor.element_size() for tensor in kept)
+        return graph + sum(tensor.numel() * tensor.element_size() for tensor in held)
 
     def to_arrays(self) -> dict[str, Any]:
         """Plain numpy arrays and names, without graph or device: fit to cross a process border."""
@@ -223,8 +227,8 @@ def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap], *, graph: bool
 
     Works under a caller's no_grad or inference_mode, with frozen weights, from any thread: the
     network's lock is held meanwhile. Whether it succeeds or not, no hook, mode or flag of the
-    network is left changed. All arithmetic is fp32, whatever autocast is on outside. graph False
-    is cheaper; then there are no gradients to ask for.
+    network is left changed. All arithmetic is fp32, whatever autocast is on outside. Without
+    `graph` it is cheaper, and there are no gradients.
     """
     taps = tuple(dict.fromkeys(taps))
     stored: dict[Address, Tensor] = {}
