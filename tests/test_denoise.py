@@ -10,7 +10,14 @@ import torch
 
 from camviz.maps.fusion import is_empty
 from camviz.methods import METHODS, denoise
-from camviz.methods.denoise import CALIBRATIONS, MODES, floor, level, truncate, truncate_at
+from camviz.methods.denoise import (
+    CALIBRATIONS,
+    MODES,
+    noise_report,
+    noise_threshold,
+    truncate,
+    truncate_at,
+)
 from camviz.methods.gradient import hires_cam, layer_cam
 
 LEVELS = (0.0, 0.1, 0.5, 0.8, 0.9, 0.98, 0.99, 1.0)
@@ -105,7 +112,7 @@ def test_the_fast_selection_is_exact_on_many_entries(q, kind):
     entries = gradients.flatten().tolist()
     for calibration in CALIBRATIONS:
         expected = slow_level(entries, q, calibration)
-        assert float(level(gradients, q, "threshold", calibration)) == pytest.approx(
+        assert float(noise_threshold(gradients, q, "threshold", calibration)) == pytest.approx(
             expected, rel=1e-7, abs=0
         )
 
@@ -124,7 +131,7 @@ def test_a_misleading_sample_does_not_mislead(sign):
     gradients[::61] = sign * (100 + gradients[::61].abs())
     gradients = gradients.reshape(1, 1, 256, 512)
     for q, calibration in ((0.9, "mirror"), (0.1, "mirror"), (0.9, "self"), (0.1, "self")):
-        assert float(level(gradients, q, "threshold", calibration)) == pytest.approx(
+        assert float(noise_threshold(gradients, q, "threshold", calibration)) == pytest.approx(
             slow_level(gradients.flatten().tolist(), q, calibration), rel=1e-7
         )
 
@@ -153,7 +160,7 @@ def test_the_map_falls_as_q_rises(calibration):  # T-D-3
         heat = layer_cam(activations, truncate(gradients, q, calibration=calibration))
         assert bool((heat <= before + 1e-12).all())
         before = heat
-        taus.append(float(level(gradients, q, calibration=calibration)))
+        taus.append(float(noise_threshold(gradients, q, calibration=calibration)))
     assert taus == sorted(taus)
 
 
@@ -175,7 +182,7 @@ def test_the_highest_cap_is_rectification():  # T-D-5
 
 def test_a_gate_is_a_truncated_gradient_for_element_wise_methods():  # T-D-6
     activations, gradients = noise((2, 3, 6, 6), 1), noise((2, 3, 6, 6))
-    tau = level(gradients, 0.8)
+    tau = noise_threshold(gradients, 0.8)
     least = tau.view(-1, 1, 1, 1)
     gated = torch.where((gradients >= least) & (gradients > 0), activations, 0)
     same(layer_cam(gated, gradients), layer_cam(activations, truncate_at(gradients, tau)))
@@ -186,7 +193,10 @@ def test_a_gate_is_a_truncated_gradient_for_element_wise_methods():  # T-D-6
 def test_of_symmetric_noise_both_sides_tell_the_same(q):  # T-D-7
     half = noise((1, 4, 5, 5))
     gradients = torch.cat([half, -half], dim=1)
-    same(level(gradients, q, calibration="mirror"), level(gradients, q, calibration="self"))
+    same(
+        noise_threshold(gradients, q, calibration="mirror"),
+        noise_threshold(gradients, q, calibration="self"),
+    )
 
 
 def test_pure_noise_falls_to_what_theory_says():  # T-D-8
@@ -197,7 +207,7 @@ def test_pure_noise_falls_to_what_theory_says():  # T-D-8
     assert torch.corrcoef(torch.stack([plain.flatten(), energy]))[0, 1] > 0.9
     denoised = layer_cam(activations, truncate(gradients, 0.9))
     assert float(denoised.mean() / plain.mean()) == pytest.approx(0.258, abs=0.02)
-    left = floor(activations, gradients, level(gradients, 0.9))
+    left = noise_report(activations, gradients, noise_threshold(gradients, 0.9))
     assert left.noise == pytest.approx(0.258, abs=0.02)
     assert left.expected == pytest.approx(0.258, abs=0.02)
     assert left.kept == pytest.approx(0.1, abs=0.01)
@@ -223,9 +233,9 @@ def test_order_and_flip_commute(mode, calibration):  # T-D-10
 
 def test_without_noise_nothing_changes():  # T-D-11
     gradients = noise((1, 4, 5, 5)).abs() + 1e-3
-    assert float(level(gradients, 0.9)) == 0
+    assert float(noise_threshold(gradients, 0.9)) == 0
     same(truncate(gradients, 0.9), gradients)
-    assert floor(gradients, gradients, level(gradients, 0.9)).noise is None
+    assert noise_report(gradients, gradients, noise_threshold(gradients, 0.9)).noise is None
 
 
 def test_every_sample_has_its_own_level():
@@ -240,14 +250,14 @@ def test_every_sample_has_its_own_level():
 def test_it_composes_with_every_gradient_method(function):
     """By the gradient alone: what was cut counts as if it had been zero."""
     activations, gradients = noise((1, 5, 6, 6), 1).relu(), noise((1, 5, 6, 6))
-    cut = torch.where(gradients >= level(gradients, 0.9), gradients, 0).clamp_min(0)
+    cut = torch.where(gradients >= noise_threshold(gradients, 0.9), gradients, 0).clamp_min(0)
     same(function(activations, truncate(gradients, 0.9)), function(activations, cut))
 
 
 def test_the_floor_counted_by_hand():
     gradients = torch.tensor([4.0, 1.0, -1.0, -3.0]).reshape(1, 1, 2, 2)
     activations = torch.tensor([1.0, 1.0, 2.0, 1.0]).reshape(1, 1, 2, 2)
-    left = floor(activations, gradients, torch.tensor([3.0]))
+    left = noise_report(activations, gradients, torch.tensor([3.0]))
     assert left.kept == 1 / 2
     assert left.noise == pytest.approx(3 / 5)  # |A g|: 2 and 3, of which only 3 reaches 3
     assert left.expected == pytest.approx(math.exp(-9 / (2 * (1 + 9) / 2)))

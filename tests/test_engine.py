@@ -793,8 +793,8 @@ def test_truncation_never_runs_the_network(engine, photo, tiny, passes):
 def test_a_level_is_looked_for_once(engine, photo, tiny, monkeypatch):
     backbone = tiny("test_resnet")
     asked = []
-    plain = denoise.level
-    monkeypatch.setattr(denoise, "level", lambda *a: asked.append(a) or plain(*a))
+    plain = denoise.noise_threshold
+    monkeypatch.setattr(denoise, "noise_threshold", lambda *a: asked.append(a) or plain(*a))
     for method in ("layer_cam", "layer_cam", "grad_cam"):
         engine.explain(photo, backbone, method=method, grid="raw", truncation=0.9)
     assert len(asked) == 3  # three shallow stages

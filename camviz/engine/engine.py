@@ -106,7 +106,11 @@ class Engine:
         self._loading = threading.Lock()
 
     def backbone(
-        self, name: str | None = None, weights: str | Path = "auto", display_name: str | None = None, **timm_kwargs: Any
+        self,
+        name: str | None = None,
+        weights: str | Path = "auto",
+        display_name: str | None = None,
+        **timm_kwargs: Any,
     ) -> Backbone:
         """A backbone by name, loaded once; see `load_backbone`."""
         name = name or default_backbone()

@@ -106,10 +106,10 @@ def _truncate(
     gradient, mode = available["gradients"], request.truncation_mode
 
     def look() -> tuple[Tensor, denoise.NoiseReport | None]:
-        level = denoise.level(gradient, request.truncation, mode, request.calibration)
+        level = denoise.noise_threshold(gradient, request.truncation, mode, request.calibration)
         if mode != "threshold":
             return level, None
-        return level, denoise.floor(available["activations"], gradient, level)
+        return level, denoise.noise_report(available["activations"], gradient, level)
 
     how = (key, request.truncation, mode, request.calibration)
     level, floor = seen.memoize(("truncation", how), look)

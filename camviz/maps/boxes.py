@@ -1,4 +1,4 @@
-"""Boxes and masks: where on the picture a heat map says the evidence is.
+"""Boxes and masks: where on the picture the evidence of a heat map lies.
 
     mask = mask_at(heat, threshold=0.2)      # bool (H, W), at least 20 % of the maximum
     boxes = boxes_at(heat, threshold=0.2)    # its connected parts, largest first
@@ -26,7 +26,7 @@ MULTI_HEAT = 0.10
 
 
 def as_heat(heat: Any) -> np.ndarray:
-    """The map as (H, W) finite floats, at least float32, or a ValueError that says why not."""
+    """The map as (H, W) finite floats, at least float32. Raises ValueError if it cannot be that."""
     heat = np.asarray(heat)
     if heat.ndim != 2 or heat.size == 0:
         raise ValueError(f"a heat map has shape (H, W), not {heat.shape}")

@@ -53,7 +53,7 @@ def is_empty(heat: Tensor) -> bool:
 
 
 def resample(heat: Tensor, placement: Placement, rows: Tensor, columns: Tensor) -> Tensor:
-    """Read a map at given input pixels, bilinearly, clamped at the border.
+    """The values of a map at given input pixels, bilinearly, clamped at the border.
 
     heat: (H, W). rows, columns: input-pixel coordinates, the centre of pixel i being i. Returns
     (len(rows), len(columns)). With offset 0 and the pixels of the input itself this is bilinear

@@ -1,10 +1,10 @@
-"""Localisation: how well a heat map agrees with where the object really is.
+"""Localisation: the agreement of heat maps with the true place of the object.
 
     measure(heat, truth)                     # every figure of one picture at once
     max_box_acc(heats, boxes)                # figures of a set of pictures
 
-Everything is a pure function of maps and truth masks, and has never heard of a network.
-A heat map is (H, W), of any scale unless a protocol says otherwise; a truth mask is a bool (or
+Everything is a pure function of maps and truth masks, independent of any network.
+A heat map is (H, W), of any scale unless a protocol demands one; a truth mask is a bool (or
 0/1 integer) array of the same shape. NaN or infinite heat, masks of another shape and an empty
 truth are ValueErrors. A map without a positive value points nowhere: it has no mask, IoU,
 precision, recall and energy 0 and misses its point; as a *ranking* it is a constant map, whose
@@ -29,7 +29,7 @@ def measure(
     threshold: float = 0.2,
     parts: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
-    """Every figure of one picture: how well this map finds this object.
+    """Every figure of one picture: how well the map locates the object.
 
     heat, truth: (H, W).  threshold: for iou, precision and recall, a fraction of the maximum.
     parts: name -> mask (H, W), may be empty; adds "energy:<name>", the share of heat on each.
@@ -55,7 +55,7 @@ def measure(
 
 
 def iou(a: Any, b: Any) -> float:
-    """How far two masks are the same: intersection over union; two empty ones agree, 1."""
+    """Intersection over union of two masks; 1 for two empty ones."""
     a, b = _as_mask(a), _as_mask(b)
     _check_same_shape(a, b)
     union = np.count_nonzero(a | b)
@@ -88,8 +88,8 @@ def best_iou(heat: Any, truth: Any) -> tuple[float, float]:
 
 
 def precision_recall_at(heat: Any, truth: Any, threshold: float = 0.2) -> tuple[float, float]:
-    """Of the map cut at a fraction of its maximum: how much is object; of the object: how much
-    is covered. (0, 0) for an empty map.
+    """The share of the map, cut at a fraction of its maximum, that is object, and the share of the
+    object that it covers; (0, 0) for an empty map.
     """
     heat, truth = _pair(heat, truth)
     mask = mask_at(heat, threshold)
@@ -98,7 +98,7 @@ def precision_recall_at(heat: Any, truth: Any, threshold: float = 0.2) -> tuple[
 
 
 def average_precision(heat: Any, truth: Any) -> float:
-    """How purely the hottest pixels are object pixels, over all thresholds.
+    """The purity of the hottest pixels as object pixels, over all thresholds.
 
         sum_i (R_i - R_(i-1)) P_i        i over the distinct values of the map, falling
 
@@ -114,7 +114,7 @@ def pointing_hit(heat: Any, truth: Any, tolerance: float = 15) -> bool:
     """Whether the map's highest point lies on the object, or less than `tolerance` pixels off.
 
     Where several pixels share the maximum, the point is the pixel nearest to their centroid:
-    a constant map points at the centre. Tolerance 0 asks for the object itself. An empty map
+    a constant map points at the centre. With tolerance 0 the object itself counts. An empty map
     points nowhere and misses.
 
     Zhang et al., "Top-down Neural Attention by Excitation Backprop", ECCV 2016 (15 pixels,
@@ -191,7 +191,7 @@ def max_box_acc(
     heats: one (H, W) map in [0, 1] per picture.  boxes: its true boxes, (K, 4) or (4,) xyxy at
     the map's size.  Returns (accuracy, threshold), the lowest of equally good thresholds.
     Boxes and inclusive IoU exactly as in the protocol: `wsol_boxes`, the largest contour. The
-    threshold is chosen on the set, so one picture alone says nothing.
+    threshold is chosen on the set, so that one picture alone proves nothing.
 
     Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020.
     """
@@ -259,7 +259,7 @@ def seed_labels(heats: Any, threshold: float) -> np.ndarray:
 
 
 def confusion_matrix(predicted: Any, truth: Any, classes: int, *, ignore: int = 255) -> np.ndarray:
-    """How many pixels of each true class (rows) were given to each class (columns).
+    """The number of pixels of each true class (rows) that were given to each class (columns).
 
     predicted, truth: int (H, W) labels in 0 .. classes - 1; pixels whose truth is `ignore` do
     not count.  Returns int (classes, classes); matrices of several pictures add up.
@@ -276,7 +276,7 @@ def confusion_matrix(predicted: Any, truth: Any, classes: int, *, ignore: int = 
 
 
 def seed_miou(confusion: Any) -> float:
-    """The mean IoU over classes, background included: how good the maps are as segmentation.
+    """The mean IoU over classes, background included: the quality of the maps as segmentation.
 
     confusion: (C, C), summed over the set (`confusion_matrix`). A class that is neither there
     nor predicted has no IoU and is left out; all of them so is a ValueError.

@@ -23,7 +23,7 @@ def cam(features: Tensor, weights: Tensor) -> Tensor:
 
     features: (N, C, H, W), the map that enters the pooling. weights: (N, C), the class's row of
     the linear classifier; for heads that normalise or transform the pooled vector, their exact
-    linearisation at this picture (see `camviz.trace`). mean_hw(M) + bias = logit. The original
+    linearisation at this picture (`camviz.network.head`). mean_hw(M) + bias = logit. The original
     has no ReLU; it is applied for display only.
 
     Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016,
@@ -77,7 +77,7 @@ def cosine_maps(activations: Tensor, prototypes: Tensor) -> Tensor:
         S_i = <A, P_i> / (|A| |P_i|),   0 where A or P_i is the zero vector
 
     activations: (N, C, H, W). prototypes: (K, C), or (N, K, C) for others in every picture. No
-    epsilon: the scale of a place, however small, has no say.
+    epsilon: the scale of a place does not matter, however small it is.
     """
     samples, _, height, width = activations.shape
     flat = activations.flatten(2)

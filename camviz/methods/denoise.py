@@ -3,8 +3,8 @@
     from camviz.methods.denoise import truncate
     heat = layer_cam(activations, truncate(gradients, 0.9))
 
-**Source.** Dong et al., "Denoised CAM" (arXiv 2308.02118), say that shallow layers mix fine detail
-of the target with considerable noise, and filter it "by truncating the positive gradient" of any
+**Source.** In Dong et al., "Denoised CAM" (arXiv 2308.02118), shallow layers mix fine detail of
+the target with considerable noise, which is filtered "by truncating the positive gradient" of any
 CAM. Only the abstract is public to us: the operator here is our reading of that phrase.
 
 **Theory.** Near the input a gradient is a sum over very many paths, g = m + xi: a part m that
@@ -40,7 +40,7 @@ Calibration = Literal["mirror", "self", "relmax"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
 
-# Said wherever a denoised map is shown.
+# Stands wherever a denoised map is shown.
 SOURCE = "our reading of arXiv 2308.02118"
 
 # However noisy a gradient is, this share of its positive entries survives a mirrored threshold.
@@ -56,17 +56,17 @@ def truncate(
         threshold: g * [g >= tau, g > 0]     rectify: relu(g)
         cap:       min(relu(g), tau)         remove:  relu(-g)
 
-    tau is `level(gradients, q, mode, calibration)`. `threshold` is the default: it takes away the
-    small positive entries that noise explains. `rectify` is LayerCAM's own, `cap` limits the
-    largest, `remove` keeps the evidence against the class: the other readings of the phrase, to
-    compare with. It is >= and not >, so that the constant channels of a pooled layer, which all
+    tau is `noise_threshold(gradients, q, mode, calibration)`. `threshold` is the default: it takes
+    away the small positive entries that noise explains. `rectify` is LayerCAM's own, `cap` limits
+    the largest, `remove` keeps the evidence against the class: the other readings of the phrase,
+    to compare with. It is >= and not >, so that the constant channels of a pooled layer, which all
     tie, are not deleted together.
     """
-    return truncate_at(gradients, level(gradients, q, mode, calibration), mode)
+    return truncate_at(gradients, noise_threshold(gradients, q, mode, calibration), mode)
 
 
 def truncate_at(gradients: Tensor, tau: Tensor, mode: Mode = "threshold") -> Tensor:
-    """`truncate` with a level, (N,), that is known already."""
+    """`truncate` at a threshold, (N,), that was computed before."""
     if mode == "rectify":
         return gradients.relu()
     if mode == "remove":
@@ -83,10 +83,10 @@ def _at_least(values: Tensor, tau: Tensor, inplace: bool = False) -> Tensor:
     return F.threshold(values, float(least), 0.0, inplace)
 
 
-def level(
+def noise_threshold(
     gradients: Tensor, q: float, mode: Mode = "threshold", calibration: Calibration = "mirror"
 ) -> Tensor:
-    """tau per sample, (N,): from which positive gradient on an entry is more than noise.
+    """tau per sample, (N,): the least positive gradient that is more than noise.
 
         mirror: min(Q_q(|g|, g < 0), Q_0.99(g > 0))   0 if nothing is negative
         self:   Q_q(g > 0)                            relmax: q * max(g)
@@ -95,15 +95,15 @@ def level(
     2^24 entries, and a sample of them would not commute with a flip. The second term of the mirror
     leaves 1 % of the positive entries, however noisy the layer. Without a positive entry: 0. All
     three scale with the gradient. `cap` is always calibrated on the positive entries; `rectify`
-    and `remove` have no level: 0. q in [0, 1].
+    and `remove` have no threshold: 0. q in [0, 1].
     """
     if mode in ("rectify", "remove"):
         return gradients.new_zeros(len(gradients))
-    how = "self" if mode == "cap" else calibration
-    return torch.stack([_level(one, q, how) for one in gradients.flatten(1)])
+    calibration = "self" if mode == "cap" else calibration
+    return torch.stack([_threshold(one, q, calibration) for one in gradients.flatten(1)])
 
 
-def _level(entries: Tensor, q: float, calibration: Calibration) -> Tensor:
+def _threshold(entries: Tensor, q: float, calibration: Calibration) -> Tensor:
     zero = entries.new_zeros(())
     positive, negative = _signs(entries)
     if positive == 0:
@@ -114,14 +114,14 @@ def _level(entries: Tensor, q: float, calibration: Calibration) -> Tensor:
     # them is a rank among all, and nothing need be copied out.
     before = len(entries) - positive
     if calibration == "self":
-        return _ranked(entries, before + _rank(q, positive))
+        return _order_statistic(entries, before + _rank(q, positive))
     if negative == 0:
         return zero
-    tau = -_ranked(entries, negative + 1 - _rank(q, negative))
+    tau = -_order_statistic(entries, negative + 1 - _rank(q, negative))
     most = _rank(1 - _SURVIVORS, positive)
     if _reaching(entries, tau) > positive - most:  # that entry reaches tau: no need to find it
         return tau
-    return _ranked(entries, before + most)
+    return _order_statistic(entries, before + most)
 
 
 def _rank(q: float, count: int) -> int:
@@ -149,11 +149,11 @@ def _sum(signs: Tensor) -> int:
     return sum(int(part.sum(dtype=torch.float32)) for part in signs.flatten().split(2**23))
 
 
-def _ranked(entries: Tensor, rank: int) -> Tensor:
+def _order_statistic(entries: Tensor, rank: int) -> Tensor:
     """The entry of that rank, 1 the smallest: exact, and several times as fast as `kthvalue`.
 
-    A sample tells a bound below (or above) which it must lie, but for bad luck; only what lies
-    there too is put in order.
+    A sample gives a bound below (or above) which it lies but for bad luck; only the entries there
+    are put in order, or all of them after bad luck.
     """
     count, step = len(entries), 61
     if count >= _MANY:
@@ -174,7 +174,7 @@ def _ranked(entries: Tensor, rank: int) -> Tensor:
 
 @dataclass(frozen=True)
 class NoiseReport:
-    """What a threshold leaves of one gradient.
+    """How much of one gradient a threshold leaves: of its positive part, and of its noise.
 
     `kept`: share of the positive entries that reach it. `noise`: share of the noise floor, measured
     on the negative entries, which are noise with the other sign: sum |A g| [-g >= tau] over
@@ -187,8 +187,8 @@ class NoiseReport:
     expected: float | None
 
 
-def floor(activations: Tensor, gradients: Tensor, tau: Tensor) -> NoiseReport:
-    """What a threshold, (1,), leaves of signal and noise in one sample, (1, C, H, W)."""
+def noise_report(activations: Tensor, gradients: Tensor, tau: Tensor) -> NoiseReport:
+    """How much of signal and noise a threshold, (1,), leaves in one sample, (1, C, H, W)."""
     positive, negative = _signs(gradients)
     kept = _reaching(gradients, tau[0]) if tau > 0 else positive
     share = kept / positive if positive else 0.0

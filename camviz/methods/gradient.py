@@ -87,8 +87,7 @@ def layer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
 
         M = sum_k relu(g_k) * A_k
 
-    Not the positive part of HiRes-CAM: channels that speak against the class are left out, not
-    subtracted.
+    Not the positive part of HiRes-CAM: channels of negative gradient are left out, not subtracted.
 
     Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
     TIP 2021, https://doi.org/10.1109/TIP.2021.3089943
@@ -160,7 +159,7 @@ class Evidence:
 
 
 def evidence(activations: Tensor, gradients: Tensor) -> Evidence:
-    """Look at a gradient once, (N, C, H, W), for the notes on every map made of it."""
+    """Describe a gradient, (N, C, H, W), once for the notes on every map made of it."""
     contributions = gradients * activations
     size, balance = float(contributions.abs().sum()), float(contributions.sum())
     return Evidence(
