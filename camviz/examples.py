@@ -23,7 +23,7 @@ EXAMPLES = ASSETS / "examples"
 
 @dataclass(frozen=True, eq=False)
 class TrueObject:
-    """What is known to be in a picture: a label, its pixels and those of its parts, bool (H, W)."""
+    """An object in a picture: its label, its pixels and those of its parts, bool (H, W)."""
 
     label: str
     mask: np.ndarray
@@ -32,7 +32,7 @@ class TrueObject:
 
 @dataclass(frozen=True)
 class Example:
-    """A picture worth a look. `backbones`: how the names of those that know it begin."""
+    """A picture to begin with. `backbones`: how the names of networks with its class begin."""
 
     name: str
     title: str
@@ -41,6 +41,7 @@ class Example:
     path: Path
 
     def open(self) -> Picture:
+        """The picture, decoded."""
         return open_picture(self.path, name=self.name)
 
     @property

@@ -1,12 +1,12 @@
-"""Pictures: from whatever a person hands in to the exact numbers a network sees, and back.
+"""Pictures: from a file, an image or an array to the exact input of a network, and back.
 
     picture = open_picture("cat.jpg")                # uint8 RGB of its own size, upright, opaque
-    pixels, fit = fit_picture(picture, (224, 224))   # uint8 (224, 224, 3), and how it came about
+    pixels, fit = fit_picture(picture, (224, 224))   # uint8 (224, 224, 3), and its geometry
     x = to_tensor(pixels, mean, std)                 # float32 (1, 3, 224, 224)
 
 A file is recognised by its content, never by its name. Its size is read from the header and
 refused there, so that a decompression bomb is never unpacked. Embedded colour profiles are
-ignored, as every ImageNet pipeline ignores them: the network has seen bare numbers only.
+ignored, as every ImageNet pipeline ignores them: networks are trained on bare numbers.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ INTERPOLATIONS = {
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _WHAT_WOULD_DO = "give a JPEG, PNG, WebP, GIF, BMP or TIFF picture"
 
-# What people upload by mistake, told by what stands near its beginning (in lower case).
+# Files that are uploaded by mistake, by what stands near their beginning (in lower case).
 _NOT_PICTURES = {
     b"<svg": "an SVG drawing",
     b"<!doctype html": "a web page",
@@ -99,14 +99,14 @@ def open_picture(source: PictureSource, *, name: str | None = None) -> Picture:
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         name = path.name if name is None else name
-        return _picture(_decode(_read(path), _quoted(name)), name)
+        return _picture(_decode(_read(path), _quote(name)), name)
     name = name or ""
     if isinstance(source, bytes):
-        return _picture(_decode(source, _quoted(name)), name)
+        return _picture(_decode(source, _quote(name)), name)
     if isinstance(source, Image.Image):
-        return _picture(_from_pil(source, _quoted(name)), name)
+        return _picture(_from_pil(source, _quote(name)), name)
     if isinstance(source, np.ndarray):
-        return _picture(_from_array(source, _quoted(name)), name)
+        return _picture(_from_array(source, _quote(name)), name)
     raise ImageError(
         f"cannot open a {type(source).__name__} as a picture; "
         "give a path, bytes, a PIL image or a uint8 array"
@@ -121,7 +121,7 @@ def _picture(pixels: np.ndarray, name: str) -> Picture:
     return Picture(pixels, digest.hexdigest(), name)
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return f"'{name}'" if name else "the picture"
 
 
@@ -177,7 +177,7 @@ def _from_array(array: np.ndarray, what: str) -> np.ndarray:
 
 @contextmanager
 def _pil_errors_as_ours(what: str) -> Iterator[None]:
-    """Whatever PIL says about a damaged or dangerous file becomes an `ImageError`."""
+    """Turn every error of PIL about a damaged or dangerous file into an `ImageError`."""
     try:
         with warnings.catch_warnings():
             # Only PIL's own, about odd metadata or a bomb (which _check_size refuses): filters
@@ -187,7 +187,7 @@ def _pil_errors_as_ours(what: str) -> Iterator[None]:
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        # PIL has read the size and keeps it to itself; it raises beyond twice its own limit.
+        # PIL has read the size but does not pass it on; it raises beyond twice its own limit.
         limit = 2 * Image.MAX_IMAGE_PIXELS / 1e6
         raise _too_large(what, f"more than {limit:.0f} million pixels") from error
     except Exception as error:  # a damaged file can raise nearly anything
@@ -257,7 +257,7 @@ def _to_rgb(image: Image.Image, what: str) -> np.ndarray:
 
 def _orientation(image: Image.Image) -> int:
     # Read here and not by ImageOps.exif_transpose, which also rewrites all other metadata and
-    # fails on some that is damaged. Damaged metadata says nothing about the pixels.
+    # fails on some that is damaged. Damaged metadata means nothing for the pixels.
     try:
         return image.getexif().get(0x0112, 1)
     except Exception:
@@ -282,7 +282,7 @@ def _on_usual_scale(values: np.ndarray, what: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a picture was brought to the network's input, so that maps find their way back.
+    """The geometry between a picture and the network's input, by which maps are drawn on it.
 
     mode: "stretch" or "crop".  picture_size: (H, W).  input_size: (h, w).
     rect: (x0, y0, x1, y1), the part of the picture that the input shows, in picture pixels
@@ -297,13 +297,13 @@ class Fit:
 
     @property
     def shows_all(self) -> bool:
-        """Whether the network saw the whole picture."""
+        """Whether the input holds the whole picture."""
         x0, y0, x1, y1 = self.rect
         height, width = self.picture_size
         return x0 <= 0 and y0 <= 0 and x1 >= width and y1 >= height
 
     def visible_mask(self) -> np.ndarray:
-        """bool (H, W): the pixels of the picture whose centre the network saw."""
+        """bool (H, W): the pixels of the picture whose centre lies in the input."""
         x0, y0, x1, y1 = self.rect
         height, width = self.picture_size
         x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
@@ -320,11 +320,11 @@ def fit_picture(
     crop_mode: str = "center",
     mean: Sequence[float] = (0.485, 0.456, 0.406),
 ) -> tuple[np.ndarray, Fit]:
-    """The picture at the network's input size, uint8 (h, w, 3), and how it came about.
+    """The picture at the network's input size, uint8 (h, w, 3), and its geometry.
 
     "stretch" shows the whole picture, its sides scaled independently. "crop" is timm's
     evaluation transform to the bit: resize to input / crop_pct, then cut the centre out.
-    `crop_mode` says which resize: "center" the shorter edge, "squash" both edges, "border" the
+    `crop_mode` chooses the resize: "center" the shorter edge, "squash" both edges, "border" the
     longer edge, padded with the colour `mean` (on the scale 0..1; nothing else uses it).
 
     Source: timm, `timm.data.transforms_factory.transforms_imagenet_eval`.
@@ -339,7 +339,7 @@ def fit_picture(
         scaled_height, scaled_width = _scaled_size(picture, input_size, crop_pct, crop_mode)
     if scaled_height * scaled_width > MAX_PIXELS:
         raise ImageError(
-            f"{_quoted(picture.name)} is {picture.width} x {picture.height} pixels, too long and "
+            f"{_quote(picture.name)} is {picture.width} x {picture.height} pixels, too long and "
             f"narrow to crop: it would first grow to {scaled_width} x {scaled_height}; "
             "use fit 'stretch', or cut it yourself"
         )
@@ -391,7 +391,7 @@ def _offset(scaled: int, shown: int) -> int:
 
 
 def to_tensor(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """What the network reads: (pixels / 255 - mean) / std, channels first.
+    """The network's input: (pixels / 255 - mean) / std, channels first.
 
     pixels: uint8 (h, w, 3).  Returns float32 (1, 3, h, w), equal to the bit to what torchvision's
     ToTensor and Normalize give.
@@ -401,7 +401,7 @@ def to_tensor(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
 
 
 def to_pixels(tensor: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """The picture that a network input shows: the inverse of `to_tensor`, rounded and clipped.
+    """The picture in a network input: the inverse of `to_tensor`, rounded and clipped.
 
     tensor: (1, 3, h, w), normalised.  Returns uint8 (h, w, 3).
     """

@@ -10,9 +10,9 @@ The classes come in pairs that share a body and differ in one *telling part*: a 
 horns. Both members of a pair are drawn by the same function, from the same random numbers, in the
 same place; the part is drawn from numbers of its own. So `draw_scene(seed, i, label="sheep")` and
 `draw_scene(seed, i, label="ram")` are one picture without and with horns. It is the situation in
-which a class activation map shows the part, and one would like to see whether it shows the whole.
+which a class activation map shows the part, and the question is whether it shows the whole.
 
-What never tells the class: background, place, scale, pose, colour, light, clutter. Room is kept for
+Independent of the class: background, place, scale, pose, colour, light, clutter. Room is kept for
 the part whether or not it is there, so that neither place nor scale gives the answer away.
 
 To add a pair: one function `_thing(sprite, rng, extra)` that draws the plain thing, and the part
@@ -70,7 +70,7 @@ class Scene:
     """A picture and its truth. `image` is uint8 (H, W, 3), RGB, read-only.
 
     shadow: bool (H, W), where a thing darkens what lies around it (before anything is painted over
-    it). A shadow tells of the thing too, and belongs to no mask.
+    it). A shadow is evidence of the thing too, and belongs to no mask.
     """
 
     image: np.ndarray
@@ -89,7 +89,7 @@ class Scene:
         for thing in self.objects:
             if thing.label == label:
                 return thing.mask
-        return _locked(np.zeros(self.image.shape[:2], bool))
+        return _read_only(np.zeros(self.image.shape[:2], bool))
 
 
 def draw_scenes(
@@ -142,12 +142,12 @@ def draw_scene(
     for item in shown:
         _lay(picture, item)
     return Scene(
-        image=_locked(plan.grade(picture)),
+        image=_read_only(plan.grade(picture)),
         objects=_truth(plan.order, size) if objects else (),
         background=plan.background,
         seed=seed,
         index=index,
-        shadow=_locked(shadow),
+        shadow=_read_only(shadow),
     )
 
 
@@ -199,7 +199,7 @@ def _plan(
     else:
         raise ValueError(f"unknown class {label!r}; there are {', '.join(SCENE_CLASSES)}")
 
-    # One stream of random numbers per concern: what one draws never shifts what another sees.
+    # One stream of random numbers per concern: drawing from one never shifts another.
     streams = (np.random.default_rng([seed, index, concern]) for concern in range(1, 6))
     for_light, for_backdrop, for_things, for_clutter, for_second = streams
     light, grade = _draw_light(for_light)
@@ -232,7 +232,7 @@ def _schedule(seed: int, index: int, backgrounds: tuple[str, ...]) -> tuple[int,
     return turn, backgrounds[names[(step + shift[turn]) % len(backgrounds)]]
 
 
-def _locked(array: np.ndarray) -> np.ndarray:
+def _read_only(array: np.ndarray) -> np.ndarray:
     array.setflags(write=False)
     return array
 
@@ -256,7 +256,7 @@ def _draw_light(rng: Generator) -> tuple[Light, Callable[[np.ndarray], np.ndarra
 
 @dataclass(frozen=True)
 class _Stage:
-    """What all that is placed has to know: picture size, light, where the ground begins.
+    """The surroundings of everything placed: picture size, light, where the ground begins.
 
     `ambient`: what the surroundings leave of each channel, so that a thing belongs where it stands.
     """
@@ -366,21 +366,21 @@ def _part(items: list[_Item], size: int) -> None:
 
 
 def _tolerable(thing: _Item, before: list[_Item], size: int) -> bool:
-    """Whether `thing` may stand behind these: most of it, and half its telling part, to be seen.
+    """Whether `thing` may stand behind these: most of it and half its telling part stay visible.
 
-    And of the telling part enough to see: 0.3 % of the picture.
+    Of the telling part at least 0.3 % of the picture.
     """
-    seen = thing.owner >= 0
-    total = np.count_nonzero(seen)
+    visible = thing.owner >= 0
+    total = np.count_nonzero(visible)
     hidden = np.zeros((size, size), bool)
     for item in before:
         hidden[item.window] |= item.owner >= 0
-    seen &= ~hidden[thing.window]
-    if np.count_nonzero(seen) < (1 - MOST_HIDDEN) * total:
+    visible &= ~hidden[thing.window]
+    if np.count_nonzero(visible) < (1 - MOST_HIDDEN) * total:
         return False
     for name in _telling_names(thing):
         part = thing.owner == thing.sprite.parts.index(name)
-        left = np.count_nonzero(part & seen)
+        left = np.count_nonzero(part & visible)
         if left < 0.5 * np.count_nonzero(part) or left < LEAST_TELLING * size * size:
             return False
     return True
@@ -470,9 +470,9 @@ def _truth(order: list[_Item], size: int) -> tuple[SceneObject, ...]:
                 SceneObject(
                     label=SCENE_CLASSES[item.index],
                     index=item.index,
-                    mask=_locked(mask),
+                    mask=_read_only(mask),
                     parts={
-                        name: _locked(owner == number)
+                        name: _read_only(owner == number)
                         for number, name in enumerate(item.sprite.parts)
                     },
                     telling=THINGS[item.index // 2].telling if item.index % 2 else None,

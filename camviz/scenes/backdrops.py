@@ -1,6 +1,6 @@
-"""What things stand in front of: eleven families of places, none of which tells a class.
+"""The backgrounds of scenes: eleven families of places, independent of the class.
 
-Each function paints a picture, float32 (size, size, 3) in [0, 1], and says how far down the ground
+Each function returns a picture, float32 (size, size, 3) in [0, 1], and how far down the ground
 begins, as a share of the height.
 """
 

@@ -1,7 +1,7 @@
 """Shapes, shading and texture for pictures drawn by rule; numpy and cv2 only.
 
 A thing is drawn on a `Sprite`, in its own coordinates: x to the right, y *up*, feet on y = 0, about
-one unit long. The sprite knows scale, turn, mirror and light, and keeps, beside the picture, which
+one unit long. The sprite has scale, turn, mirror and light, and beside the picture a table of which
 named part owns each pixel. That is what makes the masks exact: they are not cut out of the picture
 afterwards, they are painted by the same strokes.
 
@@ -120,7 +120,7 @@ def fluffy(points: Points, bumps: int, depth: float) -> Points:
 
 
 def ribbon(middle: Outline, widths: Sequence[float]) -> Points:
-    """The outline of a limb: a smooth line through its middle, as wide at each knot as told."""
+    """The outline of a limb: a smooth line through its middle, of a given width at each knot."""
     line = curve(middle, closed=False)
     knots = np.linspace(0, len(line) - 1, len(widths))
     half = np.interp(np.arange(len(line)), knots, widths)[:, None] / 2
@@ -164,7 +164,7 @@ def texture(
     span: tuple[float, float] = (224, 224),
     angle: float = 0.0,
 ) -> np.ndarray:
-    """Noise for a whole picture, float32 (size, size), of which it sees `span` tile pixels.
+    """Noise for a whole picture, float32 (size, size), which holds `span` tile pixels of it.
 
     A wide span across and a narrow one down makes the noise tall, as in a forest.
     """
@@ -189,7 +189,7 @@ def floor(
     horizon: float,
     span: tuple[float, float] = (300, 300),
 ) -> np.ndarray:
-    """A tile laid flat and seen in perspective, float32 (size, size); rows above `horizon` idle.
+    """A tile laid flat, in perspective, float32 (size, size); rows above `horizon` idle.
 
     `span`: tile pixels across the lower edge, and how quickly they follow one another in depth.
     """
@@ -291,7 +291,7 @@ class Sprite:
     ) -> Patch | None:
         """Paint lines with round ends as `part`, see `fill`; two widths: from first to last point.
 
-        Never thinner than 1.2 pixels: a finer line would be seen and yet own no pixel.
+        Never thinner than 1.2 pixels: a finer line would be visible and yet own no pixel.
         """
         ends = width if isinstance(width, tuple) else (width, width)
         widths = (max(1.2, ends[0] * self.unit), max(1.2, ends[1] * self.unit))
@@ -392,7 +392,7 @@ class Sprite:
         return crop
 
     def settle(self, ambient: Color, depth: float = 0.16) -> None:
-        """Take on the light of the place, and darken towards the ground, which sees least sky."""
+        """Take on the light of the place, and darken towards the ground, which gets least sky."""
         height = len(self.alpha)
         up = np.clip((self.foot[1] - np.arange(height)) / max(self.foot[1], 1), 0, 1)
         shade = (1 - depth * (1 - up) ** 1.6).astype(np.float32)
@@ -414,7 +414,7 @@ def _window(source: Patch, target: Patch) -> np.ndarray:
 def _relief(cover: np.ndarray, light: Light, thick: float) -> np.ndarray:
     """How much a pillow of this outline faces the light: about -0.5 (away) to 0.5 (towards).
 
-    Of two windows shifted towards the light and away from it, the one outside the shape sees less.
+    Of two windows shifted towards the light and away from it, the one outside the shape has less.
     """
     side = max(3, int(0.62 * thick)) | 1
     half = side // 2
