@@ -342,6 +342,30 @@ def test_a_decorator_without_arguments_will_do(small):
     assert rules.check(small) == []
 
 
+@pytest.mark.parametrize(
+    ("launch", "runs"),
+    [
+        ("launch(mcp_server=True)", True),
+        ("launch(mcp_server=agents())", True),
+        ("OPTIONS = {'mcp_server': agents()}", True),
+        ("launch(mcp_server=False)", False),
+        ("OPTIONS = {'mcp_server': None}", False),
+        ("text = 'mcp_server=True'", False),
+    ],
+)
+def test_the_tag_of_a_server_for_agents_needs_one(small, said, launch, runs):
+    said["files"] = list(small.files)
+    said["space"]["tags"].append("mcp-server")
+    (small.root / "app.py").write_text(f"{launch}\n")
+    wrong = rules.check(spacefile.parse(said, small.root))
+    assert ("the tag mcp-server is set, but nothing is launched with mcp_server" in wrong) != runs
+    assert "profile zero: the tag mcp-server is set, but gradio[mcp] is not required" in wrong
+    for profile in said["profiles"].values():
+        profile["requirements"].append("gradio[mcp]")
+    wrong = rules.check(spacefile.parse(said, small.root))
+    assert not [line for line in wrong if "gradio[mcp]" in line]
+
+
 def test_a_stale_readme_is_noticed(small):
     readme = small.root / "README.md"
     readme.write_text(readme.read_text().replace("colorFrom: indigo", "colorFrom: red"))

@@ -13,29 +13,28 @@ from camviz.errors import SpaceError
 from camviz.space.files import bundle, size, write_bundle
 from camviz.space.rules import check
 from camviz.space.spacefile import NAME, README, Profile, Spacefile
-from camviz.space.text import and_more, clean_line
+from camviz.space.tokens import redact_tokens
 
 
-# -- The hub -------------------------------------------------------------------------------------
-def calls(found: Spacefile, profile: str | None = None) -> list[str]:
-    """What `publish` asks of the hub, in order, in words."""
-    chosen = found.profile(profile)
-    files = bundle(found, profile)
+def calls(space: Spacefile, profile: str | None = None) -> list[str]:
+    """The requests that `publish` sends to the hub, in order, in words."""
+    chosen = space.profile(profile)
+    files = bundle(space, profile)
     total = sum(map(size, files.values())) / 1e6
     named = ", ".join(f"{key}={value}" for key, value in chosen.variables.items()) or "none"
     steps = [
-        f"create the Space unless it exists: sdk {found.card['sdk']}, hardware {chosen.hardware}",
+        f"create the Space unless it exists: sdk {space.card['sdk']}, hardware {chosen.hardware}",
         f"set variables: {named}",
         f"upload {len(files)} files, {total:.1f} MB, in one commit; older files are deleted",
         f"ask for {chosen.hardware} if it runs on something else",
     ]
-    if found.secrets:
-        steps.append(f"left to you, on its settings page: the secrets {', '.join(found.secrets)}")
+    if space.secrets:
+        steps.append(f"left to you, on its settings page: the secrets {', '.join(space.secrets)}")
     return steps
 
 
 def publish(
-    found: Spacefile,
+    space: Spacefile,
     name: str,
     profile: str | None = None,
     *,
@@ -47,14 +46,15 @@ def publish(
     """Make the Space, or bring it up to date; returns its address. Safe to repeat.
 
     name: OWNER/NAME. private: nobody else sees it; leaving it out changes no Space that exists.
-    token, endpoint: those of huggingface_hub if None. A Space that was not published from a
-    Spacefile is left alone. Raises `SpaceError` that says what went wrong and what would do.
+    token, endpoint: those of huggingface_hub if None. say: called with a sentence after each step.
+    A Space that was not published from a Spacefile is left alone. Raises `SpaceError` with what
+    went wrong and what would do.
     """
-    if wrong := check(found):
-        raise SpaceError(f"not published: {wrong[0]}" + and_more(len(wrong) - 1))
+    if wrong := check(space):
+        raise SpaceError(f"not published: {wrong[0]}{_and_more(len(wrong) - 1)}")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.A):
-        raise SpaceError(f"a Space is called OWNER/NAME, not '{clean_line(name, token)}'")
-    chosen = found.profile(profile)
+        raise SpaceError(f"a Space is called OWNER/NAME, not '{redact_tokens(name, token)}'")
+    chosen = space.profile(profile)
 
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
@@ -67,23 +67,25 @@ def publish(
         )
     api = HfApi(endpoint=endpoint, token=token, library_name="camviz")
     try:
-        return _published(api, found, name, chosen, private, say)
+        return _create_or_update(api, space, name, chosen, private, say)
     except HfHubHTTPError as error:
         raise SpaceError(_refusal(error, name, chosen, token)) from None
     except HFValidationError as error:
-        raise SpaceError(f"'{name}' cannot be the name of a Space: {clean_line(error)}") from None
+        raise SpaceError(
+            f"'{name}' cannot be the name of a Space: {redact_tokens(error)}"
+        ) from None
     except (HTTPError, OSError) as error:
         raise SpaceError(
             f"{api.endpoint} cannot be reached ({type(error).__name__}); what was done before this "
             "stays, and the same command goes on from there"
         ) from None
-    except ValueError as error:  # what the hub says of the front matter
-        raise SpaceError(f"the hub does not take it: {clean_line(error, token)}") from None
+    except ValueError as error:  # the front matter was refused
+        raise SpaceError(f"the hub does not take it: {redact_tokens(error, token)}") from None
 
 
-def _published(
+def _create_or_update(
     api: Any,
-    found: Spacefile,
+    space: Spacefile,
     name: str,
     chosen: Profile,
     private: bool,
@@ -97,13 +99,13 @@ def _published(
             name,
             repo_type="space",
             private=private,
-            space_sdk=found.card["sdk"],
+            space_sdk=space.card["sdk"],
             space_hardware=chosen.hardware,
             space_sleep_time=chosen.sleep_time,
             space_variables=[{"key": k, "value": value} for k, value in chosen.variables.items()],
         )
     except HfHubHTTPError as error:
-        # 409: it is there. Who may not create Spaces, or not for nothing, may still update theirs.
+        # 409: it is there. Who may not create Spaces, or not free of charge, may update their own.
         status = error.response.status_code
         if status != 409 and not (
             status in (402, 403) and api.repo_exists(name, repo_type="space")
@@ -126,7 +128,7 @@ def _published(
         if key not in known or known[key].value != value:
             api.add_space_variable(name, key, value)
             say(f"{key} set")
-    files = bundle(found, chosen.name)
+    files = bundle(space, chosen.name)
     commit = api.create_commit(
         name,
         repo_type="space",
@@ -142,13 +144,13 @@ def _published(
     if wanted and wanted != chosen.hardware:
         api.request_space_hardware(name, chosen.hardware, sleep_time=chosen.sleep_time)
         say(f"{chosen.hardware} asked for")
-    for secret in found.secrets:
+    for secret in space.secrets:
         say(f"the secret {secret} is yours to set: {url}/settings")
     return url
 
 
 def _refusal(error: Any, name: str, chosen: Profile, token: str) -> str:
-    """What a refusal of the hub means, and what would do."""
+    """The meaning of a refusal of the hub, and what would do."""
     status = error.response.status_code
     owner = name.partition("/")[0]
     if status == 401:
@@ -184,22 +186,26 @@ def _refusal(error: Any, name: str, chosen: Profile, token: str) -> str:
         after = error.response.headers.get("retry-after", "")
         wait = f"{after} seconds" if after.isdigit() else "a few minutes"
         return f"the hub was asked too often (429); run the same command again in {wait}"
-    said = clean_line(error.server_message or error, token)
-    return f"the hub answered {status}: {said}"
+    message = redact_tokens(error.server_message or error, token)
+    return f"the hub answered {status}: {message}"
 
 
-def serve(found: Spacefile, profile: str | None = None, port: int = 7860) -> int:
+def _and_more(count: int) -> str:
+    return f" (and {count} more; `python -m camviz space check` lists them)" if count else ""
+
+
+def serve(space: Spacefile, profile: str | None = None, port: int = 7860) -> int:
     """Run here what the Space would run, from a copy of its files; returns the exit status.
 
-    Its own variables are set, and nothing of this folder is seen but what would be published.
+    Its own variables are set, and of this folder only what would be published is there.
     """
-    chosen = found.profile(profile)
+    chosen = space.profile(profile)
     with tempfile.TemporaryDirectory() as folder:
-        write_bundle(found, profile, Path(folder))
+        write_bundle(space, profile, Path(folder))
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         environment |= chosen.variables
         environment |= {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
-        app = [sys.executable, found.card["app_file"]]
+        app = [sys.executable, space.card["app_file"]]
         try:
             return subprocess.run(app, cwd=folder, env=environment).returncode
         except KeyboardInterrupt:

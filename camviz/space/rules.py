@@ -1,4 +1,4 @@
-"""What Hugging Face asks of a Space, checked before anything is sent."""
+"""The rules of Hugging Face for a Space, checked before anything is sent."""
 
 import ast
 import json
@@ -21,7 +21,7 @@ from camviz.space.files import (
     size,
 )
 from camviz.space.spacefile import COLOURS, NAME, README, REQUIREMENTS, SDKS, Profile, Spacefile
-from camviz.space.text import TOKEN_PATTERN, clean_line
+from camviz.space.tokens import TOKEN_PATTERN, redact_tokens
 
 HEADERS = (
     "cross-origin-embedder-policy",
@@ -34,36 +34,35 @@ ZERO_TORCH = ("2.8.0", "2.9.1", "2.10.0", "2.11.0")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY", re.I)
 
 
-# -- Checking ------------------------------------------------------------------------------------
-def check(found: Spacefile) -> list[str]:
+def check(space: Spacefile) -> list[str]:
     """What is not in order, one sentence each; empty if the Space can be published."""
-    wrong = [*_card_rules(found.card), *_page_rules(found), *_secret_rules(found)]
+    wrong = [*_card_rules(space.card), *_page_rules(space), *_secret_rules(space)]
     try:
-        files = bundle(found)
-        base = [requirement_of(line) for line in requirement_lines(found.root)]
-        for name in found.profiles:
-            requirements(found, name)
+        files = bundle(space)
+        base = [requirement_of(line) for line in requirement_lines(space.root)]
+        for name in space.profiles:
+            requirements(space, name)
     except SpaceError as error:
         return [*wrong, str(error)]
-    wrong += _file_rules(found, files)
-    version = found.card["sdk_version"]
+    wrong += _file_rules(space, files)
+    version = space.card["sdk_version"]
     gradio = next((line for line in base if canonicalize_name(line.name) == "gradio"), None)
     if gradio is None:
         wrong.append(f"{REQUIREMENTS} does not name gradio")
     elif _version(version) and not gradio.specifier.contains(version):
         wrong.append(f"sdk_version {version} is not within {REQUIREMENTS}: {gradio}")
     sources = _sources(files)
-    for profile in found.profiles.values():
-        wrong += [f"profile {profile.name}: {said}" for said in _hardware_rules(found, profile)]
+    for profile in space.profiles.values():
+        rules = [*_hardware_rules(space, profile)]
         if profile.zero:
-            wrong += [f"profile {profile.name}: {said}" for said in _zero_rules(found, profile)]
+            rules += _zero_rules(space, profile)
+        wrong += [f"profile {profile.name}: {sentence}" for sentence in rules]
+        if profile.zero:
             wrong += _zero_code_rules(sources)
-    if "mcp-server" in found.card.get("tags", ()) and "mcp_server=True" not in "".join(
-        text for _, text in sources
-    ):
-        wrong.append("the tag mcp-server is set, but nothing is launched with mcp_server=True")
-    readme = readme_of(found.root)
-    if render(readme, found) != readme:
+    if "mcp-server" in space.card.get("tags", ()):
+        wrong += _mcp_rules(space, sources)
+    readme = readme_of(space.root)
+    if render(readme, space) != readme:
         wrong.append(
             f"the head of {README} is not what the {NAME} says; `python -m camviz space render` "
             "writes it"
@@ -110,19 +109,19 @@ def _card_rules(card: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{key} holds {item!r}, which is not a name"
 
 
-def _page_rules(found: Spacefile) -> Iterator[str]:
-    if found.backbone not in found.models:
+def _page_rules(space: Spacefile) -> Iterator[str]:
+    if space.backbone not in space.models:
         yield (
-            f"page.backbone '{found.backbone}' is not among the models: a visitor would wait for "
+            f"page.backbone '{space.backbone}' is not among the models: a visitor would wait for "
             "its download"
         )
     try:
-        known = json.loads((found.root / "assets" / "architectures.json").read_text())
-        index = json.loads((found.root / "assets" / "examples" / "index.json").read_text())
+        known = json.loads((space.root / "assets" / "architectures.json").read_text())
+        index = json.loads((space.root / "assets" / "examples" / "index.json").read_text())
     except (OSError, ValueError) as error:
         yield f"the tables of architectures and examples cannot be read: {error}"
         return
-    for name in found.models:
+    for name in space.models:
         architecture, _, tag = name.partition(".")
         if architecture not in known:
             yield f"models: timm knows no architecture '{architecture}'"
@@ -132,39 +131,42 @@ def _page_rules(found: Spacefile) -> Iterator[str]:
         parameters, classes = known[architecture]
         if not classes:
             yield f"models: {name} has no classifier"
-        if parameters > found.limits.parameters * 1e6:
+        if parameters > space.limits.parameters * 1e6:
             yield f"models: {name} is larger than limits.parameters allows"
     titles = {row["name"] for row in index}
-    for name in found.examples:
+    for name in space.examples:
         if name not in titles:
             yield f"page.examples: no example is called '{name}'"
 
 
-def _secret_rules(found: Spacefile) -> Iterator[str]:
+def _secret_rules(space: Spacefile) -> Iterator[str]:
     """Values of secrets are never written down: a Spacefile is public."""
-    for name in found.secrets:
+    for name in space.secrets:
         if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
-            yield f"secrets holds names such as HF_TOKEN and nothing else, not '{clean_line(name)}'"
-    for profile in found.profiles.values():
+            yield (
+                "secrets holds names such as HF_TOKEN and nothing else, not "
+                f"'{redact_tokens(name)}'"
+            )
+    for profile in space.profiles.values():
         for name, value in profile.variables.items():
             where = f"profile {profile.name}: the variable {name}"
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
                 yield f"{where} has no valid name"
             if TOKEN_PATTERN.search(value) or _SECRET_NAME.search(name):
                 yield f"{where} looks like a secret, and everybody can read it; list its name only"
-            if name == "HF_HOME" and found.models:
+            if name == "HF_HOME" and space.models:
                 yield f"{where} hides the models that were fetched when the Space was built"
 
 
-def _file_rules(found: Spacefile, files: Mapping[str, bytes | Path]) -> Iterator[str]:
-    app = found.card["app_file"]
+def _file_rules(space: Spacefile, files: Mapping[str, bytes | Path]) -> Iterator[str]:
+    app = space.card["app_file"]
     if app not in files:
         yield f"app_file {app} is not among the files"
     if NAME not in files:
         yield f"the page reads the {NAME}, which is not among the files"
     package = {
-        path.relative_to(found.root).as_posix()
-        for path in (found.root / "camviz").rglob("*.py")
+        path.relative_to(space.root).as_posix()
+        for path in (space.root / "camviz").rglob("*.py")
         if "__pycache__" not in path.parts
     }
     if missing := sorted(package - set(files)):
@@ -173,11 +175,11 @@ def _file_rules(found: Spacefile, files: Mapping[str, bytes | Path]) -> Iterator
         if TOKEN_PATTERN.search(_text(content)):
             yield f"{name} holds what looks like a token; take it out before anybody sees it"
     total = sum(map(size, files.values())) / 1e6
-    if total > found.limits.bundle_mb:
-        yield f"the files take {total:.1f} MB; limits.bundle_mb is {found.limits.bundle_mb:g}"
+    if total > space.limits.bundle_mb:
+        yield f"the files take {total:.1f} MB; limits.bundle_mb is {space.limits.bundle_mb:g}"
 
 
-def _hardware_rules(found: Spacefile, profile: Profile) -> Iterator[str]:
+def _hardware_rules(space: Spacefile, profile: Profile) -> Iterator[str]:
     from huggingface_hub import SpaceHardware
 
     known = [hardware.value for hardware in SpaceHardware]
@@ -190,7 +192,7 @@ def _hardware_rules(found: Spacefile, profile: Profile) -> Iterator[str]:
     if local and not any(line.endswith("/whl/cpu") for line in profile.requirements):
         yield f"{', '.join(local)} are not on PyPI; name the index with --extra-index-url"
     base = {
-        canonicalize_name(r.name): r for r in map(requirement_of, requirement_lines(found.root))
+        canonicalize_name(r.name): r for r in map(requirement_of, requirement_lines(space.root))
     }
     for line in lines:
         own = requirement_of(line)
@@ -200,13 +202,13 @@ def _hardware_rules(found: Spacefile, profile: Profile) -> Iterator[str]:
             yield f"{line} contradicts {general} in {REQUIREMENTS}"
 
 
-def _zero_rules(found: Spacefile, profile: Profile) -> Iterator[str]:
-    if found.card["sdk"] != "gradio":
-        yield f"ZeroGPU needs the gradio SDK, not {found.card['sdk']}"
-    python = found.card.get("python_version", "3.10")
+def _zero_rules(space: Spacefile, profile: Profile) -> Iterator[str]:
+    if space.card["sdk"] != "gradio":
+        yield f"ZeroGPU needs the gradio SDK, not {space.card['sdk']}"
+    python = space.card.get("python_version", "3.10")
     if not any(known == python or known.startswith(f"{python}.") for known in ZERO_PYTHON):
         yield f"ZeroGPU knows Python {' and '.join(ZERO_PYTHON)}, not {python}"
-    lines = (requirement_of(line) for line in requirements(found, profile.name).splitlines()
+    lines = (requirement_of(line) for line in requirements(space, profile.name).splitlines()
              if line and not line.startswith(("#", "-")))  # fmt: skip
     torch = next((line for line in lines if canonicalize_name(line.name) == "torch"), None)
     if torch is None:
@@ -220,8 +222,11 @@ def _zero_rules(found: Spacefile, profile: Profile) -> Iterator[str]:
         yield f"'{torch}' lets pip take a torch newer than {newest}, which ZeroGPU does not know"
 
 
-def _sources(files: Mapping[str, bytes | Path]) -> list[tuple[str, str]]:
-    return [(name, _text(content)) for name, content in files.items() if name.endswith(".py")]
+def _sources(files: Mapping[str, bytes | Path]) -> dict[str, ast.Module]:
+    """The syntax trees of the Python files of a bundle, by name."""
+    return {
+        name: ast.parse(_text(content)) for name, content in files.items() if name.endswith(".py")
+    }
 
 
 def _text(content: bytes | Path) -> str:
@@ -229,11 +234,37 @@ def _text(content: bytes | Path) -> str:
     return data.decode("utf-8", errors="ignore")
 
 
-def _zero_code_rules(sources: list[tuple[str, str]]) -> Iterator[str]:
+def _mcp_rules(space: Spacefile, sources: Mapping[str, ast.Module]) -> Iterator[str]:
+    """A Space with the tag mcp-server launches one, which takes gradio's extra "mcp"."""
+    if not any(_sets_option(tree, "mcp_server") for tree in sources.values()):
+        yield "the tag mcp-server is set, but nothing is launched with mcp_server"
+    for name in space.profiles:
+        lines = requirements(space, name).splitlines()
+        installed = [requirement_of(line) for line in lines if line[:1] not in ("", "#", "-")]
+        if not any(r.name == "mcp" or "mcp" in r.extras for r in installed):
+            yield f"profile {name}: the tag mcp-server is set, but gradio[mcp] is not required"
+
+
+def _sets_option(tree: ast.Module, option: str) -> bool:
+    """Whether a keyword argument or a key of a table has this name and is not plainly off."""
+    pairs: list[tuple[Any, ast.expr]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            pairs += [(keyword.arg, keyword.value) for keyword in node.keywords]
+        elif isinstance(node, ast.Dict):
+            names = [getattr(key, "value", None) for key in node.keys]
+            pairs += zip(names, node.values, strict=True)
+    return any(
+        name == option and getattr(value, "value", True) not in (False, None)
+        for name, value in pairs
+    )
+
+
+def _zero_code_rules(sources: Mapping[str, ast.Module]) -> Iterator[str]:
     """A ZeroGPU Space without a decorated function fails when it starts; none can compile."""
     decorated = False
-    for name, text in sources:
-        for node in ast.walk(ast.parse(text)):
+    for name, tree in sources.items():
+        for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 for decorator in node.decorator_list:
                     call = decorator.func if isinstance(decorator, ast.Call) else decorator

@@ -1,12 +1,12 @@
 """The Spacefile: from this folder to a public Hugging Face Space in one command.
 
-    found = spacefile()               # what the page reads its defaults from
-    check(found)                      # what is not in order, in sentences
-    render(readme, found)             # the README with its front matter
-    publish(found, "owner/name")      # safe to repeat
+    space = spacefile()               # the page reads its defaults from it
+    check(space)                      # what is not in order, in sentences
+    render(readme, space)             # the README with its front matter
+    publish(space, "owner/name")      # safe to repeat
 
 Hugging Face reads a YAML block at the top of README.md and installs requirements.txt. Both follow
-from the Spacefile, so that nobody types the same fact twice. Rules: Hugging Face's documentation
+from the Spacefile, so that no fact is typed twice. Rules: Hugging Face's documentation
 of Spaces and ZeroGPU, as of August 2026.
 """
 
@@ -20,8 +20,7 @@ import yaml
 
 from camviz.errors import SpaceError
 
-# ZeroGPU's own versions; others fail when the Space is built.
-ZERO = "zero-"
+ZERO = "zero-"  # begins the names of ZeroGPU hardware
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "Spacefile"
@@ -85,7 +84,7 @@ class Profile:
 class Limits:
     """What a public page allows: megabytes of a picture, millions of parameters, people waiting.
 
-    Networks of `gpu_from` million parameters and more are computed on ZeroGPU, each look within
+    Networks of `gpu_from` million parameters and more run on ZeroGPU, each explanation within
     `gpu_seconds`. All published files together take `bundle_mb` at most.
     """
 
@@ -99,7 +98,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Spacefile:
-    """The one description of the Space, and of what the page shows first.
+    """The description of the Space, and of what the page shows first.
 
     card: the front matter's keys, but for those that follow from the rest. backbone, examples:
     what the page begins with. models: timm's names, fetched when the Space is built. secrets:
@@ -134,11 +133,10 @@ def spacefile() -> Spacefile:
     return read(ROOT)
 
 
-# -- Reading -------------------------------------------------------------------------------------
 def read(root: Path) -> Spacefile:
     """The Spacefile of a folder. Raises `SpaceError` with everything that is wrong with its form.
 
-    Whether what it says is true is `check`'s question.
+    Whether its values hold is checked by `camviz.space.rules.check`.
     """
     file = root / NAME
     try:
@@ -146,17 +144,17 @@ def read(root: Path) -> Spacefile:
     except (OSError, UnicodeDecodeError) as error:
         raise SpaceError(f"there is no readable {NAME} in {root}: {error}") from error
     try:
-        said = yaml.safe_load(text)
+        plain = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise SpaceError(f"the {NAME} is not YAML: {' '.join(str(error).split())}") from error
-    return parse(said, root)
+    return parse(plain, root)
 
 
-def parse(said: Any, root: Path) -> Spacefile:
+def parse(plain: Any, root: Path) -> Spacefile:
     """A Spacefile from plain values; see `read`."""
     form = _Form()
     top = form.table(
-        said, "the Spacefile", ("v", "space", "page", "models", "limits", "profiles", "files"),
+        plain, "the Spacefile", ("v", "space", "page", "models", "limits", "profiles", "files"),
         ("secrets",),
     )  # fmt: skip
     if top.get("v") != 1:
@@ -176,9 +174,9 @@ def parse(said: Any, root: Path) -> Spacefile:
     rows = top.get("profiles")
     if not isinstance(rows, dict) or not rows:
         form.wrong.append("profiles is a table with at least one profile")
-    for name, given in rows.items() if isinstance(rows, dict) else ():
+    for name, values in rows.items() if isinstance(rows, dict) else ():
         where = f"profiles.{name}"
-        row = form.table(given, where, ("hardware", "requirements"), ("variables", "sleep_time"))
+        row = form.table(values, where, ("hardware", "requirements"), ("variables", "sleep_time"))
         variables = row.get("variables") or {}
         for key, value in variables.items() if form.value(variables, where, dict) else ():
             form.value(value, f"{where}.variables.{key}", str)
@@ -191,7 +189,7 @@ def parse(said: Any, root: Path) -> Spacefile:
             variables,
             row.get("sleep_time"),
         )
-    found = {
+    rest = {
         "backbone": form.text(page.get("backbone"), "page.backbone"),
         "examples": form.names(page.get("examples"), "page.examples"),
         "models": form.names(top.get("models"), "models"),
@@ -200,11 +198,11 @@ def parse(said: Any, root: Path) -> Spacefile:
     }
     if form.wrong:
         raise SpaceError(f"the {NAME} is not in order: {'; '.join(form.wrong)}")
-    return Spacefile(root, card, limits=Limits(**limits), profiles=profiles, **found)  # type: ignore[arg-type]
+    return Spacefile(root, card, limits=Limits(**limits), profiles=profiles, **rest)  # type: ignore[arg-type]
 
 
 class _Form:
-    """Collects what is wrong with the form of plain values."""
+    """Checks the form of plain values, and collects what is wrong with it."""
 
     def __init__(self) -> None:
         self.wrong: list[str] = []
@@ -212,7 +210,7 @@ class _Form:
     def table(
         self, value: Any, where: str, needed: tuple[str, ...], allowed: Any = ()
     ) -> dict[str, Any]:
-        """The value as a table: what is missing or unknown is told, what is known returned."""
+        """The known keys of a table; what is missing or unknown is noted as wrong."""
         if not isinstance(value, dict):
             self.wrong.append(f"{where} is a table with {', '.join(needed)}")
             return {}
@@ -228,6 +226,7 @@ class _Form:
         return {key: value[key] for key in value if key in known}
 
     def value(self, value: Any, where: str, kinds: type | tuple[type, ...]) -> bool:
+        """Whether a value is of one of these types."""
         kinds = kinds if isinstance(kinds, tuple) else (kinds,)
         right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
         if not right:
@@ -237,6 +236,7 @@ class _Form:
         return right
 
     def text(self, value: Any, where: str) -> str:
+        """A string."""
         return value if self.value(value, where, str) else ""
 
     def names(self, value: Any, where: str) -> tuple[str, ...]:
