@@ -1,108 +1,27 @@
-"""What the engine answers: maps of one class of one picture, and what to know of each.
+"""An explanation: maps of one class of one picture, and what to know about each.
 
-Normalised, fused and drawn maps are made when they are asked for, from the raw ones.
+Normalised, fused and drawn maps are made when they are first read, from the raw ones.
 """
 
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from camviz.engine.export import write_folder
+from camviz.engine import export
+from camviz.engine.notes import Notes
+from camviz.engine.options import Request
 from camviz.images import Fit, Picture
 from camviz.maps import boxes as box_rules
-from camviz.maps import localization, render
+from camviz.maps import localization
 from camviz.maps.boxes import Box
-from camviz.maps.fusion import FUSIONS, Placement, fuse, normalize, resample
-from camviz.methods import METHODS, denoise
-from camviz.methods.activation import Aggregate
-from camviz.methods.denoise import Calibration, Mode
+from camviz.maps.fusion import Placement, fuse, normalize, resample
 from camviz.network.backbone import Backbone
-from camviz.network.stages import TapKind
-from camviz.network.trace import Score
 from camviz.prototypes.bank import Member, Prototype, PrototypeBank, StagePrototypes
-
-PlacementKind = Literal["plain", "true"]
-GridKind = Literal["auto", "smooth", "raw"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for, in plain values: enough to ask again."""
-
-    backbone: str
-    weights: str
-    target: int
-    method: str
-    stages: tuple[str, ...]
-    fuse: str
-    tap: TapKind
-    placement: PlacementKind
-    fit: str
-    score: Score
-    versus: int | None
-    grid: GridKind
-    truncation: float
-    truncated: tuple[str, ...]
-    truncation_mode: Mode
-    calibration: Calibration
-    prototypes: str | None = None
-    aggregate: Aggregate = "mean"
-
-
-@dataclass(frozen=True)
-class Denoising:
-    """What truncation did to one map.
-
-    `tau`: the level at which the gradient was cut. `removed`: the share of the plain map's
-    positive mass that is gone, 1 - sum relu(denoised) / sum relu(plain); below 0 where more
-    was taken from what the plain map subtracts (the negative gradient, or negative activations)
-    than from the rest; None if the plain map is empty.
-    `floor`: what the threshold does to signal and noise; None in the other modes.
-    """
-
-    tau: float
-    removed: float | None
-    floor: denoise.NoiseReport | None
-
-    @property
-    def change(self) -> str:
-        """`removed` in words: "60% removed", "12% added"; nothing if there is no such share."""
-        if self.removed is None:
-            return ""
-        return f"{abs(self.removed):.0%} {'removed' if self.removed >= 0 else 'added'}"
-
-
-@dataclass(frozen=True)
-class Notes:
-    """What to know about one map before believing it.
-
-    `positive_share`: positive contributions over all contributions, sum relu(g*A) / sum |g*A|;
-    None for methods without a gradient. `checkerboard`: 1 is an even gradient, 4 one place in
-    four (`methods.gradient.checkerboard`); `smoothed` if it was removed. `sentences` say it all
-    in words.
-    """
-
-    stage: str
-    tensor: str
-    grid: tuple[int, int]
-    layout: str
-    empty: bool
-    zero_gradient: bool
-    positive_share: float | None
-    checkerboard: float | None
-    smoothed: bool
-    denoising: Denoising | None
-    sentences: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return " ".join(self.sentences)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +50,7 @@ class PrototypeMap:
 
     @property
     def score(self) -> float | None:
-        """z, what the classifier makes of it."""
+        """z, the class's probability by the classifier at the prototype."""
         return self.prototype.score
 
     @property
@@ -152,7 +71,7 @@ class PrototypeMap:
 
 
 class _LazyMaps(Mapping[str, np.ndarray]):
-    """Maps by stage, each made when first looked at."""
+    """Maps by stage, each made when it is first read."""
 
     def __init__(self, names: Sequence[str], make: Callable[[str], np.ndarray]) -> None:
         self._names = tuple(names)
@@ -175,11 +94,11 @@ class _LazyMaps(Mapping[str, np.ndarray]):
 
 @dataclass(eq=False)
 class Explanation:
-    """Where a backbone looked, for one class of one picture.
+    """Where a backbone looks, for one class of one picture.
 
     `raw`: per stage float32 (h, w) at the stage's own resolution, in the method's own units,
-    before any ReLU. `maps`: per stage float32 (H, W) of the picture's own size, in [0, 1], made
-    when asked for; `fused` the same of all stages together. `plain`: what `raw` would be without
+    before any ReLU. `maps`: per stage float32 (H, W) of the picture's own size, in [0, 1];
+    `fused` the same of all stages together. `plain`: what `raw` would be without
     truncation, for the stages that were truncated. `bank`: the prototypes that the picture was
     compared with, `cosines` the cosine of each to every place, (n, h, w) per stage. Where a crop
     did not show the picture to the network (`fit`), maps are 0 and `visible` is False.
@@ -221,10 +140,9 @@ class Explanation:
 
     @property
     def is_confident(self) -> bool:
-        """Whether the network knows what it sees, as far as it can tell.
+        """Whether the two best classes together reach `Backbone.confidence_threshold`.
 
-        Its two best classes together reach `Backbone.confidence_threshold`: two, because a picture
-        may hold two things, each with a right to half of it.
+        Two, because a picture may hold two things that share the probability.
         """
         return sum(p for *_, p in self.predictions[:2]) >= self.backbone.confidence_threshold
 
@@ -299,12 +217,7 @@ class Explanation:
 
     def on_picture(self, heat: np.ndarray, placement: Placement) -> np.ndarray:
         """A map at its own resolution, (h, w), drawn where it looks on the picture, (H, W)."""
-        x0, y0, x1, y1 = self.fit.rect
-        height, width = self.fit.input_size
-        rows = (torch.arange(self.picture.height) + 0.5 - y0) / (y1 - y0) * height - 0.5
-        columns = (torch.arange(self.picture.width) + 0.5 - x0) / (x1 - x0) * width - 0.5
-        drawn = resample(torch.from_numpy(heat), placement, rows, columns).numpy()
-        return drawn if self.fit.shows_all else drawn * self.visible
+        return draw(heat, placement, self.fit)
 
     @cached_property
     def visible(self) -> np.ndarray:
@@ -348,66 +261,22 @@ class Explanation:
         }
 
     def save(self, folder: str | Path, *, threshold: float = 0.2) -> Path:
-        """Overlays, maps.npz and, last, manifest.json with everything needed to repeat this."""
-        visible = None if self.fit.shows_all else self.visible
-        pixels = self.picture.pixels
-        found = self.boxes(threshold, multi=True)
-        pictures = {"picture": pixels}
-        for name in self.stages:
-            pictures[f"overlay_{name}"] = render.overlay(pixels, self.maps[name], visible=visible)
-        fused = render.overlay(pixels, self.fused, visible=visible)
-        pictures["overlay_fused"] = render.draw_boxes(fused, [box.xyxy for box in found])
-        arrays = {f"raw/{name}": raw for name, raw in self.raw.items()}
-        arrays |= {f"plain/{name}": raw for name, raw in self.plain.items()}
-        arrays |= {"fused": self.fused, "fused_grid": self.fused_grid[0], "logits": self.logits}
-        return write_folder(folder, pictures, arrays, self.manifest(threshold))
+        """Write overlays, maps.npz and, last, manifest.json with all that repeats this."""
+        return export.save_explanation(self, folder, threshold)
 
     def manifest(self, threshold: float = 0.2) -> dict[str, Any]:
         """Plain values that say what this is: request, network, geometry, notes, boxes."""
-        return {
-            "camviz": version_of("camviz"),
-            "versions": {name: version_of(name) for name in ("torch", "timm", "numpy")},
-            "python": platform.python_version(),
-            "request": asdict(self.request),
-            "picture": {
-                "name": self.picture.name,
-                "sha256": self.picture.digest,
-                "size": [self.picture.height, self.picture.width],
-            },
-            "backbone": {
-                "name": self.backbone.name,
-                "weights": asdict(self.backbone.weights),
-                "digest": self.backbone.digest,
-                "parameters": self.backbone.parameters,
-                "input_size": list(self.backbone.input_size),
-            },
-            "geometry": {
-                "fit": self.request.fit,
-                "rect": list(self.fit.rect),
-                "placements": {name: asdict(p) for name, p in self.placements.items()},
-            },
-            "target": {"index": self.target, "label": self.label},
-            "sure": self.is_confident,
-            "predictions": [
-                {"index": i, "label": label, "probability": p}
-                for i, label, p in self.predictions[:10]
-            ],
-            "method": {
-                "label": METHODS[self.request.method].label,
-                "paper": METHODS[self.request.method].paper,
-                "denoising": denoise.SOURCE if self.request.truncated else None,
-                "fusion": FUSIONS[self.request.fuse].label,
-            },
-            "prototypes": None if self.bank is None else self.bank.summary,
-            "notes": {name: asdict(notes) for name, notes in self.notes.items()},
-            "threshold": threshold,
-            "boxes": [asdict(box) for box in self.boxes(threshold, multi=True)],
-        }
+        return export.manifest_of(self, threshold)
 
 
-def version_of(package: str) -> str:
-    """The version of an installed package; camviz run from its folder has none."""
-    try:
-        return version(package)
-    except Exception:
-        return "not installed"
+def draw(heat: np.ndarray, placement: Placement, fit: Fit) -> np.ndarray:
+    """A map at its own resolution, (h, w), drawn where it looks on the picture, (H, W).
+
+    0 where a crop did not show the picture to the network.
+    """
+    x0, y0, x1, y1 = fit.rect
+    height, width = fit.input_size
+    rows = (torch.arange(fit.picture_size[0]) + 0.5 - y0) / (y1 - y0) * height - 0.5
+    columns = (torch.arange(fit.picture_size[1]) + 0.5 - x0) / (x1 - x0) * width - 0.5
+    drawn = resample(torch.from_numpy(heat), placement, rows, columns).numpy()
+    return drawn if fit.shows_all else drawn * fit.visible_mask()

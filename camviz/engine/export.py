@@ -5,14 +5,94 @@ a manifest is a complete one.
 """
 
 import json
+import platform
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+
+from camviz.maps import render
+from camviz.maps.fusion import FUSIONS
+from camviz.methods import METHODS, denoise
+
+if TYPE_CHECKING:
+    from camviz.engine.explanation import Explanation
+
+
+def save_explanation(x: "Explanation", folder: str | Path, threshold: float = 0.2) -> Path:
+    """Write overlays, raw and fused maps, and the manifest of an explanation.
+
+    threshold: the boxes drawn on the fused overlay are around this share of its maximum.
+    """
+    visible = None if x.fit.shows_all else x.visible
+    pixels = x.picture.pixels
+    boxes = x.boxes(threshold, multi=True)
+    pictures = {"picture": pixels}
+    for name in x.stages:
+        pictures[f"overlay_{name}"] = render.overlay(pixels, x.maps[name], visible=visible)
+    fused = render.overlay(pixels, x.fused, visible=visible)
+    pictures["overlay_fused"] = render.draw_boxes(fused, [box.xyxy for box in boxes])
+    arrays = {f"raw/{name}": raw for name, raw in x.raw.items()}
+    arrays |= {f"plain/{name}": raw for name, raw in x.plain.items()}
+    arrays |= {"fused": x.fused, "fused_grid": x.fused_grid[0], "logits": x.logits}
+    return write_folder(folder, pictures, arrays, manifest_of(x, threshold))
+
+
+def manifest_of(x: "Explanation", threshold: float = 0.2) -> dict[str, Any]:
+    """An explanation in plain values: request, network, geometry, notes, boxes."""
+    method, fusion = METHODS[x.request.method], FUSIONS[x.request.fuse]
+    return {
+        "camviz": version_of("camviz"),
+        "versions": {name: version_of(name) for name in ("torch", "timm", "numpy")},
+        "python": platform.python_version(),
+        "request": asdict(x.request),
+        "picture": {
+            "name": x.picture.name,
+            "sha256": x.picture.digest,
+            "size": [x.picture.height, x.picture.width],
+        },
+        "backbone": {
+            "name": x.backbone.name,
+            "weights": asdict(x.backbone.weights),
+            "digest": x.backbone.digest,
+            "parameters": x.backbone.parameters,
+            "input_size": list(x.backbone.input_size),
+        },
+        "geometry": {
+            "fit": x.request.fit,
+            "rect": list(x.fit.rect),
+            "placements": {name: asdict(p) for name, p in x.placements.items()},
+        },
+        "target": {"index": x.target, "label": x.label},
+        "sure": x.is_confident,
+        "predictions": [
+            {"index": i, "label": label, "probability": p} for i, label, p in x.predictions[:10]
+        ],
+        "method": {
+            "label": method.label,
+            "paper": method.paper,
+            "denoising": denoise.SOURCE if x.request.truncated else None,
+            "fusion": fusion.label,
+        },
+        "prototypes": None if x.bank is None else x.bank.summary,
+        "notes": {name: asdict(notes) for name, notes in x.notes.items()},
+        "threshold": threshold,
+        "boxes": [asdict(box) for box in x.boxes(threshold, multi=True)],
+    }
+
+
+def version_of(package: str) -> str:
+    """The version of an installed package; camviz run from its folder has none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def write_folder(
@@ -39,7 +119,7 @@ def write_folder(
         sheet = Path(work) / "manifest.json"
         listed = {"files": [file.name for file in (*files, archive)]}
         sheet.write_text(json.dumps({**manifest, **listed}, indent=2, ensure_ascii=False) + "\n")
-        # From here on the old manifest, if any, no longer tells the truth.
+        # From here on the old manifest, if any, no longer describes the files.
         (target / sheet.name).unlink(missing_ok=True)
         placed = []
         try:

@@ -8,12 +8,28 @@ schema of the HTTP endpoint, links and manifest. Importing this module loads no 
 `camviz --help` answers at once; tables of methods and fusions are read when they are needed.
 """
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import lru_cache
 from numbers import Real
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from camviz.errors import MethodError
+
+if TYPE_CHECKING:
+    from camviz.methods.activation import Aggregate
+    from camviz.methods.denoise import Calibration, Mode
+    from camviz.network.stages import TapKind
+    from camviz.network.trace import Score
+    from camviz.prototypes.bank import PrototypeBank
+
+PlacementKind = Literal["plain", "true"]
+FitMode = Literal["stretch", "crop"]
+Checkerboard = Literal["auto", "smooth", "keep"]
+Choices: TypeAlias = Callable[[], Mapping[str, str]] | Mapping[str, str]
+Values = TypeVar("Values", bound="Options")
 
 
 @dataclass(frozen=True)
@@ -23,7 +39,8 @@ class Option:
     `label` is its name in a sentence ("truncation mode"). `choices`: value -> what it is called
     for people, None where any value of `kind` will do. `many`: a sequence of names, written
     "A,B" in a shell and in a link. `page`: the page has a control for it, the HTTP endpoint a
-    parameter and links a key. `metavar` stands for its value in a shell's help.
+    parameter and links a key. `metavar` stands for its value in a shell's help. `old_name` and
+    `old_values` (old -> new) are accepted too: requests, files and links of former versions.
     """
 
     name: str
@@ -31,21 +48,38 @@ class Option:
     kind: type
     default: Any
     help: str
-    choices: Callable[[], Mapping[str, str]] | Mapping[str, str] | None = None
+    choices: Choices | None = None
     many: bool = False
     page: bool = False
     metavar: str | None = None
+    old_name: str | None = None
+    old_values: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def values(self) -> Mapping[str, str] | None:
         """value -> label of each choice; None where there are no choices."""
         return self.choices() if callable(self.choices) else self.choices
 
-    def check(self, value: Any) -> None:
-        """Raise `MethodError` if the value is not one of the choices."""
+    def normalize(self, value: Any) -> Any:
+        """The value as `Options` holds it: names as a tuple, an old spelling as the new one.
+
+        Raises `MethodError` for a value that is none of the choices, or none at all.
+        """
+        if isinstance(value, str):
+            value = self.old_values.get(value, value)
         values = self.values
-        if values is not None and value not in values:
-            raise MethodError(f"unknown {self.label} '{value}'; choices: {', '.join(values)}")
+        if values is not None:
+            if not (isinstance(value, str) and value in values):
+                raise MethodError(f"unknown {self.label} '{value}'; choices: {', '.join(values)}")
+            return value
+        try:
+            if self.many and value is not None:
+                value = (value,) if isinstance(value, str) else tuple(value)
+            hash(value)
+        except TypeError:
+            wanted = "a list of names" if self.many else f"a {self.kind.__name__}"
+            raise MethodError(f"{self.label} takes {wanted}, not {value!r}") from None
+        return value
 
     def parse(self, text: str) -> Any:
         """The value that a text stands for, from a shell, a form or a link.
@@ -54,12 +88,12 @@ class Option:
         """
         if self.many:
             return tuple(part.strip() for part in text.split(",") if part.strip()) or None
-        return self.kind(text)
+        return self.kind(self.old_values.get(text, text))
 
     def write(self, value: Any) -> str:
         """The text that `parse` reads as this value."""
         if self.many:
-            return ",".join(value)
+            return ",".join(value or ())
         return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -69,15 +103,17 @@ def option(
     *,
     kind: type = str,
     label: str | None = None,
-    choices: Callable[[], Mapping[str, str]] | Mapping[str, str] | None = None,
+    choices: Choices | None = None,
     many: bool = False,
     page: bool = False,
     metavar: str | None = None,
+    old_name: str | None = None,
+    old_values: Mapping[str, str] | None = None,
 ) -> Any:
     """A field of `Options` with everything that its row in `option_table` says."""
     row = {
         "help": help, "kind": kind, "label": label, "choices": choices, "many": many,
-        "page": page, "metavar": metavar,
+        "page": page, "metavar": metavar, "old_name": old_name, "old_values": old_values or {},
     }  # fmt: skip
     return field(default=default, metadata={"option": row})
 
@@ -86,10 +122,11 @@ def option_table(options: "type[Options]") -> dict[str, Option]:
     """The options by name, in their order; those of a subclass come after its parent's."""
     table = {}
     for each in fields(options):
-        row = dict(each.metadata["option"])
-        row["label"] = row["label"] or each.name.replace("_", " ")
-        assert each.default is not MISSING
-        table[each.name] = Option(name=each.name, default=each.default, **row)
+        if "option" in each.metadata:
+            row = dict(each.metadata["option"])
+            row["label"] = row["label"] or each.name.replace("_", " ")
+            assert each.default is not MISSING
+            table[each.name] = Option(name=each.name, default=each.default, **row)
     return table
 
 
@@ -107,10 +144,10 @@ def _fusions() -> Mapping[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How maps are computed. Choices are checked here and nowhere else.
+    """How maps are computed. Options are checked here and nowhere else.
 
     Raises `MethodError` with the choices for a value that is none of them, and for options that
-    the method has no use for.
+    the method has no use for. `from_mapping` checks names too.
     """
 
     versus: int | str | None = option(
@@ -142,7 +179,7 @@ class Options:
         page=True,
         metavar="NAME",
     )
-    tap: Any = option(
+    tap: "TapKind" = option(
         "activation",
         "which tensor stands for a stage",
         choices={
@@ -151,7 +188,7 @@ class Options:
         },
         page=True,
     )
-    fit: str = option(
+    fit: FitMode = option(
         "stretch",
         "how a picture is brought to the network's size",
         choices={
@@ -160,13 +197,13 @@ class Options:
         },
         page=True,
     )
-    placement: Any = option(
+    placement: PlacementKind = option(
         "plain",
         "where the cells of a map are drawn",
         choices={"plain": "evenly spread", "true": "where they were measured to look"},
         page=True,
     )
-    score: Any = option(
+    score: "Score" = option(
         "logit",
         "the number that is explained",
         choices={
@@ -175,16 +212,18 @@ class Options:
             "probability": "the probability",
         },
     )
-    checkerboard: Any = option(
+    checkerboard: Checkerboard = option(
         "auto",
         "smooth the checkerboard that strided layers leave in a gradient: where there is one, "
         "always, or never",
         choices={"auto": "where there is one", "smooth": "always", "keep": "never"},
+        old_name="grid",
+        old_values={"raw": "keep"},
     )
     truncated: tuple[str, ...] | None = option(
         None, "stages to truncate; none: all but the deepest", many=True, metavar="A,B"
     )
-    truncation_mode: Any = option(
+    truncation_mode: "Mode" = option(
         "threshold",
         "what truncation does to a gradient",
         choices={
@@ -194,7 +233,7 @@ class Options:
             "remove": "keep what is negative, with its sign turned",
         },
     )
-    calibration: Any = option(
+    calibration: "Calibration" = option(
         "mirror",
         "how the level of truncation is found",
         choices={
@@ -203,25 +242,47 @@ class Options:
             "relmax": "as a share of the maximum",
         },
     )
-    prototypes: Any = option(
+    prototypes: "PrototypeBank | str | Path | None" = option(
         None,
         "for method lpcam: a file of `camviz prototypes build`, 'shipped' or 'picture'",
-        kind=str,
         metavar="FILE",
+        old_values={"self": "picture"},
     )
-    aggregate: Any = option(
+    aggregate: "Aggregate" = option(
         "mean",
         "how the similarities to all prototypes become one",
         choices={"mean": "the mean", "max": "the greatest"},
     )
 
+    @classmethod
+    def from_mapping(cls: type[Values], values: Mapping[str, Any]) -> Values:
+        """Options by name, old names among them; `MethodError` for a name that is none."""
+        table = option_table(cls)
+        old = {row.old_name: name for name, row in table.items() if row.old_name}
+        renamed: dict[str, Any] = {}
+        for given, value in values.items():
+            name = old.get(given, given)
+            if name not in table:
+                near = difflib.get_close_matches(given, table, n=3, cutoff=0.5)
+                raise MethodError(
+                    f"unknown option '{given}'; "
+                    + (f"similar: {', '.join(near)}" if near else f"options: {', '.join(table)}")
+                )
+            if name in renamed:
+                raise MethodError(
+                    f"'{table[name].old_name}' and '{name}' are one option; give it once"
+                )
+            renamed[name] = value
+        return cls(**renamed)
+
+    def resolve(self, **resolved: Any) -> "Request":
+        """The request that these options became: backbone, weights, target, what was resolved."""
+        kind = _request_type(type(self))  # type: ignore[arg-type]
+        return kind(**{**vars(self), **resolved})
+
     def __post_init__(self) -> None:
         for name, row in option_table(type(self)).items():
-            value = getattr(self, name)
-            if row.many and value is not None:
-                names = (value,) if isinstance(value, str) else tuple(value)
-                object.__setattr__(self, name, names)
-            row.check(value)
+            object.__setattr__(self, name, row.normalize(getattr(self, name)))
         self._check_method()
 
     def _check_method(self) -> None:
@@ -251,3 +312,28 @@ class Options:
             raise MethodError(f"{method.label} uses no prototypes; method 'lpcam' does")
         if self.stages == ():
             raise MethodError("no stages were given; leave them out for one per resolution")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Options):
+    """What was computed, in plain values: `engine.explain(picture, **asdict(request))` repeats it.
+
+    Every option as it was resolved: stages by name, classes by index, prototypes by their origin.
+    """
+
+    backbone: str
+    weights: str
+    target: int
+    if TYPE_CHECKING:  # what resolving narrows
+        stages: tuple[str, ...]
+        truncated: tuple[str, ...]
+        versus: int | None
+        prototypes: str | None
+
+
+@lru_cache
+def _request_type(options: type[Options]) -> type[Request]:
+    """`Request` with the options of a subclass of `Options`."""
+    if options is Options:
+        return Request
+    return dataclass(frozen=True, kw_only=True)(type("Request", (Request, options), {}))

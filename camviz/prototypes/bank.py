@@ -21,7 +21,7 @@ from camviz.network.backbone import Backbone
 from camviz.network.bundled import bundled_folder, bundled_names
 
 Kind = Literal["foreground", "context"]
-Source = Literal["gallery", "bundled", "self"]
+Source = Literal["gallery", "bundled", "picture"]
 # How a prototype's score z came about: the head on its centre, as in the paper; the head on the
 # places it was made of, at the last map; or nothing could be asked.
 Scoring = Literal["head", "places", "none"]
@@ -91,7 +91,7 @@ class PrototypeBank:
     backbone: its name; digest: its weights. stages: per stage its prototypes, shallow to deep.
     tau: what share of the CAM's maximum makes a place foreground. tap, fit: how the pictures were
     looked at. split: the method whose map split them. source: where the pictures came from
-    ("self": the explained picture alone, which is not the paper's method). skipped: (name,
+    ("picture": the explained picture alone, which is not the paper's method). skipped: (name,
     reason) of pictures that were of no use. Banks are never changed; `rename` and `keep` give
     another one.
     """
@@ -128,7 +128,7 @@ class PrototypeBank:
         """Whether this is the paper's own setting: many pictures, the last map, tau 0.1, CAM."""
         only = list(self.stages.values())
         return (
-            self.source != "self"
+            self.source != "picture"
             and self.split == "cam"
             and self.tau == PAPER_TAU
             and [stage.scoring for stage in only] == ["head"]
@@ -178,7 +178,7 @@ class PrototypeBank:
             f"{inside} prototype{'' if inside == 1 else 's'} of '{self.label}' and {outside} of "
             f"what surrounds it, split where {method} reaches {self.tau:.0%}."
         ]
-        if self.source == "self":
+        if self.source == "picture":
             said.append(
                 "Prototypes of this picture alone, mirrored and enlarged: not the paper's method, "
                 "which learns from many."
@@ -310,6 +310,8 @@ class PrototypeBank:
                 for name, row in plain.pop("stages").items()
             }
             plain["pictures"] = tuple(plain["pictures"])
+            if plain["source"] == "self":  # as files of camviz 0.1 have it
+                plain["source"] = "picture"
             plain["skipped"] = tuple((name, reason) for name, reason in plain["skipped"])
             return _sound(cls(stages=stages, **plain))
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:

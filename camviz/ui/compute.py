@@ -1,7 +1,7 @@
 """The engine of this process, and where it computes: here, or on ZeroGPU.
 
 On a ZeroGPU Space a GPU is lent to single calls of a decorated function, and each runs in a
-process forked from this one. So models stay here, on the CPU, and jobs go out and come back as
+process forked from this one. So models stay here, on the CPU, and tasks go out and come back as
 plain values. Nothing is differentiated in this process: torch's autograd engine asks CUDA for its
 devices once, when it is first used, and a process forked later would go on believing that there
 are none. Small networks are differentiated in forked processes of our own, on the CPU, and cost
@@ -18,7 +18,8 @@ from typing import Any
 
 import gradio as gr
 
-from camviz.engine.engine import Engine, Job
+from camviz.engine.engine import Engine
+from camviz.engine.remote import RemoteRunner, RemoteTask
 from camviz.errors import CamvizError
 from camviz.space.spacefile import spacefile
 
@@ -27,14 +28,14 @@ try:
 except ImportError:  # anywhere but on a Space
     spaces = SimpleNamespace(GPU=lambda **options: lambda function: function)
 log = logging.getLogger(__name__)
-# The value of a job, or what the person who asked for it can mend.
+# The value of a task, or an error that the visitor can mend.
 Answer = tuple[Any, CamvizError | None]
 
 
 @lru_cache(maxsize=1)
 def engine() -> Engine:
     """The engine of this process; its networks and traces serve every visitor."""
-    return Engine("cpu", compute=compute) if on_zero() else Engine()
+    return Engine("cpu", runner=RemoteRunner(send)) if on_zero() else Engine()
 
 
 def on_zero() -> bool:
@@ -42,47 +43,47 @@ def on_zero() -> bool:
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
-def compute(job: Job) -> Any:
-    """A job, done where it is best done. Raises the `CamvizError` that the work raised."""
+def send(task: RemoteTask) -> Any:
+    """Have a task done where it is best done. Raises the `CamvizError` that the work raised."""
     value, error = None, None
-    if job.parameters < spacefile().limits.gpu_from * 1e6:
-        value, error = in_child(job)
+    if task.parameters < spacefile().limits.gpu_from * 1e6:
+        value, error = in_child(task)
     else:
         try:
-            value, error = on_gpu(job)
+            value, error = on_gpu(task)
         except gr.Error as refused:  # no quota, no GPU at hand, or it took too long
-            log.warning("no GPU for %s of %s: %s", job.work, job.backbone, refused)
-            value, error = in_child(job)
+            log.warning("no GPU for %s: %s", task, refused)
+            value, error = in_child(task)
     if error is not None:
         raise error
     return value
 
 
-def seconds(job: Job) -> int:
-    """How long a GPU is asked for: less is granted sooner."""
+def seconds(task: RemoteTask) -> int:
+    """How long a GPU is requested for: less is granted sooner."""
     limit = spacefile().limits.gpu_seconds
-    return limit * 3 if job.work in ("prototypes", "own prototypes", "placements") else limit
+    return limit * 3 if task.work.slow else limit
 
 
 @spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
-def on_gpu(job: Job) -> Answer:
-    """A job on the GPU that is there for this call alone."""
-    return attempt(job, "cuda")
+def on_gpu(task: RemoteTask) -> Answer:
+    """Do a task on the GPU that is there for this call alone."""
+    return attempt(task, "cuda")
 
 
-def attempt(job: Job, device: str) -> Answer:
-    """Do a job in this process. Errors that are answers are returned: they must arrive whole."""
+def attempt(task: RemoteTask, device: str) -> Answer:
+    """Do a task in this process. Errors that are answers are returned: they must arrive whole."""
     try:
-        return engine().run(job, device), None
+        return engine().run(task, device), None
     except CamvizError as error:
         return None, error
 
 
-def in_child(job: Job) -> Answer:
-    """A job in a process forked for it, on the CPU. Raises `RuntimeError` if that one dies."""
+def in_child(task: RemoteTask) -> Answer:
+    """Do a task in a process forked for it, on the CPU. Raises `RuntimeError` if that one dies."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_answer, args=(sender, job), daemon=True)
+    child = context.Process(target=_answer, args=(sender, task), daemon=True)
     child.start()
     sender.close()
     try:
@@ -90,8 +91,7 @@ def in_child(job: Job) -> Answer:
     except EOFError:
         child.join()
         raise RuntimeError(
-            f"the process for {job.work} of {job.backbone} ended without an answer, with exit "
-            f"status {child.exitcode}"
+            f"the process for {task} ended without an answer, with exit status {child.exitcode}"
         ) from None
     finally:
         receiver.close()
@@ -99,6 +99,6 @@ def in_child(job: Job) -> Answer:
     return answer
 
 
-def _answer(sender: Connection, job: Job) -> None:
-    sender.send(attempt(job, "cpu"))
+def _answer(sender: Connection, task: RemoteTask) -> None:
+    sender.send(attempt(task, "cpu"))
     sender.close()

@@ -1,0 +1,319 @@
+"""Prototype banks for the engine: those given, shipped ones, or learned from pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from PIL import Image
+
+from camviz.engine.options import Options
+from camviz.engine.plan import prototype_stages, select_stages, with_split_taps
+from camviz.engine.work import Runner, Traces, Work, plain_arithmetic
+from camviz.errors import ImageError, PrototypeError
+from camviz.images import Fit, Picture, PictureSource, open_picture
+from camviz.network.backbone import Backbone
+from camviz.network.taps import Tap
+from camviz.network.trace import Trace
+from camviz.network.trace import trace as run_trace
+from camviz.prototypes.bank import PrototypeBank, shipped_bank, with_thumbnails
+from camviz.prototypes.build import (
+    MOST_CLUSTERS,
+    MOST_PICTURES,
+    Progress,
+    augmented_views,
+    build_bank,
+)
+
+# What `prototypes` may be instead of a bank or its file.
+SHIPPED: Final = "shipped"
+PICTURE: Final = "picture"
+_MEMORY = "bank:"  # begins the name, in a request, of a bank that was given in memory
+_KEPT_SIDE = 512  # pixels of a gallery's picture that are kept until its bank is built
+
+
+def choose_bank(
+    options: Options,
+    picture: Picture,
+    backbone: Backbone,
+    target: int | str | None,
+    runner: Runner,
+    traces: Traces,
+) -> PrototypeBank:
+    """The prototypes that a picture is compared with.
+
+    Those given; else the shipped ones of the target, by default the top prediction, if there are
+    any for the tap and the stages; else those of the picture itself. Raises `PrototypeError` for
+    a bank of another network, class or tap.
+    """
+    given = options.prototypes
+    index = None if target is None else backbone.target(target)
+    if given not in (None, SHIPPED, PICTURE):
+        bank = given if isinstance(given, PrototypeBank) else _load_bank(given)
+        _check_bank(bank, backbone, index, options)
+        return bank
+    if index is None:
+        index = int(traces.get(backbone, picture, options.fit, ())[0].logits.argmax())
+    shipped = shipped_bank(backbone, index) if given != PICTURE else None
+    if (
+        shipped is not None
+        and shipped.tap == options.tap
+        and set(options.stages or ()) <= set(shipped.stages)
+    ):
+        return shipped
+    if given == SHIPPED:
+        raise PrototypeError(
+            f"no prototypes of '{backbone.labels[index]}' ship with {backbone.name} for this "
+            f"tap and these stages; '{PICTURE}' makes some of the picture alone, "
+            "build_prototypes() of many"
+        )
+    return bank_from_picture(options, picture, backbone, index, runner, traces)
+
+
+def bank_from_picture(
+    options: Options,
+    picture: Picture,
+    backbone: Backbone,
+    index: int,
+    runner: Runner,
+    traces: Traces,
+) -> PrototypeBank:
+    """Prototypes of one picture, from itself, mirrored and enlarged: made once a trace."""
+    names = prototype_stages(backbone, options.stages, backbone.default_stages)
+    taps = {stage.name: stage.tap(options.tap) for stage in select_stages(backbone, names)}
+    needed = with_split_taps(backbone, taps.values())
+    trace, _ = traces.get(backbone, picture, options.fit, needed)
+    work = BankFromPicture(picture, index, taps, options.tap, options.fit)
+    bank: PrototypeBank = trace.memoize(
+        ("prototypes of the picture", index, tuple(taps.items())),
+        lambda: runner.run(backbone, work, traces),
+    )
+    return bank
+
+
+def bank_name(bank: PrototypeBank, given: Any, backbone: Backbone) -> str:
+    """The origin of prototypes, as a request has it; those changed by hand are others."""
+    shipped = shipped_bank(backbone, bank.target)
+    if shipped is not None and shipped.id == bank.id:
+        return SHIPPED
+    if bank.source == PICTURE and not isinstance(given, PrototypeBank):
+        return PICTURE
+    return f"{_MEMORY}{bank.id}"
+
+
+@dataclass(frozen=True, eq=False)
+class _BankWork(Work[PrototypeBank]):
+    """Work whose result is a bank: another process sends numpy arrays for its tensors."""
+
+    slow = True
+
+    def pack(self, result: PrototypeBank) -> PrototypeBank:
+        stages: dict[str, Any] = dict(result.stages)
+        for name, stage in stages.items():
+            stages[name] = replace(stage, vectors=stage.vectors.cpu().numpy())
+        return replace(result, stages=stages)
+
+    def unpack(self, packed: PrototypeBank) -> PrototypeBank:
+        stages = {
+            name: replace(stage, vectors=torch.as_tensor(stage.vectors))
+            for name, stage in packed.stages.items()
+        }
+        return replace(packed, stages=stages)
+
+
+@dataclass(frozen=True, eq=False)
+class BankFromPicture(_BankWork):
+    """Learn the prototypes of a class from one picture as it is, mirrored and enlarged."""
+
+    picture: Picture
+    target: int
+    taps: Mapping[str, Tap]
+    tap: str
+    fit: str
+
+    def do(self, backbone: Backbone, traces: Traces) -> PrototypeBank:
+        needed = with_split_taps(backbone, self.taps.values())
+        image, geometry = backbone.prepare(self.picture, self.fit)
+        views = augmented_views(image, geometry)
+
+        def look(number: int, graph: bool) -> tuple[Trace, Fit]:
+            _, view, where = views[number]
+            if number == 0 and not graph:
+                return traces.get(backbone, self.picture, self.fit, needed)[0], where
+            return run_trace(backbone, view, needed, graph=graph), where
+
+        with plain_arithmetic(backbone):
+            return build_bank(
+                backbone,
+                self.target,
+                self.taps,
+                [label for label, *_ in views],
+                look,
+                tap=self.tap,
+                fit=self.fit,
+                source=PICTURE,
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BankFromGallery(_BankWork):
+    """Learn the prototypes of a class from pictures of it; see `Engine.build_prototypes`.
+
+    names: of the pictures, no two alike. skipped: (name, reason) of pictures that could not be
+    opened before the work was sent to another process.
+    """
+
+    images: Sequence[PictureSource]
+    names: Sequence[str]
+    target: int
+    taps: Mapping[str, Tap]
+    clusters: int
+    tau: float
+    mu_f: float
+    mu_b: float
+    seed: int
+    tap: str
+    fit: str
+    progress: Progress | None = None
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def do(self, backbone: Backbone, traces: Traces) -> PrototypeBank:
+        needed = with_split_taps(backbone, self.taps.values())
+        patches = _Patches()
+
+        def look(number: int, graph: bool) -> tuple[Trace, Fit]:
+            picture = open_picture(self.images[number])
+            patches.add(self.names[number], picture)
+            cached = traces.cached(backbone, picture, self.fit)
+            if cached is not None and cached[0].covers(needed) and not graph:
+                return cached
+            image, geometry = backbone.prepare(picture, self.fit)
+            return run_trace(backbone, image, needed, graph=graph), geometry
+
+        with plain_arithmetic(backbone):
+            bank = build_bank(
+                backbone,
+                self.target,
+                self.taps,
+                self.names,
+                look,
+                clusters=self.clusters,
+                tau=self.tau,
+                mu_f=self.mu_f,
+                mu_b=self.mu_b,
+                seed=self.seed,
+                tap=self.tap,
+                fit=self.fit,
+                progress=self.progress,
+            )
+        return with_thumbnails(bank, patches.cut)
+
+    def portable(self) -> "BankFromGallery":
+        """The same work on opened pictures. The other process reports no progress."""
+        pictures: list[Picture] = []
+        skipped: list[tuple[str, str]] = []
+        for image, name in zip(self.images, self.names, strict=True):
+            try:
+                pictures.append(replace(open_picture(image), name=name))
+            except ImageError as error:
+                skipped.append((name, str(error)))
+        if not pictures:
+            raise PrototypeError(f"no picture could be opened ({skipped[0][0]}: {skipped[0][1]})")
+        if self.progress is not None:
+            self.progress(0, len(pictures), "")
+        return replace(
+            self,
+            images=tuple(pictures),
+            names=tuple(picture.name for picture in pictures),
+            progress=None,
+            skipped=tuple(skipped),
+        )
+
+    def unpack(self, packed: PrototypeBank) -> PrototypeBank:
+        bank = super().unpack(packed)
+        return replace(bank, skipped=(*bank.skipped, *self.skipped))
+
+
+@dataclass
+class _Patches:
+    """Pictures small enough to keep 64 of them, large enough to cut thumbnails from."""
+
+    _shrunk: dict[str, tuple[np.ndarray, float]] = field(default_factory=dict)
+
+    def add(self, name: str, picture: Picture) -> None:
+        scale = min(1.0, _KEPT_SIDE / max(picture.height, picture.width))
+        pixels = picture.pixels
+        if scale < 1:
+            size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
+            pixels = np.asarray(Image.fromarray(pixels).resize(size))
+        self._shrunk[name] = (pixels, scale)
+
+    def cut(self, name: str, box: tuple[int, int, int, int]) -> np.ndarray:
+        """The pixels of a box, half-open xyxy in pixels of the picture; never empty."""
+        pixels, scale = self._shrunk[name]
+        left, top, right, bottom = (round(edge * scale) for edge in box)
+        left, top = min(left, pixels.shape[1] - 1), min(top, pixels.shape[0] - 1)
+        return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+
+def picture_names(images: Sequence[PictureSource]) -> list[str]:
+    """A name for every picture, no two alike: its own, else its number."""
+    names: list[str] = []
+    for number, image in enumerate(images):
+        name = Path(image).name if isinstance(image, (str, Path)) else ""
+        name = image.name if isinstance(image, Picture) else name
+        names.append(name if name and name not in names else f"{number + 1} {name}".strip())
+    return names
+
+
+def check_gallery(
+    images: Sequence[PictureSource], clusters: int, tau: float, mu_f: float, mu_b: float, seed: int
+) -> None:
+    """Raise `PrototypeError` for what `build_prototypes` cannot work with."""
+    if isinstance(images, (str, bytes, Path, Picture)) or not isinstance(images, Sequence):
+        raise PrototypeError("give a list of pictures, even if it holds one only")
+    if not 1 <= len(images) <= MOST_PICTURES:
+        raise PrototypeError(
+            f"prototypes are built from 1 to {MOST_PICTURES} pictures, not {len(images)}"
+        )
+    if not (isinstance(clusters, Integral) and 1 <= clusters <= MOST_CLUSTERS):
+        raise PrototypeError(
+            f"clusters is a whole number from 1 to {MOST_CLUSTERS}, not {clusters!r}"
+        )
+    if not (isinstance(seed, Integral) and seed >= 0):
+        raise PrototypeError(f"seed is a whole number from 0, not {seed!r}")
+    for name, value in (("tau", tau), ("mu_f", mu_f), ("mu_b", mu_b)):
+        if not (isinstance(value, Real) and 0 <= value <= 1):
+            raise PrototypeError(f"{name} is a share, from 0 to 1, not {value!r}")
+
+
+def _load_bank(given: Any) -> PrototypeBank:
+    if str(given).startswith(_MEMORY):
+        raise PrototypeError(
+            f"the prototypes of this request ({given}) were given in memory; pass the bank itself, "
+            "or its file"
+        )
+    if not isinstance(given, (str, Path)):
+        raise PrototypeError(
+            f"prototypes are a PrototypeBank, its file, '{SHIPPED}' or '{PICTURE}', not {given!r}"
+        )
+    return PrototypeBank.load(given)
+
+
+def _check_bank(
+    bank: PrototypeBank, backbone: Backbone, index: int | None, options: Options
+) -> None:
+    """Raise `PrototypeError` if a bank is of another network, class or tap."""
+    bank.check(backbone)
+    if index is not None and index != bank.target:
+        raise PrototypeError(
+            f"these are prototypes of '{bank.label}', and '{backbone.labels[index]}' was "
+            "to be explained; leave the target out, or build a bank for it"
+        )
+    if bank.tap != options.tap:
+        raise PrototypeError(
+            f"these prototypes were built with tap '{bank.tap}', and '{options.tap}' was asked for"
+        )

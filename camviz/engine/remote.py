@@ -1,0 +1,110 @@
+"""Work in another process: a `RemoteRunner` here sends tasks, a `TaskWorker` there does them.
+
+    engine = Engine("cpu", runner=RemoteRunner(send))     # send(task) -> what the worker returns
+    engine.run(task, "cuda")                              # in the other process
+
+Tasks and what comes back are plain values (names, numbers, arrays), fit to be pickled. The other
+process is forked from the one that made the engine: networks that were loaded before are there.
+"""
+
+import copy
+import os
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from camviz.engine.cache import LRUCache
+from camviz.engine.traces import TraceCache
+from camviz.engine.work import Device, FindStages, LocalRunner, Result, Traces, Work
+from camviz.network.backbone import Backbone
+from camviz.network.weights import load_backbone
+
+_TRACE_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class RemoteTask:
+    """A piece of work on a network, for another process.
+
+    backbone, weights: what `load_backbone` makes the network from, in any process. parameters:
+    its size, 0 before it is loaded.
+    """
+
+    backbone: str
+    weights: str
+    parameters: int
+    work: Work[Any] = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{type(self.work).__name__} of {self.backbone}"
+
+
+# Sends a task to a `TaskWorker` and returns what that returns.
+Send = Callable[[RemoteTask], Any]
+
+
+class RemoteRunner:
+    """Has work done in another process: nothing is differentiated here, not even to load a network.
+
+    A network that was given, or loaded with timm's own arguments, cannot be made again there;
+    work on it is done here.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def load(self, name: str, weights: str | Path, device: Device, **timm_kwargs: Any) -> Backbone:
+        discovery = None
+        if not timm_kwargs:
+            work = FindStages()
+            discovery = work.unpack(self._send(RemoteTask(name, str(weights), 0, work)))
+        return load_backbone(name, weights, device, discovery=discovery, **timm_kwargs)
+
+    def run(self, backbone: Backbone, work: Work[Result], traces: Traces) -> Result:
+        if backbone.loaded_with is None:
+            return work.do(backbone, traces)
+        work = work.portable()
+        task = RemoteTask(backbone.name, backbone.loaded_with, backbone.parameters, work)
+        return work.unpack(self._send(task))
+
+
+class TaskWorker:
+    """Does tasks in the process it is called in, which may be forked from the one that made it."""
+
+    def __init__(self, backbones: LRUCache[Backbone]) -> None:
+        self._backbones = backbones
+        self._process = os.getpid()
+
+    def run(self, task: RemoteTask, device: Device) -> Any:
+        """The result of a task, packed; nothing of it outlives the call.
+
+        Raises what the work itself raises.
+        """
+        forked = os.getpid() != self._process
+        if forked:  # locks are copied as they were, perhaps held by threads that are not
+            self._process = os.getpid()
+            self._backbones.unlock()
+        backbone = self._backbones.get(backbone_key(task.backbone, task.weights))
+        if backbone is None:
+            backbone = load_backbone(task.backbone, task.weights, device)
+        else:
+            lock = threading.RLock() if forked else backbone.lock
+            where = backbone.device if device is None else torch.device(device)
+            model = backbone.model
+            if where.type != backbone.device.type:
+                model = copy.deepcopy(model).to(where)
+            backbone = replace(backbone, model=model, device=where, lock=lock)
+        traces = TraceCache(LocalRunner(), _TRACE_BYTES)
+        return task.work.pack(task.work.do(backbone, traces))
+
+
+def backbone_key(
+    name: str, weights: str | Path, timm_kwargs: Mapping[str, Any] | None = None
+) -> Hashable:
+    """What a loaded backbone is held under."""
+    arguments = sorted((key, repr(value)) for key, value in (timm_kwargs or {}).items())
+    return (name, str(weights), tuple(arguments))
