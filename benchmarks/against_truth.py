@@ -47,7 +47,9 @@ def rows(engine: Engine, name: str, scene: Scene, vary: str) -> Iterator[tuple[s
                 yield from ((f"layer_cam {stage}", heat) for stage, heat in x.maps.items())
             yield f"layer_cam fused, {fusion}", x.fused
     else:
-        choices = {"grid": ("raw", "auto", "smooth"), "tap": ("output", "activation")}[vary]
+        choices = {"checkerboard": ("keep", "auto", "smooth"), "tap": ("output", "activation")}[
+            vary
+        ]
         for choice in choices:
             x = ask(**{vary: choice})
             for stage, heat in x.maps.items():
@@ -79,7 +81,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*")
     parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--vary", default="method", choices=("method", "grid", "tap"))
+    parser.add_argument("--vary", default="method", choices=("method", "checkerboard", "tap"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     scenes_only = [name for name in bundled_names() if name.startswith("scenes")]

@@ -119,7 +119,7 @@ def rows(engine: Engine, name: str, galleries: Galleries) -> dict[str, Maps]:
     def own(**options: object) -> Maps:
         return lambda image, label: (
             engine.explain(
-                image, name, target=label, method="lpcam", prototypes="self", **options
+                image, name, target=label, method="lpcam", prototypes="picture", **options
             ).fused
         )
 

@@ -66,8 +66,8 @@ def choose_bank(
         return shipped
     if given == SHIPPED:
         raise PrototypeError(
-            f"no prototypes of '{backbone.labels[index]}' ship with {backbone.name} for this "
-            f"tap and these stages; '{PICTURE}' makes some of the picture alone, "
+            f"no prototypes of '{backbone.labels[index]}' ship with {backbone.display_name} for "
+            f"this tap and these stages; '{PICTURE}' makes some of the picture alone, "
             "build_prototypes() of many"
         )
     return bank_from_picture(options, picture, backbone, index, runner, traces)

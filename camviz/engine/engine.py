@@ -12,6 +12,7 @@ raw map -> ReLU -> divide by the maximum at the stage's own resolution -> fuse o
 
 import threading
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,11 @@ class Engine:
         self._loading = threading.Lock()
 
     def backbone(
-        self, name: str | None = None, weights: str | Path = "auto", **timm_kwargs: Any
+        self,
+        name: str | None = None,
+        weights: str | Path = "auto",
+        display_name: str | None = None,
+        **timm_kwargs: Any,
     ) -> Backbone:
         """A backbone by name, loaded once; see `load_backbone`."""
         name = name or default_backbone()
@@ -93,7 +98,12 @@ class Engine:
         with self._loading:
             backbone = self._backbones.get(key)
             if backbone is None:
-                backbone = self._runner.load(name, weights, self.device, **timm_kwargs)
+                backbone = self._runner.load(
+                    name, weights, self.device, display_name=display_name, **timm_kwargs
+                )
+                self._backbones.put(key, backbone)
+            elif display_name not in (None, backbone.display_name):
+                backbone = replace(backbone, display_name=display_name)  # the same network
                 self._backbones.put(key, backbone)
         return backbone
 

@@ -58,7 +58,7 @@ def manifest_of(x: "Explanation", threshold: float = 0.2) -> dict[str, Any]:
             "size": [x.picture.height, x.picture.width],
         },
         "backbone": {
-            "name": x.backbone.name,
+            "name": x.backbone.display_name,
             "weights": asdict(x.backbone.weights),
             "digest": x.backbone.digest,
             "parameters": x.backbone.parameters,

@@ -74,7 +74,8 @@ def select_stages(backbone: Backbone, names: Sequence[str] | None) -> list[Stage
     """The stages of these names, or the default ones; shallow to deep as far as that is known."""
     if names is None and not backbone.default_stages:
         raise StageError(
-            f"every stage of {backbone.name} has zero gradient: no class score depends on any"
+            f"every stage of {backbone.display_name} has zero gradient: no class score depends on "
+            "any of them"
         )
     stages = [backbone.stage(name) for name in dict.fromkeys(names or backbone.default_stages)]
     depth = {stage.name: index for index, stage in enumerate(backbone.stages)}
@@ -91,13 +92,13 @@ def head_stage(backbone: Backbone, names: Sequence[str] | None) -> list[Stage]:
         if pre_pool is not None and stage.output.address == pre_pool.address:
             if names is not None and [stage.name] != list(names):
                 raise MethodError(
-                    f"CAM exists at '{stage.name}' of {backbone.name} only, the map that enters "
-                    f"its classifier; '{', '.join(names)}' was asked for"
+                    f"CAM exists at '{stage.name}' of {backbone.display_name} only, the map that "
+                    f"enters its classifier; '{', '.join(names)}' was asked for"
                 )
             return [stage]
     raise MethodError(
-        f"CAM is not defined for {backbone.name}: no map enters its classifier through pooling; "
-        "LayerCAM and Grad-CAM are"
+        f"CAM is not defined for {backbone.display_name}: no map enters its classifier through "
+        "pooling; LayerCAM and Grad-CAM are"
     )
 
 

@@ -31,13 +31,14 @@ class RemoteTask:
     """A piece of work on a network, for another process.
 
     backbone, weights: what `load_backbone` makes the network from, in any process. parameters:
-    its size, 0 before it is loaded.
+    its size, 0 before it is loaded. display_name: what errors call it.
     """
 
     backbone: str
     weights: str
     parameters: int
     work: Work[Any] = field(repr=False)
+    display_name: str | None = None
 
     def __str__(self) -> str:
         return f"{type(self.work).__name__} of {self.backbone}"
@@ -57,18 +58,34 @@ class RemoteRunner:
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    def load(self, name: str, weights: str | Path, device: Device, **timm_kwargs: Any) -> Backbone:
+    def load(
+        self,
+        name: str,
+        weights: str | Path,
+        device: Device,
+        *,
+        display_name: str | None = None,
+        **timm_kwargs: Any,
+    ) -> Backbone:
         discovery = None
         if not timm_kwargs:
-            work = FindStages()
-            discovery = work.unpack(self._send(RemoteTask(name, str(weights), 0, work)))
-        return load_backbone(name, weights, device, discovery=discovery, **timm_kwargs)
+            task = RemoteTask(name, str(weights), 0, FindStages(), display_name)
+            discovery = self._send(task)
+        return load_backbone(
+            name, weights, device, display_name=display_name, discovery=discovery, **timm_kwargs
+        )
 
     def run(self, backbone: Backbone, work: Work[Result], traces: Traces) -> Result:
         if backbone.loaded_with is None:
             return work.do(backbone, traces)
         work = work.portable()
-        task = RemoteTask(backbone.name, backbone.loaded_with, backbone.parameters, work)
+        task = RemoteTask(
+            backbone=backbone.name,
+            weights=backbone.loaded_with,
+            parameters=backbone.parameters,
+            work=work,
+            display_name=backbone.display_name,
+        )
         return work.unpack(self._send(task))
 
 
@@ -90,7 +107,9 @@ class TaskWorker:
             self._backbones.unlock()
         backbone = self._backbones.get(backbone_key(task.backbone, task.weights))
         if backbone is None:
-            backbone = load_backbone(task.backbone, task.weights, device)
+            backbone = load_backbone(
+                task.backbone, task.weights, device, display_name=task.display_name
+            )
         else:
             lock = threading.RLock() if forked else backbone.lock
             where = backbone.device if device is None else torch.device(device)

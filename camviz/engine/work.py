@@ -87,8 +87,8 @@ class Work(Generic[Result]):
 class Runner(Protocol):
     """Loads networks and does work on them, in this process or in another one."""
 
-    def load(self, name: str, weights: str | Path, device: Device, **timm_kwargs: Any) -> Backbone:
-        """A backbone by name; see `load_backbone`."""
+    def load(self, name: str, weights: str | Path, device: Device, **options: Any) -> Backbone:
+        """A backbone by name; options: display_name and timm's own, see `load_backbone`."""
 
     def run(self, backbone: Backbone, work: Work[Result], traces: Traces) -> Result:
         """The result of a piece of work."""
@@ -97,8 +97,8 @@ class Runner(Protocol):
 class LocalRunner:
     """Does all work in this process."""
 
-    def load(self, name: str, weights: str | Path, device: Device, **timm_kwargs: Any) -> Backbone:
-        return load_backbone(name, weights, device, **timm_kwargs)
+    def load(self, name: str, weights: str | Path, device: Device, **options: Any) -> Backbone:
+        return load_backbone(name, weights, device, **options)
 
     def run(self, backbone: Backbone, work: Work[Result], traces: Traces) -> Result:
         return work.do(backbone, traces)

@@ -110,9 +110,9 @@ def explain(
         method=method,
         stages=stages or None,
         fuse=fuse,
-        tap=tap,  # type: ignore[arg-type]
+        tap=tap,
         fit=fit,
-        placement=placement,  # type: ignore[arg-type]
+        placement=placement,
         **options,
     )
     said = json.loads(discreet(json.dumps(x.manifest(_number("threshold", threshold)))))

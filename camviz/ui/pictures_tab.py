@@ -17,7 +17,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from camviz.engine.cache import Shelf
+from camviz.engine.cache import LRUCache
 from camviz.engine.explanation import Explanation
 from camviz.errors import CamvizError, ImageError
 from camviz.images import Picture, open_picture
@@ -81,8 +81,8 @@ class Tile:
 
 
 # Of any visitor: what was said of a picture by a network, and the tiles last made.
-_answers: Shelf[tuple[str, float]] = Shelf(4096)
-_tiles: Shelf[Tile] = Shelf(256)
+_answers: LRUCache[tuple[str, float]] = LRUCache(4096)
+_tiles: LRUCache[Tile] = LRUCache(256)
 
 
 # -- Pictures that come and go -------------------------------------------------------------------

@@ -8,7 +8,7 @@ whole page: the third row of Compare follows.
 import base64
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -172,7 +172,7 @@ def save(ask: Ask) -> Iterator[View]:
     x = _explained(ask, "mean")
     assert x.bank is not None
     bank = x.bank
-    if bank.source == "self":
+    if bank.source == "picture":
         bank = with_thumbnails(bank, _patches(x.picture))
     name = file_name(f"{bank.label}-{bank.backbone}".replace(" ", "-"))
     with tempfile.TemporaryDirectory(prefix="camviz-") as folder:
@@ -287,7 +287,7 @@ def _about(x: Explanation, bank: PrototypeBank) -> str:
     label = f"<em>{escape(bank.label)}</em>"
     many = len(bank.pictures)
     source = {
-        "self": "They were learned from <strong>this picture alone</strong>, as it is, mirrored "
+        "picture": "They were learned from <strong>this picture alone</strong>, as it is, mirrored "
         "and enlarged. Pictures of your own, further down, make better ones.",
         "bundled": f"They were learned from <strong>{many} pictures</strong> and ship with camviz.",
         "gallery": f"They are <strong>what you gave</strong>, learned from {many} "
@@ -330,7 +330,7 @@ def _legend(bank: PrototypeBank, stage: str) -> str:
 
 def _no_patches(bank: PrototypeBank, held: StagePrototypes) -> str:
     """Why no patches are shown, in a sentence; none if there are some."""
-    if held.thumbnails is not None or bank.source == "self":
+    if held.thumbnails is not None or bank.source == "picture":
         return ""
     if bank.source == "bundled" and not any(p.members for p in held.prototypes):
         return (
@@ -348,7 +348,7 @@ def _cards(x: Explanation, stage: str) -> str:
     assert bank is not None
     maps = x.prototypes[stage]
     small = _shrunk(x)
-    cut = _patches(x.picture) if bank.source == "self" else None
+    cut = _patches(x.picture) if bank.source == "picture" else None
     columns = []
     for kind, title, says in KINDS:
         mine = sorted(
@@ -416,7 +416,7 @@ def _patch(
 ) -> str:
     """One of the nearest places: its pixels if there are any, and the picture that it is of."""
     source = bank.pictures[member.picture]
-    if bank.source == "self":
+    if bank.source == "picture":
         source = f"this picture, {source}"
     said = f"{source}, cosine {member.similarity:.2f}"
     pixels = cut("", member.box) if cut else None
@@ -485,13 +485,6 @@ def _share(z: float) -> str:
 # -- Kin -----------------------------------------------------------------------------------------
 
 
-class _Cells(Explanation):
-    """An explanation whose maps stay on their own grid, for the viewer to draw."""
-
-    def on_picture(self, heat: np.ndarray, placement: Any) -> np.ndarray:
-        return heat
-
-
 def kin(
     ask: Ask, across: float, down: float, other: str | None = None
 ) -> tuple[Explanation, tuple[int, int]]:
@@ -503,14 +496,13 @@ def kin(
     x = _every_layer(ask)
     column = min(int(across / 100 * x.picture.width), x.picture.width - 1)
     row = min(int(down / 100 * x.picture.height), x.picture.height - 1)
-    asked = _Cells(**{field.name: getattr(x, field.name) for field in fields(x)})
     shown = x
     if other is not None:
         shown = _every_layer(replace(ask, picture=other, target=TOP, versus=NOBODY))
     raw, notes = {}, {}
     for name in x.stages:
         there = None if other is None else shown
-        raw[name] = engine().similarity(asked, name, (column + 0.5, row + 0.5), there)
+        raw[name] = engine().similarity(x, name, (column + 0.5, row + 0.5), there).raw
         highest, lowest = float(raw[name].max()), float(raw[name].min())
         empty = highest <= 0
         said = f"Cosines from {lowest:.2f} to {highest:.2f}."

@@ -256,7 +256,7 @@ def _words(x: Explanation) -> dict[str, Any]:
     return {
         "method": method.label,
         "paper": method.paper,
-        "tag": "from this picture alone" if x.request.prototypes == "self" else None,
+        "tag": "from this picture alone" if x.request.prototypes == "picture" else None,
         "unit": x.request.method,
         "says": says,
         "formula": formula,

@@ -14,7 +14,9 @@ from string import Template
 from typing import Any
 from urllib.parse import urlsplit
 
-from camviz.engine.explanation import Explanation, Request, version_of
+from camviz.engine.explanation import Explanation
+from camviz.engine.export import version_of
+from camviz.engine.options import Request
 from camviz.errors import TargetError
 from camviz.maps.fusion import FUSIONS
 from camviz.maps.render import DIVERGING
@@ -27,7 +29,7 @@ from camviz.ui.compare_tab import Row, truth_of, verdict_html
 
 FILE = "report.html"
 CLASSES = 10  # that are listed
-SHARED = ("shipped", "self")  # prototypes that a shell can have too
+SHARED = ("shipped", "picture")  # prototypes that a shell can have too
 PATHS = ("local", "file")  # weights whose origin is a place on the machine that made the report
 # The defaults of `python -m camviz explain`: what is the same there need not be said.
 USUAL = {
@@ -38,7 +40,7 @@ USUAL = {
     "placement": "plain",
     "fit": "stretch",
     "score": "logit",
-    "grid": "auto",
+    "checkerboard": "auto",
     "truncation": 0.0,
     "truncation_mode": "threshold",
     "calibration": "mirror",

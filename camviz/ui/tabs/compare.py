@@ -129,7 +129,7 @@ def _denoising(row: Found) -> str:
         return html.render("denoising.html", reason=row.reason)
     found = [note.denoising for note in row.notes.values() if note.denoising is not None]
     maps = [d.removed for d in found if d.removed is not None]
-    noise = [1 - d.floor.noise for d in found if d.floor and d.floor.noise is not None]
+    noise = [1 - d.noise.noise for d in found if d.noise and d.noise.noise is not None]
     taken = {"the maps": [s for s in maps if s >= 0], "noise": noise}
     return html.render(
         "denoising.html",
