@@ -1,4 +1,4 @@
-"""camviz from a shell: `python -m camviz explain | models | prototypes | space`.
+"""camviz from a shell: `camviz explain | serve | models | prototypes | space`.
 
 Exit status 0, or 2 with one line on standard error for what the person can mend. `--help` loads
 neither torch nor gradio: commands import what they need when they run.
@@ -8,24 +8,29 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from camviz.engine.options import Option, Options, option_table
 from camviz.errors import CamvizError
 
-DRAWN_BACKBONE = "scenes-resnet"  # the plainest of those that know scenes
+DRAWN_BACKBONE = "scenes-resnet"  # the plainest of those that were trained on scenes
 
 if TYPE_CHECKING:
     from camviz.engine.explanation import Explanation
+    from camviz.network.backbone import Weights
     from camviz.prototypes.bank import PrototypeBank
     from camviz.scenes import Scene
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-def main(arguments: Sequence[str] | None = None) -> int:
+
+def main(words: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    arguments = build_parser().parse_args(words)
     try:
-        return int(options.run(options))
+        return int(arguments.run(arguments))
     except CamvizError as error:
         print(f"camviz: {error}", file=sys.stderr)
         return 2
@@ -34,19 +39,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser(options: type[Options] = Options) -> argparse.ArgumentParser:
+    """The parser of the command line; options: those that `explain` takes."""
     parser = argparse.ArgumentParser(
         prog="camviz",
         description="See why an image classifier decided what it decided.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_explain(commands, options)
+    _add_serve(commands)
+    _add_models(commands)
+    _add_prototypes(commands)
+    _add_space(commands)
+    return parser
 
+
+def _add_explain(commands: Commands, options: type[Options]) -> None:
     explain = commands.add_parser(
         "explain", help="explain one picture: overlays, boxes, maps.npz and manifest.json"
     )
-    what = explain.add_mutually_exclusive_group(required=True)
-    what.add_argument("picture", nargs="?", help="JPEG, PNG, WebP, GIF, BMP or TIFF")
-    what.add_argument(
+    source = explain.add_mutually_exclusive_group(required=True)
+    source.add_argument("picture", nargs="?", help="JPEG, PNG, WebP, GIF, BMP or TIFF")
+    source.add_argument(
         "--scene",
         metavar="SEED[:INDEX]",
         type=_scene,
@@ -65,46 +79,41 @@ def _parser() -> argparse.ArgumentParser:
         help="a checkpoint, 'auto' (default) or 'random' (untrained: for trying out only)",
     )
     explain.add_argument("--target", metavar="CLASS", help="label or index; default: the top one")
-    explain.add_argument("--versus", metavar="CLASS", help="explain the target against this class")
-    explain.add_argument(
-        "--score",
-        default="logit",
-        choices=("logit", "log_probability", "probability"),
-        help="the number that is explained (default: logit)",
-    )
-    explain.add_argument("--method", default="layer_cam", metavar="NAME", help="see METHODS")
-    explain.add_argument("--stages", metavar="A,B", help="stages or modules; default: one a size")
-    explain.add_argument("--fuse", default="product", metavar="NAME", help="see FUSIONS")
-    explain.add_argument("--tap", default="activation", choices=("activation", "output"))
-    explain.add_argument("--placement", default="plain", choices=("plain", "true"))
-    explain.add_argument("--fit", default="stretch", choices=("stretch", "crop"))
-    explain.add_argument("--grid", default="auto", choices=("auto", "smooth", "raw"))
-    explain.add_argument(
-        "--truncation",
-        type=float,
-        default=0.0,
-        metavar="Q",
-        help="denoise shallow stages: truncate their positive gradient at this quantile of the "
-        "noise, 0.9 is usual (default: 0, off)",
-    )
-    explain.add_argument(
-        "--truncated", metavar="A,B", help="stages to truncate; default: all but the deepest"
-    )
-    explain.add_argument("--truncation-mode", default="threshold", metavar="NAME")
-    explain.add_argument("--calibration", default="mirror", metavar="NAME")
-    explain.add_argument(
-        "--prototypes",
-        metavar="FILE",
-        help="for --method lpcam: a file of `prototypes build`, 'shipped' or 'self'",
-    )
-    explain.add_argument("--aggregate", default="mean", choices=("mean", "max"))
+    for row in option_table(options).values():
+        _add_option(explain, row)
     explain.add_argument(
         "--threshold", type=_fraction, default=0.2, help="boxes at this share of the maximum (0.2)"
     )
     explain.add_argument("--out", metavar="DIR", help="write the result here")
     explain.add_argument("--json", action="store_true", help="print the result as JSON")
-    explain.set_defaults(run=_explain)
+    explain.set_defaults(run=partial(_explain, options))
 
+
+def _add_option(parser: argparse.ArgumentParser, row: Option) -> None:
+    """Give a command an option of the table, under its old name too."""
+    names = [row.name, *([row.old_name] if row.old_name else [])]
+    default = "" if row.default is None else f" (default: {row.write(row.default)})"
+    listed = "; a wrong name lists all" if callable(row.choices) else ""
+    parser.add_argument(
+        *(f"--{name.replace('_', '-')}" for name in names),
+        dest=row.name,
+        type=_reader(row),
+        default=row.default,
+        # Tables of methods and fusions load torch; `Options` checks their names.
+        choices=None if row.choices is None or callable(row.choices) else tuple(row.choices),
+        metavar=row.metavar,
+        help=(row.help + listed + default).replace("%", "%%"),
+    )
+
+
+def _add_serve(commands: Commands) -> None:
+    serve = commands.add_parser("serve", help="open the page in a browser")
+    serve.add_argument("--host", metavar="ADDRESS", help="default: GRADIO_SERVER_NAME, 127.0.0.1")
+    serve.add_argument("--port", type=int, help="default: GRADIO_SERVER_PORT, 7860 or the next")
+    serve.set_defaults(run=_serve)
+
+
+def _add_models(commands: Commands) -> None:
     models = commands.add_parser("models", help="list backbones, or check that they can be traced")
     models.add_argument("pattern", nargs="?", default="*", help="part of a name, or a pattern")
     models.add_argument(
@@ -118,17 +127,18 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="print the list as JSON")
     models.set_defaults(run=_models)
 
+
+def _add_prototypes(commands: Commands) -> None:
     prototypes = commands.add_parser(
         "prototypes", help="learn what a class looks like, place by place, for --method lpcam"
     )
-    doing = prototypes.add_subparsers(required=True, metavar="build|show")
-    build = doing.add_parser("build", help="from 1 to 64 pictures of the class")
+    actions = prototypes.add_subparsers(required=True, metavar="build|show")
+    build = actions.add_parser("build", help="from 1 to 64 pictures of the class")
     build.add_argument("pictures", nargs="+", metavar="PICTURE")
     build.add_argument("--target", required=True, metavar="CLASS", help="label or index")
     build.add_argument("--out", required=True, metavar="FILE", help="a .safetensors file")
     build.add_argument("--backbone", metavar="NAME", help="default: the best at hand")
     build.add_argument("--weights", default="auto", metavar="FILE")
-    build.add_argument("--stages", metavar="A,B", help="default: one a resolution")
     build.add_argument("--clusters", type=int, default=12, help="of a kind, at most (12)")
     build.add_argument(
         "--tau",
@@ -139,34 +149,48 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--mu-f", type=float, default=0.9, help="least score of foreground (0.9)")
     build.add_argument("--mu-b", type=float, default=0.9, help="bound of context's score (0.9)")
     build.add_argument("--seed", type=int, default=0)
-    build.add_argument("--tap", default="activation", choices=("activation", "output"))
-    build.add_argument("--fit", default="stretch", choices=("stretch", "crop"))
+    table = option_table(Options)
+    for name in ("stages", "tap", "fit"):
+        _add_option(build, table[name])
     build.set_defaults(run=_build_prototypes)
-    show = doing.add_parser("show", help="what a file holds")
+    show = actions.add_parser("show", help="what a file holds")
     show.add_argument("file", metavar="FILE")
     show.add_argument("--json", action="store_true", help="print it as JSON")
     show.set_defaults(run=_show_prototypes)
 
+
+def _add_space(commands: Commands) -> None:
     space = commands.add_parser(
         "space", help="check, render and publish what this folder is on Hugging Face Spaces"
     )
-    doing = space.add_subparsers(required=True, metavar="check|render|plan|publish|run")
-    check = doing.add_parser("check", help="prove that Spacefile, README, files and code agree")
+    actions = space.add_subparsers(required=True, metavar="check|render|plan|publish|run")
+    check = actions.add_parser("check", help="prove that Spacefile, README, files and code agree")
     check.set_defaults(run=_check_space)
-    rendering = doing.add_parser("render", help="write the head of README.md from the Spacefile")
-    rendering.add_argument("--check", action="store_true", help="write nothing: 2 if it is stale")
-    rendering.set_defaults(run=_render_space)
-    plan = doing.add_parser("plan", help="what would be sent: files, sizes, calls")
-    publish = doing.add_parser("publish", help="make the Space, or bring it up to date")
+    render = actions.add_parser("render", help="write the head of README.md from the Spacefile")
+    render.add_argument("--check", action="store_true", help="write nothing: 2 if it is stale")
+    render.set_defaults(run=_render_space)
+    plan = actions.add_parser("plan", help="what would be sent: files, sizes, calls")
+    publish = actions.add_parser("publish", help="make the Space, or bring it up to date")
     publish.add_argument("name", metavar="OWNER/NAME")
     publish.add_argument("--private", action="store_true", help="for nobody else to see")
     publish.add_argument("--dry-run", action="store_true", help="the plan, and nothing is sent")
-    serve = doing.add_parser("run", help="serve here exactly what the Space would")
-    serve.add_argument("--port", type=int, default=7860)
-    for command, run in ((plan, _plan_space), (publish, _publish_space), (serve, _run_space)):
+    run = actions.add_parser("run", help="serve here exactly what the Space would")
+    run.add_argument("--port", type=int, default=7860)
+    for command, function in ((plan, _plan_space), (publish, _publish_space), (run, _run_space)):
         command.add_argument("--profile", metavar="NAME", help="default: the Spacefile's first")
-        command.set_defaults(run=run)
-    return parser
+        command.set_defaults(run=function)
+
+
+def _reader(row: Option) -> Callable[[str], Any]:
+    """The value of an option from its text, in argparse's terms."""
+
+    def read(text: str) -> Any:
+        try:
+            return row.parse(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a {row.kind.__name__}") from None
+
+    return read
 
 
 def _fraction(text: str) -> float:
@@ -188,49 +212,48 @@ def _scene(text: str) -> tuple[int, int]:
     return int(seed), int(index or 0)
 
 
-def _explain(options: argparse.Namespace) -> int:
+def _explain(options: type[Options], arguments: argparse.Namespace) -> int:
     from camviz.engine.engine import Engine
 
     _set_threads()
+    picture, backbone, target = arguments.picture, arguments.backbone, arguments.target
     scene = None
-    if options.scene is not None:
+    if arguments.scene is not None:
         from camviz.scenes import HELD_OUT_BACKGROUNDS, draw_scene
 
         # Before a background that no bundled network was trained on.
-        scene = draw_scene(*options.scene, backgrounds=HELD_OUT_BACKGROUNDS)
-        if options.backbone is None:  # one that knows what is drawn
-            options.backbone = DRAWN_BACKBONE
-            options.target = options.target or scene.objects[0].label
-    x = Engine().explain(
-        options.picture if scene is None else scene.image,
-        options.backbone,
-        options.weights,
-        options.target,
-        options.method,
-        options.stages.split(",") if options.stages else None,
-        options.fuse,
-        options.tap,
-        options.placement,
-        options.fit,
-        options.score,
-        options.versus,
-        options.grid,
-        options.truncation,
-        options.truncated.split(",") if options.truncated else None,
-        options.truncation_mode,
-        options.calibration,
-        options.prototypes,
-        options.aggregate,
+        scene = draw_scene(*arguments.scene, backgrounds=HELD_OUT_BACKGROUNDS)
+        picture = scene.image
+        if backbone is None:  # one that was trained on what is drawn
+            backbone, target = DRAWN_BACKBONE, target or scene.objects[0].label
+    x = Engine(options=options).explain(
+        picture,
+        backbone,
+        weights=arguments.weights,
+        target=target,
+        **{name: getattr(arguments, name) for name in option_table(options)},
     )
-    figures = {} if scene is None else _against_truth(x, scene, options.threshold)
-    folder = x.save(options.out, threshold=options.threshold) if options.out else None
-    if options.json:
-        manifest = x.manifest(options.threshold)
+    figures = {} if scene is None else _against_truth(x, scene, arguments.threshold)
+    folder = x.save(arguments.out, threshold=arguments.threshold) if arguments.out else None
+    if arguments.json:
+        manifest = x.manifest(arguments.threshold)
         if figures:
             manifest["truth"] = figures
         print(json.dumps(manifest, indent=2, ensure_ascii=False))
         return 0
-    print(f"{x.backbone.name}, {_origin(x.backbone.weights)}")
+    _print_explanation(x, arguments.threshold, figures)
+    if folder is not None:
+        print(f"written to {folder}")
+    else:
+        print("nothing written; --out DIR keeps overlays, maps and manifest")
+    return 0
+
+
+Figures = dict[str, dict[str, dict[str, float]]]
+
+
+def _print_explanation(x: "Explanation", threshold: float, figures: Figures) -> None:
+    print(f"{x.backbone.display_name}, {_origin(x.backbone.weights)}")
     if not x.is_confident:
         print("not sure: this may be none of the things it knows")
     top = x.predictions[:5]
@@ -239,23 +262,16 @@ def _explain(options: argparse.Namespace) -> int:
         print(f"{mark} {probability:6.1%}  {label} ({index})")
     for name, notes in x.notes.items():
         print(f"  {name}: {notes}")
-    for box in x.boxes(options.threshold, multi=True):
+    for box in x.boxes(threshold, multi=True):
         print(f"  box {box.xyxy}, {box.area_fraction:.0%} of the picture")
     for label, rows in figures.items():
         print(f"  against the drawn {label}:")
         for name, row in rows.items():
-            said = "  ".join(f"{figure} {value:.3f}" for figure, value in row.items())
-            print(f"    {name:16} {said}")
-    if folder is not None:
-        print(f"written to {folder}")
-    else:
-        print("nothing written; --out DIR keeps overlays, maps and manifest")
-    return 0
+            values = "  ".join(f"{figure} {value:.3f}" for figure, value in row.items())
+            print(f"    {name:16} {values}")
 
 
-def _against_truth(
-    x: "Explanation", scene: "Scene", threshold: float
-) -> dict[str, dict[str, dict[str, float]]]:
+def _against_truth(x: "Explanation", scene: "Scene", threshold: float) -> Figures:
     """For everything drawn in a scene: how well each map finds it, and its parts."""
     return {
         thing.label: x.measure(thing.mask, parts=thing.parts, threshold=threshold)
@@ -263,22 +279,29 @@ def _against_truth(
     }
 
 
-def _origin(weights: "object") -> str:
-    source, origin = weights.source, weights.origin  # type: ignore[attr-defined]
-    if source == "random":
+def _origin(weights: "Weights") -> str:
+    if not weights.trained:
         return "untrained weights: its maps mean nothing"
-    return f"weights {source}: {origin}"
+    return f"weights {weights.source}: {weights.origin}"
 
 
-def _models(options: argparse.Namespace) -> int:
+def _serve(arguments: argparse.Namespace) -> int:
+    from camviz.ui import build_app, launch_options  # before torch, as ZeroGPU needs it
+
+    _set_threads()
+    build_app().launch(**launch_options(), server_name=arguments.host, server_port=arguments.port)
+    return 0
+
+
+def _models(arguments: argparse.Namespace) -> int:
     from camviz.network.catalogue import catalogue
 
-    if options.check:
-        return _check_models(options)
-    entries = catalogue(options.pattern)
+    if arguments.check:
+        return _check_models(arguments)
+    entries = catalogue(arguments.pattern)
     if not entries:
-        raise CamvizError(f"no backbone is called like '{options.pattern}'")
-    if options.json:
+        raise CamvizError(f"no backbone matches '{arguments.pattern}'")
+    if arguments.json:
         print(json.dumps([vars(entry) for entry in entries], indent=2))
         return 0
     print(f"{'name':52} {'weights':10} {'million':>8} {'input':>6} {'classes':>8}  licence")
@@ -292,22 +315,24 @@ def _models(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_models(options: argparse.Namespace) -> int:
+def _check_models(arguments: argparse.Namespace) -> int:
     import fnmatch
 
     from camviz.network.catalogue import catalogue
     from camviz.network.check import check, smallest_of_each_family
 
     _set_threads()
-    if options.families:
+    if arguments.families:
         entries = [
-            e for e in smallest_of_each_family() if fnmatch.fnmatch(e.architecture, options.pattern)
+            e
+            for e in smallest_of_each_family()
+            if fnmatch.fnmatch(e.architecture, arguments.pattern)
         ]
     else:
-        found = {entry.architecture: entry for entry in catalogue(options.pattern)}
+        found = {entry.architecture: entry for entry in catalogue(arguments.pattern)}
         entries = list(found.values())
     if not entries:
-        raise CamvizError(f"no architecture is called like '{options.pattern}'")
+        raise CamvizError(f"no architecture matches '{arguments.pattern}'")
     good = 0
     for report in check(entries):
         print(report.line(), flush=True)
@@ -316,7 +341,7 @@ def _check_models(options: argparse.Namespace) -> int:
     return 0 if good == len(entries) else 2
 
 
-def _build_prototypes(options: argparse.Namespace) -> int:
+def _build_prototypes(arguments: argparse.Namespace) -> int:
     from camviz.engine.engine import Engine
 
     _set_threads()
@@ -326,33 +351,33 @@ def _build_prototypes(options: argparse.Namespace) -> int:
             print(f"\r{done}/{of} {name:.60}\033[K", end="", file=sys.stderr)
 
     bank = Engine().build_prototypes(
-        options.pictures,
-        options.backbone,
-        options.target,
-        options.clusters,
-        options.tau,
-        options.mu_f,
-        options.mu_b,
-        options.seed,
-        options.stages.split(",") if options.stages else None,
-        weights=options.weights,
-        tap=options.tap,
-        fit=options.fit,
+        arguments.pictures,
+        arguments.backbone,
+        arguments.target,
+        clusters=arguments.clusters,
+        tau=arguments.tau,
+        mu_f=arguments.mu_f,
+        mu_b=arguments.mu_b,
+        seed=arguments.seed,
+        stages=arguments.stages,
+        weights=arguments.weights,
+        tap=arguments.tap,
+        fit=arguments.fit,
         progress=progress,
     )
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
-    file = bank.save(options.out)
+    file = bank.save(arguments.out)
     _print_bank(bank)
     print(f"written to {file}")
     return 0
 
 
-def _show_prototypes(options: argparse.Namespace) -> int:
+def _show_prototypes(arguments: argparse.Namespace) -> int:
     from camviz.prototypes.bank import PrototypeBank
 
-    bank = PrototypeBank.load(options.file)
-    if options.json:
+    bank = PrototypeBank.load(arguments.file)
+    if arguments.json:
         print(json.dumps(bank.table, indent=2, ensure_ascii=False))
     else:
         _print_bank(bank)
@@ -376,19 +401,19 @@ def _print_bank(bank: "PrototypeBank") -> None:
             )
 
 
-def _check_space(options: argparse.Namespace, aloud: bool = True) -> int:
+def _check_space(arguments: argparse.Namespace, report: bool = True) -> int:
     from camviz.space.rules import check
     from camviz.space.spacefile import spacefile
 
     wrong = check(spacefile())
     for sentence in wrong:
         print(f"camviz: {sentence}", file=sys.stderr)
-    if aloud and not wrong:
+    if report and not wrong:
         print("the Spacefile is in order")
     return 2 if wrong else 0
 
 
-def _render_space(options: argparse.Namespace) -> int:
+def _render_space(arguments: argparse.Namespace) -> int:
     from camviz.space.files import render
     from camviz.space.spacefile import README, ROOT, spacefile
 
@@ -398,7 +423,7 @@ def _render_space(options: argparse.Namespace) -> int:
     if rendered == readme:
         print(f"the head of {README} is what the Spacefile says")
         return 0
-    if options.check:
+    if arguments.check:
         raise CamvizError(
             f"the head of {README} is stale; `python -m camviz space render` writes it"
         )
@@ -407,42 +432,42 @@ def _render_space(options: argparse.Namespace) -> int:
     return 0
 
 
-def _plan_space(options: argparse.Namespace) -> int:
+def _plan_space(arguments: argparse.Namespace) -> int:
     from camviz.space.files import bundle, size
     from camviz.space.publish import calls
     from camviz.space.spacefile import spacefile
 
     found = spacefile()
-    for name, content in bundle(found, options.profile).items():
+    for name, content in bundle(found, arguments.profile).items():
         made = "  made from the Spacefile" if isinstance(content, bytes) else ""
         print(f"{size(content):>12,}  {name}{made}")
-    for number, call in enumerate(calls(found, options.profile), 1):
+    for number, call in enumerate(calls(found, arguments.profile), 1):
         print(f"{number}. {call}")
     return 0
 
 
-def _publish_space(options: argparse.Namespace) -> int:
-    if options.dry_run:
-        return _check_space(options, aloud=False) or _plan_space(options)
+def _publish_space(arguments: argparse.Namespace) -> int:
+    if arguments.dry_run:
+        return _check_space(arguments, report=False) or _plan_space(arguments)
     from camviz.space.publish import publish
     from camviz.space.spacefile import spacefile
 
     address = publish(
-        spacefile(), options.name, options.profile, private=options.private, say=print
+        spacefile(), arguments.name, arguments.profile, private=arguments.private, say=print
     )
     print(f"it is being built: {address}")
     return 0
 
 
-def _run_space(options: argparse.Namespace) -> int:
+def _run_space(arguments: argparse.Namespace) -> int:
     from camviz.space.publish import serve
     from camviz.space.spacefile import spacefile
 
-    return serve(spacefile(), options.profile, options.port)
+    return serve(spacefile(), arguments.profile, arguments.port)
 
 
 def _set_threads() -> None:
-    """One thread unless told otherwise: on shared cores two can be ten times slower."""
+    """Use CAMVIZ_THREADS threads, by default one: on shared cores two can be ten times slower."""
     import torch
 
     torch.set_num_threads(int(os.environ.get("CAMVIZ_THREADS", "1")))
