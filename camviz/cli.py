@@ -188,7 +188,7 @@ def _reader(row: Option) -> Callable[[str], Any]:
         try:
             return row.parse(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a {row.kind.__name__}") from None
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
 
     return read
 

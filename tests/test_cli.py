@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from camviz.cli import main
+from camviz.engine.options import Options, option_table
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +27,9 @@ UNTRAINED = ("--backbone", "test_resnet", "--weights", "random")
 def test_explain_writes_what_it_says(picture, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["explain", picture, *UNTRAINED, "--target", "lion", "--out", str(out)]) == 0
-    said = capsys.readouterr().out
-    assert "untrained weights: its maps mean nothing" in said
-    assert "lion (291)" in said and "layer3:" in said and f"written to {out}" in said
+    output = capsys.readouterr().out
+    assert "untrained weights: its maps mean nothing" in output
+    assert "lion (291)" in output and "layer3:" in output and f"written to {out}" in output
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["target"] == {"index": 291, "label": "lion"}
     assert all((out / name).exists() for name in manifest["files"])
@@ -41,37 +43,37 @@ def test_explain_writes_what_it_says(picture, tmp_path, capsys):
 def test_json_is_the_manifest_and_nothing_else(picture, capsys):
     options = ["--json", "--method", "hires_cam", "--stages", "layer2,layer4", "--fuse", "mean"]
     assert main(["explain", picture, *UNTRAINED, *options, "--versus", "7", "--target", "5"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["request"]["stages"] == ["layer2", "layer4"]
-    assert said["request"]["versus"] == 7 and said["request"]["method"] == "hires_cam"
-    assert {"predictions", "target", "notes", "boxes"} <= set(said)
+    output = json.loads(capsys.readouterr().out)
+    assert output["request"]["stages"] == ["layer2", "layer4"]
+    assert output["request"]["versus"] == 7 and output["request"]["method"] == "hires_cam"
+    assert {"predictions", "target", "notes", "boxes"} <= set(output)
 
 
 def test_denoised_from_a_shell(picture, capsys):
     options = ["--json", "--truncation", "0.9", "--truncated", "layer2", "--calibration", "self"]
     assert main(["explain", picture, *UNTRAINED, *options]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["request"]["truncated"] == ["layer2"] and said["request"]["truncation"] == 0.9
-    assert said["notes"]["layer1"]["denoising"] is None
-    denoising = said["notes"]["layer2"]["denoising"]
-    assert denoising["floor"]["kept"] == pytest.approx(0.1, abs=0.01)  # by its own quantile
+    output = json.loads(capsys.readouterr().out)
+    assert output["request"]["truncated"] == ["layer2"] and output["request"]["truncation"] == 0.9
+    assert output["notes"]["layer1"]["denoising"] is None
+    denoising = output["notes"]["layer2"]["denoising"]
+    assert denoising["noise"]["kept"] == pytest.approx(0.1, abs=0.01)  # by its own quantile
 
 
 def test_prototypes_are_built_shown_and_used(picture, tmp_path, capsys):
     file = str(tmp_path / "lion.safetensors")
     build = ["prototypes", "build", picture, "gone.png", *UNTRAINED, "--target", "lion"]
     assert main([*build, "--out", file, "--clusters", "3", "--stages", "layer3,layer4"]) == 0
-    said = capsys.readouterr().out
-    assert "prototypes of 'lion' (291) as test_resnet sees it" in said
-    assert "skipped gone.png: there is no file" in said and f"written to {file}" in said
+    output = capsys.readouterr().out
+    assert "prototypes of 'lion' (291) as test_resnet sees it" in output
+    assert "skipped gone.png: there is no file" in output and f"written to {file}" in output
     assert main(["prototypes", "show", file]) == 0
-    assert capsys.readouterr().out == said.rpartition("written")[0]
+    assert capsys.readouterr().out == output.rpartition("written")[0]
     assert main(["prototypes", "show", file, "--json"]) == 0
     table = json.loads(capsys.readouterr().out)
     assert table["pictures"] == ["noise.png"] and table["clusters"] == 3
     assert len(table["stages"]["layer3"]["prototypes"]) >= 2
-    asked = ["explain", picture, *UNTRAINED, "--method", "lpcam", "--prototypes", file, "--json"]
-    assert main([*asked, "--aggregate", "max"]) == 0
+    explain = ["explain", picture, *UNTRAINED, "--method", "lpcam", "--prototypes", file, "--json"]
+    assert main([*explain, "--aggregate", "max"]) == 0
     request = json.loads(capsys.readouterr().out)["request"]
     assert request["target"] == 291 and request["stages"] == ["layer3", "layer4"]
     assert request["prototypes"] == f"bank:{table['id']}" and request["aggregate"] == "max"
@@ -79,11 +81,11 @@ def test_prototypes_are_built_shown_and_used(picture, tmp_path, capsys):
 
 def test_a_scene_is_explained_by_a_network_that_knows_it(capsys):
     assert main(["explain", "--scene", "3", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["request"]["backbone"] == "scenes-resnet"
-    (drawn,) = said["truth"]
-    assert said["target"]["label"] == drawn == said["predictions"][0]["label"]
-    assert said["truth"][drawn]["fused"]["pointing"] == 1
+    output = json.loads(capsys.readouterr().out)
+    assert output["request"]["backbone"] == "scenes-resnet"
+    (drawn,) = output["truth"]
+    assert output["target"]["label"] == drawn == output["predictions"][0]["label"]
+    assert output["truth"][drawn]["fused"]["pointing"] == 1
 
 
 @pytest.mark.parametrize("scene", ["-1", "3:-1", "abc", "1:x", ""])
@@ -110,21 +112,21 @@ def test_a_scene_is_measured_against_its_truth(capsys):
         (["explain", "PICTURE", *UNTRAINED, "--target", "terrier"], "fits several classes"),
         (["explain", "PICTURE", *UNTRAINED, "--method", "cam2"], "unknown method 'cam2'"),
         (["explain", "PICTURE", *UNTRAINED, "--stages", "layer9"], "'layer9'"),
-        (["explain", "PICTURE", *UNTRAINED, "--prototypes", "self"], "knows no prototypes"),
+        (["explain", "PICTURE", *UNTRAINED, "--prototypes", "self"], "uses no prototypes"),
         (["prototypes", "show", "PICTURE"], "is not a .safetensors file"),
         (
             ["prototypes", "build", "nowhere.png", *UNTRAINED, "--target", "1", "--out", "x"],
             "no file 'nowhere.png'",
         ),
-        (["models", "no-such-thing"], "no backbone is called like"),
-        (["models", "no-such-thing", "--check"], "no architecture is called like"),
+        (["models", "no-such-thing"], "no backbone matches 'no-such-thing'"),
+        (["models", "no-such-thing", "--check"], "no architecture matches 'no-such-thing'"),
     ],
 )
 def test_what_the_person_can_mend_is_one_line_and_status_2(picture, capsys, arguments, words):
     assert main([picture if word == "PICTURE" else word for word in arguments]) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("camviz: ") and words in said.err
-    assert said.err.count("\n") == 1 and said.out == ""
+    output = capsys.readouterr()
+    assert output.err.startswith("camviz: ") and words in output.err
+    assert output.err.count("\n") == 1 and output.out == ""
 
 
 @pytest.mark.parametrize("value", ["0", "1", "-0.1", "half"])
@@ -146,9 +148,9 @@ def test_models_lists_names_weights_and_licences(capsys):
 
 def test_check_says_what_was_found_of_each(capsys):
     assert main(["models", "test_vit", "--check"]) == 0
-    said = capsys.readouterr().out
-    assert "blocks.5.norm1" in said and "zero gradient: blocks.5" in said
-    assert said.splitlines()[-1].endswith("can be traced")
+    output = capsys.readouterr().out
+    assert "blocks.5.norm1" in output and "zero gradient: blocks.5" in output
+    assert output.splitlines()[-1].endswith("can be traced")
 
 
 def test_help_waits_for_neither_torch_nor_gradio():
@@ -159,3 +161,51 @@ def test_help_waits_for_neither_torch_nor_gradio():
         "assert not {'torch', 'timm', 'gradio'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_serve_opens_the_page_at_an_address(monkeypatch):
+    launched = {}
+
+    class Page:
+        def launch(self, **options):
+            launched.update(options)
+
+    page = SimpleNamespace(build_app=Page, launch_options=lambda: {"show_error": False})
+    monkeypatch.setitem(sys.modules, "camviz.ui", page)
+    assert main(["serve", "--port", "7999", "--host", "0.0.0.0"]) == 0
+    assert launched == {"server_name": "0.0.0.0", "server_port": 7999, "show_error": False}
+    assert main(["serve"]) == 0  # gradio reads its own settings then
+    assert launched["server_name"] is launched["server_port"] is None
+
+
+def test_old_spellings_are_taken(picture, capsys):
+    for options, found in (
+        (["--grid", "raw"], {"checkerboard": "keep"}),
+        (["--grid", "smooth"], {"checkerboard": "smooth"}),
+        (["--checkerboard", "keep"], {"checkerboard": "keep"}),
+        (["--method", "lpcam", "--prototypes", "self"], {"prototypes": "picture"}),
+    ):
+        assert main(["explain", picture, *UNTRAINED, "--json", *options]) == 0
+        assert found.items() <= json.loads(capsys.readouterr().out)["request"].items()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--truncation", "much"], "'much' is not a number"),
+        (["--grid", "none"], "--checkerboard/--grid: invalid choice: 'none'"),
+        (["--tap", "input"], "--tap: invalid choice: 'input'"),
+    ],
+)
+def test_options_out_of_the_table_are_refused(picture, capsys, options, words):
+    with pytest.raises(SystemExit, match="2"):
+        main(["explain", picture, *options])
+    assert words in capsys.readouterr().err
+
+
+def test_the_options_of_explain_are_those_of_the_table(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["explain", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for name, row in option_table(Options).items():
+        assert f"--{name.replace('_', '-')}" in text and row.help in text

@@ -1,4 +1,4 @@
-"""camviz.export: a folder with a manifest is a complete one, whatever happened on the way."""
+"""camviz.engine.export: a folder with a manifest is a complete one, whatever happened on the way."""
 
 import json
 import shutil
@@ -6,10 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from camviz import Engine, load_backbone
 from camviz.engine import export
 from camviz.engine.export import file_name, write_folder
+from camviz.errors import BackboneError
+from camviz.maps.fusion import FUSIONS
+from camviz.methods import METHODS
+
+import timm  # isort: skip  after vision_ops, which lets torchvision be imported
 
 GREY = np.full((4, 6, 3), 128, np.uint8)
 PICTURES = {"picture": GREY, "overlay_layer1": GREY // 2}
@@ -149,3 +156,109 @@ def test_stage_names_cannot_leave_the_folder(tmp_path):
     write_folder(tmp_path / "out", {"../evil": GREY}, {}, {})
     assert names(tmp_path) == ["out"]
     assert names(tmp_path / "out") == ["..-evil.png", "manifest.json", "maps.npz"]
+
+
+# --- explanations ---
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"target": 4, "method": "hires_cam", "stages": ["layer2", "layer3.0"], "fuse": "mean"},
+        {"fit": "crop", "tap": "output", "checkerboard": "keep", "score": "probability"},
+        {"target": 3, "versus": 9, "fuse": "max_tanh", "method": "grad_cam_pp"},
+        {"method": "cam"},
+        {"method": "eigen_cam", "stages": ["layer1"]},
+        {"truncation": 0.9, "fuse": "mean"},
+        {"truncation": 0.5, "truncated": ["layer4"], "truncation_mode": "cap"},
+        {"truncation": 0.8, "stages": ["layer4"], "calibration": "self", "method": "grad_cam"},
+    ],
+)
+def test_the_manifest_repeats_the_run(engine, photo, options):
+    x = engine.explain(photo, "test_resnet", weights="random", **options)
+    manifest = json.loads(json.dumps(x.manifest()))
+    y = Engine("cpu").explain(photo, **manifest["request"])
+    assert np.array_equal(x.fused, y.fused)
+    assert all(np.array_equal(x.raw[name], y.raw[name]) for name in x.stages)
+    assert x.request == y.request
+    assert json.loads(json.dumps(y.manifest())) == manifest
+
+
+def test_the_manifest_repeats_a_checkpoint(engine, photo, tmp_path):
+    torch.manual_seed(3)
+    model = timm.create_model("test_resnet", num_classes=6, zero_init_last=False)
+    torch.save(model.state_dict(), tmp_path / "mine.pth")
+    for backbone, weights in (
+        ("test_resnet", str(tmp_path / "mine.pth")),
+        ("test_resnet", tmp_path / "mine.pth"),
+    ):
+        x = engine.explain(photo, backbone, weights=weights)
+        request = json.loads(json.dumps(x.manifest()))["request"]
+        assert np.array_equal(Engine("cpu").explain(photo, **request).fused, x.fused)
+    # given as a loaded backbone, the weights are as much part of the request
+    x = engine.explain(photo, load_backbone("test_resnet", tmp_path / "mine.pth", "cpu"))
+    request = json.loads(json.dumps(x.manifest()))["request"]
+    assert request["weights"] != "auto"
+
+
+def test_a_request_that_cannot_be_repeated_by_name_says_so(engine, photo, tiny):
+    """timm options are not part of the name: repeating it would explain another network."""
+    x = engine.explain(photo, tiny("test_resnet"))  # with zero_init_last=False
+    request = json.loads(json.dumps(x.manifest()))["request"]
+    try:
+        again = Engine("cpu").explain(photo, **request)
+    except (BackboneError, TypeError):
+        return
+    assert again.backbone.digest == x.backbone.digest
+
+
+def test_the_manifest_says_what_this_is(engine, tiny, photo):
+    x = engine.explain(photo, tiny("test_resnet"), target=3, fit="crop")
+    m = x.manifest(0.3)
+    assert m["threshold"] == 0.3
+    assert m["picture"] == {"name": "", "sha256": x.picture.digest, "size": [60, 90]}
+    assert m["backbone"]["digest"] == x.backbone.digest
+    assert m["backbone"]["weights"]["source"] == "random"
+    assert m["backbone"]["input_size"] == [3, 160, 160]
+    assert m["geometry"]["rect"] == list(x.fit.rect)
+    assert set(m["geometry"]["placements"]) == set(x.stages)
+    assert m["target"] == {"index": 3, "label": x.label}
+    assert [row["index"] for row in m["predictions"]] == [i for i, *_ in x.predictions[:10]]
+    assert m["method"]["paper"] == METHODS["layer_cam"].paper
+    assert m["method"]["fusion"] == FUSIONS["product"].label
+    assert m["notes"]["layer2"]["sentences"]
+    assert len(m["boxes"]) == len(x.boxes(0.3, multi=True))
+    assert m["versions"]["torch"] == torch.__version__
+
+
+def test_untrained_weights_are_marked_in_the_result(engine, photo):
+    x = engine.explain(photo, "test_resnet", weights="random")
+    assert not x.backbone.weights.trained
+    assert x.manifest()["backbone"]["weights"]["source"] == "random"
+    assert x.request.weights == "random"
+
+
+def test_save_writes_pictures_maps_and_the_manifest(engine, tiny, photo, tmp_path):
+    x = engine.explain(photo, tiny("test_vit"), fit="crop")
+    folder = x.save(tmp_path / "deep" / "out", threshold=0.4)
+    names = sorted(path.name for path in folder.iterdir())
+    overlays = [f"overlay_{stage}.png" for stage in x.stages]
+    expected = ["manifest.json", "maps.npz", "overlay_fused.png", "picture.png", *overlays]
+    assert names == sorted(expected)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert sorted(manifest["files"]) == sorted(set(names) - {"manifest.json"})
+    assert manifest["request"] == json.loads(json.dumps(x.manifest(0.4)))["request"]
+    assert manifest["threshold"] == 0.4
+    for name in names:
+        if name.endswith(".png"):
+            with Image.open(folder / name) as picture:
+                assert picture.size == (90, 60) and picture.mode == "RGB"
+    with Image.open(folder / "picture.png") as picture:
+        assert np.array_equal(np.asarray(picture), photo)
+    with np.load(folder / "maps.npz") as arrays:
+        assert set(arrays) == {"fused", "fused_grid", "logits", *(f"raw/{s}" for s in x.stages)}
+        assert np.array_equal(arrays["fused"], x.fused)
+        assert np.array_equal(arrays["logits"], x.logits)
+        for stage in x.stages:
+            assert np.array_equal(arrays[f"raw/{stage}"], x.raw[stage])

@@ -876,7 +876,7 @@ def test_a_bank_must_fit_what_is_asked(engine, tiny, knowing, learned, rams, tmp
         ask(tap="output")
     with pytest.raises(PrototypeError, match="none at 'maxpool'"):
         ask(stages=["maxpool"])
-    with pytest.raises(MethodError, match="LayerCAM knows no prototypes"):
+    with pytest.raises(MethodError, match="LayerCAM uses no prototypes"):
         ask(method="layer_cam")
     with pytest.raises(MethodError, match="unknown aggregate"):
         ask(aggregate="median")
@@ -911,14 +911,16 @@ def test_without_a_bank_the_picture_is_its_own(engine, tiny, photo, monkeypatch)
     count = counted(monkeypatch, backbone)
     x = engine.explain(photo, backbone, target=3, method="lpcam")
     assert (
-        x.bank.source == "self" and x.request.prototypes == "self" and not x.bank.is_paper_setting
+        x.bank.source == "picture"
+        and x.request.prototypes == "picture"
+        and not x.bank.is_paper_setting
     )
     assert count[0] == 3  # mirrored, enlarged, both; the picture itself is at hand
     assert all("not the paper's method" in str(notes) for notes in x.notes.values())
-    engine.explain(photo, backbone, target=3, method="lpcam", fuse="mean", prototypes="self")
+    engine.explain(photo, backbone, target=3, method="lpcam", fuse="mean", prototypes="picture")
     assert count[0] == 3
     request = json.loads(json.dumps(x.manifest()))
-    assert request["prototypes"]["source"] == "self"
+    assert request["prototypes"]["source"] == "picture"
     again = Engine("cpu").explain(photo, backbone, **{
         key: value for key, value in request["request"].items()
         if key not in ("backbone", "weights")
@@ -955,7 +957,7 @@ def test_the_callers_modes_change_nothing(engine, knowing, rams, learned):
         with mode():
             fresh = Engine("cpu")
             bank = fresh.build_prototypes(rams[1:], knowing, "ram")
-            assert fresh.explain(rams[0], knowing, method="lpcam", prototypes="self").bank
+            assert fresh.explain(rams[0], knowing, method="lpcam", prototypes="picture").bank
         assert bank.id == learned.id
 
 
@@ -965,7 +967,7 @@ def test_the_callers_modes_change_nothing(engine, knowing, rams, learned):
 def test_a_place_is_most_like_itself(engine, knowing, rams):
     x = engine.explain(rams[0], knowing)
     for name, point in (("layer3", (100.0, 60.0)), ("layer4", (223.9, 0.0)), ("layer1", (3, 4))):
-        heat = engine.similarity(x, name, point)
+        heat = engine.similarity(x, name, point).map
         assert heat.shape == (224, 224) and heat.dtype == np.float32
         column, row = int(point[0]), int(point[1])
         stride = 224 // knowing.stage(name).grid[0]
@@ -976,17 +978,19 @@ def test_a_place_is_most_like_itself(engine, knowing, rams):
 
 def test_kin_are_found_in_another_picture(engine, knowing, rams):
     x = engine.explain(rams[0], knowing)
-    same_picture = engine.similarity(x, "layer3", (90, 90))
-    assert np.array_equal(engine.similarity(x, "layer3", (90, 90), rams[0].copy()), same_picture)
+    same_picture = engine.similarity(x, "layer3", (90, 90)).map
+    assert np.array_equal(
+        engine.similarity(x, "layer3", (90, 90), rams[0].copy()).map, same_picture
+    )
     mirrored = np.ascontiguousarray(rams[0][:, ::-1])
-    there = engine.similarity(x, "layer3", (90, 90), mirrored)
+    there = engine.similarity(x, "layer3", (90, 90), mirrored).map
     assert not np.array_equal(there, same_picture)
     wide = np.concatenate([rams[1], rams[2]], axis=1)
     other = engine.explain(wide, knowing)
-    assert engine.similarity(x, "layer3", (90, 90), other).shape == (224, 448)
+    assert engine.similarity(x, "layer3", (90, 90), other).map.shape == (224, 448)
     assert np.array_equal(
-        engine.similarity(x, "layer3", (90, 90), other),
-        engine.similarity(x, "layer3", (90, 90), wide),
+        engine.similarity(x, "layer3", (90, 90), other).map,
+        engine.similarity(x, "layer3", (90, 90), wide).map,
     )
 
 

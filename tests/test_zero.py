@@ -1,4 +1,4 @@
-"""Jobs in forked processes: the same maps, nothing differentiated here, all plain.
+"""Tasks in forked processes: the same maps, nothing differentiated here, all plain.
 
 The same up to rounding: arrays that crossed a border lie elsewhere in memory, and matrix products
 sum in an order that depends on where.
@@ -17,26 +17,34 @@ import pytest
 import torch
 
 from camviz import Engine, load_backbone
-from camviz.engine.engine import Job
+from camviz.engine.banks import BankFromGallery
+from camviz.engine.remote import RemoteRunner, RemoteTask
+from camviz.engine.work import FindStages, LocalRunner, MeasurePlacements, ReadHead, TracePicture
 from camviz.errors import BackboneError, MethodError
+from camviz.images import Picture
 from camviz.ui import compute as compute_module
 
 RESNET, VIT = "test_resnet", "test_vit"
 HERE = os.getpid()
 GRAD = torch.autograd.grad
+LOOK = TracePicture(Picture(np.zeros((8, 8, 3), np.uint8), "digest"), "stretch", ())
+GALLERY = BankFromGallery(
+    images=(), names=(), target=0, taps={}, clusters=1, tau=0.1, mu_f=0.9, mu_b=0.9, seed=0,
+    tap="activation", fit="stretch",
+)  # fmt: skip
 
 
 @pytest.fixture
 def forked(monkeypatch):
-    """The page's engine as on ZeroGPU, and every job it gives away."""
-    jobs = []
-    real = compute_module.compute
+    """The page's engine as on ZeroGPU, and every task that it sends."""
+    tasks = []
+    real = compute_module.send
 
-    def compute(job):
-        jobs.append(job)
-        return real(job)
+    def send(task):
+        tasks.append(task)
+        return real(task)
 
-    engine = Engine("cpu", compute=compute)
+    engine = Engine("cpu", runner=RemoteRunner(send))
     monkeypatch.setattr(compute_module, "engine", lambda: engine)
 
     def elsewhere(*given, **named):
@@ -44,7 +52,7 @@ def forked(monkeypatch):
         return GRAD(*given, **named)
 
     monkeypatch.setattr(torch.autograd, "grad", elsewhere)
-    return SimpleNamespace(engine=engine, jobs=jobs)
+    return SimpleNamespace(engine=engine, tasks=tasks)
 
 
 @pytest.fixture
@@ -60,13 +68,13 @@ def in_process():
     return explain
 
 
-ASKED = [
+CASES = [
     (RESNET, {}),
     (RESNET, {"target": 7, "versus": 3, "truncation": 0.9}),
     (RESNET, {"target": 5, "score": "log_probability", "method": "grad_cam_pp", "tap": "output"}),
     (RESNET, {"method": "cam", "target": 11}),
     (RESNET, {"method": "eigen_cam"}),
-    (RESNET, {"method": "lpcam", "prototypes": "self", "target": 2}),
+    (RESNET, {"method": "lpcam", "prototypes": "picture", "target": 2}),
     (RESNET, {"stages": ["layer2", "layer3.0"], "placement": "true", "fit": "crop"}),
     (VIT, {"fuse": "mean"}),
     ("test_convnext", {"method": "cam"}),
@@ -78,11 +86,11 @@ def same(ours, theirs):
     return ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 2e-5 * np.abs(theirs).max()
 
 
-@pytest.mark.parametrize(("name", "how"), ASKED)
-def test_a_forked_process_gives_the_same(forked, in_process, photo, name, how):
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_a_forked_process_gives_the_same(forked, in_process, photo, name, options):
     assert torch.autograd.grad is not GRAD
-    x = forked.engine.explain(photo, name, "random", **how)
-    y = in_process(photo, name, "random", **how)
+    x = forked.engine.explain(photo, name, weights="random", **options)
+    y = in_process(photo, name, weights="random", **options)
     assert x.request == y.request
     assert [note.sentences for note in x.notes.values()] == [n.sentences for n in y.notes.values()]
     assert same(x.logits, y.logits) and same(x.fused, y.fused)
@@ -90,14 +98,14 @@ def test_a_forked_process_gives_the_same(forked, in_process, photo, name, how):
         assert set(ours) == set(theirs)
         assert all(same(ours[stage], theirs[stage]) for stage in theirs)
     assert x.placements == y.placements
-    assert forked.jobs[0].work == "discovery" and forked.jobs[1].work == "look"
+    assert [type(task.work) for task in forked.tasks[:2]] == [FindStages, TracePicture]
 
 
 def test_prototypes_of_a_gallery_are_the_same(forked, photo, tmp_path):
     pictures = [photo, photo[:, ::-1].copy(), tmp_path / "none.png"]
-    heard = []
+    reports = []
     bank = forked.engine.build_prototypes(
-        pictures, RESNET, 3, 4, weights="random", progress=lambda *said: heard.append(said)
+        pictures, RESNET, 3, 4, weights="random", progress=lambda *report: reports.append(report)
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.autograd, "grad", GRAD)
@@ -107,8 +115,10 @@ def test_prototypes_of_a_gallery_are_the_same(forked, photo, tmp_path):
     for name, stage in other.stages.items():
         assert same(bank.stage(name).vectors.numpy(), stage.vectors.numpy())
         assert np.array_equal(bank.stage(name).thumbnails, stage.thumbnails)
-    assert heard == [(0, 2, "")]
-    x = forked.engine.explain(photo, RESNET, "random", 3, "lpcam", prototypes=bank)
+    assert reports == [(0, 2, "")]
+    x = forked.engine.explain(
+        photo, RESNET, weights="random", target=3, method="lpcam", prototypes=bank
+    )
     assert np.isfinite(x.fused).all()
 
 
@@ -124,86 +134,87 @@ def plain(value):
 
 
 @pytest.mark.parametrize(
-    "how", [{}, {"method": "cam"}, {"method": "lpcam", "prototypes": "self"}, {"placement": "true"}]
+    "options",
+    [{}, {"method": "cam"}, {"method": "lpcam", "prototypes": "picture"}, {"placement": "true"}],
 )
-def test_what_crosses_is_plain(photo, how):
+def test_what_crosses_is_plain(photo, options):
     crossed = []
 
-    def compute(job):
-        again = pickle.loads(pickle.dumps(job))
+    def send(task):
+        again = pickle.loads(pickle.dumps(task))
         answer = pickle.loads(pickle.dumps(engine.run(again)))
-        crossed.extend([job, answer])
+        crossed.extend([task, answer])
         return answer
 
-    engine = Engine("cpu", compute=compute)
-    engine.explain(photo, RESNET, "random", **how)
+    engine = Engine("cpu", runner=RemoteRunner(send))
+    engine.explain(photo, RESNET, weights="random", **options)
     assert len(crossed) >= 4 and all(map(plain, crossed))
     assert not plain(torch.zeros(1)) and not plain({"a": (1, [object()])})
 
 
-def test_one_job_a_picture_and_class(forked, photo):
-    def asked(**how):
-        before = len(forked.jobs)
-        forked.engine.explain(photo, RESNET, "random", **how)
-        return [job.work for job in forked.jobs[before:]]
+def test_one_task_a_picture_and_class(forked, photo):
+    def sent(**options):
+        before = len(forked.tasks)
+        forked.engine.explain(photo, RESNET, weights="random", **options)
+        return [type(task.work) for task in forked.tasks[before:]]
 
-    assert asked(target=4) == ["discovery", "look"]
-    assert asked(target=4, method="hires_cam", fuse="mean", tap="output") == []
-    assert asked(target=9) == ["look"]
-    assert asked(target=4) == asked(target=9) == [], "going back costs nothing"
-    assert asked(target=4, versus=9) == [], "nor does comparing what is known"
-    assert asked(target=4, method="cam") == ["head"] and asked(target=4, method="cam") == []
-    assert asked(target=4, placement="true") == ["placements"]
-    assert asked(target=9, placement="true") == []
+    assert sent(target=4) == [FindStages, TracePicture]
+    assert sent(target=4, method="hires_cam", fuse="mean", tap="output") == []
+    assert sent(target=9) == [TracePicture]
+    assert sent(target=4) == sent(target=9) == [], "going back costs nothing"
+    assert sent(target=4, versus=9) == [], "nor does comparing what is known"
+    assert sent(target=4, method="cam") == [ReadHead] and sent(target=4, method="cam") == []
+    assert sent(target=4, placement="true") == [MeasurePlacements]
+    assert sent(target=9, placement="true") == []
 
 
-def test_jobs_say_how_large_the_network_is(forked, photo):
-    backbone = forked.engine.explain(photo, RESNET, "random").backbone
-    assert [job.parameters for job in forked.jobs] == [0, backbone.parameters]
-    assert all((job.backbone, job.weights) == (RESNET, "random") for job in forked.jobs)
+def test_tasks_have_the_size_of_the_network(forked, photo):
+    backbone = forked.engine.explain(photo, RESNET, weights="random").backbone
+    assert [task.parameters for task in forked.tasks] == [0, backbone.parameters]
+    assert all((task.backbone, task.weights) == (RESNET, "random") for task in forked.tasks)
 
 
 def test_a_process_that_was_forked_before_loads_the_network_itself(forked, in_process, photo):
-    """ZeroGPU keeps a worker for the next call; it does not know what was loaded meanwhile."""
+    """ZeroGPU keeps a worker for the next call; what was loaded meanwhile is not there."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
 
     def work():
-        while (job := theirs.recv()) is not None:
-            theirs.send(compute_module.attempt(job, "cpu"))
+        while (task := theirs.recv()) is not None:
+            theirs.send(compute_module.attempt(task, "cpu"))
 
     worker = context.Process(target=work, daemon=True)
     worker.start()
 
-    def compute(job):
-        ours.send(job)
+    def send(task):
+        ours.send(task)
         value, error = ours.recv()
         assert error is None
         return value
 
-    forked.engine._compute = compute
-    x = forked.engine.explain(photo, VIT, "random")
+    forked.engine._runner._send = send
+    x = forked.engine.explain(photo, VIT, weights="random")
     ours.send(None)
     worker.join(20)
-    assert same(x.fused, in_process(photo, VIT, "random").fused)
+    assert same(x.fused, in_process(photo, VIT, weights="random").fused)
 
 
 def test_errors_arrive_whole(forked, photo):
     with pytest.raises(MethodError, match=r"CAM is not defined for test_vit"):
-        forked.engine.explain(photo, VIT, "random", method="cam")
+        forked.engine.explain(photo, VIT, weights="random", method="cam")
     with pytest.raises(BackboneError, match="unknown backbone 'resnet5O'"):
         forked.engine.explain(photo, "resnet5O")
 
 
 def test_a_process_that_dies_is_noticed(forked, photo, monkeypatch):
-    monkeypatch.setattr(compute_module, "attempt", lambda job, device: os._exit(9))
+    monkeypatch.setattr(compute_module, "attempt", lambda task, device: os._exit(9))
     with pytest.raises(
-        RuntimeError, match="look of net ended without an answer, with exit status 9"
+        RuntimeError, match="TracePicture of net ended without an answer, with exit status 9"
     ):
-        compute_module.compute(Job("net", "auto", 1, "look"))
+        compute_module.send(RemoteTask("net", "auto", 1, LOOK))
 
 
-def test_locks_held_at_the_fork_do_not_hold_up_the_job(forked, photo):
+def test_locks_held_at_the_fork_do_not_hold_up_the_task(forked, photo):
     """Another thread is loading something and has a network while the process is forked."""
     backbone = forked.engine.backbone(RESNET, "random")
     holding, done = threading.Event(), threading.Event()
@@ -217,17 +228,17 @@ def test_locks_held_at_the_fork_do_not_hold_up_the_job(forked, photo):
     thread.start()
     assert holding.wait(10)
     try:
-        picture = compute_module.in_child(Job(RESNET, "random", 1, "placements", ({},)))
+        answer = compute_module.in_child(RemoteTask(RESNET, "random", 1, MeasurePlacements({})))
     finally:
         done.set()
         thread.join()
-    assert picture == ({}, None)
+    assert answer == ({}, None)
 
 
 def test_a_network_that_was_given_stays_here(photo, tiny):
     backbone = tiny(RESNET)
     assert backbone.loaded_with is None  # timm's own arguments
-    engine = Engine("cpu", compute=lambda job: pytest.fail(f"{job} cannot be done elsewhere"))
+    engine = Engine("cpu", runner=RemoteRunner(lambda task: pytest.fail(f"{task} was sent")))
     assert np.isfinite(engine.explain(photo, backbone).fused).all()
 
 
@@ -238,43 +249,44 @@ def test_a_network_that_was_given_stays_here(photo, tiny):
 def where(monkeypatch):
     done = []
     for name in ("on_gpu", "in_child"):
-        monkeypatch.setattr(compute_module, name, lambda job, name=name: (done.append(name), None))
+        monkeypatch.setattr(compute_module, name, lambda task, name=name: (done.append(name), None))
     return done
 
 
 def test_small_networks_cost_no_quota(where):
     limit = int(compute_module.spacefile().limits.gpu_from * 1e6)
     for size in (0, 1_000_000, limit - 1, limit, 150_000_000):
-        compute_module.compute(Job("net", "auto", size, "look"))
+        compute_module.send(RemoteTask("net", "auto", size, LOOK))
     assert where == ["in_child"] * 3 + ["on_gpu"] * 2
 
 
 def test_without_a_gpu_the_cpu_does_it(where, monkeypatch, caplog):
-    def refused(job):
+    def refused(task):
         raise gr.Error("quota exceeded", print_exception=False)
 
     monkeypatch.setattr(compute_module, "on_gpu", refused)
-    compute_module.compute(Job("net", "auto", 10**8, "look"))
-    assert where == ["in_child"] and "no GPU for look of net" in caplog.text
+    compute_module.send(RemoteTask("net", "auto", 10**8, LOOK))
+    assert where == ["in_child"] and "no GPU for TracePicture of net" in caplog.text
 
 
 def test_the_decorated_function_computes_on_the_gpu(monkeypatch):
-    monkeypatch.setattr(compute_module, "attempt", lambda job, device: (device, None))
-    assert compute_module.on_gpu(Job("net", "auto", 10**8, "look")) == ("cuda", None)
-    look, bank = (
-        compute_module.seconds(Job("net", "auto", 1, work)) for work in ("look", "prototypes")
+    monkeypatch.setattr(compute_module, "attempt", lambda task, device: (device, None))
+    assert compute_module.on_gpu(RemoteTask("net", "auto", 10**8, LOOK)) == ("cuda", None)
+    trace, bank = (
+        compute_module.seconds(RemoteTask("net", "auto", 1, work)) for work in (LOOK, GALLERY)
     )
-    assert 0 < look < bank <= 60
+    assert 0 < trace < bank <= 60
 
 
-def test_only_a_zerogpu_space_sends_jobs_away(monkeypatch):
+def test_only_a_zerogpu_space_sends_tasks_away(monkeypatch):
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
     compute_module.engine.cache_clear()
-    assert not compute_module.on_zero() and compute_module.engine()._compute is None
+    assert not compute_module.on_zero()
+    assert isinstance(compute_module.engine()._runner, LocalRunner)
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     compute_module.engine.cache_clear()
     try:
-        assert compute_module.engine()._compute is compute_module.compute
+        assert compute_module.engine()._runner._send is compute_module.send
         assert (
             compute_module.engine().device == "cpu"
         )  # spaces says that there is a GPU; there is none yet
@@ -283,10 +295,10 @@ def test_only_a_zerogpu_space_sends_jobs_away(monkeypatch):
 
 
 def test_another_device_gets_a_copy(photo):
-    """The network of this process stays where it is, whatever a job does with its copy."""
+    """The network of this process stays where it is, whatever a task does with its copy."""
     engine = Engine("cpu")
     backbone = engine.backbone(RESNET, "random")
-    job = Job(RESNET, "random", backbone.parameters, "discovery")
-    assert engine.run(job, "meta") == backbone.discovery
+    task = RemoteTask(RESNET, "random", backbone.parameters, FindStages())
+    assert engine.run(task, "meta") == backbone.discovery
     assert {p.device.type for p in backbone.model.parameters()} == {"cpu"}
     assert load_backbone(RESNET, "random", discovery=backbone.discovery).stages == backbone.stages

@@ -77,7 +77,8 @@ class Option:
                 value = (value,) if isinstance(value, str) else tuple(value)
             hash(value)
         except TypeError:
-            wanted = "a list of names" if self.many else f"a {self.kind.__name__}"
+            number = self.kind in (int, float)
+            wanted = "a list of names" if self.many else "a number" if number else "a name"
             raise MethodError(f"{self.label} takes {wanted}, not {value!r}") from None
         return value
 

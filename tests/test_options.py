@@ -1,0 +1,167 @@
+"""camviz.engine.options: one place for choices, defaults and meanings, and all that is read off it.
+
+An option that a subclass adds is found by the command line, the engine, the request and the
+manifest, without another line.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+
+from camviz import Engine
+from camviz.cli import build_parser
+from camviz.engine import options as module
+from camviz.engine.options import Options, Request, option, option_table
+from camviz.errors import MethodError
+from camviz.maps.fusion import FUSIONS
+from camviz.methods import METHODS
+from camviz.methods.activation import Aggregate
+from camviz.methods.denoise import Calibration, Mode
+from camviz.network.stages import TapKind
+from camviz.network.trace import Score
+from camviz.prototypes.bank import PrototypeBank
+
+TABLE = option_table(Options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extended(Options):
+    samples: int = option(8, "how many copies are averaged", kind=int, page=True)
+    mood: str = option("calm", "what nobody needs", choices={"calm": "calm", "loud": "loud"})
+
+
+# --- the table ---
+
+
+def test_choices_are_those_of_the_types():
+    names = {"TapKind": TapKind, "Score": Score, "Mode": Mode, "Calibration": Calibration,
+             "Aggregate": Aggregate, "PrototypeBank": PrototypeBank}  # fmt: skip
+    hints = get_type_hints(Options, vars(module) | names)
+    literals = [name for name, row in TABLE.items() if isinstance(row.choices, dict)]
+    assert len(literals) == 8
+    for name in literals:
+        assert set(TABLE[name].values) == set(get_args(hints[name])), name
+    assert list(TABLE["method"].values) == list(METHODS)
+    assert TABLE["fuse"].values == {name: row.label for name, row in FUSIONS.items()}
+
+
+def test_every_option_has_a_default_that_is_a_choice_and_a_meaning():
+    for name, row in TABLE.items():
+        assert row.help and getattr(Options(), name) == row.default
+        assert row.values is None or row.default in row.values
+
+
+def test_what_is_written_is_parsed_again():
+    for name, value in {
+        "stages": ("layer1", "layer2.0"), "truncation": 0.95, "method": "cam", "tap": "output",
+        "versus": "7", "checkerboard": "keep",
+    }.items():  # fmt: skip
+        assert TABLE[name].parse(TABLE[name].write(value)) == value
+    assert TABLE["stages"].write(None) == "" and TABLE["stages"].parse("") is None
+    assert TABLE["stages"].parse(" a, b ,") == ("a", "b")
+    with pytest.raises(ValueError, match="could not convert"):
+        TABLE["truncation"].parse("much")
+
+
+# --- checks ---
+
+
+def test_names_become_a_tuple():
+    assert Options(stages="layer1").stages == ("layer1",)
+    assert Options(stages=["layer1", "layer2"]).stages == ("layer1", "layer2")
+    assert Options(truncation=0.5, truncated=[]).truncated == ()
+    assert hash(Options(stages=["layer1"])) == hash(Options(stages=("layer1",)))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "gradcam"}, "unknown method 'gradcam'; choices: layer_cam, .*grad_cam"),
+        ({"method": ["cam"]}, r"unknown method '\['cam'\]'; choices"),
+        ({"method": None}, "unknown method 'None'"),
+        ({"truncation_mode": "cut"}, "unknown truncation mode 'cut'; choices: threshold"),
+        ({"tap": {"a": 1}}, "unknown tap"),
+        ({"stages": 3}, "stages takes a list of names, not 3"),
+        ({"stages": [["layer1"]]}, "stages takes a list of names, not"),
+        ({"stages": ()}, "no stages were given"),
+        ({"truncation": [0.9]}, r"truncation takes a number, not \[0.9\]"),
+        ({"truncation": "0.9"}, "not '0.9'"),
+        ({"versus": [3]}, r"versus takes a name, not \[3\]"),
+        ({"method": "lpcam", "prototypes": {}}, r"prototypes takes a name, not \{\}"),
+        ({"metod": "cam"}, "unknown option 'metod'; similar: method"),
+        ({"zzz": 1}, "unknown option 'zzz'; options: versus, method"),
+        ({"grid": "raw", "checkerboard": "auto"}, "'grid' and 'checkerboard' are one option"),
+    ],
+)
+def test_what_cannot_be_is_a_method_error(engine, tiny, photo, options, words):
+    with pytest.raises(MethodError, match=words) as caught:
+        Options.from_mapping(options)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(MethodError, match=words):
+        engine.explain(photo, tiny("test_resnet"), **options)
+
+
+def test_options_are_checked_before_anything_is_opened_or_loaded(engine):
+    with pytest.raises(MethodError, match="unknown fusion"):
+        engine.explain("nowhere.png", "no such network", fuse="sum")
+
+
+def test_old_names_and_values_are_taken(engine, tiny, photo):
+    assert Options.from_mapping({"grid": "raw"}).checkerboard == "keep"
+    assert Options.from_mapping({"grid": "smooth"}).checkerboard == "smooth"
+    assert Options(method="lpcam", prototypes="self").prototypes == "picture"
+    x = engine.explain(photo, tiny("test_resnet"), target=1, checkerboard="keep")
+    request = json.loads(json.dumps(x.manifest()))["request"]
+    old = {"grid": "raw", **{key: value for key, value in request.items() if key in TABLE}}
+    del old["checkerboard"]
+    y = engine.explain(photo, tiny("test_resnet"), target=1, **old)
+    assert y.request == x.request and np.array_equal(y.fused, x.fused)
+
+
+# --- requests ---
+
+
+def test_a_request_holds_every_option_resolved(engine, tiny, photo):
+    x = engine.explain(photo, tiny("test_resnet"), target=4, versus="lion", truncation=0.9)
+    request = x.request
+    assert type(request) is Request and isinstance(request, Options)
+    assert set(asdict(request)) == {"backbone", "weights", "target", *TABLE}
+    assert (request.target, request.versus) == (4, 291)
+    assert request.stages == x.stages and request.truncated == x.stages[:-1]
+    assert replace(request, versus=5).versus == 5
+    with pytest.raises(MethodError):
+        replace(request, fuse="sum")
+
+
+def test_an_option_of_a_subclass_is_in_the_shell_the_request_and_the_manifest(photo, capsys):
+    with pytest.raises(SystemExit):
+        build_parser(Extended).parse_args(["explain", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--samples SAMPLES how many copies are averaged (default: 8)" in text
+    assert "--mood {calm,loud} what nobody needs (default: calm)" in text
+    arguments = build_parser(Extended).parse_args(["explain", "x.png", "--samples", "3"])
+    assert (arguments.samples, arguments.mood) == (3, "calm")
+    assert not hasattr(build_parser().parse_args(["explain", "x.png"]), "samples")
+    engine = Engine("cpu", options=Extended)
+    x, y = (engine.explain(photo, "test_resnet", weights="random", samples=3) for _ in range(2))
+    assert isinstance(x.request, Request) and isinstance(x.request, Extended)
+    assert x.request.samples == 3 and x.request == y.request
+    request = json.loads(json.dumps(x.manifest()))["request"]
+    assert (request["samples"], request["mood"]) == (3, "calm")
+    assert engine.explain(photo, **request).request == x.request
+    with pytest.raises(MethodError, match="unknown mood 'sad'; choices: calm, loud"):
+        engine.explain(photo, "test_resnet", mood="sad")
+    with pytest.raises(MethodError, match="unknown option 'samples'"):
+        Engine("cpu").explain(photo, "test_resnet", samples=3)
+
+
+def test_the_shell_runs_with_the_options_of_its_parser(tmp_path, photo_file, capsys):
+    arguments = build_parser(Extended).parse_args(
+        ["explain", photo_file, "--backbone", "test_resnet", "--weights", "random", "--samples",
+         "5", "--json"]
+    )  # fmt: skip
+    assert arguments.run(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["request"]["samples"] == 5
