@@ -1,4 +1,4 @@
-"""camviz.engine.export: a folder with a manifest is a complete one, whatever happened on the way."""
+"""camviz.engine.export: a folder with a manifest is complete, whatever happened on the way."""
 
 import json
 import shutil

@@ -58,7 +58,7 @@ def test_the_network_is_not_asked_again(ask, monkeypatch):
     def never(*given, **named):
         raise AssertionError("the network was asked again")
 
-    monkeypatch.setattr("camviz.engine.engine.trace", never)
+    monkeypatch.setattr("camviz.engine.work.run_trace", never)
     monkeypatch.setattr("torch.autograd.grad", never)
     hook = compare_tab.network(ask).model.register_forward_pre_hook(never)
     try:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camviz.engine.cache import Shelf
+from camviz.engine.cache import LRUCache
 from camviz.errors import ImageError, MethodError
 from camviz.examples import example
 from camviz.maps import render
@@ -37,8 +37,8 @@ RESNET = "test_resnet.r160_in1k"
 
 @pytest.fixture(autouse=True)
 def forgetful(fresh, monkeypatch):
-    monkeypatch.setattr(pictures_tab, "_answers", Shelf(100))
-    monkeypatch.setattr(pictures_tab, "_tiles", Shelf(100))
+    monkeypatch.setattr(pictures_tab, "_answers", LRUCache(100))
+    monkeypatch.setattr(pictures_tab, "_tiles", LRUCache(100))
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def passes(monkeypatch):
         count.append(arguments)
         return trace(*arguments, **options)
 
-    monkeypatch.setattr("camviz.engine.engine.trace", counted)
+    monkeypatch.setattr("camviz.engine.work.run_trace", counted)
     return count
 
 

@@ -42,11 +42,11 @@ def test_the_library_example_runs(tmp_path, monkeypatch):
 
 
 def test_the_commands_shown_exist():
-    from camviz.cli import _parser
+    from camviz.cli import build_parser
 
     for line in re.findall(r"^python -m camviz (.+?)(?:\s+#.*)?$", README, re.M):
         words = [word.strip("'\"") for word in re.findall(r"'[^']*'|\"[^\"]*\"|\S+", line)]
-        _parser().parse_args(words)  # exits on an unknown option
+        build_parser().parse_args(words)  # exits on an unknown option
 
 
 def test_accuracies_shown_are_those_of_the_models_that_ship():

@@ -12,7 +12,7 @@ from PIL import Image
 
 from camviz import cli
 from camviz.engine.engine import Engine
-from camviz.engine.explanation import Request
+from camviz.engine.options import Options, Request, option_table
 from camviz.examples import example
 from camviz.methods import METHODS
 from camviz.ui import viewer
@@ -149,10 +149,10 @@ ASKED = [
     {"truncation": 0.85},
     {"truncation": 0.5, "truncated": ["layer2"], "truncation_mode": "cap"},
     {"fuse": "max_tanh", "tap": "output", "fit": "crop", "score": "probability"},
-    {"stages": ["layer2.0.conv1", "layer4"], "grid": "raw"},
+    {"stages": ["layer2.0.conv1", "layer4"], "checkerboard": "keep"},
     {"method": "grad_cam", "stages": ["layer3"]},
     {"method": "cam"},
-    {"method": "lpcam", "prototypes": "self", "aggregate": "max"},
+    {"method": "lpcam", "prototypes": "picture", "aggregate": "max"},
 ]
 
 
@@ -161,22 +161,14 @@ def test_the_command_asks_for_the_same(explain, engine, picture, asked):
     x = explain(**asked)
     text = command(x, str(picture))
     assert text.startswith("python -m camviz explain ")
-    given = cli._parser().parse_args(shlex.split(text)[3:])
+    given = cli.build_parser().parse_args(shlex.split(text)[3:])
     assert given.picture == str(picture)
     again = engine.explain(
         given.picture,
         x.backbone,
         target=given.target,
-        versus=given.versus,
-        method=given.method,
-        stages=given.stages.split(",") if given.stages else None,
-        truncated=given.truncated.split(",") if given.truncated else None,
-        **{
-            name: getattr(given, name)
-            for name in ("fuse", "tap", "placement", "fit", "score", "grid", "truncation",
-                         "truncation_mode", "calibration", "prototypes", "aggregate")
-        },
-    )  # fmt: skip
+        **{name: getattr(given, name) for name in option_table(Options)},
+    )
     assert again.request == x.request and given.backbone == x.request.backbone
     assert given.weights == x.request.weights
     for name in x.stages:
@@ -192,7 +184,7 @@ def test_the_command_runs(engine, picture, capsys):
 
 
 def test_what_is_not_said_is_what_the_command_does_anyway():
-    usual = cli._parser().parse_args(["explain", "x.png"])
+    usual = cli.build_parser().parse_args(["explain", "x.png"])
     assert {name: getattr(usual, name) for name in report.USUAL} == report.USUAL
     said = {"backbone", "target", "versus", "stages", "truncated", "prototypes"}
     assert {field.name for field in fields(Request)} == said | set(report.USUAL)
@@ -208,7 +200,7 @@ def test_odd_names_stay_arguments(explain):
         backbone=replace(x.backbone, labels=labels, synonyms=[(n,) for n in labels]),
         request=replace(x.request, versus=5),
     )
-    given = cli._parser().parse_args(shlex.split(command(x))[3:])
+    given = cli.build_parser().parse_args(shlex.split(command(x))[3:])
     assert (given.picture, given.target) == ("./--out", "-o; rm *")
     assert x.backbone.target(given.versus) == 5
 
