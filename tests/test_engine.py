@@ -159,8 +159,8 @@ def test_truncation_never_runs_the_network(engine, photo, tiny, passes):
 def test_a_threshold_is_computed_once(engine, photo, tiny, monkeypatch):
     backbone = tiny("test_resnet")
     calls = []
-    plain = denoise.level
-    monkeypatch.setattr(denoise, "level", lambda *a: calls.append(a) or plain(*a))
+    plain = denoise.noise_threshold
+    monkeypatch.setattr(denoise, "noise_threshold", lambda *a: calls.append(a) or plain(*a))
     for method in ("layer_cam", "layer_cam", "grad_cam"):
         engine.explain(photo, backbone, method=method, checkerboard="keep", truncation=0.9)
     assert len(calls) == 3  # three shallow stages

@@ -154,10 +154,10 @@ def _truncate(
     gradient, mode = available["gradients"], request.truncation_mode
 
     def find_threshold() -> tuple[Tensor, denoise.NoiseReport | None]:
-        tau = denoise.level(gradient, request.truncation, mode, request.calibration)
+        tau = denoise.noise_threshold(gradient, request.truncation, mode, request.calibration)
         if mode != "threshold":
             return tau, None
-        return tau, denoise.floor(available["activations"], gradient, tau)
+        return tau, denoise.noise_report(available["activations"], gradient, tau)
 
     settings = (key, request.truncation, mode, request.calibration)
     tau, report = trace.memoize(("truncation", settings), find_threshold)
