@@ -88,9 +88,9 @@ class StagePrototypes:
 class PrototypeBank:
     """Prototypes of one class of one network, with everything needed to use and to judge them.
 
-    backbone: its name; digest: its weights. stages: per stage its prototypes, shallow to deep.
-    tau: what share of the CAM's maximum makes a place foreground. tap, fit: how the pictures were
-    looked at. split: the method whose map split them. source: where the pictures came from
+    backbone: its display name; digest: its weights. stages: per stage its prototypes, shallow to
+    deep. tau: the share of the CAM's maximum that makes a place foreground. tap, fit: how the
+    pictures were traced. split: the method whose map split them. source: where the pictures came from
     ("picture": the explained picture alone, which is not the paper's method). skipped: (name,
     reason) of pictures that were of no use. Banks are never changed; `rename` and `keep` give
     another one.
@@ -206,8 +206,8 @@ class PrototypeBank:
             return
         what = (
             f"of other weights of {self.backbone} than the ones at hand"
-            if self.backbone == backbone.name
-            else f"of {self.backbone}, not of {backbone.name}"
+            if self.backbone == backbone.display_name
+            else f"of {self.backbone}, not of {backbone.display_name}"
         )
         raise PrototypeError(
             f"these prototypes of '{self.label}' are {what}; directions in one network's feature "

@@ -284,7 +284,7 @@ def build_bank(
             part = gather(features, placements[name], heat, where, belief, len(used))
             if not bool(torch.isfinite(part.vectors).all()):
                 raise PrototypeError(
-                    f"features at '{name}' of {backbone.name} are not finite for "
+                    f"features at '{name}' of {backbone.display_name} are not finite for "
                     f"'{picture}'; the network's own values overflow there"
                 )
             gathered[name].append(part)
@@ -293,8 +293,8 @@ def build_bank(
     if not used:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in missed[:4])
         raise PrototypeError(
-            f"no picture shows {backbone.name} a '{backbone.labels[target]}' ({reasons}); give "
-            "pictures of that class"
+            f"no picture shows {backbone.display_name} a '{backbone.labels[target]}' ({reasons}); "
+            "give pictures of that class"
         )
     if progress is not None:
         progress(len(names), len(names), "")
@@ -312,7 +312,7 @@ def build_bank(
             box=lambda index, cell, where=where: _patch(fits[index], where, cell),  # type: ignore[misc]
         )
     return PrototypeBank(
-        backbone=backbone.name,
+        backbone=backbone.display_name,
         digest=backbone.weights_digest,
         target=target,
         label=backbone.labels[target],
@@ -380,7 +380,9 @@ class ForegroundSplitter:
 
 def _finite(raw: Tensor, backbone: Backbone) -> Tensor:
     if not bool(torch.isfinite(raw).all()):
-        raise PrototypeError(f"the class map of {backbone.name} is not finite; its values overflow")
+        raise PrototypeError(
+            f"the class map of {backbone.display_name} is not finite; its values overflow"
+        )
     return normalize(raw)
 
 

@@ -17,7 +17,7 @@ from camviz.errors import (
 from camviz.maps.boxes import boxes_at, mask_at
 from camviz.methods import METHODS
 
-MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
+MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 
 
 # --- maps ---

@@ -15,7 +15,7 @@ from camviz.methods.denoise import MODES, truncate
 from camviz.methods.gradient import smooth_checkerboard
 from camviz.network.trace import Target
 from camviz.network.trace import trace as run_trace
-from tests.support.networks import Disapproving
+from tests.support.engines import Disapproving
 
 GRADIENT_METHODS = [name for name, row in METHODS.items() if row.uses_gradients]
 
