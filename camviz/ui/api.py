@@ -1,38 +1,38 @@
-"""What other programs may ask: `explain`, `models` and `prototypes`, over HTTP.
+"""What other programs may call: `explain`, `models` and `prototypes`, over HTTP.
 
-Plain types in and out, so that the endpoints describe themselves. Files come by upload only: no
-path on this machine and no address elsewhere is ever opened, and a backbone is a name on offer.
-With the extra `mcp` the same three are tools for agents, which send files as data URLs, or as the
-address by which this server gave them out.
+Plain types in and out, so that the endpoints describe themselves; what `explain` takes besides
+pictures and names is the table of `Options`. Files come by upload only, and a backbone is a name
+that /models lists. With the extra `mcp` the same three are tools for agents, which send files as
+data URLs, or as the address by which this server gave them out.
 """
 
-import binascii
 import functools
-import json
 import logging
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
-from urllib.parse import unquote
 
 import gradio as gr
 import numpy as np
 from gradio.data_classes import FileData
-from gradio.processing_utils import save_base64_to_cache
-from gradio.utils import get_upload_folder
 
-from camviz.errors import BackboneError, CamvizError, ImageError, MethodError
-from camviz.images import MAX_BYTES, open_picture
+from camviz.engine.explanation import Explanation
+from camviz.engine.options import Options, option_table
+from camviz.errors import BackboneError, CamvizError, ImageError
+from camviz.images import open_picture
+from camviz.network.backbone import Backbone
 from camviz.prototypes.bank import PrototypeBank
-from camviz.space.spacefile import spacefile
-from camviz.ui.choices import available, default_choice, discreet
-from camviz.ui.compare_tab import Ask, network
+from camviz.ui.choices import available, default_choice
 from camviz.ui.compute import engine
-from camviz.ui.downloads.bundle import packed, write_rows
+from camviz.ui.downloads.bundle import pack, write_rows
+from camviz.ui.service import load
+from camviz.ui.signature import Argument, number, option_argument, option_value, with_signature
+from camviz.ui.state import BackboneChoice
+from camviz.ui.uploads import uploaded, uploads_only
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +42,13 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-def speaking(function: Callable[Given, Result]) -> Callable[Given, Result]:
-    """An endpoint whose errors are sentences, and which shows nobody the inside of this server."""
+def endpoint(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Make every error of a function a sentence that shows nobody the inside of this server."""
 
     @functools.wraps(function)
-    def answer(*given: Given.args, **named: Given.kwargs) -> Result:
+    def call(*values: Given.args, **named: Given.kwargs) -> Result:
         try:
-            return function(*given, **named)
+            return function(*values, **named)
         except CamvizError as error:
             raise gr.Error(str(error), print_exception=False) from None
         except Exception:
@@ -56,67 +56,67 @@ def speaking(function: Callable[Given, Result]) -> Callable[Given, Result]:
             sentence = "something unexpected happened; it was written to the server's log"
             raise gr.Error(sentence, print_exception=False) from None
 
-    return answer
+    return call
 
 
-@speaking
-def explain(
-    image: FileData,
-    backbone: str = "",
-    target: str = "",
-    versus: str = "",
-    method: str = "layer_cam",
-    stages: list[str] | None = None,
-    truncation: float = 0.0,
-    fuse: str = "product",
-    tap: str = "activation",
-    fit: str = "stretch",
-    placement: str = "plain",
-    threshold: float = 0.2,
-    untrained: bool = False,
-    prototypes: FileData | None = None,
-) -> tuple[dict[str, Any], FileData]:
-    """Say where an image classifier looks to see a class in a picture.
+# -- explain -------------------------------------------------------------------------------------
 
-    Returns what was found (predictions, target, a note per layer, boxes) and a zip with the
-    overlays, the raw maps (maps.npz) and manifest.json.
 
-    Args:
-        image: The picture, uploaded (JPEG, PNG, WebP, GIF, BMP or TIFF).
-        backbone: A name that /models lists; empty for this server's default.
-        target: The class to explain, by label or index; empty for the top prediction.
-        versus: A class to tell the target from; empty for none.
-        method: layer_cam, grad_cam, grad_cam_pp, xgrad_cam, hires_cam, eigen_cam, cam, lpcam, ...
-        stages: Names of stages or of any module; empty for one per resolution.
-        truncation: From 0 (off) to 0.99: how much of what noise explains is taken out (0.9).
-        fuse: How the layers become one map: product, mean or max_tanh.
-        tap: Which tensor stands for a layer: activation or output.
-        fit: stretch (the whole picture) or crop (the model's own centre crop).
-        placement: Where cells are drawn: plain or true.
-        threshold: Boxes are drawn at this share of the maximum.
-        untrained: Use random weights, to try an architecture; its maps mean nothing.
-        prototypes: A bank that /prototypes returned, for method lpcam; else the shipped one.
-    """
-    ask = _ask(backbone, untrained)
-    model = network(ask)
-    options: dict[str, Any] = {"truncation": _number("truncation", truncation)}
-    if prototypes is not None:
-        options["prototypes"] = PrototypeBank.load(uploaded(prototypes))
-    x = engine().explain(
-        open_picture(uploaded(image)),
-        model,
-        target=model.target(target) if target else None,
-        versus=model.target(versus) if versus else None,
-        method=method,
-        stages=stages or None,
-        fuse=fuse,
-        tap=tap,
-        fit=fit,
-        placement=placement,
-        **options,
-    )
-    said = json.loads(discreet(json.dumps(x.manifest(_number("threshold", threshold)))))
-    said["stages"] = {
+# What `explain` takes before its options, and after them.
+_SUBJECT = (
+    Argument("image", FileData, "The picture, uploaded (JPEG, PNG, WebP, GIF, BMP or TIFF)."),
+    Argument("backbone", str, "A name that /models lists; empty for this server's default.", ""),
+    Argument(
+        "target", str, "The class to explain, by label or index; empty for the top prediction.", ""
+    ),
+)
+_REST = (
+    Argument("threshold", float, "Boxes are drawn at this share of the maximum.", 0.2),
+    Argument(
+        "untrained",
+        bool,
+        "Use random weights, to try an architecture; its maps mean nothing.",
+        False,
+    ),
+    Argument(
+        "prototypes",
+        FileData | None,
+        "A bank that /prototypes returned, for method lpcam; else the shipped one.",
+        None,
+    ),
+)
+_EXPLAIN = """Say where an image classifier looks to see a class in a picture.
+
+Returns what was found (predictions, target, a note per layer, boxes) and a zip with the
+overlays, the raw maps (maps.npz) and manifest.json."""
+
+
+def explain_endpoint(options: type[Options] = Options) -> Callable[..., Any]:
+    """The endpoint `explain`, with a parameter for every option that the page has a control for."""
+    rows = {name: row for name, row in option_table(options).items() if row.page}
+    arguments = (*_SUBJECT, *map(option_argument, rows.values()), *_REST)
+
+    def explain(given: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        model = _backbone(given["backbone"], given["untrained"])
+        chosen = {name: option_value(row, given[name]) for name, row in rows.items()}
+        if given["prototypes"] is not None:
+            chosen["prototypes"] = PrototypeBank.load(uploaded(given["prototypes"]))
+        picture = open_picture(uploaded(given["image"]))
+        x = engine().explain(picture, model, target=given["target"] or None, **chosen)
+        folder = write_rows({x.request.method: x}, _new_folder() / "camviz")
+        return _findings(x, number("threshold", given["threshold"])), _file_data(pack(folder))
+
+    returns = tuple[dict[str, Any], FileData]
+    return endpoint(with_signature(explain, "explain", _EXPLAIN, arguments, returns))
+
+
+explain = explain_endpoint()
+
+
+def _findings(x: Explanation, threshold: float) -> dict[str, Any]:
+    """The manifest of an explanation, with a few figures of every stage."""
+    found = x.manifest(threshold)
+    found["stages"] = {
         name: {
             "grid": list(x.notes[name].grid),
             "peak": float(raw.max()),
@@ -125,10 +125,21 @@ def explain(
         }
         for name, raw in x.raw.items()
     }
-    return said, _file(packed(write_rows({method: x}, _place() / "camviz")))
+    return found
 
 
-@speaking
+def _brightest(heat: np.ndarray) -> list[int] | None:
+    """(x, y) in pixels of the picture; None for an empty map."""
+    if not heat.any():
+        return None
+    y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+    return [int(x), int(y)]
+
+
+# -- models and prototypes -----------------------------------------------------------------------
+
+
+@endpoint
 def models(pattern: str = "", limit: int = 50) -> list[dict[str, Any]]:
     """List the backbones that may be asked here, the ready ones first.
 
@@ -145,15 +156,15 @@ def models(pattern: str = "", limit: int = 50) -> list[dict[str, Any]]:
     if not found:
         raise BackboneError(f"no backbone that is offered here is called like '{pattern}'")
     listed = []
-    for choice in found[: max(1, min(int(_number("limit", limit)), MOST_MODELS))]:
-        known = {} if choice.entry is None else asdict(choice.entry)
+    for choice in found[: max(1, min(int(number("limit", limit)), MOST_MODELS))]:
+        entry = {} if choice.entry is None else asdict(choice.entry)
         for inner in ("architecture", "source", "name"):
-            known.pop(inner, None)
-        listed.append({"name": choice.name, "weights": choice.source, **known})
+            entry.pop(inner, None)
+        listed.append({"name": choice.name, "weights": choice.source, **entry})
     return listed
 
 
-@speaking
+@endpoint
 def prototypes(
     images: list[FileData],
     target: str,
@@ -179,15 +190,15 @@ def prototypes(
         raise ImageError("no pictures were given; upload some of the class")
     if len(images) > MOST_PICTURES:
         raise ImageError(f"{len(images)} pictures were given; {MOST_PICTURES} are the most")
-    model = network(_ask(backbone, untrained))
+    model = _backbone(backbone, untrained)
     bank = engine().build_prototypes(
         [uploaded(image) for image in images],
         model,
         target,
-        clusters=int(_number("clusters", clusters)),
-        seed=int(_number("seed", seed)),
+        clusters=int(number("clusters", clusters)),
+        seed=int(number("seed", seed)),
     )
-    said = {
+    found = {
         "target": {"index": bank.target, "label": bank.label},
         "pictures": len(bank.pictures),
         "skipped": [list(row) for row in bank.skipped],
@@ -199,7 +210,8 @@ def prototypes(
             for name, stage in bank.stages.items()
         },
     }
-    return said, _file(bank.save(_place() / "prototypes.safetensors"))
+    bank = replace(bank, backbone=model.display_name)  # its name here may be a path
+    return found, _file_data(bank.save(_new_folder() / "prototypes.safetensors"))
 
 
 ENDPOINTS = (explain, models, prototypes)
@@ -207,104 +219,26 @@ ENDPOINTS = (explain, models, prototypes)
 
 def publish(page: gr.Blocks) -> None:
     """Add the endpoints to a page, and let no file in that was not uploaded."""
-    for endpoint in ENDPOINTS:
-        gr.api(endpoint, concurrency_id="engine", concurrency_limit=1)
+    for function in ENDPOINTS:
+        gr.api(function, concurrency_id="engine", concurrency_limit=1)
     uploads_only(page)
 
 
 def agents() -> bool | None:
     """Whether the endpoints are tools for agents (MCP): yes, if the extra `mcp` is installed.
 
-    None: GRADIO_MCP_SERVER says so, and gradio reads it.
+    None: GRADIO_MCP_SERVER decides, and gradio reads it.
     """
     return None if "GRADIO_MCP_SERVER" in os.environ else find_spec("mcp") is not None
 
 
-def uploads_only(page: gr.Blocks) -> None:
-    """Refuse addresses: gradio would fetch them, in the name of whoever runs this server.
-
-    An address at which this server itself gave out a file stands for that file.
-    """
-
-    def guard(block: Any) -> None:
-        move = block.async_move_resource_to_block_cache
-
-        async def refuse_addresses(file: Any) -> Any:
-            if isinstance(file, str) and "://" in file:
-                file = _given_out(file)
-                if file is None:
-                    sentence = "files come by upload only, not by address"
-                    raise gr.Error(sentence, print_exception=False)
-            return await move(file)
-
-        block.async_move_resource_to_block_cache = refuse_addresses
-
-    for block in page.blocks.values():
-        guard(block)
+def _backbone(name: str, untrained: bool) -> Backbone:
+    return load(BackboneChoice(name or default_choice(), bool(untrained)))
 
 
-def _given_out(address: str) -> str | None:
-    """The path of a file that this server gave out at an address; nothing is fetched from it."""
-    path = unquote(address.partition("/gradio_api/file=")[2])
-    return path if path and _in_uploads(path) and Path(path).is_file() else None
-
-
-def _in_uploads(path: str) -> bool:
-    return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
-
-
-def uploaded(file: Any) -> str:
-    """The path of an upload. Anything else that a program may send is refused.
-
-    Agents send lists of files as data URLs or as addresses on this server: gradio reads those of
-    single files only.
-    """
-    if isinstance(file, str):
-        path = _inline(file) if file.startswith("data:") else _given_out(file)
-    else:
-        path = file.get("path") if isinstance(file, dict) else getattr(file, "path", None)
-    if not isinstance(path, str) or not _in_uploads(path):
-        raise ImageError("a file must be uploaded; with gradio_client, give handle_file(PATH)")
-    return path
-
-
-def _inline(data: str) -> str:
-    """What a data URL holds, as a file among the uploads."""
-    if len(data) * 3 / 4 > upload_limit():
-        raise ImageError(f"a picture may have {upload_limit() / 1e6:.0f} MB at most")
-    try:
-        return save_base64_to_cache(data, get_upload_folder())
-    except (ValueError, binascii.Error):
-        raise ImageError("a data URL could not be read; its data are base64") from None
-
-
-def upload_limit() -> int:
-    """Bytes that an uploaded file may have."""
-    return min(MAX_BYTES, int(spacefile().limits.upload_mb * 1e6))
-
-
-def _ask(backbone: str, untrained: bool) -> Ask:
-    return Ask(None, None, backbone=backbone or default_choice(), untrained=bool(untrained))
-
-
-def _number(name: str, given: Any) -> float:
-    try:
-        return float(given)
-    except (TypeError, ValueError):
-        raise MethodError(f"{name} is a number, not '{given}'") from None
-
-
-def _brightest(heat: np.ndarray) -> list[int] | None:
-    """(x, y) in pixels of the picture; None for an empty map."""
-    if not heat.any():
-        return None
-    y, x = np.unravel_index(int(heat.argmax()), heat.shape)
-    return [int(x), int(y)]
-
-
-def _place() -> Path:
+def _new_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="camviz-"))
 
 
-def _file(path: Path) -> Any:
+def _file_data(path: Path) -> Any:
     return FileData(path=str(path)).model_dump()

@@ -4,16 +4,13 @@ Of several pictures each has a folder of its own in the zip, with a file beside 
 their reports.
 """
 
-import json
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import numpy as np
 
@@ -21,13 +18,13 @@ from camviz.engine.explanation import Explanation
 from camviz.engine.export import file_name, write_folder
 from camviz.errors import CamvizError
 from camviz.maps import render
-from camviz.ui import pictures_tab, viewer
-from camviz.ui.choices import discreet
-from camviz.ui.compare_tab import NOBODY, TOP, Ask, Row, link_of, rows_of
+from camviz.ui import html, service, strip
 from camviz.ui.downloads.report import FILE, report_html
+from camviz.ui.service import Found
+from camviz.ui.state import NOBODY, TOP, Controls, Task, Unavailable
+from camviz.ui.viewer import SETTINGS
 
 THRESHOLD, OPACITY = 0.2, 0.55
-Report = Callable[[int, int], None]  # pictures that are done, pictures in all
 
 
 @dataclass(frozen=True)
@@ -36,67 +33,74 @@ class Entry:
 
     name: str
     folder: str | None
-    said: str
+    text: str
     share: float | None = None
 
 
-def zipped(ask: Ask, address: str = "", report: Report | None = None) -> Path:
-    """The three rows of an ask in a zip of its own; of every picture, when there are several.
+def zipped(controls: Controls, address: str = "", task: Task | None = None) -> Path:
+    """The three rows of a picture in a zip of its own; of every picture, when there are several.
 
     address: the address bar, in which the viewer keeps how the maps are coloured. Several pictures
-    are explained for the class that was chosen, or each for its own top one. report(done, of) is
-    called before every picture; what it raises ends the work. A picture that cannot be explained
-    has its reason in the zip in place of a folder.
+    are explained for the class that was chosen, or each for its own top one. The task reports
+    before every picture, and ends the work when it is cancelled. A picture that cannot be
+    explained has its reason in the zip in place of a folder.
     """
+    task = task or Task()
     place = Path(tempfile.mkdtemp(prefix="camviz-"))
-    pictures, _ = pictures_tab.present(ask)
+    pictures, _ = strip.present(controls)
     if len(pictures) < 2:
-        rows, link = _explained(ask)
-        name = file_name(f"camviz-{ask.backbone}-{_first(rows).label}".replace(" ", "-"))
-        return packed(_written(rows, place / name, address, link))
-    if ask.picture is not None and not _held(ask, pictures):
-        pictures = (ask.picture, *pictures)
-    top = place / file_name(f"camviz-{ask.backbone}-{len(pictures)}-pictures")
+        rows, link = _explain(controls)
+        name = file_name(f"camviz-{controls.backbone.name}-{_first(rows).label}".replace(" ", "-"))
+        return pack(_write(rows, place / name, address, link))
+    if controls.picture is not None and not _is_among(controls.picture, pictures):
+        pictures = (controls.picture, *pictures)
+    top = place / file_name(f"camviz-{controls.backbone.name}-{len(pictures)}-pictures")
     top.mkdir()
-    entries: list[Entry] = []
+    entries = []
     for number, path in enumerate(pictures):
-        if report is not None:
-            report(number, len(pictures))
-        folder = f"{number + 1:02}-{file_name(Path(path).stem)}"
-        # Without a class a rival is one of the picture that is shown, and of no other.
-        one = replace(ask, picture=path, versus=NOBODY if ask.target == TOP else ask.versus)
-        try:
-            rows, link = _explained(one)
-        except CamvizError as error:
-            entries.append(Entry(Path(path).name, None, str(error)))
-            continue
-        _written(rows, top / folder, address, link)
-        x = _first(rows)
-        share = next(p for index, _, p in x.predictions if index == x.target)
-        entries.append(Entry(x.picture.name, folder, x.label, share))
-    (top / "index.html").write_text(index_html(entries), encoding="utf-8")
-    return packed(top)
+        task.label = f"Packing picture {number + 1} of {len(pictures)} …"
+        task.report(number, len(pictures))
+        folder = top / f"{number + 1:02}-{file_name(Path(path).stem)}"
+        entries.append(_write_picture(replace(controls, picture=path), folder, address))
+    (top / "index.html").write_text(html.render("index.html", entries=entries), encoding="utf-8")
+    return pack(top)
 
 
-def _explained(ask: Ask) -> tuple[dict[str, Row], dict[str, str]]:
-    rows = rows_of(ask)
-    return rows, link_of(ask, _first(rows))
+def _write_picture(controls: Controls, folder: Path, address: str) -> Entry:
+    """One of several pictures in a folder; what the index says about it."""
+    if controls.target == TOP:  # a rival belongs to the picture that is shown, and to no other
+        controls = replace(controls, versus=NOBODY)
+    try:
+        rows, link = _explain(controls)
+    except CamvizError as error:
+        return Entry(Path(str(controls.picture)).name, None, str(error))
+    _write(rows, folder, address, link)
+    x = _first(rows)
+    share = next(p for index, _, p in x.predictions if index == x.target)
+    return Entry(x.picture.name, folder.name, x.label, share)
 
 
-def _first(rows: Mapping[str, Row]) -> Explanation:
-    x = rows["layercam"]
+def _explain(controls: Controls) -> tuple[dict[str, Found], dict[str, str]]:
+    """The three rows, and the query of the link that reopens them."""
+    rows = service.rows(controls)
+    return rows, service.link_of(controls, _first(rows))
+
+
+def _first(rows: Mapping[str, Found]) -> Explanation:
+    x = rows[service.LAYERCAM]
     assert isinstance(x, Explanation)
     return x
 
 
-def _held(ask: Ask, pictures: Sequence[str]) -> bool:
-    """Whether the picture shown is one of them, if need be by another path."""
-    if ask.picture in pictures:
+def _is_among(picture: str, pictures: Sequence[str]) -> bool:
+    """Whether a picture is one of several, if need be by another path."""
+    if picture in pictures:
         return True
-    return ask.shown in {pictures_tab.thumbnail(path).digest for path in pictures}
+    digest = strip.digest_of(picture)
+    return digest is not None and digest in map(strip.digest_of, pictures)
 
 
-def _written(rows: dict[str, Row], folder: Path, address: str, link: dict[str, str]) -> Path:
+def _write(rows: dict[str, Found], folder: Path, address: str, link: dict[str, str]) -> Path:
     """A folder with its report; the manifest, last of all, says that it is complete."""
     folder.mkdir()
     page = report_html(rows, _address(address, link))
@@ -107,11 +111,11 @@ def _written(rows: dict[str, Row], folder: Path, address: str, link: dict[str, s
 def _address(address: str, link: dict[str, str]) -> str:
     """The address bar as it would be with this very picture in sight."""
     place = urlsplit(address)
-    kept = {k: v for k, v in parse_qsl(place.query) if k in viewer.SETTINGS}
+    kept = {k: v for k, v in parse_qsl(place.query) if k in SETTINGS}
     return urlunsplit(place._replace(query=urlencode({**link, **kept}), fragment=""))
 
 
-def packed(folder: Path) -> Path:
+def pack(folder: Path) -> Path:
     """The files of a folder, and of the folders in it, in a zip beside it."""
     file = folder.with_name(f"{folder.name}.zip")
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -122,23 +126,26 @@ def packed(folder: Path) -> Path:
 
 
 def write_rows(
-    rows: dict[str, Row], folder: str | Path, query: str = "", link: dict[str, str] | None = None
+    rows: dict[str, Found],
+    folder: str | Path,
+    query: str = "",
+    link: dict[str, str] | None = None,
 ) -> Path:
     """Overlays per row and layer, maps.npz with every raw map, and last manifest.json."""
-    said = {key: values[-1] for key, values in parse_qs(query.lstrip("?")).items()}
-    colors = said.get("colors", "viridis")
+    settings = {key: values[-1] for key, values in parse_qs(query.lstrip("?")).items()}
+    colors = settings.get("colors", "viridis")
     colors = colors if colors in render.COLOR_MAPS else "viridis"
-    threshold = _share(said.get("threshold"), THRESHOLD) or THRESHOLD
-    opacity = _share(said.get("opacity"), OPACITY)
+    threshold = _share(settings.get("threshold"), THRESHOLD) or THRESHOLD
+    opacity = _share(settings.get("opacity"), OPACITY)
     pictures: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
     manifest: dict[str, Any] = {"link": link or {}, "rows": {}}
     for key, x in rows.items():
-        if isinstance(x, str):
-            manifest["rows"][key] = {"said": x}
+        if isinstance(x, Unavailable):
+            manifest["rows"][key] = {"said": x.reason}
             continue
         pictures.setdefault("picture", x.picture.pixels)
-        manifest["rows"][key] = json.loads(discreet(json.dumps(x.manifest(threshold))))
+        manifest["rows"][key] = x.manifest(threshold)
         visible = None if x.fit.shows_all else x.visible
         for name, heat in {**x.maps, "fused": x.fused}.items():
             drawn = render.overlay(
@@ -161,53 +168,3 @@ def _share(text: str | None, otherwise: float) -> float:
     except ValueError:
         return otherwise
     return value if 0 <= value <= 1 else otherwise
-
-
-def index_html(entries: Sequence[Entry]) -> str:
-    """A page that leads to the reports of all pictures, with the fused map of each."""
-    cells = []
-    for entry in entries:
-        name, said = escape(entry.name), escape(entry.said)
-        if entry.folder is None:
-            cells.append(f"<li><b>{name}</b><span>{said}</span></li>")
-            continue
-        share = "" if entry.share is None else f" {entry.share:.1%}"
-        place = quote(entry.folder)
-        cells.append(
-            f'<li><a href="{place}/{FILE}"><img src="{place}/layercam_fused.png" '
-            f'alt="" loading="lazy"><b>{said}{share}</b><span>{name}</span></a></li>'
-        )
-    return Template(_INDEX).substitute(count=len(entries), cells="\n".join(cells))
-
-
-_INDEX = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>$count pictures · camviz</title>
-<style>
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { margin: 0 auto; max-width: 1280px; padding: 1.25rem; }
-ol {
-  display: grid; gap: 1rem; padding: 0; list-style: none;
-  grid-template-columns: repeat(auto-fill, minmax(180px, 1fr));
-}
-a { color: inherit; text-decoration: none; display: block; }
-a:is(:hover, :focus-visible) b { text-decoration: underline; }
-img { width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 10px; }
-b, span { display: block; overflow-wrap: anywhere; }
-span { opacity: 0.7; font-size: 0.85rem; }
-</style>
-</head>
-<body>
-<h1>$count pictures</h1>
-<p>Under each, the class that is explained: the map shows where the network sees it, all layers
-together. A click opens the report.</p>
-<ol>
-$cells
-</ol>
-</body>
-</html>
-"""
