@@ -5,17 +5,24 @@ import re
 import urllib.error
 import urllib.request
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
+from gradio.utils import get_function_description
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 from serving import served
 
 import camviz
+from camviz.engine.options import Options, option, option_table
+from camviz.errors import MethodError
 from camviz.examples import example
+from camviz.ui.api import explain, explain_endpoint
+from camviz.ui.signature import option_value
 
 RESNET = "test_resnet.r160_in1k"
 
@@ -50,8 +57,75 @@ def test_endpoints_describe_themselves(client):
         assert endpoint["description"]
 
 
+# What the endpoint takes, in this order: programs may give values by position.
+EXPLAIN = {
+    "image": None, "backbone": "", "target": "", "versus": "", "method": "layer_cam",
+    "stages": None, "truncation": 0.0, "fuse": "product", "tap": "activation", "fit": "stretch",
+    "placement": "plain", "threshold": 0.2, "untrained": False, "prototypes": None,
+}  # fmt: skip
+
+
+def test_parameters_and_defaults_of_explain(client):
+    api = client.view_api(return_format="dict")["named_endpoints"]["/explain"]
+    rows = {row["parameter_name"]: row for row in api["parameters"]}
+    assert {name: row.get("parameter_default") for name, row in rows.items()} == EXPLAIN
+    assert list(rows) == list(EXPLAIN)
+    assert [name for name, row in rows.items() if not row["parameter_has_default"]] == ["image"]
+    kinds = {name: row["python_type"]["type"] for name, row in rows.items()}
+    for name in ("versus", "method", "fuse", "tap", "fit", "placement"):
+        assert kinds[name] == "str"
+    assert (kinds["truncation"], kinds["untrained"]) == ("float", "bool")
+    assert "list[str]" in kinds["stages"]
+
+
+def test_an_option_of_the_table_is_a_parameter():
+    """One field of `Options` with page=True is all that a new option needs."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class More(Options):
+        sharpness: int = option(3, "how sharp maps are", kind=int, page=True)
+        flavour: str = option(
+            "sweet", "what maps taste of", choices={"sweet": "S", "sour": "T"}, page=True
+        )
+        inner: str = option("x", "no business of the page")
+
+    with gr.Blocks() as page:
+        gr.api(explain_endpoint(More))
+        gr.api(explain)
+    info = page.get_api_info()["named_endpoints"]
+    more, usual = (
+        {row["parameter_name"]: row for row in info[name]["parameters"]}
+        for name in ("/explain", "/explain_1")
+    )
+    assert list(usual) == list(EXPLAIN)
+    assert set(more) - set(usual) == {"sharpness", "flavour"}
+    order = list(more)
+    assert order[order.index("placement") + 1 : order.index("threshold")] == [
+        "sharpness",
+        "flavour",
+    ]
+    assert more["sharpness"]["parameter_default"] == 3
+    assert more["sharpness"]["python_type"]["type"] == "int"
+    described = get_function_description(explain_endpoint(More))[1]
+    assert described["flavour"] == "What maps taste of: sweet or sour."
+    assert described["sharpness"] == "How sharp maps are."
+    assert all(len(text) > 15 for text in described.values())
+
+
+def test_values_of_options_as_programs_send_them():
+    rows = option_table(Options)
+    assert option_value(rows["stages"], []) is None
+    assert option_value(rows["stages"], ["a"]) == ["a"]
+    assert option_value(rows["versus"], "") is None
+    assert option_value(rows["versus"], "ram") == "ram"
+    assert option_value(rows["truncation"], "0.5") == 0.5
+    assert option_value(rows["method"], "") == ""  # which `Options` refuses
+    with pytest.raises(MethodError, match="truncation is a number, not 'much'"):
+        option_value(rows["truncation"], "much")
+
+
 def test_explain(client):
-    said, file = client.predict(
+    found, file = client.predict(
         image=handle_file(RAM), backbone="scenes-resnet", target="sheep", versus="ram",
         stages=["layer3", "layer4"], truncation=0.5, api_name="/explain",
     )  # fmt: skip
@@ -59,19 +133,19 @@ def test_explain(client):
         RAM, "scenes-resnet", target="sheep", versus="ram", stages=["layer3", "layer4"],
         truncation=0.5,
     )  # fmt: skip
-    assert said["target"] == {"index": x.target, "label": "sheep"}
-    assert said["request"]["truncation"] == 0.5 and set(said["stages"]) == {"layer3", "layer4"}
-    assert said["stages"]["layer4"]["notes"] == str(x.notes["layer4"])
-    column, row = said["stages"]["layer3"]["brightest"]
+    assert found["target"] == {"index": x.target, "label": "sheep"}
+    assert found["request"]["truncation"] == 0.5 and set(found["stages"]) == {"layer3", "layer4"}
+    assert found["stages"]["layer4"]["notes"] == str(x.notes["layer4"])
+    column, row = found["stages"]["layer3"]["brightest"]
     assert x.maps["layer3"][row, column] == x.maps["layer3"].max()
     with zipfile.ZipFile(file) as archive, archive.open("maps.npz") as maps, np.load(maps) as raw:
         assert np.allclose(raw["layer_cam/layer3"], x.raw["layer3"], atol=1e-6)
-    assert str(Path(RAM).parent) not in json.dumps(said)
+    assert str(Path(RAM).parent) not in json.dumps(found)
 
 
 def test_defaults_explain_the_top_prediction(client):
-    said, _ = client.predict(image=handle_file(RAM), api_name="/explain")
-    assert said["target"]["label"] == said["predictions"][0]["label"] == "ram"
+    found, _ = client.predict(image=handle_file(RAM), api_name="/explain")
+    assert found["target"]["label"] == found["predictions"][0]["label"] == "ram"
 
 
 def test_models(client):
@@ -88,16 +162,16 @@ def test_models(client):
 
 def test_prototypes_and_back(client):
     files = [handle_file(str(example(name).path)) for name in ("a-ram", "a-ram-far-away")]
-    said, bank = client.predict(
+    found, bank = client.predict(
         images=files, target="ram", backbone="scenes-resnet", clusters=3, api_name="/prototypes"
     )
-    assert said["pictures"] == 2 and said["target"]["label"] == "ram"
-    kinds = {row["kind"] for rows in said["stages"].values() for row in rows}
+    assert found["pictures"] == 2 and found["target"]["label"] == "ram"
+    kinds = {row["kind"] for rows in found["stages"].values() for row in rows}
     assert kinds == {"foreground", "context"}
     assert camviz.PrototypeBank.load(bank).label == "ram"
     mapped, _ = client.predict(
         image=files[0], backbone="scenes-resnet", target="ram", method="lpcam",
-        stages=list(said["stages"]), prototypes=handle_file(bank), api_name="/explain",
+        stages=list(found["stages"]), prototypes=handle_file(bank), api_name="/explain",
     )  # fmt: skip
     assert mapped["request"]["prototypes"].startswith("bank:")
 
@@ -175,7 +249,7 @@ def test_no_path_and_no_address_is_opened(noisy, image):
 
 
 def test_the_snippet_in_the_readme_runs(address, tmp_path, monkeypatch):
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     code = re.search(r"```python\n(from gradio_client .*?)```", readme, re.S).group(1)
     assert "http://127.0.0.1:7860" in code
     code = code.replace("http://127.0.0.1:7860", address)

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from serving import served
 
+from camviz.errors import ImageError
 from camviz.examples import example
-from camviz.ui import api, launch_options
+from camviz.ui import api, launch_options, uploads
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("mcp") is None, reason="the extra mcp is not installed"
@@ -42,33 +43,33 @@ async def session(address):
         yield made
 
 
-def called(address, tool, **given):
+def call_tool(address, tool, **given):
     """(text of the answer, whether it is an error) of one call."""
 
-    async def call():
-        async with session(address) as asked:
-            answer = await asked.call_tool(tool, given)
+    async def talk():
+        async with session(address) as agent:
+            answer = await agent.call_tool(tool, given)
         (content,) = answer.content
         return content.text, answer.isError
 
-    return asyncio.run(call())
+    return asyncio.run(talk())
 
 
-def answered(address, tool, **given):
+def call(address, tool, **given):
     """What a tool returns: gradio writes values down as Python does."""
-    text, wrong = called(address, tool, **given)
+    text, wrong = call_tool(address, tool, **given)
     assert not wrong, text
     return ast.literal_eval(text)
 
 
 @pytest.fixture(scope="module")
 def listed(address):
-    async def ask():
-        async with session(address) as asked:
-            tools = (await asked.list_tools()).tools
-            return tools, (await asked.list_resources()).resources
+    async def ask_for_both():
+        async with session(address) as agent:
+            tools = (await agent.list_tools()).tools
+            return tools, (await agent.list_resources()).resources
 
-    return asyncio.run(ask())
+    return asyncio.run(ask_for_both())
 
 
 def test_the_public_endpoints_are_tools_and_nothing_else_is(listed):
@@ -85,26 +86,26 @@ def test_every_tool_and_argument_says_what_it_is(listed):
 
 
 def test_explain(address):
-    said, file = answered(
+    found, file = call(
         address, "explain", image=data_url(RAM), backbone="scenes-resnet", target="sheep"
     )
-    assert said["target"]["label"] == "sheep" and "layer4" in said["stages"]
-    assert said["predictions"][0]["label"] == "ram"
+    assert found["target"]["label"] == "sheep" and "layer4" in found["stages"]
+    assert found["predictions"][0]["label"] == "ram"
     assert file["url"].startswith(address.removesuffix("mcp/")) and file["url"].endswith(".zip")
 
 
 def test_prototypes_and_back(address):
     pictures = [data_url(example(name).path) for name in ("a-ram", "a-ram-far-away")]
     network = {"backbone": "scenes-resnet", "target": "ram"}
-    said, bank = answered(address, "prototypes", images=pictures, clusters=2, **network)
-    assert said["pictures"] == 2
+    found, bank = call(address, "prototypes", images=pictures, clusters=2, **network)
+    assert found["pictures"] == 2
     given = {"image": data_url(RAM), "method": "lpcam", "prototypes": bank["url"], **network}
-    said, _ = answered(address, "explain", **given)
-    assert said["request"]["prototypes"].startswith("bank:")
+    found, _ = call(address, "explain", **given)
+    assert found["request"]["prototypes"].startswith("bank:")
 
 
 def test_models(address):
-    (found,) = answered(address, "models", pattern="scenes-resnet")
+    (found,) = call(address, "models", pattern="scenes-resnet")
     assert found["name"] == "scenes-resnet" and found["weights"] == "bundled"
 
 
@@ -132,19 +133,19 @@ def test_no_path_and_no_address_is_opened(address, image):
         ("prototypes", {"images": [image]}),
         ("explain", {"image": data_url(RAM), "method": "lpcam", "prototypes": image}),
     ):
-        text, wrong = called(address, tool, **given, **network)
+        text, wrong = call_tool(address, tool, **given, **network)
         assert wrong and "root:" not in text and "Traceback" not in text, text
 
 
 def test_errors_are_sentences(address):
-    said, wrong = called(address, "explain", image=data_url(RAM), backbone="local-dir:/etc")
-    assert wrong and "choose one from the list" in said
+    text, wrong = call_tool(address, "explain", image=data_url(RAM), backbone="local-dir:/etc")
+    assert wrong and "choose one from the list" in text
 
 
 def test_a_large_data_url_is_refused(monkeypatch):
-    monkeypatch.setattr(api, "upload_limit", lambda: 1000)
-    with pytest.raises(api.ImageError, match="MB at most"):
-        api.uploaded(data_url(RAM))
+    monkeypatch.setattr(uploads, "upload_limit", lambda: 1000)
+    with pytest.raises(ImageError, match="MB at most"):
+        uploads.uploaded(data_url(RAM))
 
 
 def test_agents_are_served_unless_gradio_is_told_otherwise(monkeypatch):

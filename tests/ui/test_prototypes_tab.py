@@ -1,14 +1,15 @@
-"""Prototypes without a browser: what is kept, dropped and named, files, and a place's kin."""
+"""Prototypes without a browser: what is kept, dropped and named, files, and similar places."""
 
 import base64
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import timm
 from gradio.utils import get_upload_folder
 from PIL import Image
+from timm.models import save_for_hf
 from torch.nn.functional import cosine_similarity
 
 import camviz
@@ -16,12 +17,17 @@ from camviz.errors import CamvizError, MethodError, PrototypeError
 from camviz.examples import example
 from camviz.network.trace import trace
 from camviz.prototypes.bank import PrototypeBank
-from camviz.ui import compare_tab, prototypes_tab
-from camviz.ui.compare_tab import Ask
-from camviz.ui.prototypes_tab import automatic, kin, show
+from camviz.ui import service
+from camviz.ui.state import BackboneChoice, Controls, Selection, Session, Stopped, Task
+from camviz.ui.tabs import prototype_actions as actions
+from camviz.ui.tabs import prototypes
+from camviz.ui.tabs.prototype_actions import automatic_choice, similarity_to_bank
+from camviz.ui.tabs.prototype_cards import missing_patches
+from camviz.ui.tabs.similarity import similarity_maps
 
 RESNET, VIT = "test_resnet.r160_in1k", "test_vit.r160_in1k"
 SCENES = "scenes-resnet"
+ID = prototypes.ID
 
 
 @pytest.fixture
@@ -41,15 +47,21 @@ def other(folder, photo):
 
 
 @pytest.fixture
-def ask(asking, folder, photo_file):
-    return asking(photo_file)
+def controls(folder, photo_file):
+    """A photo before a small network without its weights."""
+    return Controls(picture=photo_file, backbone=BackboneChoice(RESNET, untrained=True))
+
+
+@pytest.fixture
+def vit(controls):
+    """The same before a small transformer."""
+    return replace(controls, backbone=BackboneChoice(VIT, untrained=True))
 
 
 @pytest.fixture
 def ram():
     """A drawn ram before the bundled network, which has prototypes of rams with it."""
-    stages = tuple(compare_tab.engine().backbone(SCENES).default_stages)
-    return Ask(str(example("a-ram").path), SCENES, False, SCENES, stages=stages)
+    return Controls(picture=str(example("a-ram").path), backbone=BackboneChoice(SCENES))
 
 
 @pytest.fixture
@@ -65,43 +77,70 @@ def passes(monkeypatch):
     return count
 
 
-def event(index, value, selected=True):
-    return SimpleNamespace(index=index, value=value, selected=selected)
+def session_of(controls, **settings):
+    session = Session()
+    session.change(controls)
+    for name, value in settings.items():
+        session.set(ID, name, value)
+    return session
 
 
-def tab(views):
+def parts_of(session):
     """The parts of the tab when all steps are through."""
-    return {name: value for view in views for name, value in (view.tab or {}).items()}
+    updates = list(prototypes.show(session, session.controls))
+    return {name: value for update in updates for name, value in plain(update.tab).items()}
 
 
-def shown(ask, stage=None, aggregate="mean", across=50, down=50, picture=None):
-    return tab(show(ask, stage, aggregate, across, down, picture))
+def plain(tab):
+    return {k: v.to_json() if hasattr(v, "to_json") else v for k, v in tab.items()}
 
 
-def bank_of(views):
-    return [view.held["bank"] for view in views if "bank" in (view.held or {})][-1]
+def content(controls, **settings):
+    return parts_of(session_of(controls, **settings))
 
 
-def sent(views, folder):
+def click(index, value, selected=True):
+    return Selection(value, index, selected)
+
+
+def edit(controls, index, value, selected=True, **settings):
+    """The controls after a click on a card."""
+    session = session_of(controls, **settings)
+    actions.edit(session, click(index, value, selected))
+    return session.controls
+
+
+def save(controls, folder):
     """(name, bank) of the file that a link holds."""
-    (view,) = views
-    link = view.tab["proto file"]
+    (update,) = actions.save(session_of(controls), None, Task())
+    link = update.tab["file"]
     file = folder / "sent.safetensors"
     file.write_bytes(base64.b64decode(re.search(r'base64,([^"]*)"', link)[1]))
     return re.search(r'download="([^"]*)"', link)[1], PrototypeBank.load(file)
+
+
+def load(controls, file):
+    """The session after a file was loaded."""
+    session = session_of(controls)
+    assert list(actions.load(session, file, Task())) == []
+    return session
 
 
 def panels(payload):
     return {panel["key"]: panel for panel in payload["rows"][0]["panels"]}
 
 
+def deepest(controls):
+    return service.stages_of(controls)[-1]
+
+
 # -- What is shown -------------------------------------------------------------------------------
 
 
 def test_every_prototype_of_a_layer_has_a_card(ram):
-    seen = shown(ram, "layer4")
-    cards = seen["proto cards"]
-    bank = compare_tab.likeness(ram, compare_tab.explain(ram).target).bank
+    parts = content(ram, stage="layer4")
+    cards = parts["cards"]
+    bank = similarity_to_bank(ram).bank
     held = bank.stage("layer4").prototypes
     assert sorted(map(int, re.findall(r'cv-card" data-index="(\d+)"', cards))) == list(
         range(len(held))
@@ -118,59 +157,64 @@ def test_every_prototype_of_a_layer_has_a_card(ram):
     assert cards.count('class="cv-patch"') == sum(len(p.members) for p in held)
     for source in {bank.pictures[m.picture] for p in held for m in p.members}:
         assert source in cards
-    assert "What <em>ram</em> looks like" in seen["proto said"]
-    assert "32 pictures" in seen["proto said"]
-    assert list(panels(seen["proto map"]))[-1] == "fused"
+    assert "What <em>ram</em> looks like" in parts["introduction"]
+    assert "32 pictures" in parts["introduction"]
+    assert list(panels(parts["maps"]))[-1] == "fused"
 
 
-def test_what_a_score_is_depends_on_the_layer(ram, ask):
-    assert "shown alone" in shown(ram, "layer4")["proto legend"]
-    assert "all are kept" in shown(ram, "layer3")["proto legend"]
-    stages = tuple(compare_tab.engine().backbone(VIT, "random").default_stages)
-    vit = replace(ask, wanted=VIT, backbone=VIT, stages=stages)
-    seen = shown(vit)
-    assert "Not scored" in seen["proto legend"] and "<b>not scored</b>" in seen["proto cards"]
+def test_what_a_score_is_depends_on_the_layer(ram, vit):
+    assert "shown alone" in content(ram, stage="layer4")["legend"]
+    assert "all are kept" in content(ram, stage="layer3")["legend"]
+    parts = content(vit)
+    assert "Not scored" in parts["legend"] and "<b>not scored</b>" in parts["cards"]
 
 
-def test_a_pictures_own_prototypes_show_patches_of_it(ask):
-    seen = shown(ask)
-    assert "this picture alone" in seen["proto said"]
-    assert seen["proto cards"].count('class="cv-patch"') > 0
-    assert re.search(r'title="this picture, (as it is|enlarged)', seen["proto cards"])
+def test_a_pictures_own_prototypes_show_patches_of_it(controls):
+    parts = content(controls)
+    assert "this picture alone" in parts["introduction"]
+    assert parts["cards"].count('class="cv-patch"') > 0
+    assert re.search(r'title="this picture, (as it is|enlarged)', parts["cards"])
 
 
 def test_why_there_are_no_patches(ram):
-    bank = compare_tab.likeness(ram, compare_tab.explain(ram).target).bank
+    bank = similarity_to_bank(ram).bank
     held = bank.stage("layer1")
     assert held.thumbnails is None
-    assert "do not ship" in prototypes_tab._no_patches(bank, held)
+    assert "do not ship" in missing_patches(bank, held)
     bare = replace(held, prototypes=tuple(replace(p, members=()) for p in held.prototypes))
-    assert "photographs" in prototypes_tab._no_patches(bank, bare)
-    assert "holds no patches" in prototypes_tab._no_patches(replace(bank, source="gallery"), held)
-    assert prototypes_tab._no_patches(bank, bank.stage("layer4")) == ""
+    assert "photographs" in missing_patches(bank, bare)
+    assert "holds no patches" in missing_patches(replace(bank, source="gallery"), held)
+    assert missing_patches(bank, bank.stage("layer4")) == ""
 
 
-def test_names_are_text(ask):
-    views = list(prototypes_tab.changed(ask, event(0, "name:<b>horn</b>"), None, "mean"))
-    cards = tab(views)["proto cards"]
+def test_a_source_stands_in_the_place_of_a_patch(ram):
+    """And is not named a second time below."""
+    cards = content(ram, stage="layer1")["cards"]
+    assert cards.count('class="cv-source"') > 0
+    assert 'class="cv-patch"' not in cards and 'class="cv-from"' not in cards
+
+
+def test_names_are_text(controls):
+    cards = content(edit(controls, 0, "name:<b>horn</b>"))["cards"]
     assert "<b>horn" not in cards and 'value="&lt;b&gt;horn&lt;/b&gt;"' in cards
 
 
-def test_without_a_picture_a_sentence_stands_there(ask):
-    seen = shown(replace(ask, picture=None))
-    assert "no picture yet" in seen["proto said"] and seen["proto cards"] == ""
-    assert seen["kin here"]["rows"] == []
-    quiet = replace(ask, picture=None)
-    assert list(prototypes_tab.moved_to(quiet, 1, 1, None)) == []
-    assert list(prototypes_tab.other_view(quiet, None, "mean")) == []
+def test_without_a_picture_a_sentence_stands_there(controls):
+    quiet = replace(controls, picture=None)
+    parts = content(quiet)
+    assert "no picture yet" in parts["introduction"] and parts["cards"] == ""
+    assert parts["here"]["rows"] == []
+    session = session_of(quiet)
+    prototypes.pick(session, click(0, [1, 1]))
+    assert session.get(ID, "across") is None
 
 
-def test_a_layer_that_another_network_had_is_forgotten(ask):
-    assert shown(ask, "blocks.3")["proto stage"]["value"] == ask.stages[-1]
+def test_a_layer_that_another_network_had_is_forgotten(controls):
+    assert content(controls, stage="blocks.3")["stage"].value == deepest(controls)
 
 
-def test_mean_and_nearest(ask):
-    mean, nearest = (shown(ask, aggregate=a)["proto map"] for a in ("mean", "max"))
+def test_mean_and_nearest(controls):
+    mean, nearest = (content(controls, aggregate=a)["maps"] for a in ("mean", "max"))
     assert panels(mean)["fused"]["data"] != panels(nearest)["fused"]["data"]
 
 
@@ -178,82 +222,96 @@ def test_mean_and_nearest(ask):
 
 
 def test_a_dropped_prototype_leaves_the_map_at_once_and_compare_follows(ram, passes):
-    before = shown(ram, "layer4")
-    list(compare_tab.show(ram))
-    kept = int(re.search(r'data-index="(\d+)" data-kept="1"', before["proto cards"])[1])
+    before = content(ram, stage="layer4")
+    service.rows(ram)
+    assert passes
+    kept = int(re.search(r'data-index="(\d+)" data-kept="1"', before["cards"])[1])
     passes.clear()
-    views = list(prototypes_tab.changed(ram, event(kept, "keep", False), "layer4", "mean"))
+    changed = edit(ram, kept, "keep", False, stage="layer4")
+    after = content(changed, stage="layer4")
+    x = service.row(changed, service.PROTOTYPES)
     assert passes == []
-    after, bank = tab(views), bank_of(views)
-    assert views[0].tab  # this tab first
-    assert f'data-index="{kept}" data-kept="0"' in after["proto cards"]
-    assert (
-        panels(after["proto map"])["layer4"]["data"]
-        != panels(before["proto map"])["layer4"]["data"]
-    )
-    assert (
-        panels(after["proto map"])["layer3"]["data"]
-        == panels(before["proto map"])["layer3"]["data"]
-    )
-    (row,) = [row for row in views[-1].maps["rows"] if row["key"] == "prototypes"]
-    mine = after["proto map"]["rows"][0]["panels"]
+    assert f'data-index="{kept}" data-kept="0"' in after["cards"]
+    assert panels(after["maps"])["layer4"]["data"] != panels(before["maps"])["layer4"]["data"]
+    assert panels(after["maps"])["layer3"]["data"] == panels(before["maps"])["layer3"]["data"]
+    row = prototypes.payload({service.PROTOTYPES: x}).to_json()["rows"][0]
+    mine = after["maps"]["rows"][0]["panels"]
     assert [p["data"] for p in row["panels"]] == [p["data"] for p in mine]
-    assert before["proto reset"]["interactive"] is False
-    assert after["proto reset"]["interactive"] is True
-
-    asked = replace(ram, bank=bank)
-    x = compare_tab.row_of(asked, "prototypes")
+    assert before["reset"].interactive is False
+    assert after["reset"].interactive is True
     assert not x.bank.stage("layer4").prototypes[kept].kept
+
     passes.clear()
-    views = list(prototypes_tab.automatic_choice(asked, "layer4", "mean"))
+    session = session_of(changed, stage="layer4")
+    actions.reset(session)
+    parts = parts_of(session)
     assert passes == []
-    assert tab(views)["proto map"] == before["proto map"]
-    assert tab(views)["proto reset"]["interactive"] is False
+    assert parts["maps"] == before["maps"]
+    assert parts["reset"].interactive is False
 
 
-def test_a_name_stays_and_changes_no_map(ask):
-    before = shown(ask)
-    views = list(prototypes_tab.changed(ask, event(1, "name:  left   horn "), None, "mean"))
-    bank = bank_of(views)
-    assert bank.stage(ask.stages[-1]).prototypes[1].name == "left horn"
-    assert tab(views)["proto map"]["rows"][0]["panels"] == before["proto map"]["rows"][0]["panels"]
-    views = list(prototypes_tab.automatic_choice(replace(ask, bank=bank), None, "mean"))
-    assert bank_of(views).stage(ask.stages[-1]).prototypes[1].name == "left horn"
+def test_a_name_stays_and_changes_no_map(controls):
+    before = content(controls)
+    named = edit(controls, 1, "name:  left   horn ")
+    assert named.bank.stage(deepest(controls)).prototypes[1].name == "left horn"
+    assert content(named)["maps"]["rows"][0]["panels"] == before["maps"]["rows"][0]["panels"]
+    session = session_of(named)
+    actions.reset(session)
+    assert session.controls.bank.stage(deepest(controls)).prototypes[1].name == "left horn"
 
 
-def test_no_such_prototype(ask):
+def test_no_such_prototype(controls):
     with pytest.raises(PrototypeError, match="no prototype 99"):
-        list(prototypes_tab.changed(ask, event(99, "keep", False), None, "mean"))
+        edit(controls, 99, "keep", False)
 
 
-def test_automatic_is_what_was_built(ram, ask):
-    for asked in (ram, ask):
-        bank = compare_tab.likeness(asked, compare_tab.explain(asked).target).bank
-        assert automatic(bank).stages.keys() == bank.stages.keys()
+def test_a_click_keeps_what_is_set_while_it_is_worked_on(controls, monkeypatch):
+    """Two clicks in a row count both, and so does another control between them."""
+    session = session_of(controls)
+    busy = []
+
+    def interrupted(given, *rest):
+        x = similarity_to_bank(given, *rest)
+        if not busy:
+            busy.append(True)
+            actions.edit(session, click(1, "keep", False))
+            session.change(replace(session.controls, truncation=0.5))
+        return x
+
+    monkeypatch.setattr(actions, "similarity_to_bank", interrupted)
+    actions.edit(session, click(0, "keep", False))
+    held = session.controls.bank.stage(deepest(controls)).prototypes
+    assert [p.kept for p in held[:2]] == [False, False]
+    assert session.controls.truncation == 0.5
+
+
+def test_automatic_is_what_was_built(ram, controls):
+    for given in (ram, controls):
+        bank = similarity_to_bank(given).bank
+        assert automatic_choice(bank).stages.keys() == bank.stages.keys()
         for name, held in bank.stages.items():
-            assert automatic(bank).stages[name].prototypes == held.prototypes
+            assert automatic_choice(bank).stages[name].prototypes == held.prototypes
             changed = bank.keep(name, 0, not held.prototypes[0].kept)
-            assert automatic(changed).stages[name].prototypes == held.prototypes
+            assert automatic_choice(changed).stages[name].prototypes == held.prototypes
 
 
-def test_what_was_dropped_in_one_picture_is_not_dropped_in_another(ask, other):
+def test_what_was_dropped_in_one_picture_is_not_dropped_in_another(controls, other):
     """A picture's own prototypes are of that picture."""
-    views = list(prototypes_tab.changed(ask, event(0, "keep", False), None, "mean"))
-    target = compare_tab.explain(ask).target
-    elsewhere = replace(ask, picture=other["path"], bank=bank_of(views))
-    x = compare_tab.likeness(elsewhere, target)
-    alone = compare_tab.likeness(replace(elsewhere, bank=None), target)
+    bank = edit(controls, 0, "keep", False).bank
+    target, stage = service.explain(controls).target, deepest(controls)
+    elsewhere = replace(controls, picture=other["path"], bank=bank)
+    x = service.prototype_map(elsewhere, target)
+    alone = service.prototype_map(replace(elsewhere, bank=None), target)
     assert x.bank is alone.bank
-    assert np.array_equal(x.raw[ask.stages[-1]], alone.raw[ask.stages[-1]])
+    assert np.array_equal(x.raw[stage], alone.raw[stage])
     # ... and it is still dropped where it was
-    back = compare_tab.likeness(replace(ask, bank=bank_of(views)), target)
-    assert not back.bank.stage(ask.stages[-1]).prototypes[0].kept
+    back = service.prototype_map(replace(controls, bank=bank), target)
+    assert not back.bank.stage(stage).prototypes[0].kept
 
 
 def test_other_layers_may_be_ticked_after_a_choice(ram):
-    views = list(prototypes_tab.changed(ram, event(0, "keep", False), "layer4", "mean"))
-    asked = replace(ram, bank=bank_of(views), stages=("layer3", "layer4"))
-    x = compare_tab.likeness(asked, compare_tab.explain(asked).target)
+    changed = edit(ram, 0, "keep", False, stage="layer4")
+    x = similarity_to_bank(changed.with_options(stages=("layer3", "layer4")))
     assert x.stages == ("layer3", "layer4") and x.bank.source == "bundled"
     assert not x.bank.stage("layer4").prototypes[0].kept
 
@@ -261,36 +319,44 @@ def test_other_layers_may_be_ticked_after_a_choice(ram):
 # -- Files ---------------------------------------------------------------------------------------
 
 
-def test_saved_and_loaded_again(ask, folder):
-    views = list(prototypes_tab.changed(ask, event(0, "name:horn"), None, "mean"))
-    views = list(
-        prototypes_tab.changed(
-            replace(ask, bank=bank_of(views)), event(1, "keep", False), None, "mean"
-        )
-    )
-    held = replace(ask, bank=bank_of(views))
-    name, saved = sent(prototypes_tab.save(held), folder)
+def test_saved_and_loaded_again(controls, folder):
+    held = edit(edit(controls, 0, "name:horn"), 1, "keep", False)
+    name, bank = save(held, folder)
     assert name.endswith(".safetensors") and RESNET in name
-    deepest = ask.stages[-1]
-    assert saved.stage(deepest).prototypes[0].name == "horn"
-    assert not saved.stage(deepest).prototypes[1].kept
-    assert saved.stage(deepest).thumbnails.any()  # of the picture itself
+    stage = deepest(controls)
+    assert bank.stage(stage).prototypes[0].name == "horn"
+    assert not bank.stage(stage).prototypes[1].kept
+    assert bank.stage(stage).thumbnails.any()  # of the picture itself
 
     upload = folder / "bank.safetensors"
-    saved.save(upload)
-    views = list(prototypes_tab.load(ask, {"path": str(upload)}, None, "mean"))
-    bank = bank_of(views)
-    assert views[0].held["target"] == bank.label and bank.source == "gallery"
-    assert f"“{bank.label}”" in views[0].notice
-    assert 'value="horn"' in tab(views)["proto cards"]
-    x = compare_tab.row_of(replace(ask, bank=bank, target=bank.label), "prototypes")
-    assert not x.bank.stage(deepest).prototypes[1].kept
-    without = prototypes_tab.load(replace(ask, picture=None), {"path": str(upload)}, None, "mean")
-    assert bank_of(list(without)).label == bank.label
+    bank.save(upload)
+    session = load(controls, {"path": str(upload)})
+    assert session.controls.target == bank.label
+    assert session.controls.bank.source == "gallery"
+    assert f"“{bank.label}”" in session.notice
+    assert 'value="horn"' in parts_of(session)["cards"]
+    x = service.row(session.controls, service.PROTOTYPES)
+    assert not x.bank.stage(stage).prototypes[1].kept
+    without = load(replace(controls, picture=None), {"path": str(upload)})
+    assert without.controls.bank.label == bank.label
 
 
-def test_files_that_will_not_do_are_said_in_sentences(ask, ram, folder):
-    alien = sent(prototypes_tab.save(ram), folder)[1].save(folder / "alien.safetensors")
+def test_a_saved_file_does_not_tell_where_the_network_lies(controls, folder, monkeypatch, fresh):
+    """Neither its name nor anything in it."""
+    place = folder / "private" / "mine"
+    model = timm.create_model("test_resnet", num_classes=5, zero_init_last=False)
+    save_for_hf(model, place, model_args={"zero_init_last": False})
+    monkeypatch.setenv("CAMVIZ_BACKBONE", f"local-dir:{place}")
+    own = replace(controls, backbone=BackboneChoice("mine"))
+    name, bank = save(own, folder)
+    assert name.endswith("-mine.safetensors") and bank.backbone == "mine"
+    assert b"private" not in (folder / "sent.safetensors").read_bytes()
+    session = load(own, {"path": str(folder / "sent.safetensors")})
+    assert session.controls.bank.label == bank.label
+
+
+def test_files_that_will_not_do_are_refused_in_sentences(controls, ram, folder):
+    alien = save(ram, folder)[1].save(folder / "alien.safetensors")
     broken = folder / "broken.safetensors"
     broken.write_bytes(b"nothing of the kind")
     for given, sentence in (
@@ -298,32 +364,51 @@ def test_files_that_will_not_do_are_said_in_sentences(ask, ram, folder):
         ({"path": str(alien)}, "of scenes-resnet, not of test_resnet"),
         ({"path": str(broken)}, "not a .safetensors file"),
         ({"path": "/etc/passwd"}, "must be uploaded"),
+        ("/etc/passwd", "must be uploaded"),
     ):
         with pytest.raises(PrototypeError, match=re.escape(sentence)):
-            list(prototypes_tab.load(ask, given, None, "mean"))
+            load(controls, given)
     with pytest.raises(PrototypeError, match="choose the same"):
-        list(prototypes_tab.load(replace(ram, tap="output"), {"path": str(alien)}, None, "mean"))
+        load(ram.with_options(tap="output"), {"path": str(alien)})
 
 
-def test_clusters_are_what_was_asked_for(ask, photo_file):
-    views = list(compare_tab.new_bank(ask, [photo_file], lambda *_: None, 3))
-    bank = bank_of(views)
+def test_clusters_are_as_many_as_were_set(controls, photo_file):
+    session, task = session_of(controls), Task()
+    assert list(actions.learn(session, [[photo_file], 3], task)) == []
+    bank = session.controls.bank
     assert bank.clusters == 3
     counts = [sum(p.kind == "context" for p in s.prototypes) for s in bank.stages.values()]
     assert max(counts) == 3
-    assert "learned from 1 picture." in shown(replace(ask, bank=bank))["proto said"]
+    assert "learned from 1 picture." in parts_of(session)["introduction"]
+    assert f"Learned what “{bank.label}” looks like" in session.notice
+    assert task.total == 1 and task.label == "Learning from picture 1 of 1 …"
+    actions.forget(session)
+    assert session.controls.bank is None
 
 
-# -- Kin -----------------------------------------------------------------------------------------
+def test_nothing_to_learn_from(controls, photo_file):
+    with pytest.raises(PrototypeError, match="no pictures were given"):
+        list(actions.learn(session_of(controls), [None, 3], Task()))
+    with pytest.raises(PrototypeError, match="no class is chosen"):
+        list(actions.learn(session_of(replace(controls, picture=None)), [[photo_file], 3], Task()))
+    task = Task()
+    task.cancel()
+    session = session_of(controls)
+    with pytest.raises(Stopped):
+        list(actions.learn(session, [[photo_file], 3], task))
+    assert session.controls.bank is None
 
 
-def test_kin_is_the_cosine_of_the_features(ask, photo):
+# -- Similar places ------------------------------------------------------------------------------
+
+
+def test_similarity_is_the_cosine_of_the_features(controls, photo):
     """By hand, from a trace of the picture."""
-    x, (column, row) = kin(ask, 50, 50)
+    x, (column, row) = similarity_maps(controls, 50, 50)
     assert (column, row) == (photo.shape[1] // 2, photo.shape[0] // 2)
-    backbone = compare_tab.network(ask)
-    prepared, _ = backbone.prepare(camviz.open_picture(ask.picture), "stretch")
-    for name in ask.stages:
+    backbone = service.load(controls.backbone)
+    prepared, _ = backbone.prepare(camviz.open_picture(controls.picture), "stretch")
+    for name in service.stages_of(controls):
         tap = backbone.stage(name).tap("activation")
         features = trace(backbone, prepared, [tap]).activations[tap.address]
         height, width = features.shape[2:]
@@ -336,67 +421,103 @@ def test_kin_is_the_cosine_of_the_features(ask, photo):
         assert x.raw[name][y, x_] == pytest.approx(1, abs=1e-5)
 
 
-def test_kin_of_a_place_asks_the_network_nothing(ask, other, passes):
-    shown(ask, picture=other)
+def test_similar_places_need_no_pass_of_the_network(controls, other, passes):
+    session = session_of(controls, second_picture=other)
+    parts_of(session)
     passes.clear()
-    views = list(prototypes_tab.moved_to(ask, 20, 70, other))
-    assert passes == [] and len(views) == 2
-    here, there = tab(views)["kin here"], tab(views)["kin there"]
-    assert list(panels(here)) == list(panels(there)) == [*reversed(ask.stages)]
+    session.set(ID, "across", 20)
+    session.set(ID, "down", 70)
+    parts = parts_of(session)
+    assert passes == []
+    here, there = parts["here"], parts["there"]
+    stages = [*reversed(service.stages_of(controls))]
+    assert list(panels(here)) == list(panels(there)) == stages
     assert {tuple(p["ring"]) for p in panels(here).values()} == {(18, 42)}
     assert here["pick"] and there["follows"] == "kin-here"
     assert there["picture"]["height"] == 70
 
 
-def test_the_nearest_place_of_a_second_picture_is_ringed(ask, other):
-    (view,) = prototypes_tab.second_picture(ask, 30, 30, other)
-    x, _ = kin(ask, 30, 30, other["path"])
-    for name, panel in panels(view.tab["kin there"]).items():
+def test_what_a_row_of_similar_places_is_called(controls, other):
+    parts = content(controls, second_picture=other)
+    for part, title, says in (
+        ("here", "In this picture", "the one ringed"),
+        ("there", "In the second picture", "the nearest is ringed"),
+    ):
+        (row,) = parts[part]["rows"]
+        assert row["title"] == title and says in row["says"]
+        assert (row["method"], row["paper"]) == ("Similarity.", "cosine similarity")
+        assert row["unit"] == "cosine" and row["formula"].startswith("S = Σ_k A_k")
+        for panel in row["panels"]:
+            assert panel["remarks"] == []
+            assert panel["alt"].startswith(f"{title}: what {panel['key']} holds to be like")
+
+
+def test_the_nearest_place_of_a_second_picture_is_ringed(controls, other):
+    there = content(controls, across=30, down=30, second_picture=other)["there"]
+    x, _ = similarity_maps(controls, 30, 30, other["path"])
+    for name, panel in panels(there).items():
         column, row = panel["ring"]
         drawn = x.on_picture(x.raw[name], x.placements[name])
         assert drawn[row, column] >= drawn.max() - 0.02
 
 
-def test_a_click_moves_the_point(ask):
-    views = list(prototypes_tab.picked(ask, event(0, [44, 29]), None))
-    assert tab(views)["kin across"] == 49.4 and tab(views)["kin down"] == 49.2
-    assert panels(tab(views)["kin here"])[ask.stages[0]]["ring"] == [44, 29]
-    assert tab(views)["kin there"]["rows"] == []
+def test_a_click_moves_the_point_and_the_sliders(controls):
+    session = session_of(controls)
+    assert parts_of(session)["across"] == 50
+    prototypes.pick(session, click(0, [44, 29]))
+    parts = parts_of(session)
+    assert parts["across"] == 49.4 and parts["down"] == 49.2
+    stage = service.stages_of(controls)[0]
+    assert tuple(panels(parts["here"])[stage]["ring"]) == (44, 29)
+    assert parts["there"]["rows"] == []
 
 
-def test_the_ends_of_the_sliders_are_the_edges_of_the_picture(ask, photo):
-    assert kin(ask, 0, 0)[1] == (0, 0)
-    assert kin(ask, 100, 100)[1] == (photo.shape[1] - 1, photo.shape[0] - 1)
+def test_a_slider_is_not_moved_under_the_visitors_hand(controls):
+    session = session_of(controls)
+    parts_of(session)
+    prototypes._set("across")(session, 61.3)
+    parts = parts_of(session)
+    assert "across" not in parts and session.get(ID, "across") == 61.3
+    stage = service.stages_of(controls)[0]
+    assert panels(parts["here"])[stage]["ring"][0] == int(0.613 * 90)
 
 
-def test_negative_likeness_is_shown_as_such(ask):
-    stages = tuple(compare_tab.engine().backbone(VIT, "random").default_stages)
-    vit = replace(ask, wanted=VIT, backbone=VIT, stages=stages)
-    x, _ = kin(vit, 50, 50)
+def test_the_ends_of_the_sliders_are_the_edges_of_the_picture(controls, photo):
+    assert similarity_maps(controls, 0, 0)[1] == (0, 0)
+    assert similarity_maps(controls, 100, 100)[1] == (photo.shape[1] - 1, photo.shape[0] - 1)
+
+
+def test_negative_similarity_is_shown_as_such(vit):
+    x, _ = similarity_maps(vit, 50, 50)
     assert min(raw.min() for raw in x.raw.values()) >= -1.00001
-    for name, panel in panels(shown(vit)["kin here"]).items():
+    for name, panel in panels(content(vit)["here"]).items():
         assert panel["facts"][-1].startswith("cosine") and name in x.raw
 
 
-def test_a_second_picture_that_cannot_be_opened_harms_nothing(ask, folder):
+def test_a_second_picture_that_cannot_be_opened_harms_nothing(controls, folder):
     bad = folder / "bad.png"
     bad.write_text("no picture")
-    seen = shown(ask, picture={"path": str(bad)})
-    assert "not a picture" in seen["kin there"]["rows"][0]["said"]
-    assert seen["kin here"]["rows"][0]["panels"]
-    seen = shown(ask, picture={"path": "/etc/passwd"})
-    assert "must be uploaded" in seen["kin there"]["rows"][0]["said"]
+    parts = content(controls, second_picture={"path": str(bad)})
+    assert "not a picture" in parts["there"]["rows"][0]["said"]
+    assert parts["here"]["rows"][0]["panels"]
+    parts = content(controls, second_picture={"path": "/etc/passwd"})
+    assert "must be uploaded" in parts["there"]["rows"][0]["said"]
 
 
-def test_a_place_that_was_not_shown_to_the_network(ask, folder, photo):
+def test_a_place_that_was_not_shown_to_the_network(controls, folder, photo):
     wide = folder / "wide.png"
     Image.fromarray(np.concatenate([photo] * 3, axis=1)).save(wide)
+    cropped = replace(controls, picture=str(wide)).with_options(fit="crop")
     with pytest.raises(MethodError, match="was not shown the point"):
-        list(prototypes_tab.moved_to(replace(ask, picture=str(wide), fit="crop"), 1, 50, None))
+        content(cropped, across=1, down=50)
 
 
-def test_an_example_as_the_second_picture(ask):
-    (view,) = prototypes_tab.second_example(ask, event(0, "a-zebra"))
-    assert view.tab["kin picture"] == str(example("a-zebra").path)
+def test_an_example_as_the_second_picture(controls):
+    session = session_of(controls)
+    prototypes.choose_example(session, click(0, "a-zebra"))
+    path = session.get(ID, "second_picture")
+    assert camviz.open_picture(path) == example("a-zebra").open()
+    parts = parts_of(session)
+    assert parts["second_picture"] == path and parts["there"]["rows"][0]["panels"]
     with pytest.raises(CamvizError, match="no example is called"):
-        list(prototypes_tab.second_example(ask, event(0, "nothing")))
+        prototypes.choose_example(session, click(0, "nothing"))
