@@ -189,7 +189,8 @@ def test_why_there_are_no_patches(ram):
 
 def test_a_source_stands_in_the_place_of_a_patch(ram):
     """And is not named a second time below."""
-    cards = content(ram, stage="layer1")["cards"]
+    fine = ram.with_options(stages=("layer1", "layer4"))
+    cards = content(fine, stage="layer1")["cards"]
     assert cards.count('class="cv-source"') > 0
     assert 'class="cv-patch"' not in cards and 'class="cv-from"' not in cards
 
@@ -218,13 +219,20 @@ def test_mean_and_nearest(controls):
     assert panels(mean)["fused"]["data"] != panels(nearest)["fused"]["data"]
 
 
+def test_passes_are_counted(controls, folder, passes):
+    """What the tests below rely on."""
+    path = folder / "noise.png"
+    Image.fromarray(np.random.default_rng(7).integers(0, 256, (80, 80, 3), np.uint8)).save(path)
+    content(replace(controls, picture=str(path)))
+    assert passes
+
+
 # -- Keep, drop, name ----------------------------------------------------------------------------
 
 
 def test_a_dropped_prototype_leaves_the_map_at_once_and_compare_follows(ram, passes):
     before = content(ram, stage="layer4")
     service.rows(ram)
-    assert passes
     kept = int(re.search(r'data-index="(\d+)" data-kept="1"', before["cards"])[1])
     passes.clear()
     changed = edit(ram, kept, "keep", False, stage="layer4")

@@ -173,7 +173,7 @@ def build_bank(
         target = service.explain(controls, versus=None).target
 
     def report(done: int, total: int, *_: Any) -> None:
-        task.label = f"Learning from picture {done + 1} of {total} …"
+        task.label = f"Learning from picture {min(done + 1, total)} of {total} …"
         task.report(done, total)
 
     return engine().build_prototypes(

@@ -16,7 +16,7 @@ from camviz.ui.compute import engine
 from camviz.ui.state import NOBODY, TOP, Controls, Unavailable, sentence
 from camviz.ui.tabs.prototype_cards import shrink
 from camviz.ui.uploads import uploaded
-from camviz.ui.viewer import MapPanel, MapRow, payload
+from camviz.ui.viewer import MapPanel, MapRow, Words, payload
 
 HERE = "kin-here"  # the DOM id of the viewer whose tools serve both pictures
 PICK = "Click a place to see similar ones; or point with the arrow keys and press Enter."
@@ -108,16 +108,27 @@ def _nearest(x: Explanation) -> dict[str, Place]:
     return places
 
 
-def _row(x: Explanation, title: str, says: str, places: Mapping[str, Place]) -> MapRow:
+def _row(x: Explanation, title: str, summary: str, places: Mapping[str, Place]) -> MapRow:
     """A map a stage, coarse to fine, each with its place ringed."""
     return MapRow(
         title=title,
         of=x,
         panels={name: _panel(x, title, name, places[name]) for name in reversed(x.stages)},
-        says=says,
+        method="Similarity.",
+        paper="cosine similarity",
+        words=Words(summary, FORMULA, SYMBOLS),
+        unit="cosine",
+        compared=False,
     )
 
 
 def _panel(x: Explanation, title: str, name: str, place: Place) -> MapPanel:
     raw, (column, row) = x.raw[name], place
-    return MapPanel(x, name)
+    return MapPanel(
+        x,
+        name,
+        ring=place,
+        facts=(f"cosine {raw.min():.2f} to {raw.max():.2f}",),
+        alt=f"{title}: what {name} holds to be like the place chosen. Ringed: column {column}, "
+        f"row {row}",
+    )
