@@ -242,9 +242,9 @@ def test_a_dropped_prototype_leaves_the_map_at_once_and_compare_follows(ram, pas
     assert f'data-index="{kept}" data-kept="0"' in after["cards"]
     assert panels(after["maps"])["layer4"]["data"] != panels(before["maps"])["layer4"]["data"]
     assert panels(after["maps"])["layer3"]["data"] == panels(before["maps"])["layer3"]["data"]
-    row = prototypes.payload({service.PROTOTYPES: x}).to_json()["rows"][0]
+    compared = plain({"maps": prototypes.payload({service.PROTOTYPES: x})})["maps"]
     mine = after["maps"]["rows"][0]["panels"]
-    assert [p["data"] for p in row["panels"]] == [p["data"] for p in mine]
+    assert [p["data"] for p in compared["rows"][0]["panels"]] == [p["data"] for p in mine]
     assert before["reset"].interactive is False
     assert after["reset"].interactive is True
     assert not x.bank.stage("layer4").prototypes[kept].kept

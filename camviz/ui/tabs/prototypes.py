@@ -72,8 +72,8 @@ def show(session: Session, controls: Controls) -> Iterator[Update]:
     except (PrototypeError, MethodError, StageError) as error:
         yield Update(tab=_without_prototypes(sentence(error)))
     across, down = session.get(ID, "across", CENTRE), session.get(ID, "down", CENTRE)
-    here = similarity.in_this_picture(controls, across, down)
-    yield Update(tab={"here": here, **_controls_to_move(session)})
+    here, moved = similarity.in_this_picture(controls, across, down), _controls_to_move(session)
+    yield Update(tab={"here": here, **moved}, mirror=moved)
     second = session.get(ID, "second_picture")
     yield Update(tab={"there": similarity.in_second_picture(controls, across, down, second)})
 
