@@ -12,14 +12,7 @@ from PIL import Image
 from camviz.maps import render
 from camviz.ui import service
 from camviz.ui.downloads import bundle
-from camviz.ui.state import BackboneChoice, Controls, Stopped, Task
-
-RESNET = "test_resnet.r160_in1k"
-
-
-@pytest.fixture
-def controls(photo_file):
-    return Controls(picture=photo_file, backbone=BackboneChoice(RESNET, untrained=True))
+from camviz.ui.state import Stopped, Task
 
 
 def unpack(path):

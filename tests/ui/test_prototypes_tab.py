@@ -18,7 +18,7 @@ from camviz.examples import example
 from camviz.network.trace import trace
 from camviz.prototypes.bank import PrototypeBank
 from camviz.ui import service
-from camviz.ui.state import BackboneChoice, Controls, Selection, Session, Stopped, Task
+from camviz.ui.state import BackboneChoice, Selection, Session, Stopped, Task
 from camviz.ui.tabs import prototype_actions as actions
 from camviz.ui.tabs import prototypes
 from camviz.ui.tabs.prototype_actions import automatic_choice, similarity_to_bank
@@ -47,21 +47,21 @@ def other(folder, photo):
 
 
 @pytest.fixture
-def controls(folder, photo_file):
-    """A photo before a small network without its weights."""
-    return Controls(picture=photo_file, backbone=BackboneChoice(RESNET, untrained=True))
+def controls(folder, controls_of, photo_file):
+    """A photo before a small network without its weights, and a place for uploads."""
+    return controls_of(photo_file)
 
 
 @pytest.fixture
-def vit(controls):
+def vit(folder, controls_of, photo_file):
     """The same before a small transformer."""
-    return replace(controls, backbone=BackboneChoice(VIT, untrained=True))
+    return controls_of(photo_file, VIT)
 
 
 @pytest.fixture
-def ram():
+def ram(controls_of):
     """A drawn ram before the bundled network, which has prototypes of rams with it."""
-    return Controls(picture=str(example("a-ram").path), backbone=BackboneChoice(SCENES))
+    return controls_of(str(example("a-ram").path), SCENES, untrained=False)
 
 
 @pytest.fixture
