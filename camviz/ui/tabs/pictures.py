@@ -1,0 +1,202 @@
+"""All pictures: one chosen map of every picture that was given, on one sheet."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import gradio as gr
+import numpy as np
+from markupsafe import Markup
+from PIL import Image
+
+from camviz.engine.cache import Shelf
+from camviz.engine.explanation import Explanation
+from camviz.errors import CamvizError
+from camviz.images import Picture
+from camviz.maps import render
+from camviz.network.backbone import Backbone
+from camviz.ui import html, service, strip
+from camviz.ui.state import NOBODY, TOP, Controls, Menu, Selection, Session, Unavailable, Update
+from camviz.ui.tabs.base import Events
+
+ID, TITLE = "pictures", "All pictures"
+LABEL = strip.LABEL
+
+SIDE = 320  # pixels of a tile's longer side
+FUSED = "fused"
+OWN, SAME = "own", "same"
+GIVEN, CONFIDENCE, NAME = "given", "confidence", "name"
+PANELS = [("all layers, fused", FUSED)]
+CLASSES = [("its own top one", OWN), ("the same for all", SAME)]
+ORDERS = [("as given", GIVEN), ("most certain first", CONFIDENCE), ("by name", NAME)]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Its components; all but the sheet are settings, kept under the same names."""
+
+    row: gr.Dropdown
+    panel: gr.Dropdown
+    explained: gr.Dropdown
+    order: gr.Dropdown
+    sheet: gr.HTML
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One map on the sheet: the picture (hatched where it was not shown) and the map above it.
+
+    `share`: the probability of the class explained, None where a `note` says why there is no map.
+    """
+
+    label: str
+    share: float | None
+    picture: str
+    heat: str = ""
+    note: str = ""
+
+
+# Of all visitors: the tiles that were made last.
+_tiles: Shelf[Tile] = Shelf(256)
+
+
+# -- The page's part -----------------------------------------------------------------------------
+
+
+def build() -> Parts:
+    with gr.Row(elem_id="sheet-controls"):
+        row = _menu("Maps", [(service.TITLES[key], key) for key in service.ROWS], service.LAYERCAM)
+        panel = _menu("Of", PANELS, FUSED)
+        explained = _menu("Class explained", CLASSES, OWN)
+        order = _menu("Order", ORDERS, GIVEN)
+    script = html.script("picture-strip.js") + html.script("picture-sheet.js")
+    sheet = gr.HTML(_empty(), elem_id="sheet", js_on_load=script)
+    return Parts(row, panel, explained, order, sheet)
+
+
+def _menu(label: str, choices: list[tuple[str, str]], value: str) -> gr.Dropdown:
+    return gr.Dropdown(
+        choices, value=value, label=label, interactive=True, filterable=False, min_width=150
+    )
+
+
+def wire(parts: Parts, events: Events) -> None:
+    for name in ("row", "panel", "explained", "order"):
+        events.keep(getattr(parts, name), name)
+    events.on_change(parts.sheet.select, show_large)
+
+
+def show_large(session: Session, selection: Selection) -> None:
+    """A map was clicked: its picture is shown, for the class that the sheet explains."""
+    session.change(strip.pick(session.controls, str(selection.value)))
+
+
+# -- The sheet -----------------------------------------------------------------------------------
+
+
+def show(session: Session, controls: Controls) -> Iterator[Update]:
+    """The same map of every picture, made one after the other; known tiles are not made again."""
+    row = session.get(ID, "row", service.LAYERCAM)
+    row = row if row in service.ROWS else service.LAYERCAM
+    stages = () if controls.backbone.name is None else service.stages_of(controls)
+    stages = stages if len(stages) > 1 else ()
+    panel = session.get(ID, "panel", FUSED)
+    panel = panel if panel in stages else FUSED
+    menu = Menu(panel, [*PANELS, *((name, name) for name in reversed(stages))])
+    pictures, _ = strip.present(controls)
+    if len(pictures) < 2 or controls.backbone.name is None:
+        yield Update(tab={"sheet": _empty(), "panel": menu})
+        return
+    backbone = service.load(controls.backbone)
+    same = session.get(ID, "explained", OWN) == SAME
+    target = _common_class(controls, pictures) if same else TOP
+    versus = NOBODY if not same or controls.versus == target else controls.versus
+    controls = replace(controls, target=target, versus=versus)
+    tiles: dict[str, Tile] = {}
+    busy = False
+    for number, path in enumerate(pictures):
+        key = _tile_key(controls, backbone, path, row, panel)
+        tile = _tiles.get(key)
+        if tile is None:
+            busy = True
+            yield Update(frame={"progress": strip.progress(number, len(pictures))})
+            tile = _tiles.put(key, _make_tile(replace(controls, picture=path), row, panel))
+        tiles[path] = tile
+    order = session.get(ID, "order", GIVEN)
+    if order == CONFIDENCE:
+        tiles = dict(sorted(tiles.items(), key=lambda item: -(item[1].share or 0.0)))
+    elif order == NAME:
+        tiles = dict(sorted(tiles.items(), key=lambda item: _name_key(item[0])))
+    sheet = html.render(
+        "sheet.html",
+        title=service.TITLES[row],
+        layer=None if panel == FUSED else panel,
+        tiles=[(strip.thumbnail(path), tile) for path, tile in tiles.items()],
+        target=target if same else None,
+        versus=None if versus == NOBODY else versus,
+    )
+    frame = {"progress": ""} if busy else {}
+    yield Update(frame=frame, tab={"sheet": sheet, "panel": menu})
+
+
+def _empty() -> Markup:
+    return html.render("sheet_empty.html", most=strip.MOST)
+
+
+def _common_class(controls: Controls, pictures: Sequence[str]) -> str:
+    """The class explained in all pictures: the one chosen, else the top one of that shown."""
+    if controls.target != TOP:
+        return controls.target
+    path = controls.picture if controls.picture is not None else pictures[0]
+    return service.explain(replace(controls, picture=path, versus=NOBODY)).label
+
+
+def _name_key(path: str) -> tuple[str, str]:
+    name = strip.thumbnail(path).name
+    return name.casefold(), name
+
+
+# -- Tiles ---------------------------------------------------------------------------------------
+
+
+def _tile_key(controls: Controls, backbone: Backbone, path: str, row: str, panel: str) -> Hashable:
+    bank = None if controls.bank is None else controls.bank.id
+    plain = replace(controls, picture=path, bank=None, pictures=())
+    return (plain, backbone.uid, bank, row, panel)
+
+
+def _make_tile(controls: Controls, row: str, panel: str) -> Tile:
+    """One picture with one map; a sentence in the place of a map that cannot be had."""
+    picture = strip.thumbnail(controls.picture or "")
+    try:
+        plain, x = service.explain(controls), service.row(controls, row)
+    except CamvizError as error:
+        return Tile("", None, picture.src, note=str(error))
+    share = next(p for index, _, p in plain.predictions if index == plain.target)
+    if isinstance(x, Unavailable):
+        return Tile(plain.label, share, picture.src, note=x.reason)
+    # A row may have no map of a layer that others have: prototypes are of the coarser ones.
+    if panel != FUSED and panel not in x.stages:
+        note = f"There is no map of {panel} here."
+        return Tile(plain.label, share, picture.src, note=note)
+    return _draw_tile(plain.label, share, x, x.fused if panel == FUSED else x.maps[panel])
+
+
+def _draw_tile(label: str, share: float, x: Explanation, heat: np.ndarray) -> Tile:
+    note = "" if heat.any() else "Empty: nothing here speaks for this class."
+    return Tile(label, share, *_layers(x.picture, heat, x.visible), note)
+
+
+def _layers(picture: Picture, heat: np.ndarray, visible: np.ndarray) -> tuple[str, str]:
+    """The picture and, apart from it, its coloured map: the browser sets how much covers it."""
+    small = html.thumbnail(picture.pixels, SIDE)
+    size = small.shape[1::-1]
+    level = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BOX))
+    shown = None
+    if not visible.all():
+        shown = np.asarray(Image.fromarray(visible).resize(size, Image.Resampling.NEAREST))
+    ground = render.overlay(small, level, opacity=0, visible=shown)
+    colors = render.colorize(level)
+    if shown is not None:
+        alpha = np.where(shown, 255, 0).astype(np.uint8)
+        colors = np.dstack([colors, alpha])
+    return html.data_url(ground, strip.QUALITY), html.data_url(colors, strip.QUALITY)
