@@ -1,4 +1,4 @@
-"""One picture, two to four backbones: their top classes, where each looks, and how far they agree.
+"""One picture, two to four backbones: top classes and maps side by side, and how far these agree.
 
 The backbone of the page stands first. The others are loaded here, one after the other; a download
 reports its progress, and is given up when nobody waits for the answer any more.
