@@ -276,7 +276,7 @@ def _heading(
 def _table(explanations: Mapping[str, Explanation]) -> Markup:
     """The best classes of all backbones, a class of one name in one line, and remarks on them."""
     return html.render(
-        "models_table.html",
+        "models-table.html",
         classes={name: len(x.backbone.labels) for name, x in explanations.items()},
         rows=class_table(explanations),
         remarks=class_remarks(explanations),

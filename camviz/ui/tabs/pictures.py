@@ -139,7 +139,7 @@ def show(session: Session, controls: Controls) -> Iterator[Update]:
 
 
 def _empty() -> Markup:
-    return html.render("sheet_empty.html", most=strip.MOST)
+    return html.render("sheet-empty.html", most=strip.MOST)
 
 
 def _common_class(controls: Controls, pictures: Sequence[str]) -> str:
