@@ -89,6 +89,7 @@ def test_orders(three, sheet):
 
 def test_the_same_class_or_each_pictures_own(three, sheet):
     own = sheet(three)
+    assert "is explained for <strong>its own top class</strong>" in own
     tops = {explain(replace(three, picture=p)).label for p in three.pictures}
     assert {unescape(label) for label in re.findall(r"<b>(.*?)</b>", own)} == tops
     labels = service.load(three.backbone).labels
