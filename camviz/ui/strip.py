@@ -18,7 +18,7 @@ from camviz.errors import ImageError
 from camviz.images import open_picture
 from camviz.network.backbone import Backbone
 from camviz.ui import html, links, service
-from camviz.ui.state import NOBODY, TOP, Controls, Session, Task, Update
+from camviz.ui.state import NOBODY, TOP, Controls, Selection, Session, Task, Update
 
 MOST = 32  # pictures that are held at once
 LABEL = "Looking at the pictures …"
@@ -54,44 +54,73 @@ def thumbnail(path: str) -> Thumbnail:
 # -- Pictures that come and go -------------------------------------------------------------------
 
 
-def add_pictures(
-    controls: Controls, paths: Sequence[str], task: Task | None = None
-) -> tuple[Controls, Markup | str]:
-    """Hold more pictures and show the first new one: the controls, and a notice of what is left
-    out.
+@dataclass(frozen=True)
+class Opened:
+    """Files that were given: the pictures among them, and why each of the others is none."""
 
-    paths: of uploads. An upload that is shown already comes before them, and a picture that is
-    given twice is held once. What cannot be opened is skipped and named in the notice. The task
-    reports before every file and at the end. Raises `ImageError` if there is nothing to add, and
-    `Stopped` if the task is cancelled.
+    pictures: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+def add(session: Session, paths: Sequence[str] | None, task: Task) -> Iterator[Update]:
+    """Hold more pictures: what the page does when files are given. See `hold_pictures`."""
+    opened = open_pictures(paths or (), task)
+    with session.lock:
+        controls, notice = hold_pictures(session.controls, opened)
+        session.change(controls)
+    if notice:
+        session.notify(notice)
+    yield from ()
+
+
+def open_pictures(paths: Sequence[str], task: Task) -> Opened:
+    """Open files, reporting to the task before each and at the end.
+
+    Raises `ImageError` if there are none, and `Stopped` if the task is cancelled.
     """
     if not paths:
         raise ImageError("no pictures were given; choose some")
-    task = task or Task()
-    held = {thumbnail(path).digest: path for path in present(controls)[0]}
-    first: str | None = None
-    skipped, excess = list[str](), list[str]()
+    pictures, skipped = list[str](), list[str]()
     for number, path in enumerate(paths):
         task.label = f"Opening picture {number + 1} of {len(paths)} …"
         task.report(number, len(paths))
         try:
-            digest = thumbnail(path).digest
+            thumbnail(path)
+            pictures.append(path)
         except ImageError as error:
             skipped.append(str(error))
-            continue
+    task.report(len(paths), len(paths))
+    return Opened(tuple(pictures), tuple(skipped))
+
+
+def hold_pictures(controls: Controls, opened: Opened) -> tuple[Controls, Markup | str]:
+    """The controls with more pictures, the first of them shown, and a notice of what is left out.
+
+    An upload that is shown already comes before them; a picture that is given twice is held once.
+    Raises `ImageError` if not one of them can be held.
+    """
+    held = {thumbnail(path).digest: path for path in present(controls)[0]}
+    first: str | None = None
+    reasons, excess = list(opened.skipped), list[str]()
+    for path in opened.pictures:
+        digest = thumbnail(path).digest
         if digest not in held and len(held) >= MOST:
             excess.append(Path(path).name)
             continue
         kept = held.setdefault(digest, path)
         first = first or kept
-    task.report(len(paths), len(paths))
-    reasons = skipped
     if excess:
         reasons.append(f"{MOST} pictures are the most; left out: {html.listed(excess)}")
     if first is None:
         raise ImageError(f"none of them could be added. {'; '.join(reasons)}")
     notice = html.notice(f"Skipped. {'; '.join(reasons)}.") if reasons else ""
     return show_picture(replace(controls, pictures=tuple(held.values())), first), notice
+
+
+def click(session: Session, selection: Selection) -> None:
+    """A button of the strip or the sheet was pressed. See `pick`."""
+    with session.lock:
+        session.change(pick(session.controls, str(selection.value)))
 
 
 def pick(controls: Controls, action: str) -> Controls:
@@ -170,20 +199,24 @@ def _is_upload(path: str) -> bool:
 # -- The strip -----------------------------------------------------------------------------------
 
 
-def show_strip(session: Session, controls: Controls) -> Iterator[Update]:
-    """The strip as the part "strip" of the frame; again after each top class that is computed."""
+def show_strip(controls: Controls, task: Task) -> Iterator[Update]:
+    """The part "strip" of the frame; again after each top class that is computed.
+
+    The task reports every picture whose top class is computed. Raises `Stopped` if the task is
+    cancelled.
+    """
     known = _known_answers(controls)
-    yield Update(frame={"strip": strip_html(controls, known)})
+    yield Update({"strip": strip_html(controls, known)})
     missing = [path for path, answer in known.items() if answer is None]
     if len(known) < 2 or not missing or controls.backbone.name is None:
         return
     backbone = service.load(controls.backbone)
     for path in missing:
         done = len(known) - sum(answer is None for answer in known.values())
-        yield Update(frame={"progress": progress(done, len(known))})
+        yield progress(task, done, len(known))
         known[path] = _compute_answer(controls, backbone, path)
-        yield Update(frame={"strip": strip_html(controls, known)})
-    yield Update(frame={"progress": ""})
+        yield Update({"strip": strip_html(controls, known)})
+    yield Update({"progress": ""})
 
 
 def strip_now(controls: Controls) -> Markup | str:
@@ -191,9 +224,11 @@ def strip_now(controls: Controls) -> Markup | str:
     return strip_html(controls, _known_answers(controls))
 
 
-def progress(done: int, total: int) -> Markup:
-    """How many of several pictures are done."""
-    return html.progress(f"Picture {done + 1} of {total} …", done / total)
+def progress(task: Task, done: int, total: int) -> Update:
+    """How many of several pictures are done, for the task and, at once, for the page."""
+    task.label = f"Picture {done + 1} of {total} …"
+    task.report(done, total)
+    return Update({"progress": html.progress(task.label, task.share)})
 
 
 def strip_html(controls: Controls, answers: Mapping[str, Answer | None]) -> Markup | str:

@@ -282,8 +282,8 @@ def _made_row(
 ) -> dict[str, Any]:
     panels: list[dict[str, Any]] = []
     for name, panel in row.panels.items():
-        if isinstance(panel, str):
-            panels.append({"key": name, "said": panel})
+        if hasattr(panel, "reason"):
+            panels.append({"key": name, "said": panel.reason})
         elif isinstance(panel, Difference):
             panels.append({**_difference(panel), "key": name})
         else:

@@ -1,7 +1,6 @@
 """Models without a browser: several backbones side by side, and what cannot be had."""
 
 import json
-import threading
 from dataclasses import replace
 
 import pytest
@@ -11,6 +10,7 @@ from camviz.examples import example
 from camviz.ui import choices, service
 from camviz.ui.comparison import agreement
 from camviz.ui.service import explain
+from camviz.ui.state import Stopped, Task
 from camviz.ui.tabs import models
 from camviz.ui.tabs.models import OWN, suggest_backbones
 from camviz.ui.viewer import Shown as MapPanel
@@ -169,25 +169,23 @@ def test_untrained_ones_are_marked(ram, tab_of, on_backbone):
     assert not panels(tab)[PHOTOS]["marks"]
 
 
-def test_what_takes_long_says_how_far_it_is_and_can_be_stopped(ram, session, monkeypatch):
-    stopped = threading.Event()
+def test_a_download_says_how_far_it_is_and_can_be_stopped(ram, session, monkeypatch):
+    labels = []
 
-    def slow(controls, name, first, task):
-        try:
-            for done in range(1, 10_000):
-                task.report(done * 1000, 10_000_000)
-                threading.Event().wait(0.005)
-        finally:
-            stopped.set()
+    def slow(name, report):
+        for done in range(10):
+            report(done * 1_000_000, 10_000_000)
+            labels.append((session.answering.label, session.answering.share))
+            if done == 3:
+                session.touch()  # anything was changed
 
-    monkeypatch.setattr(models, "explain_with", slow)
-    monkeypatch.setattr(models, "INTERVAL", 0.02)
-    session.set(models.ID, "others", [PHOTOS])
-    updates = models.show(session, ram)
-    texts = [next(updates).frame["progress"] for _ in range(5)]
-    assert f"Downloading {PHOTOS}: 0 of 10 MB" in texts[-1] and 'value="0.0' in texts[-1]
-    updates.close()
-    assert stopped.wait(5), "closing the updates ends the download"
+    monkeypatch.setattr(models, "download", slow)
+    choice = next(c for c in choices.available().values() if c.source == "hub")
+    session.set(models.ID, "others", [PHOTOS, choice.name])
+    session.answering = Task()
+    with pytest.raises(Stopped):
+        list(models.show(session, ram))
+    assert labels[1] == (f"Downloading {choice.name}: 1 of 10 MB", 0.1) and len(labels) == 4
 
 
 def test_weights_that_are_on_the_hub_only_are_downloaded_first(ram, tab_of, monkeypatch):

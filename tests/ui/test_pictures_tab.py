@@ -14,12 +14,12 @@ from PIL import Image
 from camviz.engine.cache import Shelf
 from camviz.errors import MethodError
 from camviz.maps import render
-from camviz.ui import service
+from camviz.ui import service, strip
 from camviz.ui.service import explain
-from camviz.ui.state import NOBODY, TOP, BackboneChoice, Selection, Unavailable
+from camviz.ui.state import NOBODY, TOP, BackboneChoice, Selection, Stopped, Task, Unavailable
 from camviz.ui.strip import thumbnail
 from camviz.ui.tabs import pictures
-from camviz.ui.tabs.pictures import CONFIDENCE, FUSED, NAME, OWN, SAME, show_large
+from camviz.ui.tabs.pictures import CONFIDENCE, FUSED, NAME, OWN, SAME
 
 
 @pytest.fixture(autouse=True)
@@ -105,8 +105,10 @@ def test_the_same_class_or_each_pictures_own(three, sheet):
 
 
 def test_the_sheet_is_made_once_and_says_how_far_it_is(three, session, monkeypatch):
+    task = session.answering = Task()
     updates = list(pictures.show(session, three))
     texts = [update.frame["progress"] for update in updates]
+    assert (task.label, task.done, task.total) == ("Picture 3 of 3 …", 2, 3)
     assert [re.search(r"Picture \d of 3", text)[0] for text in texts[:-1]] == [
         "Picture 1 of 3", "Picture 2 of 3", "Picture 3 of 3",
     ]  # fmt: skip
@@ -115,6 +117,15 @@ def test_the_sheet_is_made_once_and_says_how_far_it_is(three, session, monkeypat
     session.set(pictures.ID, "order", NAME)
     (again,) = pictures.show(session, three)
     assert "progress" not in again.frame
+
+
+def test_the_sheet_can_be_stopped(three, session):
+    session.answering = Task()
+    updates = pictures.show(session, three)
+    next(updates)
+    session.touch()
+    with pytest.raises(Stopped):
+        next(updates)
 
 
 def test_what_cannot_be_had_is_said_under_its_picture(three, sheet, monkeypatch):
@@ -154,7 +165,7 @@ def test_without_a_backbone_there_is_no_sheet(three, shown):
 def click(session, html, number):
     """Press the button of a map: what the browser sends reaches the tab."""
     labels = re.findall(r'data-label="([^"]+)"', html)
-    show_large(session, Selection(unescape(labels[number])))
+    strip.click(session, Selection(unescape(labels[number])))
 
 
 def test_a_click_shows_the_picture_for_its_own_class(three, session, sheet):

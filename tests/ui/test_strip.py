@@ -12,11 +12,14 @@ from camviz.errors import ImageError
 from camviz.examples import example
 from camviz.ui import service, strip
 from camviz.ui.service import explain
-from camviz.ui.state import NOBODY, TOP, BackboneChoice, Stopped, Task
+from camviz.ui.state import NOBODY, TOP, BackboneChoice, Selection, Stopped, Task
 from camviz.ui.strip import (
     MOST,
-    add_pictures,
+    add,
+    click,
     drop_deleted,
+    hold_pictures,
+    open_pictures,
     pick,
     present,
     show_strip,
@@ -36,6 +39,11 @@ def empty(controls_of):
     return controls_of(None)
 
 
+def add_pictures(controls, paths):
+    """The controls with these pictures, and the notice."""
+    return hold_pictures(controls, open_pictures(paths, Task()))
+
+
 def digests(html, kind="show"):
     return re.findall(rf'data-label="{kind}:([0-9a-f]+)"', html)
 
@@ -49,6 +57,13 @@ def digest(controls, number=None):
 
 def test_the_first_new_one_is_shown(empty, write):
     paths = [write("x.png", 1), write("y.png", 2)]
+    found, notice = add_pictures(replace(empty, versus="cat"), paths)
+    assert found.pictures == tuple(paths) and found.picture == paths[0]
+    assert (found.target, found.versus) == (TOP, NOBODY) and notice == ""
+
+
+def test_the_page_reports_every_file_that_is_opened(empty, session, write, monkeypatch):
+    paths = [write("x.png", 1), write("y.png", 2)]
     reports, labels = [], []
 
     class Noting(Task):
@@ -57,18 +72,32 @@ def test_the_first_new_one_is_shown(empty, write):
             labels.append(self.label)
             super().report(done, total, *others)
 
-    found, notice = add_pictures(replace(empty, versus="cat"), paths, Noting())
-    assert found.pictures == tuple(paths) and found.picture == paths[0]
-    assert (found.target, found.versus) == (TOP, NOBODY)
-    assert notice == "" and reports == [(0, 2), (1, 2), (2, 2)]
+    session.change(empty)
+    assert list(add(session, paths, Noting())) == []
+    assert session.controls.pictures == tuple(paths) and session.controls.picture == paths[0]
+    assert session.notice == "" and reports == [(0, 2), (1, 2), (2, 2)]
     assert labels[:2] == ["Opening picture 1 of 2 …", "Opening picture 2 of 2 …"]
 
 
-def test_adding_can_be_stopped(empty, write):
+def test_what_is_set_while_files_are_opened_is_kept(empty, session, write):
+    class Interrupted(Task):
+        def report(self, done, total, *others):
+            session.change(session.controls.with_options(fuse="mean"))
+
+    session.change(empty)
+    bad = str(Path(write("x.png")).with_name("gone.png"))
+    assert list(add(session, [write("x.png"), bad], Interrupted())) == []
+    assert session.controls.options.fuse == "mean" and len(session.controls.pictures) == 1
+    assert "gone.png" in session.notice
+
+
+def test_adding_can_be_stopped(empty, session, write):
     task = Task()
     task.cancel()
+    session.change(empty)
     with pytest.raises(Stopped):
-        add_pictures(empty, [write("x.png", 1)], task)
+        list(add(session, [write("x.png", 1)], task))
+    assert session.controls == empty
 
 
 def test_an_upload_that_is_shown_already_comes_first(empty, write):
@@ -144,6 +173,13 @@ def test_a_class_may_hold_a_colon(three):
     assert pick(three, f"show:{digest(three, 1)}:a: b").target == "a: b"
 
 
+def test_each_of_several_clicks_counts(three, session):
+    session.change(three)
+    for number in (2, 1):
+        click(session, Selection(f"drop:{digest(three, number)}"))
+    assert session.controls == replace(three, pictures=three.pictures[:1])
+
+
 @pytest.mark.parametrize("action", ["show:00", "drop:00", "show:/etc/passwd", "", "other"])
 def test_what_nobody_gave_is_not_opened(three, action):
     assert pick(three, action) == three
@@ -176,21 +212,21 @@ def test_the_pictures_that_are_present(three):
     assert present(replace(three, pictures=(), picture="/nowhere.png")) == ((), ())
 
 
-def test_uploads_that_were_deleted_are_named(three, session, merged):
+def test_uploads_that_were_deleted_are_named(three, merged):
     Path(three.pictures[1]).unlink()
     found, message = drop_deleted(three)
     assert "these are gone: C.png" in message
     assert found.pictures == (three.pictures[0], three.pictures[2])
-    assert len(digests(merged(show_strip(session, found)).frame["strip"])) == 2
-    assert len(digests(merged(show_strip(session, three)).frame["strip"])) == 2
+    assert len(digests(merged(show_strip(found, Task())).frame["strip"])) == 2
+    assert len(digests(merged(show_strip(three, Task())).frame["strip"])) == 2
     assert drop_deleted(found) == (found, "")
 
 
 # -- The strip -----------------------------------------------------------------------------------
 
 
-def test_the_strip_says_what_the_network_says(three, session, merged):
-    html = merged(show_strip(session, three)).frame["strip"]
+def test_the_strip_says_what_the_network_says(three, merged):
+    html = merged(show_strip(three, Task())).frame["strip"]
     assert digests(html) == digests(html, "drop") == [thumbnail(p).digest for p in three.pictures]
     for path in three.pictures:
         _, label, share = explain(replace(three, picture=path)).predictions[0]
@@ -199,43 +235,43 @@ def test_the_strip_says_what_the_network_says(three, session, merged):
     assert f"<strong>3 pictures</strong> of at most {MOST}" in html
 
 
-def test_a_class_that_was_chosen_is_not_that_of_the_strip(three, session, merged):
+def test_a_class_that_was_chosen_is_not_that_of_the_strip(three, merged):
     label = service.load(three.backbone).labels[7]
-    html = merged(show_strip(session, replace(three, target=label))).frame["strip"]
-    assert html == merged(show_strip(session, three)).frame["strip"]
+    html = merged(show_strip(replace(three, target=label), Task())).frame["strip"]
+    assert html == merged(show_strip(three, Task())).frame["strip"]
 
 
-def test_every_picture_is_explained_once(three, session, monkeypatch):
-    updates = list(show_strip(session, three))
+def test_every_picture_is_explained_once(three, monkeypatch):
+    updates = list(show_strip(three, Task()))
     progress = [u.frame["progress"] for u in updates if u.frame.get("progress")]
     assert "Picture 1 of 3" in progress[0] and "Picture 3 of 3" in progress[-1]
     assert updates[-1].frame["progress"] == ""
     monkeypatch.setattr(service, "explain", None)
-    (again,) = show_strip(session, three)
+    (again,) = show_strip(three, Task())
     assert again.frame.keys() == {"strip"} and "…" not in unescape(again.frame["strip"])
     assert strip_now(three) == again.frame["strip"]
 
 
-def test_the_strip_stands_before_anything_is_computed(three, session, monkeypatch):
+def test_the_strip_stands_before_anything_is_computed(three, monkeypatch):
     monkeypatch.setattr(service, "explain", None)
-    first = next(show_strip(session, three)).frame["strip"]
+    first = next(show_strip(three, Task())).frame["strip"]
     assert len(digests(first)) == 3 and first.count("<span>…</span>") == 3
     assert strip_now(three) == first
 
 
-def test_one_picture_needs_no_strip(three, session, merged):
+def test_one_picture_needs_no_strip(three, merged):
     for pictures in ((), three.pictures[:1]):
         few = replace(three, pictures=pictures)
-        assert merged(show_strip(session, few)).frame["strip"] == ""
+        assert merged(show_strip(few, Task())).frame["strip"] == ""
 
 
-def test_names_and_classes_are_words(three, write, session, merged):
+def test_names_and_classes_are_words(three, write, merged):
     path = write("x' onclick=alert(1).png", 9)
-    html = merged(show_strip(session, replace(three, pictures=(path, *three.pictures))))
+    html = merged(show_strip(replace(three, pictures=(path, *three.pictures)), Task()))
     html = html.frame["strip"]
     assert "x' onclick" not in html and "x&#39; onclick" in html
 
 
-def test_a_strip_without_a_backbone(three, session, merged):
-    html = merged(show_strip(session, replace(three, backbone=BackboneChoice()))).frame["strip"]
+def test_a_strip_without_a_backbone(three, merged):
+    html = merged(show_strip(replace(three, backbone=BackboneChoice()), Task())).frame["strip"]
     assert len(digests(html)) == 3

@@ -1,14 +1,12 @@
 """One picture, two to four backbones: top classes and maps side by side, and how far these agree.
 
 The backbone of the page stands first. The others are loaded here, one after the other; a download
-reports its progress, and is given up when nobody waits for the answer any more.
+reports to the task of the answer, and is given up with it.
 """
 
 import itertools
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -51,7 +49,6 @@ LABEL = "Asking the backbones …"
 MOST = 4  # backbones side by side
 SAME, OWN = "same", "own"
 CLASSES = [("the same class, where they know it", SAME), ("each its own first guess", OWN)]
-INTERVAL = 0.5  # seconds between two reports of how far a download is
 DEPTHS = (
     ("fused", "All layers together", "What is compared: all layers of each, made one map."),
     ("coarse", "The coarsest layer", "What each sees last, just before it decides."),
@@ -111,25 +108,29 @@ def wire(parts: Parts, events: Events) -> None:
 
 
 def show(session: Session, controls: Controls) -> Iterator[Update]:
-    """The backbones one after the other, as they are ready, and then all of them."""
+    """All backbones; those that are not loaded yet are, one after the other.
+
+    Raises `Stopped` if the answer is cancelled during a download.
+    """
     own = controls.backbone.name
     if controls.picture is None or own is None:
         reason = "Give a picture, and every backbone's maps of it are shown here."
         maps = payload({"none": Unavailable(reason)})
         yield Update(tab={"heading": "", "table": "", "maps": maps})
         return
-    tab: dict[str, Any] = {}
+    task = session.answering or Task()
     others = session.get(ID, "others")
     if others is None:  # none was chosen yet
         others = suggest_backbones(controls)
-        tab["others"] = Menu(others, choices.filtered(choices.ANY, choices.ANY))
+        yield Update(tab={"others": Menu(others, choices.filtered(choices.ANY, choices.ANY))})
     first = service.explain(controls, versus=None)
     same = session.get(ID, "explained", SAME) == SAME
     names = [name for name in dict.fromkeys(map(str, others)) if name != own]
     found: dict[str, Found] = {own: first}
+    yield Update()  # what stands around the tab need not wait for a download
     for name in names[: MOST - 1]:
-        found[name] = yield from _wait_for(controls, name, first if same else None)
-    yield Update(tab=tab | present(found, session.get(ID, "pair")))
+        found[name] = explain_with(controls, name, first if same else None, task)
+    yield Update(tab=present(found, session.get(ID, "pair")))
 
 
 def suggest_backbones(controls: Controls) -> list[str]:
@@ -151,46 +152,23 @@ def suggest_backbones(controls: Controls) -> list[str]:
 # -- Other backbones -----------------------------------------------------------------------------
 
 
-def _wait_for(
-    controls: Controls, name: str, first: Explanation | None
-) -> Generator[Update, None, Found]:
-    """Yield the progress until another backbone is ready; returns what `explain_with` does.
-
-    Closing the iterator cancels the download.
-    """
-    task = Task(f"Asking {name} …")
-    work = _pool().submit(explain_with, controls, name, first, task)
-    try:
-        while not wait([work], INTERVAL).done:
-            yield Update(frame={"progress": html.progress(_label(task, name), task.share)})
-        return work.result()
-    finally:
-        task.cancel()
-
-
-def _label(task: Task, name: str) -> str:
-    """What is being done, in words."""
-    if task.done < task.total:
-        megabytes = f"{task.done / 1e6:.0f} of {task.total / 1e6:.0f} MB"
-        return f"Downloading {name}: {megabytes}"
-    return task.label
-
-
-@lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(4, thread_name_prefix="backbones")
-
-
 def explain_with(controls: Controls, name: str, first: Explanation | None, task: Task) -> Found:
     """The explanation of the picture by another backbone, or why there is none.
 
     first: whose class is explained, if the other backbone has it; None: its own top class. The
-    task is that of the download.
+    task reports the download of its weights, which ends with `Stopped` if the task is cancelled.
     """
+    task.start(f"Asking {name} …")
+
+    def report(done: int, total: int) -> None:
+        task.label = f"Downloading {name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+        task.report(done, total)
+
     try:
         choice = choices.lookup(name)
         if choice.source == "hub":
-            download(choice.load, task.report)
+            download(choice.load, report)
+            task.start(f"Asking {name} …")
         other = replace(
             controls,
             backbone=BackboneChoice(name, choice.source == "untrained"),

@@ -15,7 +15,7 @@ from camviz.images import Picture
 from camviz.maps import render
 from camviz.network.backbone import Backbone
 from camviz.ui import html, service, strip
-from camviz.ui.state import NOBODY, TOP, Controls, Menu, Selection, Session, Unavailable, Update
+from camviz.ui.state import NOBODY, TOP, Controls, Menu, Session, Task, Unavailable, Update
 from camviz.ui.tabs.base import Events
 
 ID, TITLE = "pictures", "All pictures"
@@ -82,19 +82,19 @@ def _menu(label: str, choices: list[tuple[str, str]], value: str) -> gr.Dropdown
 def wire(parts: Parts, events: Events) -> None:
     for name in ("row", "panel", "explained", "order"):
         events.keep(getattr(parts, name), name)
-    events.on_change(parts.sheet.select, show_large)
-
-
-def show_large(session: Session, selection: Selection) -> None:
-    """A map was clicked: its picture is shown, for the class that the sheet explains."""
-    session.change(strip.pick(session.controls, str(selection.value)))
+    events.on_change(parts.sheet.select, strip.click)
 
 
 # -- The sheet -----------------------------------------------------------------------------------
 
 
 def show(session: Session, controls: Controls) -> Iterator[Update]:
-    """The same map of every picture, made one after the other; known tiles are not made again."""
+    """The same map of every picture, made one after the other; known tiles are not made again.
+
+    A button of the sheet shows its picture large, for the class that the sheet explains: for that
+    one of a sheet with the same class for all, whatever was chosen since.
+    """
+    task = session.answering or Task()
     row = session.get(ID, "row", service.LAYERCAM)
     row = row if row in service.ROWS else service.LAYERCAM
     stages = () if controls.backbone.name is None else service.stages_of(controls)
@@ -118,7 +118,7 @@ def show(session: Session, controls: Controls) -> Iterator[Update]:
         tile = _tiles.get(key)
         if tile is None:
             busy = True
-            yield Update(frame={"progress": strip.progress(number, len(pictures))})
+            yield strip.progress(task, number, len(pictures))
             tile = _tiles.put(key, _make_tile(replace(controls, picture=path), row, panel))
         tiles[path] = tile
     order = session.get(ID, "order", GIVEN)
@@ -135,7 +135,7 @@ def show(session: Session, controls: Controls) -> Iterator[Update]:
         versus=None if versus == NOBODY else versus,
     )
     frame = {"progress": ""} if busy else {}
-    yield Update(frame=frame, tab={"sheet": sheet, "panel": menu})
+    yield Update(frame, {"sheet": sheet, "panel": menu})
 
 
 def _empty() -> Markup:
