@@ -14,7 +14,7 @@ from camviz.examples import example
 from camviz.network.backbone import Backbone
 from camviz.network.hub import Stopped as DownloadStopped
 from camviz.network.hub import download, needs_download
-from camviz.ui import choices, frame, html, links
+from camviz.ui import choices, frame, html, links, strip
 from camviz.ui.service import explain, load, picture_at
 from camviz.ui.state import (
     COMPARE,
@@ -53,12 +53,13 @@ def answer(session: Session, task: Task, tabs: Sequence[Tab]) -> Iterator[Update
     notice, session.notice = session.notice, ""
     try:
         task.start("Looking at the picture …")
-        controls, complaint = settle(session, session.controls, task)
+        controls, gone = strip.drop_deleted(session.controls)
+        controls, complaint = settle(session, controls, task)
         with session.lock:
             if session.version != version:
                 raise Stopped
             session.controls, session.loaded = controls, controls.backbone
-        pending = Update({"notice": notice + complaint})
+        pending = Update({"notice": notice + gone + complaint})
         yield from _around_and_tabs(session, controls, task, tabs, pending)
     except CamvizError:
         with session.lock:

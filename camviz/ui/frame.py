@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from camviz.engine.explanation import Explanation
-from camviz.ui import choices, html
+from camviz.ui import choices, html, strip
 from camviz.ui.service import load, stages_of
 from camviz.ui.state import NOBODY, TOP, Controls, Menu, Session, Task, Update
 
@@ -104,4 +104,4 @@ def bars(x: Explanation | None) -> str:
 
 def strip_updates(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     """The strip of thumbnails, if there are several pictures."""
-    yield from ()
+    yield from strip.show_strip(controls, task)

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from camviz.space.spacefile import spacefile
-from camviz.ui import actions, choices, html, sidebar
+from camviz.ui import actions, choices, html, sidebar, strip
 from camviz.ui.events import PRIVATE, PageEvents, by_name, take
 from camviz.ui.gradio_compat import Page
 from camviz.ui.state import COMPARE, Selection, Session, Task, Update
@@ -51,7 +51,7 @@ def build_app(tabs: Sequence[Tab] = TABS) -> gr.Blocks:
                 click = html.script("click.js")
                 notice = gr.HTML(elem_id="notice", js_on_load=html.script("notice.js"))
                 progress = gr.HTML(elem_id="progress", js_on_load=click)
-                row = gr.HTML(elem_id="strip", js_on_load=click)
+                row = gr.HTML(elem_id="strip", js_on_load=html.script("picture-strip.js"))
                 with gr.Tabs(elem_id="tabs"):
                     built = []
                     for tab in tabs:
@@ -91,6 +91,8 @@ def _wire(
         events.then_answer(chosen)
         tab.wire(made, events.tab_events(tab))
     sidebar.wire(left, events)
+    events.on_change(parts.strip.select, strip.click)
+    events.on_work(left.add.upload, strip.add, "Opening …", left.add)
     events.on_change(parts.notice.select, actions.follow_notice)
     events.on_stop(parts.progress.select)
     _wire_downloads(events, parts)
