@@ -84,17 +84,16 @@ def _around_and_tabs(
     opened = [tab for tab in tabs if tab.ID in (COMPARE, session.tab)]
     for tab in sorted(opened, key=lambda tab: tab.ID != COMPARE):
         key = (controls, dict(session.settings.get(tab.ID, {})))
-        if session.answers.get(tab.ID) == key:
-            continue
-        session.answers.pop(tab.ID, None)
-        if tab.ID != COMPARE:
-            task.start(tab.LABEL)
-        for update in tab.show(session, controls):
-            task.check()
-            yield merged(pending, replace(update, of=tab.ID))
-            pending = Update()
-        session.answers[tab.ID] = key
-        if tab.ID == COMPARE:
+        if session.answers.get(tab.ID) != key:
+            session.answers.pop(tab.ID, None)
+            if tab.ID != COMPARE:
+                task.start(tab.LABEL)
+            for update in tab.show(session, controls):
+                task.check()
+                yield merged(pending, replace(update, of=tab.ID))
+                pending = Update()
+            session.answers[tab.ID] = key
+        if tab.ID == COMPARE:  # an answer to the same controls may have been given up in the strip
             yield from frame.strip_updates(session, controls, task)
     if pending.frame:
         yield pending

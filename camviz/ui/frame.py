@@ -103,5 +103,9 @@ def bars(x: Explanation | None) -> str:
 
 
 def strip_updates(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
-    """The strip of thumbnails, if there are several pictures."""
-    yield from strip.show_strip(controls, task)
+    """The strip of thumbnails, unless it is the answer to these controls already."""
+    key = (controls.pictures, controls.picture, controls.backbone, controls.options.fit)
+    if session.answers.get("strip") != key:
+        session.answers.pop("strip", None)
+        yield from strip.show_strip(controls, task)
+        session.answers["strip"] = key

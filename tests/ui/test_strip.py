@@ -275,3 +275,38 @@ def test_names_and_classes_are_words(three, write, merged):
 def test_a_strip_without_a_backbone(three, merged):
     html = merged(show_strip(replace(three, backbone=BackboneChoice()), Task())).frame["strip"]
     assert len(digests(html)) == 3
+
+
+# -- With the rest of the page -------------------------------------------------------------------
+
+
+def test_the_strip_is_finished_by_the_answer_after_one_that_was_given_up(three, visit):
+    visit.open(three)
+    visit.session.answers.pop("strip")  # the answer to the same controls stopped in the strip
+    visit.frame.clear()
+    visit.answer()
+    assert len(digests(visit.frame["strip"])) == 3 and "…" not in visit.frame["strip"]
+    visit.frame.clear()
+    visit.answer()
+    assert "strip" not in visit.frame
+
+
+def test_a_click_on_the_strip_is_answered(three, visit):
+    visit.open(three)
+    visit.do(click, Selection(f"show:{digest(three, 2)}"))
+    x = explain(replace(three, picture=three.pictures[2]))
+    assert x.label in visit.tab["verdict"] and visit.frame["picture"] == three.pictures[2]
+    pressed = re.findall(r'show:(\w+)" aria-pressed="true"', visit.frame["strip"])
+    assert pressed == [x.picture.digest]
+    visit.do(click, Selection("clear"))
+    assert visit.frame["strip"] == "" and visit.controls.picture == three.pictures[2]
+
+
+def test_the_page_names_uploads_that_were_deleted(three, visit):
+    visit.open(three)
+    Path(three.pictures[1]).unlink()
+    visit.change(target="cat")
+    assert "these are gone: C.png" in visit.frame["notice"]
+    assert len(digests(visit.frame["strip"])) == 2 and len(visit.controls.pictures) == 2
+    visit.change(target=TOP)
+    assert "gone" not in visit.frame["notice"]
