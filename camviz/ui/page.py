@@ -11,14 +11,15 @@ from typing import Any
 import gradio as gr
 
 from camviz.space.spacefile import spacefile
-from camviz.ui import actions, choices, html, sidebar, strip
+from camviz.ui import actions, api, choices, html, sidebar, strip
+from camviz.ui.downloads import bundle
 from camviz.ui.events import PRIVATE, PageEvents, by_name, take
 from camviz.ui.gradio_compat import Page
 from camviz.ui.state import COMPARE, Selection, Session, Task, Update
 from camviz.ui.tabs.base import Tab
 from camviz.ui.tabs.table import TABS
 from camviz.ui.theme import theme
-from camviz.ui.uploads import upload_limit, uploaded, uploads_only
+from camviz.ui.uploads import upload_limit, uploaded
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def build_app(tabs: Sequence[Tab] = TABS) -> gr.Blocks:
                             built.append((tab, item, tab.build()))
         parts = Parts(notice, progress, row, share, save, file, address)
         _wire(page, session, left, parts, built)
-        uploads_only(page)
+        api.publish(page)
     page.queue(max_size=spacefile().limits.queue)
     return page
 
@@ -108,7 +109,8 @@ def _wire_downloads(events: PageEvents, parts: Parts) -> None:
 
 def _save(session: Session, address: Any, task: Task) -> Any:
     """Everything shown, as one file."""
-    yield Update()
+    file = bundle.zipped(session.controls, str(address or ""), task)
+    yield Update({"file": str(file)})
 
 
 def _opener(tab: str) -> Any:
@@ -145,6 +147,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme(),
         "css": html.script("page.css"),
         "max_file_size": upload_limit(),
+        "mcp_server": api.agents(),
         "footer_links": ["api", "settings"],
         "run_history": False,
         "enable_monitoring": False,
