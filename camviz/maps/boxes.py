@@ -20,9 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-# What boxes_at(multi=True) still calls an object.
-MULTI_AREA = 0.01
-MULTI_HEAT = 0.10
+from camviz.defaults import SPECK_AREA, SPECK_HEAT, THRESHOLD
 
 
 def as_heat(heat: Any) -> np.ndarray:
@@ -37,7 +35,7 @@ def as_heat(heat: Any) -> np.ndarray:
     return heat.astype(np.result_type(heat, np.float32), copy=False)
 
 
-def mask_at(heat: Any, threshold: float = 0.2) -> np.ndarray:
+def mask_at(heat: Any, threshold: float = THRESHOLD) -> np.ndarray:
     """The pixels with at least `threshold` of the map's maximum.
 
         M >= threshold * max(M)
@@ -123,7 +121,7 @@ class Box:
         return self.x0, self.y0, self.x1, self.y1
 
 
-def boxes_at(heat: Any, threshold: float = 0.2, *, multi: bool = False) -> list[Box]:
+def boxes_at(heat: Any, threshold: float = THRESHOLD, *, multi: bool = False) -> list[Box]:
     """The connected parts of `mask_at(heat, threshold)`, largest first; none on an empty map.
 
     Pixels that touch by a side or a corner belong together. Order: most pixels, then most heat,
@@ -146,8 +144,8 @@ def boxes_at(heat: Any, threshold: float = 0.2, *, multi: bool = False) -> list[
     return [
         box
         for box in boxes
-        if box.area_fraction >= MULTI_AREA
-        and box.heat_fraction >= MULTI_HEAT * boxes[0].heat_fraction
+        if box.area_fraction >= SPECK_AREA
+        and box.heat_fraction >= SPECK_HEAT * boxes[0].heat_fraction
     ]
 
 

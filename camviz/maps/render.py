@@ -10,19 +10,21 @@ import cv2
 import numpy as np
 from matplotlib import colormaps
 
+from camviz.defaults import COLORS, OPACITY
+
 # Perceptually uniform and readable for colour-blind people first; the last two by name only.
 COLOR_MAPS = ("viridis", "inferno", "magma", "cividis", "gray", "turbo", "jet")
 DIVERGING = "PuOr_r"
 
 
-def color_table(name: str = "viridis") -> np.ndarray:
+def color_table(name: str = COLORS) -> np.ndarray:
     """The 256 colours of a map, uint8 (256, 3). Raises ValueError for an unknown name."""
     if name not in COLOR_MAPS and name != DIVERGING:
         raise ValueError(f"unknown colour map '{name}'; colour maps: {', '.join(COLOR_MAPS)}")
     return (colormaps[name](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
-def colorize(heat: np.ndarray, name: str = "viridis") -> np.ndarray:
+def colorize(heat: np.ndarray, name: str = COLORS) -> np.ndarray:
     """Heat as colours, uint8 (H, W, 3); values are clipped to [0, 1]."""
     levels = (np.clip(heat, 0, 1) * 255).round().astype(np.uint8)
     return color_table(name)[levels]
@@ -38,8 +40,8 @@ def overlay(
     pixels: np.ndarray,
     heat: np.ndarray,
     *,
-    name: str = "viridis",
-    opacity: float = 0.55,
+    name: str = COLORS,
+    opacity: float = OPACITY,
     visible: np.ndarray | None = None,
 ) -> np.ndarray:
     """The picture under the coloured map; hatched grey, without a map, where `visible` is False."""

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from camviz.defaults import VIEWER_SETTINGS
 from camviz.engine.options import Option, Options, option_table
 from camviz.errors import ImageError, MethodError
 from camviz.examples import example, examples
 from camviz.ui import choices
 from camviz.ui.state import DEFAULT, NOBODY, TOP, TRUNCATION, Controls
-from camviz.ui.viewer import SETTINGS
 
 UPLOAD, NO_PICTURE, UNTRAINED = "upload", "none", "untrained"
 MAX_TRUNCATION = 0.99
@@ -60,7 +60,7 @@ def read(query: Mapping[str, str], options: type[Options] = Options) -> tuple[Li
     named: dict[str, Any] = {}
     problems = []
     for key, text in query.items():
-        if key in SETTINGS or key == "tab" or key.startswith(_FOREIGN):
+        if key in VIEWER_SETTINGS or key == "tab" or key.startswith(_FOREIGN):
             continue
         try:
             if key in table:

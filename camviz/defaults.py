@@ -1,0 +1,36 @@
+"""Numbers and names that more than one package takes for granted, each once.
+
+What the browser needs of them travels to it with the viewer (`camviz.ui.viewer`). Nothing is
+imported here, so that everything may import it.
+"""
+
+OPACITY = 0.55  # how much of the picture a coloured map covers
+THRESHOLD = 0.2  # share of the maximum at which boxes and contours are drawn: CAM's own rule
+MAX_THRESHOLD = 0.95  # that a visitor can choose
+
+# What is no object of its own: a part with less of the picture's area than this, or with less heat
+# than this share of the largest part's.
+SPECK_AREA = 0.01
+SPECK_HEAT = 0.10
+
+COLORS = "viridis"
+UNEVEN_COLORS = ("turbo", "jet")  # whose steps do not look even
+
+# What a visitor can change in the viewer, by its key in links, and what it is at first.
+VIEWER_SETTINGS: dict[str, str | float | bool] = {
+    "view": "overlay",
+    "opacity": OPACITY,
+    "threshold": 0.0,  # hides nothing
+    "colors": COLORS,
+    "scale": "own",
+    "boxes": "none",
+    "contours": False,
+    "signed": False,
+    "outline": "",
+    "row": "",
+}
+VIEWER_CHOICES = {
+    "view": ("overlay", "map", "picture"),
+    "scale": ("own", "same"),
+    "boxes": ("none", "largest", "all"),
+}
