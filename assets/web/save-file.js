@@ -1,2 +1,2 @@
 // Saves the file that the hidden download button holds.
-file => { if (file) document.querySelector('#zip')?.click() }
+file => { if (file) document.querySelector("#zip")?.click(); }
