@@ -23,11 +23,14 @@ import torch
 from PIL import Image
 from playwright.sync_api import expect
 
+from camviz.defaults import SPECK_AREA, SPECK_HEAT
 from camviz.engine.engine import Engine
 from camviz.maps import localization, render
 from camviz.maps.boxes import boxes_at
 from camviz.maps.fusion import Placement
-from camviz.ui.viewer import FILES, payload
+from camviz.ui.state import Unavailable
+from camviz.ui.viewer import payload
+from camviz.ui.viewer.source import inline
 
 pytestmark = pytest.mark.browser
 
@@ -88,7 +91,7 @@ def payloads(explain, shown, truth, picture):
     made = {
         "scene": payload(shown, truth={"box": truth}, link={"backbone": "tiny", "class": "3"}),
         "other": payload(
-            {"layercam": explain("grad_cam_pp"), "denoised": "It cannot be had."},
+            {"layercam": explain("grad_cam_pp"), "denoised": Unavailable("It cannot be had.")},
             link={"method": "grad_cam_pp"},
         ),
         "crop": payload({"layercam": explain(fit="crop")}, link={}),
@@ -96,19 +99,26 @@ def payloads(explain, shown, truth, picture):
         "tall": payload({"layercam": explain(pixels=picture[:, :20])}, link={}),
         "empty": payload({"layercam": empty, "denoised": x}, link={}),
         "alone": payload({"layercam": explain("cam")}),
-        "sentences": payload({"layercam": "Nothing to see.", "denoised": "Nor here."}, link={}),
+        "sentences": payload(
+            {"layercam": Unavailable("Nothing to see."), "denoised": Unavailable("Nor here.")},
+            link={},
+        ),
     }
+    made = {name: value.to_json() for name, value in made.items()}
     hostile = json.loads(json.dumps(made["scene"]))
-    hostile["picture"]["name"] = hostile["target"] = hostile["unseen"] = HOSTILE
-    hostile["truth"][0]["label"] = HOSTILE
+    hostile["picture"]["name"] = hostile["crop_note"] = HOSTILE
+    hostile["truth"][0] |= {"label": HOSTILE, "note": HOSTILE}
     hostile["link"] = {"class": HOSTILE}
-    hostile["rows"].append({"key": HOSTILE, "title": HOSTILE, "said": HOSTILE})
-    for row in hostile["rows"][:3]:
-        row |= dict.fromkeys(("title", "method", "tag", "says", "formula", "symbols"), HOSTILE)
+    words = {"summary": HOSTILE, "formula": HOSTILE, "symbols": HOSTILE}
+    for row in hostile["rows"]:
+        row |= dict.fromkeys(("title", "method", "paper", "tag"), HOSTILE) | {"words": words}
+        row["absent"] = [{"key": HOSTILE * 2, "name": HOSTILE, "reason": HOSTILE}]
         for panel in row["panels"]:
-            panel |= dict.fromkeys(("alt", "says", "formula", "symbols"), HOSTILE)
+            panel |= {"alt": HOSTILE, "words": words, "marks": {HOSTILE: HOSTILE}}
             panel |= {name: [HOSTILE] for name in ("facts", "warnings", "remarks", "notes")}
-        row["panels"][0]["key"] = HOSTILE
+        row["panels"][0] |= {"key": HOSTILE, "name": HOSTILE}
+    row = dict.fromkeys(("key", "title", "reason"), HOSTILE)
+    hostile["rows"].append(row | {"panels": [], "absent": []})
     return made | {"hostile": hostile}
 
 
@@ -175,8 +185,8 @@ def open_page(chromium, address):
         page.on("console", said)
         page.on("request", asked)
         page.goto(f"{address}?__theme={theme}{query}")
-        page.wait_for_function(f"document.querySelector('{FIRST}')?.viewer?.draws > 0")
-        page.wait_for_function("document.querySelector('#second .vw')?.viewer?.draws > 0")
+        page.wait_for_function(f"document.querySelector('{FIRST}')?.stats?.draws > 0")
+        page.wait_for_function("document.querySelector('#second .vw')?.stats?.draws > 0")
         return page
 
     yield get
@@ -187,9 +197,9 @@ def open_page(chromium, address):
 
 def show(page, name):
     """Another value for the first viewer, shown."""
-    values = page.evaluate(f"document.querySelector('{FIRST}').viewer.values")
+    values = page.evaluate(f"document.querySelector('{FIRST}').stats.values")
     page.locator(f"#which input[value={name}]").evaluate("input => input.click()")
-    page.wait_for_function(f"document.querySelector('{FIRST}').viewer.values > {values}")
+    page.wait_for_function(f"document.querySelector('{FIRST}').stats.values > {values}")
 
 
 def settled(page):
@@ -234,24 +244,24 @@ def menu(page):
 
 @pytest.fixture(scope="module")
 def script(chromium):
-    """script(expression, argument): evaluated where maps.js is known."""
+    """script(expression, argument): evaluated where the functions of maps.js are known."""
     page = chromium.new_page()
-    page.add_script_tag(path=FILES / "maps.js")
+    page.add_script_tag(content=inline("viewer/maps.js"))
     yield page.evaluate
     page.close()
 
 
-def up_sampled(script, said, row=0):
+def up_sampled(script, value, row=0):
     """The maps of a row as the browser draws them at the picture's size, by panel."""
-    source = """([said, row]) => {
-      const scene = {...said, ...said.picture}
-      return said.rows[row].panels.map(panel => Array.from(
-        upsample(bytesOf(panel.data), panel, scene, scene.width, scene.height)))
-    }"""
-    size = said["picture"]["height"], said["picture"]["width"]
-    heats = script(source, [said, row])
-    panels = said["rows"][row]["panels"]
-    return {p["key"]: np.reshape(h, size) for p, h in zip(panels, heats, strict=True)}
+    source = """([value, row]) => value.rows[row].panels.map(panel => {
+      const {width, height} = value.picture
+      const view = {...panel.scene, width, height}
+      return Array.from(upsample(bytesOf(panel.data), panel, view, width, height))
+    })"""
+    size = value.picture.height, value.picture.width
+    heats = script(source, [value.to_json(), row])
+    panels = value.rows[row].panels
+    return {p.key: np.reshape(h, size) for p, h in zip(panels, heats, strict=True)}
 
 
 def moved(x):
@@ -287,18 +297,15 @@ def test_up_sampling_is_the_engines_own(script, explain, picture, case):
 
 def test_value_at_a_pixel_is_the_maps_own(script, explain):
     x = moved(explain())
-    said = payload({"layercam": x})
+    value = payload({"layercam": x})
     spots = [(0, 0), (319, 239), (57, 101), (200, 3)]
     values = script(
-        """([said, spots]) => {
-          const scene = {...said, ...said.picture}
-          return said.rows[0].panels.map(panel => spots.map(([x, y]) =>
-            valueAt(bytesOf(panel.data), panel, scene, x, y)))
-        }""",
-        [said, spots],
+        """([value, spots]) => value.rows[0].panels.map(panel => spots.map(([x, y]) =>
+             valueAt(bytesOf(panel.data), panel, {...value.picture, ...panel.scene}, x, y)))""",
+        [value.to_json(), spots],
     )
-    for panel, found in zip(said["rows"][0]["panels"], values, strict=True):
-        exact = x.fused if panel["key"] == "fused" else x.maps[panel["key"]]
+    for panel, found in zip(value.rows[0].panels, values, strict=True):
+        exact = x.fused if panel.key == "fused" else x.maps[panel.key]
         wanted = [exact[row, column] for column, row in spots]
         assert np.abs(np.subtract(found, wanted)).max() <= 0.5 / 255 + 1e-5
 
@@ -306,13 +313,13 @@ def test_value_at_a_pixel_is_the_maps_own(script, explain):
 @pytest.mark.parametrize("fit", ["stretch", "crop"])
 def test_a_threshold_is_a_share_of_the_highest_pixel(script, explain, fit):
     x = moved(explain("hires_cam", fit=fit))
-    said = payload({"layercam": x})
+    value = payload({"layercam": x})
     found = script(
-        """said => said.rows[0].panels.map(panel =>
-             summitOf(bytesOf(panel.data), panel, {...said, ...said.picture}))""",
-        said,
+        """value => value.rows[0].panels.map(panel =>
+             summitOf(bytesOf(panel.data), panel, {...value.picture, ...panel.scene}))""",
+        value.to_json(),
     )
-    heats = up_sampled(script, said)
+    heats = up_sampled(script, value)
     for (name, heat), summit in zip(heats.items(), found, strict=True):
         exact = x.fused if name == "fused" else x.maps[name]
         assert summit == pytest.approx((heat * x.visible).max(), abs=1e-6), "every pixel counts"
@@ -329,9 +336,10 @@ def test_boxes_are_the_engines_own(script, seed, multi):
     if seed == 3:
         heat[heat < 0.97] = 0  # specks that touch by a corner at most
     cut = [0.5, 0.7, 0.9, 0.2][seed]
+    specks = {"area": SPECK_AREA, "heat": SPECK_HEAT}
     parts = script(
-        "([heat, cut, multi]) => partsOf(Float32Array.from(heat), 80, 60, cut, multi)",
-        [heat.ravel().tolist(), float(np.float32(cut)), multi],
+        "([heat, cut, specks]) => partsOf(Float32Array.from(heat), 80, 60, cut, specks)",
+        [heat.ravel().tolist(), float(np.float32(cut)), specks if multi else None],
     )
     wanted = boxes_at(heat, float(np.float32(cut)), multi=multi)
     assert multi or len(wanted) > 1
@@ -342,7 +350,7 @@ def test_boxes_are_the_engines_own(script, seed, multi):
 def test_pixels_that_touch_by_a_corner_belong_together(script):
     heat = np.zeros((4, 5))
     heat[0, 0] = heat[1, 1] = heat[2, 0] = heat[3, 4] = 1
-    find = "heat => partsOf(Float32Array.from(heat), 5, 4, 0.2, false).map(p => p.pixels)"
+    find = "heat => partsOf(Float32Array.from(heat), 5, 4, 0.2).map(p => p.pixels)"
     assert script(find, heat.ravel().tolist()) == [3, 1]
     assert script(find, [0.0] * 20) == []
 
@@ -439,7 +447,7 @@ def test_what_was_not_shown_is_hatched(open_page, payloads):
     expect(page.locator(f"{FIRST} .vw-foot")).to_contain_text("Outside the crop")
     page.locator(OPEN).nth(0).click()
     pixels, _ = downloaded(page)
-    x0, _, x1, _ = payloads["crop"]["rect"]
+    x0, _, x1, _ = payloads["crop"]["rows"][0]["panels"][0]["scene"]["rect"]
     outside = np.ones(pixels.shape[1], bool)
     outside[round(x0) : round(x1)] = False
     grey = (pixels.max(axis=2) == pixels.min(axis=2)).all(axis=0)
@@ -715,10 +723,10 @@ def test_settings_and_crosshair_survive_a_new_value(open_page):
     expect(page.get_by_label("Colours").first).to_have_value("magma")
     assert all(readings(page))
     settled(page)
-    draws = page.evaluate(f"document.querySelector('{FIRST}').viewer.draws")
+    draws = page.evaluate(f"document.querySelector('{FIRST}').stats.draws")
     page.get_by_label("Threshold").first.press("ArrowRight")
     settled(page)
-    assert page.evaluate(f"document.querySelector('{FIRST}').viewer.draws") == draws + 1
+    assert page.evaluate(f"document.querySelector('{FIRST}').stats.draws") == draws + 1
 
 
 def test_values_of_every_kind(open_page):

@@ -1,0 +1,405 @@
+// @ts-check
+/* Draws and reads maps as the settings say, and keeps what is dear to compute: rasters of the
+   picture, of masks and of maps, and how well maps agree with a mask. */
+
+import { make } from "./dom.js";
+import { blank, bytesOf, iouTable, upsample, valueAt, visibleLines } from "./maps.js";
+import { boxesOf, paint } from "./paint.js";
+import { digits, percent } from "./text.js";
+
+/** @typedef {import("./model.js").MapPanel} MapPanel */
+/** @typedef {import("./model.js").MapRow} MapRow */
+/** @typedef {import("./model.js").Place} Place */
+/** @typedef {import("./model.js").ViewerModel} ViewerModel */
+
+const MOST_PICTURES = 5; // rasters that are kept, and of each map
+const MOST_MAPS = 6;
+const IOU_SIDE = 1024; // pixels of the longer side, on which maps are compared with a mask
+const STOPS = 18; // of a colour bar
+
+/**
+ * A value of a map at a place: the share of its maximum, and in true units.
+ *
+ * @typedef {{share: number, raw: number}} Value
+ */
+
+export class MapRenderer {
+  #configuration;
+  #settings;
+  /** @type {Record<string, Uint8Array>} */
+  #tables;
+  /** @type {ViewerModel|null} */
+  #model = null;
+  /** @type {HTMLImageElement|null} */
+  #image = null;
+  /** @type {Map<string, Uint32Array>} */
+  #pictures = new Map();
+  /** Masks by label, decoded. @type {Map<string, HTMLImageElement>} */
+  #masks = new Map();
+  /** @type {Map<string, Float32Array>} */
+  #maskRasters = new Map();
+  /** @type {WeakMap<MapPanel, Map<string, Float32Array>>} */
+  #heat = new WeakMap();
+  /** @type {WeakMap<MapPanel, Map<string, Float64Array>>} */
+  #agreement = new WeakMap();
+
+  /**
+   * @param {import("./schema.js").Configuration} configuration
+   * @param {import("./settings.js").ViewerSettings} settings
+   */
+  constructor(configuration, settings) {
+    this.#configuration = configuration;
+    this.#settings = settings;
+    this.#tables = Object.fromEntries(
+      Object.entries(configuration.tables).map(([name, text]) => [name, bytesOf(text)]));
+  }
+
+  /**
+   * Maps to draw, and their picture, decoded.
+   *
+   * @param {ViewerModel|null} model
+   * @param {HTMLImageElement|null} image
+   */
+  show(model, image) {
+    if (image !== this.#image) this.#pictures.clear();
+    this.#masks.clear();
+    this.#maskRasters.clear();
+    this.#model = model;
+    this.#image = image;
+  }
+
+  /** The picture, decoded; null where there are only sentences. */
+  get image() {
+    return this.#image;
+  }
+
+  /** The share of the maximum at which boxes and contours are drawn. */
+  get cut() {
+    return this.#settings.values.threshold || this.#configuration.threshold;
+  }
+
+  /** Whether boxes are drawn. */
+  get hasBoxes() {
+    return this.#settings.values.boxes !== "none";
+  }
+
+  /**
+   * Whether a map is drawn for and against, on a diverging scale. A difference always is; a map
+   * without a negative part is all "for".
+   *
+   * @param {MapPanel} panel
+   */
+  isSigned(panel) {
+    return panel.ends !== null
+      || (this.#settings.values.signed && this.#model !== null && this.#model.payload.has_signs);
+  }
+
+  /**
+   * The largest magnitude that is drawn of a map, in true units; 0: it is empty.
+   *
+   * @param {MapPanel} panel
+   */
+  topOf(panel) {
+    return this.isSigned(panel) ? panel.top : panel.peak;
+  }
+
+  /**
+   * The largest magnitude on the colour scale of a map, in true units.
+   *
+   * @param {MapPanel} panel
+   */
+  #scaleTop(panel) {
+    if (!this.#model || this.#settings.values.scale === "own" || panel.unit === null) {
+      return this.topOf(panel);
+    }
+    const others = this.#model.panels.filter(other => other.unit === panel.unit);
+    return Math.max(...others.map(other => this.topOf(other)));
+  }
+
+  /* -- Rasters -- */
+
+  /**
+   * The picture's pixels on a raster.
+   *
+   * @param {number} width
+   * @param {number} height
+   */
+  #pictureAt(width, height) {
+    const image = this.#image;
+    if (!image) throw new Error("there is no picture to draw on");
+    return kept(this.#pictures, `${width}x${height}`, MOST_PICTURES,
+      () => new Uint32Array(rasterized(image, width, height).buffer));
+  }
+
+  /**
+   * A map on a raster; kept, because settings change far more often than sizes.
+   *
+   * @param {MapPanel} panel
+   * @param {Uint8Array} bytes  of the panel
+   * @param {number} width
+   * @param {number} height
+   */
+  #heatAt(panel, bytes, width, height) {
+    let rasters = this.#heat.get(panel);
+    if (!rasters) this.#heat.set(panel, rasters = new Map());
+    const sign = bytes === panel.bytes ? "+" : "−";
+    return kept(rasters, `${sign} ${width}x${height}`, MOST_MAPS, () => {
+      const heat = upsample(bytes, panel, panel.view, width, height);
+      if (panel.scene.shows_all) return heat;
+      return blank(heat, width, height, visibleLines(panel.view, width, height));
+    });
+  }
+
+  /**
+   * A true mask on a raster, null if it is not decoded yet.
+   *
+   * @param {string} label
+   * @param {number} width
+   * @param {number} height
+   */
+  #maskAt(label, width, height) {
+    const mask = this.#masks.get(label);
+    if (!mask) return null;
+    return kept(this.#maskRasters, `${label} ${width}x${height}`, MOST_PICTURES, () => {
+      const data = rasterized(mask, width, height);
+      return Float32Array.from({ length: width * height }, (_, i) => data[4 * i] / 255);
+    });
+  }
+
+  /* -- Drawing -- */
+
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {MapPanel} panel
+   * @param {number} width
+   * @param {number} height
+   */
+  paintPanel(canvas, panel, width, height) {
+    const settings = this.#settings.values;
+    const signed = this.isSigned(panel);
+    const top = this.#scaleTop(panel) || 1;
+    paint(canvas, this.#pictureAt(width, height), {
+      width,
+      height,
+      signed,
+      heat: this.#heatAt(panel, panel.bytes, width, height),
+      against: signed && panel.below ? this.#heatAt(panel, panel.below, width, height) : null,
+      factor: panel.peak / top,
+      lowest: panel.lowest / top,
+      own: top / (this.topOf(panel) || 1),
+      visible: panel.scene.shows_all ? null : visibleLines(panel.view, width, height),
+      truth: this.#maskAt(settings.outline, width, height),
+    }, {
+      show: this.topOf(panel) ? settings.view : "picture",
+      opacity: settings.opacity,
+      table: this.#tableOf(signed),
+      threshold: settings.threshold * (signed ? 1 : panel.summit),
+      cut: this.cut * panel.summit,
+      contours: settings.contours && panel.ends === null,
+      boxes: panel.ends === null ? settings.boxes : "none",
+      specks: this.#specks,
+    });
+  }
+
+  /** @param {boolean} signed */
+  #tableOf(signed) {
+    return this.#tables[signed ? this.#configuration.diverging : this.#settings.values.colors];
+  }
+
+  get #specks() {
+    return { area: this.#configuration.speck_area, heat: this.#configuration.speck_heat };
+  }
+
+  /**
+   * The boxes that are drawn on a map, in pixels of the picture.
+   *
+   * @param {MapPanel} panel
+   * @returns {[number, number, number, number][]}
+   */
+  boxesOf(panel) {
+    if (!this.#image || !this.#model) return [];
+    const { naturalWidth: width, naturalHeight: height } = this.#image;
+    const [across, down] = [this.#model.width / width, this.#model.height / height];
+    const heat = this.#heatAt(panel, panel.bytes, width, height);
+    return boxesOf({ width, height, heat }, {
+      boxes: this.#settings.values.boxes,
+      cut: this.cut * panel.summit,
+      specks: this.#specks,
+    }).map(({ x0, y0, x1, y1 }) => [x0 * across, y0 * down, x1 * across, y1 * down]);
+  }
+
+  /**
+   * Draws the colour bar of a row, or of one map: which colour is how much.
+   *
+   * @param {HTMLElement} home
+   * @param {MapRow} row
+   * @param {MapPanel} [panel]
+   */
+  drawColorBar(home, row, panel) {
+    const settings = this.#settings.values;
+    const sample = panel ?? row.panels[0];
+    const signed = panel ? this.isSigned(panel) : settings.signed && this.#hasSigns;
+    const table = this.#tableOf(signed);
+    const stops = Array.from({ length: STOPS }, (_, i) => {
+      const at = 3 * Math.round(i * 255 / (STOPS - 1));
+      return `rgb(${table[at]}, ${table[at + 1]}, ${table[at + 2]})`;
+    });
+    let least = signed ? "against" : "0";
+    let most = signed ? "for" : "each map's maximum";
+    if (panel?.ends) [least, most] = panel.ends;
+    else if (panel || (settings.scale === "same" && sample && sample.unit !== null)) {
+      most = panel && panel.unit === null ? "maximum" : digits(this.#scaleTop(sample));
+      if (signed) least = `−${most}`;
+    }
+    const ramp = make("i");
+    ramp.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
+    if (settings.threshold && !signed) {
+      const hidden = ramp.appendChild(make("b"));
+      const share = panel ? panel.peak / (this.#scaleTop(panel) || 1) : 1;
+      hidden.style.width = `${100 * settings.threshold * share}%`;
+    }
+    home.replaceChildren(make("span", "", least), ramp, make("span", "", most));
+    home.setAttribute("role", "img");
+    home.setAttribute("aria-label", `Colour scale from ${least} to ${most}`);
+  }
+
+  get #hasSigns() {
+    return this.#model !== null && this.#model.payload.has_signs;
+  }
+
+  /* -- Reading -- */
+
+  /**
+   * The value of a map at a pixel; null where the network was not shown the picture.
+   *
+   * @param {MapPanel} panel
+   * @param {Place} place
+   * @returns {Value|null}
+   */
+  valueAt(panel, { x, y }) {
+    const [x0, y0, x1, y1] = panel.view.rect;
+    if (x + 0.5 < x0 || x + 0.5 >= x1 || y + 0.5 < y0 || y + 0.5 >= y1) return null;
+    const above = valueAt(panel.bytes, panel, panel.view, x, y);
+    if (!this.isSigned(panel)) return { share: above, raw: above * panel.peak };
+    const below = panel.below ? valueAt(panel.below, panel, panel.view, x, y) : 0;
+    const raw = above * panel.peak - below * panel.lowest;
+    return { share: panel.top ? raw / panel.top : 0, raw };
+  }
+
+  /**
+   * The same in words.
+   *
+   * @param {MapPanel} panel
+   * @param {Place} place
+   */
+  reading(panel, place) {
+    const value = this.valueAt(panel, place);
+    if (!value) return "not seen";
+    const share = percent(value.share);
+    return panel.unit === null ? share : `${share} · ${digits(value.raw)}`;
+  }
+
+  /* -- Truth -- */
+
+  /** Whether the mask that the settings outline is decoded. */
+  get hasTruth() {
+    return this.#masks.has(this.#settings.values.outline);
+  }
+
+  /**
+   * Decodes the mask that the settings outline.
+   *
+   * @returns {Promise<boolean>}  whether it is new, and still wanted
+   */
+  async loadTruth() {
+    const model = this.#model;
+    const label = this.#settings.values.outline;
+    const truth = model?.payload.truth.find(thing => thing.label === label);
+    if (!truth || this.#masks.has(label)) return false;
+    const mask = await decoded(truth.src);
+    if (this.#model !== model || this.#masks.has(label)) return false;
+    this.#masks.set(label, mask);
+    return true;
+  }
+
+  /**
+   * How well a map agrees with the mask that is outlined, null if that was not computed yet.
+   *
+   * @param {MapPanel} panel
+   */
+  iouOf(panel) {
+    const table = this.#agreement.get(panel)?.get(this.#settings.values.outline);
+    return table ? table[Math.round(1000 * this.cut)] : null;
+  }
+
+  /** @param {MapPanel} panel */
+  computeIou(panel) {
+    const model = this.#model;
+    if (!model) return;
+    const label = this.#settings.values.outline;
+    const scale = Math.min(1, IOU_SIDE / Math.max(model.width, model.height));
+    const width = Math.max(1, Math.round(model.width * scale));
+    const height = Math.max(1, Math.round(model.height * scale));
+    const mask = this.#maskAt(label, width, height);
+    if (!mask) return;
+    const heat = upsample(panel.bytes, panel, panel.view, width, height);
+    if (!panel.scene.shows_all) {
+      blank(heat, width, height, visibleLines(panel.view, width, height));
+    }
+    let tables = this.#agreement.get(panel);
+    if (!tables) this.#agreement.set(panel, tables = new Map());
+    tables.set(label, iouTable(heat, mask.map(value => (value >= 0.5 ? 1 : 0)), panel.summit));
+  }
+}
+
+/**
+ * A picture, ready to be drawn.
+ *
+ * @param {string} source
+ */
+export async function decoded(source) {
+  const image = new Image();
+  image.src = source;
+  await image.decode();
+  return image;
+}
+
+/**
+ * What a map holds for a key, made if need be; at most so many are kept.
+ *
+ * @template T
+ * @param {Map<string, T>} cache
+ * @param {string} key
+ * @param {number} most
+ * @param {() => T} compute
+ * @returns {T}
+ */
+function kept(cache, key, most, compute) {
+  const found = cache.get(key);
+  if (found !== undefined) return found;
+  for (const oldest of cache.keys()) {
+    if (cache.size < most) break;
+    cache.delete(oldest);
+  }
+  const made = compute();
+  cache.set(key, made);
+  return made;
+}
+
+/**
+ * The bytes of an image on a raster: red, green, blue, alpha, pixel by pixel.
+ *
+ * @param {HTMLImageElement} source
+ * @param {number} width
+ * @param {number} height
+ */
+function rasterized(source, width, height) {
+  const canvas = make("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context) throw new Error("this browser draws on no canvas");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(source, 0, 0, width, height);
+  return context.getImageData(0, 0, width, height).data;
+}

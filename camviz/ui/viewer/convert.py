@@ -1,0 +1,203 @@
+"""From the maps of a viewer to the panels of the wire format."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from camviz.images import Fit
+from camviz.maps.fusion import FUSIONS, Placement, normalize
+from camviz.methods import METHODS
+from camviz.ui.html import plural
+from camviz.ui.viewer.encode import encode_map, number
+from camviz.ui.viewer.panels import FUSED, DifferencePanel, Heat, MapPanel, RawPanel, rasterize
+from camviz.ui.viewer.schema import Panel, Scene, Words
+from camviz.ui.viewer.similar import Similarity
+from camviz.ui.viewer.words import facts_of, location, words_of
+
+_CELLS = 96  # of the longer side, in which a difference is sent
+_TINY = np.finfo(np.float32).tiny
+
+
+def map_panel(
+    key: str, panel: MapPanel, similar: Similarity | None, first: Fit, *, remark: bool
+) -> Panel:
+    """A map of an explanation.
+
+    similar: an earlier map that says the same; `remark`: below the map even if only nearly so.
+    first: how the first map's network was shown the picture; a map that was shown less says so.
+    """
+    x = panel.x
+    made = _fused_panel(panel) if panel.stage is None else _stage_panel(panel, panel.stage)
+    facts, notes, remarks = (*panel.facts, *made.facts), made.notes, made.remarks
+    if similar is not None and (remark or similar.kind == "same"):
+        remarks = (similar.sentence,)
+    elif similar is not None:
+        notes = (*notes, similar.sentence)
+    if x.fit != first and not x.fit.shows_all:
+        facts = (*facts, f"{float(x.visible.mean()):.0%} of the picture seen")
+    if panel.shares:
+        peak = 1.0 if made.peak else 0.0
+        made = replace(made, unit=None, peak=peak, top=peak, against=None, lowest=0.0)
+    return replace(
+        made,
+        key=key,
+        facts=facts,
+        notes=(*panel.marks.values(), *notes),
+        remarks=remarks,
+    )
+
+
+def _stage_panel(panel: MapPanel, stage: str) -> Panel:
+    x = panel.x
+    note, raw = x.notes[stage], x.raw[stage]
+    signed = METHODS[x.request.method].signed
+    against = -raw.clip(max=0) if signed else np.zeros_like(raw)
+    return _panel(
+        panel.heat,
+        scene_of(x.fit),
+        name=stage if panel.name is None else panel.name,
+        last=bool(panel.last),
+        unit=x.request.method,
+        peak=raw.clip(min=0).max(),
+        against=against,
+        ring=panel.ring,
+        marks=panel.marks,
+        facts=facts_of(x, stage),
+        warnings=(note.sentences[-1],) if note.empty or note.zero_gradient else (),
+        notes=tuple(note.sentences),
+        alt=f"Where {stage} found evidence for {x.label}: {location(x, panel.heat)}",
+    )
+
+
+def _fused_panel(panel: MapPanel) -> Panel:
+    x, heat = panel.x, panel.heat
+    fusion = FUSIONS[x.request.fuse]
+    empty = [name for name in x.stages if not x.normalized[name].any()]
+    height, width = heat.values.shape
+    used = len(x.stages) - len(empty)
+    notes = [f"{fusion.label} ({fusion.paper}) of {used} maps on {height} × {width} cells."]
+    if empty and used:
+        notes.append(f"Left out, because empty: {', '.join(empty)}.")
+    return _panel(
+        heat,
+        scene_of(x.fit),
+        name=FUSED.capitalize() if panel.name is None else panel.name,
+        last=panel.last is None or panel.last,
+        unit=None,
+        peak=float(heat.values.any()),
+        ring=panel.ring,
+        marks=panel.marks,
+        facts=(f"{plural(used, 'stage')} on {height} × {width} cells",),
+        warnings=() if heat.values.any() else ("Empty: every stage is.",),
+        notes=tuple(notes),
+        words=words_of(fusion),
+        alt=f"Where all stages together found evidence for {x.label}: {location(x, heat)}",
+    )
+
+
+def raw_panel(key: str, panel: RawPanel, unit: str | None) -> Panel:
+    """A map that belongs to no explanation. unit: that of its row."""
+    raw = panel.map.raw
+    height, width = raw.shape
+    return _panel(
+        Heat(normalize(torch.from_numpy(raw)).numpy(), panel.map.placement),
+        scene_of(panel.map.fit),
+        key=key,
+        name=panel.name,
+        last=panel.last,
+        unit=panel.unit or unit,
+        peak=raw.clip(min=0).max(),
+        against=-raw.clip(max=0),
+        ring=panel.ring,
+        facts=(f"{height} × {width} cells", *panel.facts),
+        warnings=panel.warnings,
+        notes=panel.notes,
+        alt=panel.alt,
+    )
+
+
+def difference_panel(key: str, panel: DifferencePanel) -> Panel:
+    """A signed map on the picture's own pixels; 0 where one of the two networks saw nothing."""
+    (one, visible_to_one), (other, visible_to_other) = (
+        rasterize(each, _CELLS) for each in (panel.one, panel.other)
+    )
+    heat = np.where(visible_to_one & visible_to_other, one - other, 0)
+    for_one, for_other = heat.clip(min=0), (-heat).clip(min=0)
+    picture = panel.one.x.picture
+    width, height = picture.width, picture.height
+    peak, lowest = float(for_one.max()), float(for_other.max())
+    return _panel(
+        Heat(
+            for_one / peak if peak > _TINY else for_one,
+            Placement((height / heat.shape[0], width / heat.shape[1])),
+        ),
+        Scene((0, 0, width, height), (height, width), True),
+        key=key,
+        name=panel.name,
+        last=True,
+        unit=None,
+        ends=panel.ends,
+        peak=peak,
+        against=for_other,
+        top=1.0,
+        words=Words(
+            "One map less the other, so that it is white where they agree.",
+            "D = n_1 − n_2",
+            "n_1, n_2: each map over its own maximum.",
+        ),
+        alt=f"{panel.name}: from {-lowest:.0%} to {peak:.0%} of the maximum",
+    )
+
+
+def _panel(
+    heat: Heat,
+    scene: Scene,
+    *,
+    key: str = "",
+    name: str,
+    last: bool,
+    peak: Any,
+    unit: str | None,
+    alt: str,
+    against: np.ndarray | None = None,
+    top: float | None = None,
+    facts: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+    **others: Any,
+) -> Panel:
+    """The map itself: its values over its maximum in 255 steps, and where they belong."""
+    rows, columns = heat.values.shape
+    lowest = 0.0 if against is None else number(against.max())
+    signed = against is not None and lowest > _TINY
+    peak = number(peak)
+    return Panel(
+        key=key,
+        name=name,
+        last=last,
+        scene=scene,
+        grid=(rows, columns),
+        stride=heat.placement.stride,
+        offset=heat.placement.offset,
+        data=encode_map(heat.values),
+        peak=peak,
+        against=encode_map(against / against.max()) if against is not None and signed else None,
+        lowest=lowest,
+        top=max(peak, lowest) if top is None else top,
+        unit=unit,
+        facts=facts,
+        warnings=warnings,
+        remarks=(),
+        notes=notes,
+        alt=alt,
+        **({"marks": {}, "words": None} | others),
+    )
+
+
+def scene_of(fit: Fit) -> Scene:
+    """How a picture was shown to the network."""
+    x0, y0, x1, y1 = fit.rect
+    height, width = fit.input_size
+    return Scene((x0, y0, x1, y1), (height, width), fit.shows_all)

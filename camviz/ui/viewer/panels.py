@@ -1,0 +1,161 @@
+"""The maps that can stand in a viewer: what `payload` is given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from camviz.engine.explanation import Explanation
+from camviz.images import Fit, Picture
+from camviz.maps.fusion import Placement, resample
+from camviz.ui.state import Unavailable
+from camviz.ui.viewer.schema import Words
+
+FUSED = "fused"  # the key of the panel of all stages together
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A normalised map, (h, w), and where its cells look."""
+
+    values: np.ndarray
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class MapPanel:
+    """One map of a `MapRow`: of a stage, or, with `stage` None, of all stages fused.
+
+    name: what stands under it; None: the stage's own. marks: a word that sets it apart -> the
+    sentence that explains it. facts: before what is said of any map. shares: its values are given
+    as shares of its maximum only, because its unit is not that of its neighbours. last: it stands
+    behind the stages, as a fused map does; None: if it is fused. ring: a place (x, y) of the
+    picture to be seen at a glance.
+    """
+
+    x: Explanation
+    stage: str | None = None
+    name: str | None = None
+    marks: Mapping[str, str] = field(default_factory=dict)
+    facts: tuple[str, ...] = ()
+    shares: bool = False
+    last: bool | None = None
+    ring: tuple[int, int] | None = None
+
+    @property
+    def heat(self) -> Heat:
+        if self.stage is None:
+            return Heat(*self.x.fused_grid)
+        return Heat(self.x.normalized[self.stage], self.x.placements[self.stage])
+
+
+class PlacedMap(Protocol):
+    """A map of whatever origin: raw values, where they look, and the picture they are of."""
+
+    @property
+    def raw(self) -> np.ndarray: ...
+    @property
+    def placement(self) -> Placement: ...
+    @property
+    def picture(self) -> Picture: ...
+    @property
+    def fit(self) -> Fit: ...
+
+
+@dataclass(frozen=True)
+class RawPanel:
+    """A map that belongs to no explanation, such as a `SimilarityMap`.
+
+    Nothing is said of it but what is given here, and the number of its cells. unit: None for that
+    of its row.
+    """
+
+    map: PlacedMap
+    name: str
+    alt: str
+    facts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    ring: tuple[int, int] | None = None
+    unit: str | None = None
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class DifferencePanel:
+    """One map less another of the same picture, each as shares of its maximum: in [-1, 1].
+
+    ends: what the two ends of its scale are called, that of the second map first.
+    """
+
+    one: MapPanel
+    other: MapPanel
+    name: str
+    ends: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class MapRow:
+    """A row put together by hand, of maps that need not be of one network.
+
+    panels: by key; an `Unavailable` stands in the place of a map that cannot be had. The same key
+    stands in the same column in all rows: first the stages, then what is fused or a difference.
+    of: what the row is about: an explanation, whose method is named and explained beside the title
+    (`summary`: in other words), or a `Description`.
+    """
+
+    title: str
+    of: "Explanation | Description"
+    panels: Mapping[str, "MapPanel | RawPanel | DifferencePanel | Unavailable"]
+    summary: str | None = None
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is written of a row whose maps are of no method in `METHODS`.
+
+    method, paper: what it is called, and after whom. unit: of the values of its maps; those of one
+    unit share a colour scale.
+    """
+
+    method: str
+    paper: str
+    words: Words
+    unit: str | None = None
+    tag: str | None = None
+
+
+def panels_of(x: Explanation) -> dict[str, MapPanel]:
+    """The maps of an explanation that is a row of its own, by key."""
+    panels = {name: MapPanel(x, name) for name in reversed(x.stages)}
+    if len(x.stages) > 1:
+        panels[FUSED] = MapPanel(x)
+    return panels
+
+
+def rasterize(panel: MapPanel, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """A map on a raster of its whole picture, `longest` pixels its longer side, or fewer.
+
+    Returns (heat, visible): float32 (h, w) in [0, 1], read at the centres of the raster's pixels,
+    0 where the network was not shown the picture; and bool (h, w), where it was.
+    """
+    x, heat = panel.x, panel.heat
+    sides = (x.picture.height, x.picture.width)
+    scale = min(1.0, longest / max(sides))
+    places = [
+        (torch.arange(count) + 0.5) * (side / count)
+        for side in sides
+        for count in [max(1, round(side * scale))]
+    ]
+    x0, y0, x1, y1 = x.fit.rect
+    edges = ((y0, y1), (x0, x1))
+    inside = [(at >= low) & (at < high) for at, (low, high) in zip(places, edges, strict=True)]
+    rows, columns = (
+        (at - low) / (high - low) * size - 0.5
+        for at, (low, high), size in zip(places, edges, x.fit.input_size, strict=True)
+    )
+    visible = (inside[0][:, None] & inside[1]).numpy()
+    values = resample(torch.from_numpy(heat.values), heat.placement, rows, columns).numpy()
+    return values * visible, visible

@@ -1,0 +1,64 @@
+"""The source of the element <map-viewer>, and what it is told once.
+
+Its parts are ES modules in assets/web/viewer. gradio and the offline report, whose policy forbids
+it to load any file, take one script each: `inline` joins the modules without their imports and
+exports, so that there is nothing to build.
+"""
+
+import re
+from pathlib import Path
+
+from camviz import defaults
+from camviz.engine.options import Options, option_table
+from camviz.maps.render import COLOR_MAPS, DIVERGING
+from camviz.resources import WEB
+from camviz.ui.viewer.encode import encode_colors
+from camviz.ui.viewer.schema import Configuration
+
+FILES = WEB / "viewer"
+LINK_KEYS = ("backbone", "example", "class", "weights")  # beside the options with page=True
+
+_IMPORT = re.compile(r'^import [^;]*?"([^"]+)";\n', re.M)
+_EXPORT = re.compile(r"^export (?:\{\};\n)?", re.M)
+
+
+def inline(name: str) -> str:
+    """A module of assets/web and everything that it imports, as one script."""
+    parts: dict[Path, str] = {}
+
+    def add(path: Path) -> None:
+        if path not in parts:
+            text = path.read_text(encoding="utf-8")
+            for imported in _IMPORT.findall(text):
+                add((path.parent / imported).resolve())
+            parts[path] = _EXPORT.sub("", _IMPORT.sub("", text))
+
+    add((WEB / name).resolve())
+    return "\n".join(parts.values())
+
+
+def markup() -> str:
+    """The element with everything that stands inside of it."""
+    return (FILES / "viewer.html").read_text(encoding="utf-8")
+
+
+def style() -> str:
+    """Its rules, which have to be nested in those of something around it."""
+    return (FILES / "viewer.css").read_text(encoding="utf-8")
+
+
+def configuration() -> Configuration:
+    """What the element is told before its first value."""
+    options = [name for name, row in option_table(Options).items() if row.page]
+    return Configuration(
+        settings=defaults.VIEWER_SETTINGS,
+        choices=defaults.VIEWER_CHOICES,
+        tables={name: encode_colors(name) for name in (*COLOR_MAPS, DIVERGING)},
+        diverging=DIVERGING,
+        uneven=defaults.UNEVEN_COLORS,
+        threshold=defaults.THRESHOLD,
+        max_threshold=defaults.MAX_THRESHOLD,
+        speck_area=defaults.SPECK_AREA,
+        speck_heat=defaults.SPECK_HEAT,
+        link_keys=(*LINK_KEYS, *options),
+    )

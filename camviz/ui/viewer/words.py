@@ -1,0 +1,95 @@
+"""What is written beside and below maps: methods and fusions, facts, where a map is strongest."""
+
+import re
+
+import numpy as np
+
+from camviz.engine.explanation import Explanation, Request
+from camviz.maps.fusion import Fusion
+from camviz.methods import METHODS, Method, denoise
+from camviz.ui.viewer.panels import Heat
+from camviz.ui.viewer.schema import Words
+
+# Sign in a formula -> what it stands for.
+SYMBOLS = {
+    r"\bA(_|\b)": "A: what the layer answers",
+    r"\bg(_|\b)": "g: how the class score changes with it",
+    r"_k\b": "k: the layer's channels",
+    r"\bF_i\b": "F, B: prototypes of the class and of what surrounds it",
+    r"\bn_l\b|\bn_1\b": "n_l: the map of stage l over its maximum",
+    r"τ": "τ: as large as noise is",
+}
+# What truncation does to a gradient, by mode.
+_TRUNCATIONS = {
+    "threshold": "g_k if g_k ≥ τ, else 0",
+    "rectify": "ReLU(g_k)",
+    "cap": "min(ReLU(g_k), τ)",
+    "remove": "ReLU(−g_k)",
+}
+
+
+def words_of(row: Method | Fusion) -> Words:
+    """What a method or a fusion does, in words and as a formula."""
+    return Words(row.summary, row.formula, symbols_in(row.formula))
+
+
+def words_of_request(request: Request) -> Words:
+    """The same of the method of an explanation, which may be of a truncated gradient."""
+    method = METHODS[request.method]
+    if not request.truncation:
+        return words_of(method)
+    level = f"truncated at {request.truncation:g}; {denoise.SOURCE}"
+    formula = f"{method.formula}\ng_k → {_TRUNCATIONS[request.truncation_mode]}"
+    return Words(
+        f"The same, of a gradient without its noise ({level}).", formula, symbols_in(formula)
+    )
+
+
+def symbols_in(formula: str) -> str:
+    """What the letters of a formula stand for."""
+    found = [meaning for sign, meaning in SYMBOLS.items() if re.search(sign, formula)]
+    return "; ".join(found) + "." if found else ""
+
+
+def facts_of(x: Explanation, name: str) -> tuple[str, ...]:
+    """What a map is made of, in a few words."""
+    note = x.notes[name]
+    height, width = note.grid
+    facts = [f"{height} × {width} cells"]
+    if note.empty or note.zero_gradient:
+        return tuple(facts)
+    if x.bank is not None:
+        stage = x.bank.stage(name)
+        count = len(stage.kept("foreground")) + len(stage.kept("context"))
+        facts.append(f"{count} prototypes")
+    elif note.denoising is not None and note.denoising.change:
+        facts.append(note.denoising.change)
+    elif x.request.truncation:
+        facts.append("not truncated")
+    elif note.positive_share is not None:
+        facts.append(f"{note.positive_share:.0%} positive")
+    return tuple(facts)
+
+
+def location(x: Explanation, heat: Heat) -> str:
+    """In words, where on the picture a map is strongest."""
+    if not heat.values.any():
+        return "nowhere, the map is empty"
+    cell = np.unravel_index(int(heat.values.argmax()), heat.values.shape)
+    x0, y0, x1, y1 = x.fit.rect
+    spots = []
+    for axis, start, end, side in (
+        (0, y0, y1, x.picture.height),
+        (1, x0, x1, x.picture.width),
+    ):
+        centre = float(heat.placement.centres(axis, heat.values.shape[axis])[cell[axis]])
+        spots.append((start + (centre + 0.5) / x.fit.input_size[axis] * (end - start)) / side)
+    if not all(0 <= spot <= 1 for spot in spots):
+        return "strongest beside the picture, in the padding"
+    down, across = (min(int(3 * spot), 2) for spot in spots)
+    words = f"{('upper', '', 'lower')[down]} {('left', '', 'right')[across]}".strip()
+    if down == 1 and across == 1:
+        words = "centre"
+    elif " " not in words:
+        words = {"upper": "top", "lower": "bottom"}.get(words, words)
+    return f"strongest at the {words}"
