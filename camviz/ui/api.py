@@ -11,7 +11,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -210,7 +210,6 @@ def prototypes(
             for name, stage in bank.stages.items()
         },
     }
-    bank = replace(bank, backbone=model.display_name)  # its name here may be a path
     return found, _file_data(bank.save(_new_folder() / "prototypes.safetensors"))
 
 

@@ -204,7 +204,7 @@ def test_without_a_picture_a_sentence_stands_there(controls):
     quiet = replace(controls, picture=None)
     parts = content(quiet)
     assert "no picture yet" in parts["introduction"] and parts["cards"] == ""
-    assert parts["here"]["rows"] == []
+    assert list(parts["here"]["rows"]) == []
     session = session_of(quiet)
     prototypes.pick(session, click(0, [1, 1]))
     assert session.get(ID, "across") is None
@@ -412,8 +412,8 @@ def test_nothing_to_learn_from(controls, photo_file):
 
 def test_similarity_is_the_cosine_of_the_features(controls, photo):
     """By hand, from a trace of the picture."""
-    x, (column, row) = similarity_maps(controls, 50, 50)
-    assert (column, row) == (photo.shape[1] // 2, photo.shape[0] // 2)
+    maps = similarity_maps(controls, 50, 50)
+    column, row = photo.shape[1] // 2, photo.shape[0] // 2
     backbone = service.load(controls.backbone)
     prepared, _ = backbone.prepare(camviz.open_picture(controls.picture), "stretch")
     for name in service.stages_of(controls):
@@ -425,8 +425,9 @@ def test_similarity_is_the_cosine_of_the_features(controls, photo):
             int((column + 0.5) / photo.shape[1] * width),
         )
         wanted = cosine_similarity(features, features[:, :, y : y + 1, x_ : x_ + 1]).numpy()[0]
-        assert np.allclose(x.raw[name], wanted, atol=1e-5), name
-        assert x.raw[name][y, x_] == pytest.approx(1, abs=1e-5)
+        assert maps[name].point == (column + 0.5, row + 0.5)
+        assert np.allclose(maps[name].raw, wanted, atol=1e-5), name
+        assert maps[name].raw[y, x_] == pytest.approx(1, abs=1e-5)
 
 
 def test_similar_places_need_no_pass_of_the_network(controls, other, passes):
@@ -452,20 +453,20 @@ def test_what_a_row_of_similar_places_is_called(controls, other):
         ("there", "In the second picture", "the nearest is ringed"),
     ):
         (row,) = parts[part]["rows"]
-        assert row["title"] == title and says in row["says"]
+        assert row["title"] == title and says in row["words"]["summary"]
         assert (row["method"], row["paper"]) == ("Similarity.", "cosine similarity")
-        assert row["unit"] == "cosine" and row["formula"].startswith("S = Σ_k A_k")
+        assert row["words"]["formula"].startswith("S = Σ_k A_k")
         for panel in row["panels"]:
-            assert panel["remarks"] == []
+            assert panel["unit"] == "cosine" and list(panel["remarks"]) == []
             assert panel["alt"].startswith(f"{title}: what {panel['key']} holds to be like")
 
 
 def test_the_nearest_place_of_a_second_picture_is_ringed(controls, other):
     there = content(controls, across=30, down=30, second_picture=other)["there"]
-    x, _ = similarity_maps(controls, 30, 30, other["path"])
+    maps = similarity_maps(controls, 30, 30, other["path"])
     for name, panel in panels(there).items():
         column, row = panel["ring"]
-        drawn = x.on_picture(x.raw[name], x.placements[name])
+        drawn = maps[name].map
         assert drawn[row, column] >= drawn.max() - 0.02
 
 
@@ -477,7 +478,7 @@ def test_a_click_moves_the_point_and_the_sliders(controls):
     assert parts["across"] == 49.4 and parts["down"] == 49.2
     stage = service.stages_of(controls)[0]
     assert tuple(panels(parts["here"])[stage]["ring"]) == (44, 29)
-    assert parts["there"]["rows"] == []
+    assert list(parts["there"]["rows"]) == []
 
 
 def test_a_slider_is_not_moved_under_the_visitors_hand(controls):
@@ -491,25 +492,29 @@ def test_a_slider_is_not_moved_under_the_visitors_hand(controls):
 
 
 def test_the_ends_of_the_sliders_are_the_edges_of_the_picture(controls, photo):
-    assert similarity_maps(controls, 0, 0)[1] == (0, 0)
-    assert similarity_maps(controls, 100, 100)[1] == (photo.shape[1] - 1, photo.shape[0] - 1)
+    height, width = photo.shape[:2]
+    for percent, place in ((0, (0.5, 0.5)), (100, (width - 0.5, height - 0.5))):
+        maps = similarity_maps(controls, percent, percent)
+        assert {each.point for each in maps.values()} == {place}
 
 
 def test_negative_similarity_is_shown_as_such(vit):
-    x, _ = similarity_maps(vit, 50, 50)
-    assert min(raw.min() for raw in x.raw.values()) >= -1.00001
+    maps = similarity_maps(vit, 50, 50)
+    assert min(each.raw.min() for each in maps.values()) >= -1.00001
     for name, panel in panels(content(vit)["here"]).items():
-        assert panel["facts"][-1].startswith("cosine") and name in x.raw
+        raw = maps[name].raw
+        assert panel["facts"][-1] == f"cosine {raw.min():.2f} to {raw.max():.2f}"
+        assert panel["against"] is None  # what is drawn is likeness
 
 
 def test_a_second_picture_that_cannot_be_opened_harms_nothing(controls, folder):
     bad = folder / "bad.png"
     bad.write_text("no picture")
     parts = content(controls, second_picture={"path": str(bad)})
-    assert "not a picture" in parts["there"]["rows"][0]["said"]
+    assert "not a picture" in parts["there"]["rows"][0]["reason"]
     assert parts["here"]["rows"][0]["panels"]
     parts = content(controls, second_picture={"path": "/etc/passwd"})
-    assert "must be uploaded" in parts["there"]["rows"][0]["said"]
+    assert "must be uploaded" in parts["there"]["rows"][0]["reason"]
 
 
 def test_a_place_that_was_not_shown_to_the_network(controls, folder, photo):

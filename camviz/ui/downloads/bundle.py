@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import numpy as np
 
+from camviz.defaults import COLORS, OPACITY, THRESHOLD, VIEWER_SETTINGS
 from camviz.engine.explanation import Explanation
 from camviz.engine.export import file_name, write_folder
 from camviz.errors import CamvizError
@@ -22,9 +23,6 @@ from camviz.ui import html, service, strip
 from camviz.ui.downloads.report import FILE, report_html
 from camviz.ui.service import Found
 from camviz.ui.state import NOBODY, TOP, Controls, Task, Unavailable
-from camviz.ui.viewer import SETTINGS
-
-THRESHOLD, OPACITY = 0.2, 0.55
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def _write(rows: dict[str, Found], folder: Path, address: str, link: dict[str, s
 def _address(address: str, link: dict[str, str]) -> str:
     """The address bar as it would be with this very picture in sight."""
     place = urlsplit(address)
-    kept = {k: v for k, v in parse_qsl(place.query) if k in SETTINGS}
+    kept = {k: v for k, v in parse_qsl(place.query) if k in VIEWER_SETTINGS}
     return urlunsplit(place._replace(query=urlencode({**link, **kept}), fragment=""))
 
 
@@ -133,8 +131,8 @@ def write_rows(
 ) -> Path:
     """Overlays per row and layer, maps.npz with every raw map, and last manifest.json."""
     settings = {key: values[-1] for key, values in parse_qs(query.lstrip("?")).items()}
-    colors = settings.get("colors", "viridis")
-    colors = colors if colors in render.COLOR_MAPS else "viridis"
+    colors = settings.get("colors", COLORS)
+    colors = colors if colors in render.COLOR_MAPS else COLORS
     threshold = _share(settings.get("threshold"), THRESHOLD) or THRESHOLD
     opacity = _share(settings.get("opacity"), OPACITY)
     pictures: dict[str, np.ndarray] = {}

@@ -101,7 +101,7 @@ def save(session: Session, _: Any, task: Task) -> Iterator[Update]:
     x = similarity_to_bank(session.controls)
     assert x.bank is not None
     backbone = x.backbone.display_name
-    bank = replace(x.bank, backbone=backbone)  # the name that loads it may be a path
+    bank = replace(x.bank, backbone=backbone)  # a file from elsewhere may call it otherwise
     if bank.source == "picture":
         bank = with_thumbnails(bank, patches_of(x.picture))
     name = file_name(f"{bank.label}-{backbone}".replace(" ", "-"))

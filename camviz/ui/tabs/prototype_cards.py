@@ -8,9 +8,10 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from camviz.engine.explanation import Explanation, PrototypeMap
-from camviz.images import Picture
+from camviz.engine.explanation import Explanation, PrototypeMap, draw
+from camviz.images import Fit, Picture
 from camviz.maps import render
+from camviz.maps.fusion import Placement
 from camviz.prototypes.bank import Kind, Member, PrototypeBank, StagePrototypes
 from camviz.ui import html
 
@@ -109,7 +110,8 @@ def cards(x: Explanation, stage: str) -> Markup:
     """Every prototype of a stage as a card: parts of the class, and what surrounds it."""
     bank = x.bank
     assert bank is not None
-    small = shrink(x)
+    small = shrink(x.picture, x.fit)
+    placement = x.placements[stage]
     cut = patches_of(x.picture) if bank.source == "picture" else None
     columns = []
     for kind, usual, title, text in COLUMNS:
@@ -118,7 +120,7 @@ def cards(x: Explanation, stage: str) -> Markup:
             key=lambda p: (-(p.score or 0), -p.size, p.index),
         )
         found = [
-            _card(small, bank, p, f"{usual} {number}", cut)
+            _card(small.draw(p, placement), bank, p, f"{usual} {number}", cut)
             for number, p in enumerate(ranked, start=1)
         ]
         columns.append(Column(kind, title.format(label=bank.label), text, found))
@@ -126,7 +128,7 @@ def cards(x: Explanation, stage: str) -> Markup:
 
 
 def _card(
-    small: Explanation, bank: PrototypeBank, p: PrototypeMap, usual_name: str, cut: Cut | None
+    drawn: np.ndarray, bank: PrototypeBank, p: PrototypeMap, usual_name: str, cut: Cut | None
 ) -> Card:
     patches = [_patch(bank, p, index, member, cut) for index, member in enumerate(p.members)]
     sources = dict.fromkeys(bank.pictures[member.picture] for member in p.members)
@@ -138,7 +140,7 @@ def _card(
         kept=p.kept,
         score="not scored" if p.score is None else f"z {_probability(p.score)}",
         size=p.size,
-        map=_figure(_small_map(small, p), text),
+        map=_figure(drawn, text),
         lowest=float(p.raw.min()),
         highest=float(p.raw.max()),
         patches=patches,
@@ -173,33 +175,37 @@ def patches_of(picture: Picture) -> Cut:
     return cut
 
 
-def shrink(x: Explanation) -> Explanation:
-    """The same explanation on a small picture, to draw small maps with."""
-    height, width = x.picture.height, x.picture.width
-    scale = min(1.0, SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    across, down = size[0] / width, size[1] / height
-    x0, y0, x1, y1 = x.fit.rect
-    pixels = np.asarray(Image.fromarray(x.picture.pixels).resize(size, reducing_gap=2.0))
-    return replace(
-        x,
-        picture=replace(x.picture, pixels=pixels),
-        fit=replace(
-            x.fit,
-            picture_size=(size[1], size[0]),
-            rect=(x0 * across, y0 * down, x1 * across, y1 * down),
-        ),
-    )
+@dataclass(frozen=True)
+class Small:
+    """A small picture, and how it would have been shown to the network, to draw small maps on."""
+
+    pixels: np.ndarray
+    fit: Fit
+
+    def draw(self, p: PrototypeMap, placement: Placement) -> np.ndarray:
+        """A cosine map over the picture, from its least value to its greatest."""
+        raw = p.raw
+        span = float(raw.max() - raw.min())
+        heat = (raw - raw.min()) / span if span > _TINY else np.zeros_like(raw)
+        visible = None if self.fit.shows_all else self.fit.visible_mask()
+        drawn = draw(heat, placement, self.fit)
+        return render.overlay(self.pixels, drawn, opacity=0.6, visible=visible)
 
 
-def _small_map(small: Explanation, p: PrototypeMap) -> np.ndarray:
-    """A cosine map over the small picture, from its least value to its greatest."""
-    raw = p.raw
-    span = float(raw.max() - raw.min())
-    heat = (raw - raw.min()) / span if span > _TINY else np.zeros_like(raw)
-    visible = None if small.fit.shows_all else small.visible
-    drawn = small.on_picture(heat, small.placements[p.stage])
-    return render.overlay(small.picture.pixels, drawn, opacity=0.6, visible=visible)
+def shrink(picture: Picture, fit: Fit) -> Small:
+    """The picture, its longer side at most `SIDE` pixels."""
+    scale = min(1.0, SIDE / max(picture.height, picture.width))
+    height, width = (max(1, round(side * scale)) for side in (picture.height, picture.width))
+    pixels = np.asarray(Image.fromarray(picture.pixels).resize((width, height), reducing_gap=2.0))
+    return Small(pixels, small_fit(fit, height, width))
+
+
+def small_fit(fit: Fit, height: int, width: int) -> Fit:
+    """The same geometry on a picture of another size."""
+    down, across = height / fit.picture_size[0], width / fit.picture_size[1]
+    x0, y0, x1, y1 = fit.rect
+    rect = (x0 * across, y0 * down, x1 * across, y1 * down)
+    return replace(fit, picture_size=(height, width), rect=rect)
 
 
 def _figure(pixels: np.ndarray, text: str) -> Figure:

@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from camviz.engine.explanation import Explanation, Notes
+from camviz.engine.explanation import Explanation, draw
+from camviz.engine.similarity import SimilarityMap
 from camviz.errors import CamvizError
 from camviz.ui import service
 from camviz.ui.compute import engine
 from camviz.ui.state import NOBODY, TOP, Controls, Unavailable, sentence
-from camviz.ui.tabs.prototype_cards import shrink
+from camviz.ui.tabs.prototype_cards import SIDE, small_fit
 from camviz.ui.uploads import uploaded
-from camviz.ui.viewer import MapPanel, MapRow, Words, payload
+from camviz.ui.viewer import Description, MapRow, Payload, RawPanel, Words, payload
 
 HERE = "kin-here"  # the DOM id of the viewer whose tools serve both pictures
 PICK = "Click a place to see similar ones; or point with the arrow keys and press Enter."
-SAYS = "How like each place is to the one ringed: the cosine of what the layer answers at both."
-SAYS_THERE = "How like each place is to the one chosen; the nearest is ringed."
+SUMMARY = "How like each place is to the one ringed: the cosine of what the layer answers at both."
+SUMMARY_THERE = "How like each place is to the one chosen; the nearest is ringed."
 FORMULA = "S = Σ_k A_k · A_k(point) / (|A| |A(point)|)"
 SYMBOLS = "A: what the layer answers; k: the layer's channels."
 
@@ -30,24 +31,20 @@ Place = tuple[int, int]  # (x, y), a pixel of a picture
 
 def similarity_maps(
     controls: Controls, across: float, down: float, other: str | None = None
-) -> tuple[Explanation, Place]:
-    """Cosines of every place to one place of the picture at every stage, as `raw`; and that place.
+) -> dict[str, SimilarityMap]:
+    """How similar every place is to one place of the picture, at each stage, coarse to fine.
 
     across, down: where it is, in percent of the picture. other: the path of a second picture, to
-    compare the places of that one.
+    search that one instead.
     """
     x = _every_stage(controls)
     column = min(int(across / 100 * x.picture.width), x.picture.width - 1)
     row = min(int(down / 100 * x.picture.height), x.picture.height - 1)
-    shown, there = x, None
+    point = (column + 0.5, row + 0.5)
+    there = None
     if other is not None:
-        shown = there = _every_stage(replace(controls, picture=other, target=TOP, versus=NOBODY))
-    raw = {
-        name: engine().similarity(x, name, (column + 0.5, row + 0.5), there).raw
-        for name in x.stages
-    }
-    notes = {name: _note(shown, name, cosines) for name, cosines in raw.items()}
-    return replace(shown, raw=raw, notes=notes, bank=None, cosines={}), (column, row)
+        there = _every_stage(replace(controls, picture=other, target=TOP, versus=NOBODY))
+    return {name: engine().similarity(x, name, point, there) for name in reversed(x.stages)}
 
 
 def _every_stage(controls: Controls) -> Explanation:
@@ -55,80 +52,63 @@ def _every_stage(controls: Controls) -> Explanation:
     return service.explain(controls, method="layer_cam")
 
 
-def _note(x: Explanation, name: str, cosines: np.ndarray) -> Notes:
-    """What to know of a map of cosines at a stage."""
-    lowest, highest = float(cosines.min()), float(cosines.max())
-    empty = highest <= 0
-    text = f"Cosines from {lowest:.2f} to {highest:.2f}."
-    return replace(
-        x.notes[name],
-        empty=empty,
-        zero_gradient=False,
-        positive_share=None,
-        denoising=None,
-        sentences=("Empty: nothing here is like it." if empty else text,),
-    )
-
-
-# -- As rows of the viewer -----------------------------------------------------------------------
-
-
-def in_this_picture(controls: Controls, across: float, down: float) -> Any:
+def in_this_picture(controls: Controls, across: float, down: float) -> Payload:
     """The maps of the picture itself, the place chosen ringed; a click there chooses another."""
-    x, point = similarity_maps(controls, across, down)
-    row = _row(x, "In this picture", SAYS, dict.fromkeys(x.stages, point))
-    return payload({"similarity": row}, pick=PICK)
+    maps = similarity_maps(controls, across, down)
+    places = {name: (int(each.point[0]), int(each.point[1])) for name, each in maps.items()}
+    return payload({"similarity": _row("In this picture", SUMMARY, maps, places)}, pick=PICK)
 
 
-def in_second_picture(controls: Controls, across: float, down: float, picture: Any) -> Any:
+def in_second_picture(controls: Controls, across: float, down: float, picture: Any) -> Payload:
     """The maps of a second picture, the nearest place of each stage ringed.
 
-    picture: an upload; None: there is none. What is wrong with it is said in its own place: the
+    picture: an upload; None: there is none. What is wrong with it stands in its own place: the
     first picture is shown all the same.
     """
     if picture is None:
         return payload({})
     try:
-        x, _ = similarity_maps(controls, across, down, uploaded(picture))
+        maps = similarity_maps(controls, across, down, uploaded(picture))
     except CamvizError as error:
         return payload({"similarity": Unavailable(sentence(error))})
-    row = _row(x, "In the second picture", SAYS_THERE, _nearest(x))
+    places = {name: nearest(each) for name, each in maps.items()}
+    row = _row("In the second picture", SUMMARY_THERE, maps, places)
     return payload({"similarity": row}, follows=HERE)
 
 
-def _nearest(x: Explanation) -> dict[str, Place]:
-    """The place of the greatest cosine at every stage."""
-    small = shrink(x)
-    scale = x.picture.width / small.picture.width, x.picture.height / small.picture.height
-    places = {}
-    for name, raw in x.raw.items():
-        drawn = small.on_picture(raw, x.placements[name])
-        line, column = np.unravel_index(int(drawn.argmax()), drawn.shape)
-        places[name] = int((column + 0.5) * scale[0]), int((line + 0.5) * scale[1])
-    return places
-
-
-def _row(x: Explanation, title: str, summary: str, places: Mapping[str, Place]) -> MapRow:
-    """A map a stage, coarse to fine, each with its place ringed."""
-    return MapRow(
-        title=title,
-        of=x,
-        panels={name: _panel(x, title, name, places[name]) for name in reversed(x.stages)},
-        method="Similarity.",
-        paper="cosine similarity",
-        words=Words(summary, FORMULA, SYMBOLS),
-        unit="cosine",
-        compared=False,
+def nearest(similarity: SimilarityMap) -> Place:
+    """The place of the picture with the greatest cosine, to within a pixel of a small picture."""
+    height, width = similarity.fit.picture_size
+    scale = min(1.0, SIDE / max(height, width))
+    fit = small_fit(similarity.fit, max(1, round(height * scale)), max(1, round(width * scale)))
+    drawn = draw(similarity.raw, similarity.placement, fit)
+    row, column = np.unravel_index(int(drawn.argmax()), drawn.shape)
+    return (
+        int((column + 0.5) * width / drawn.shape[1]),
+        int((row + 0.5) * height / drawn.shape[0]),
     )
 
 
-def _panel(x: Explanation, title: str, name: str, place: Place) -> MapPanel:
-    raw, (column, row) = x.raw[name], place
-    return MapPanel(
-        x,
-        name,
+def _row(
+    title: str, summary: str, maps: Mapping[str, SimilarityMap], places: Mapping[str, Place]
+) -> MapRow:
+    words = Words(summary, FORMULA, SYMBOLS)
+    about = Description("Similarity.", "cosine similarity", words, unit="cosine")
+    panels = {name: _panel(title, each, places[name]) for name, each in maps.items()}
+    return MapRow(title, about, panels)
+
+
+def _panel(title: str, similarity: SimilarityMap, place: Place) -> RawPanel:
+    """A map with its place ringed. Drawn is what is similar, not what is opposite."""
+    lowest, highest = float(similarity.raw.min()), float(similarity.raw.max())
+    empty = ("Empty: nothing here is like it.",) if highest <= 0 else ()
+    return RawPanel(
+        replace(similarity, raw=similarity.raw.clip(min=0)),
+        name=similarity.stage,
+        alt=f"{title}: what {similarity.stage} holds to be like the place chosen. Ringed: column "
+        f"{place[0]}, row {place[1]}",
+        facts=(f"cosine {lowest:.2f} to {highest:.2f}",),
+        warnings=empty,
+        notes=empty or (f"Cosines from {lowest:.2f} to {highest:.2f}.",),
         ring=place,
-        facts=(f"cosine {raw.min():.2f} to {raw.max():.2f}",),
-        alt=f"{title}: what {name} holds to be like the place chosen. Ringed: column {column}, "
-        f"row {row}",
     )
