@@ -16,9 +16,9 @@ from camviz.scenes import HELD_OUT_BACKGROUNDS, SCENE_CLASSES, draw_scene
 from training import corpus as corpora
 from training import networks
 from training.__main__ import main, prepare
-from training.augmentation import blend, boxes, crop, look, textures
-from training.corpus import Corpus, Pictures, photographs, studio_wall
-from training.networks import build, embed, embeddings, load_teacher
+from training.augmentation import augment, blend, crop, draw_textures, random_boxes
+from training.corpus import Corpus, Pictures, load_photographs, studio_wall
+from training.networks import build, embed, embed_views, load_teacher
 from training.recipes import RECIPES, Recipe
 from training.results import refit, score
 from training.run import Run
@@ -67,7 +67,7 @@ def corpus(count: int = 6) -> Corpus:
 
 def lesson(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(3)
-    box = boxes(count * 2, (0.3, 1.0), generator).view(count, 2, 4)
+    box = random_boxes(count * 2, (0.3, 1.0), generator).view(count, 2, 4)
     return box, torch.randn(count, 2, 10, generator=generator)
 
 
@@ -93,14 +93,14 @@ def guided() -> tuple[Recipe, timm.models.ResNet]:
     return dataclasses.replace(TINY, guide=2.0, guided=(-3, -2, -1)), teacher
 
 
-@pytest.mark.parametrize("how", ["alone", "distilled", "guided"])
-def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path, how):
-    recipe, teacher = guided() if how == "guided" else (TINY, None)
-    box, taught = lesson(6) if how == "distilled" else (None, None)
-    recipe = dataclasses.replace(recipe, distill=2.0 * (how == "distilled"))
+@pytest.mark.parametrize("kind", ["alone", "distilled", "guided"])
+def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path, kind):
+    recipe, teacher = guided() if kind == "guided" else (TINY, None)
+    box, embeddings = lesson(6) if kind == "distilled" else (None, None)
+    recipe = dataclasses.replace(recipe, distill=2.0 * (kind == "distilled"))
 
     def run() -> Run:
-        return Run(recipe, 0, corpus(), CPU, box, taught, teacher)
+        return Run(recipe, 0, corpus(), CPU, box, embeddings, teacher)
 
     whole = run()
     assert whole.train(tmp_path / "whole.pt")
@@ -230,21 +230,21 @@ def test_what_is_wrong_is_said(tmp_path, folder, capsys):
     assert main(["nonsense"]) == 2
     assert "scenes-resnet" in capsys.readouterr().err
     with pytest.raises(ImageError, match=r"list\.csv"):
-        photographs(tmp_path / "nowhere", 32, 10)
+        load_photographs(tmp_path / "nowhere", 32, 10)
     rows = (folder / "list.csv").read_text()
     (folder / "list.csv").write_text(rows.replace("Motorbikes,1,test", "Motorbikes,1,train"))
     with pytest.raises(ImageError, match="no picture of 'Motorbikes' in split test"):
-        photographs(folder, 32, 10)
+        load_photographs(folder, 32, 10)
     (folder / "list.csv").write_text(rows.replace("file,", "picture,"))
     with pytest.raises(ImageError, match="columns file, class"):
-        photographs(folder, 32, 10)
+        load_photographs(folder, 32, 10)
     (folder / "list.csv").write_text(rows)
     (folder / "3.png").write_text("not a picture")
     with pytest.raises(ImageError, match=r"3\.png"):
-        photographs(folder, 32, 10)
+        load_photographs(folder, 32, 10)
     (folder / "list.csv").write_text("file,class,index,split\na.png,a,1,train\n")
     with pytest.raises(ImageError, match="0, 1, 2"):
-        photographs(folder, 32, 10)
+        load_photographs(folder, 32, 10)
     with pytest.raises(WeightsError, match="no teacher"):
         load_teacher(f"local-dir:{tmp_path}/nowhere")
     work = tmp_path / "work"
@@ -256,8 +256,8 @@ def test_what_is_wrong_is_said(tmp_path, folder, capsys):
     assert issubclass(BackboneError, CamvizError)
 
 
-def test_the_teacher_is_asked_once(tmp_path, monkeypatch):
-    asked = []
+def test_the_teacher_runs_once(tmp_path, monkeypatch):
+    sizes = []
 
     class Teacher(torch.nn.Module):
         num_features = 3
@@ -267,16 +267,16 @@ def test_the_teacher_is_asked_once(tmp_path, monkeypatch):
             self.pretrained_cfg = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
 
         def forward(self, pixels):
-            asked.append(len(pixels))
+            sizes.append(len(pixels))
             return pixels.mean((2, 3))
 
     monkeypatch.setattr(networks, "load_teacher", lambda where, **options: Teacher())
     pictures = corpus().train
     box = torch.tensor([0.0, 0, 1, 1]).repeat(len(pictures), 2, 1)
-    first = embeddings("local-dir:a/b", pictures, box, 64, tmp_path, CPU)
-    assert sum(asked) == 2 * len(pictures)
-    again = embeddings("local-dir:c/b", pictures, box, 64, tmp_path, CPU)  # moved, not another
-    assert sum(asked) == 2 * len(pictures)
+    first = embed_views("local-dir:a/b", pictures, box, 64, tmp_path, CPU)
+    assert sum(sizes) == 2 * len(pictures)
+    again = embed_views("local-dir:c/b", pictures, box, 64, tmp_path, CPU)  # moved, not another
+    assert sum(sizes) == 2 * len(pictures)
     assert torch.equal(first, again)
     mean = torch.nn.functional.normalize(pictures.pixels[:, :3].float().mean((2, 3)), dim=1)
     assert torch.allclose(first[:, 0].float(), mean, atol=1e-2)
@@ -285,25 +285,25 @@ def test_the_teacher_is_asked_once(tmp_path, monkeypatch):
 def test_a_crop_is_what_lies_in_its_box():
     pixels = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
     whole = torch.tensor([[0.0, 0, 1, 1], [0, 0, -1, 1]])
-    seen = crop(pixels, whole, 16)
-    assert torch.allclose(seen[0], pixels[0] / 255, atol=1e-5)
-    assert torch.allclose(seen[1], pixels[1].flip(2) / 255, atol=1e-5)
+    views = crop(pixels, whole, 16)
+    assert torch.allclose(views[0], pixels[0] / 255, atol=1e-5)
+    assert torch.allclose(views[1], pixels[1].flip(2) / 255, atol=1e-5)
     corner = crop(pixels, torch.tensor([[-0.5, 0.5, 0.5, 0.5]] * 2), 8)
     assert torch.allclose(corner, pixels[:, :, 8:, :8] / 255, atol=1e-5)
 
 
 def test_boxes_lie_inside():
-    box = boxes(500, (0.2, 1.0), torch.Generator().manual_seed(0))
+    box = random_boxes(500, (0.2, 1.0), torch.Generator().manual_seed(0))
     assert ((box[:, :2].abs() + box[:, 2:]) <= 1 + 1e-6).all()
     assert (box[:, 2:] > 0).all()
 
 
 def test_textures_are_drawn_by_rule():
-    bank = textures(12, seed=1, size=48)
+    bank = draw_textures(12, seed=1, size=48)
     assert bank.shape == (12, 3, 48, 48)
     assert bank.dtype == torch.uint8
-    assert torch.equal(bank, textures(12, seed=1, size=48))
-    assert not torch.equal(bank, textures(12, seed=2, size=48))
+    assert torch.equal(bank, draw_textures(12, seed=1, size=48))
+    assert not torch.equal(bank, draw_textures(12, seed=2, size=48))
     assert bank.float().flatten(1).std(1).min() > 1
 
 
@@ -324,10 +324,10 @@ def test_only_the_wall_is_replaced():
     box = torch.tensor([[0.0, 0, 1, 1]]).repeat(8, 1)
     index = torch.zeros(8, dtype=torch.long)
     generator = torch.Generator().manual_seed(0)
-    seen = look(pictures.train, index, box, 64, recipe, generator, textures(5, 0, 64))
-    assert seen.shape == (8, 3, 64, 64)
-    assert seen.min() >= 0 and seen.max() <= 1
-    inside, outside = seen[:, :, 24:40, 24:40], seen[:, :, :8]
+    views = augment(pictures.train, index, box, 64, recipe, generator, draw_textures(5, 0, 64))
+    assert views.shape == (8, 3, 64, 64)
+    assert views.min() >= 0 and views.max() <= 1
+    inside, outside = views[:, :, 24:40, 24:40], views[:, :, :8]
     assert inside.flatten(2).std(2).max() < 1e-3  # the thing is still of one colour
     assert outside.flatten(2).std(2).max() > 0.02
 

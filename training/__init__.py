@@ -5,5 +5,5 @@ its random numbers from (seed, k), so a run that was stopped goes on from its la
 the very weights it would have had anyway. It leaves a folder in timm's own `local-dir:` format,
 with a model card whose figures come from the run.
 
-    pictures -> Corpus -> look (crop, backdrop, light) -> blend -> student -> its average -> folder
+    pictures -> Corpus -> augment (crop, backdrop, light) -> blend -> student -> average -> folder
 """

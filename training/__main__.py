@@ -11,9 +11,10 @@ import cv2
 import torch
 
 from camviz.errors import BackboneError, CamvizError, ImageError, WeightsError
-from training.augmentation import boxes
-from training.corpus import Pictures, photographs, scenes
-from training.networks import embeddings, load_teacher
+from camviz.network.bundled import BUNDLED
+from training.augmentation import random_boxes
+from training.corpus import Pictures, load_photographs, load_scenes
+from training.networks import embed_views, load_teacher
 from training.recipes import RECIPES, Recipe
 from training.results import write
 from training.run import Run
@@ -27,28 +28,30 @@ def prepare(
     seed: int,
     device: torch.device,
 ) -> Run:
-    """Read or draw the pictures, ask the teacher, and go on from a checkpoint if there is one."""
-    learns = bool(recipe.distill or recipe.guide)
-    if learns and teacher is None:
+    """Read or draw the pictures, and run the teacher on them if the recipe has one."""
+    needs_teacher = bool(recipe.distill or recipe.guide)
+    if needs_teacher and teacher is None:
         raise WeightsError("this recipe learns from a teacher: give --teacher local-dir:PATH")
     if recipe.pictures == "photos":
         if data is None:
             raise ImageError("this recipe learns from photographs: give --data FOLDER")
-        corpus = photographs(data, recipe.size, recipe.most_per_class)
+        corpus = load_photographs(data, recipe.size, recipe.most_per_class)
     else:
-        corpus = scenes(work.parent / "scenes", recipe.size, recipe.drawn, recipe.held_out, seed)
+        corpus = load_scenes(
+            work.parent / "scenes", recipe.size, recipe.drawn, recipe.held_out, seed
+        )
     pictures = Pictures(corpus.train.pixels.to(device), corpus.train.truth)
     corpus = replace(corpus, train=pictures)
-    box = taught = None
+    box = lesson = None
     if recipe.distill and teacher is not None:
         count = len(pictures) * recipe.views
-        box = boxes(count, recipe.area, torch.Generator().manual_seed(seed))
+        box = random_boxes(count, recipe.area, torch.Generator().manual_seed(seed))
         box = box.view(len(pictures), recipe.views, 4)
-        taught = embeddings(teacher, pictures, box, recipe.teacher_size, work, device)
+        lesson = embed_views(teacher, pictures, box, recipe.teacher_size, work, device)
     guide = None
     if recipe.guide and teacher is not None:
         guide = load_teacher(teacher).to(device, memory_format=torch.channels_last)
-    return Run(recipe, seed, corpus, device, box, taught, guide)
+    return Run(recipe, seed, corpus, device, box, lesson, guide)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -68,35 +71,38 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    asked = _arguments(argv)
+    """Run one recipe; returns the exit status."""
+    arguments = _arguments(argv)
     try:
-        if asked.name not in RECIPES:
-            raise BackboneError(f"no recipe {asked.name!r}; there are {', '.join(RECIPES)}")
+        if arguments.name not in RECIPES:
+            raise BackboneError(f"no recipe {arguments.name!r}; there are {', '.join(RECIPES)}")
         torch.set_num_threads(int(os.environ.get("CAMVIZ_THREADS", "1")))
         cv2.setNumThreads(1)
         auto = "cuda" if torch.cuda.is_available() else "cpu"
-        if asked.device == "cuda" and auto == "cpu":
+        if arguments.device == "cuda" and auto == "cpu":
             raise BackboneError("torch sees no CUDA device here; leave --device out")
-        device = torch.device(auto if asked.device == "auto" else asked.device)
+        device = torch.device(auto if arguments.device == "auto" else arguments.device)
         cache = Path(os.environ.get("CAMVIZ_CACHE", Path.home() / ".cache" / "camviz"))
-        work = (asked.work or cache / "training") / asked.name
-        out = asked.out or Path(__file__).parents[2] / "assets/models" / asked.name
-        recipe = RECIPES[asked.name]
-        run = prepare(recipe, asked.data, asked.teacher, work, asked.seed, device)
+        work = (arguments.work or cache / "training") / arguments.name
+        out = arguments.out or BUNDLED / arguments.name
+        recipe = RECIPES[arguments.name]
+        run = prepare(recipe, arguments.data, arguments.teacher, work, arguments.seed, device)
         checkpoint = work / "checkpoint.pt"
         if checkpoint.exists():
             run.resume(checkpoint)
             print(f"goes on at step {run.step} of {recipe.steps}", flush=True)
-        if not run.train(checkpoint, asked.minutes):
+        if not run.train(checkpoint, arguments.minutes):
             print(f"stopped at step {run.step} of {recipe.steps}; run again to go on", flush=True)
             return 0
-        final = write(
-            run, out, asked.name, asked.teacher if recipe.distill or recipe.guide else None
-        )
+        teacher = arguments.teacher if recipe.distill or recipe.guide else None
+        final = write(run, out, arguments.name, teacher)
     except CamvizError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{asked.name}: {final.overall:.1%}, balanced {final.balanced:.1%}, in {out}", flush=True)
+    print(
+        f"{arguments.name}: {final.overall:.1%}, balanced {final.balanced:.1%}, in {out}",
+        flush=True,
+    )
     return 0
 
 

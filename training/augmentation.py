@@ -1,4 +1,4 @@
-"""How a picture is looked at in training: where, before what backdrop, in what light, blended."""
+"""Augmentation of training pictures: crop, backdrop, light, and blending of two pictures."""
 
 import math
 
@@ -12,7 +12,7 @@ from training.corpus import POOL, Pictures
 from training.recipes import Recipe
 
 
-def boxes(count: int, area: tuple[float, float], generator: torch.Generator) -> Tensor:
+def random_boxes(count: int, area: tuple[float, float], generator: torch.Generator) -> Tensor:
     """Random boxes, (count, 4): centre x, y, half width and height; the whole is (0, 0, 1, 1)."""
     share, ratio, x, y = torch.rand(4, count, generator=generator)
     share = area[0] + (area[1] - area[0]) * share
@@ -23,7 +23,7 @@ def boxes(count: int, area: tuple[float, float], generator: torch.Generator) -> 
 
 
 def crop(pixels: Tensor, box: Tensor, size: int, turn: Tensor | None = None) -> Tensor:
-    """What lies in each box, turned by `turn` radians, as (N, C, size, size) in [0, 1]."""
+    """The pixels of each box, turned by `turn` radians, as (N, C, size, size) in [0, 1]."""
     x, y, wide, high = box.T
     turn = torch.zeros_like(x) if turn is None else turn
     cos, sin = turn.cos(), turn.sin()
@@ -48,11 +48,11 @@ def _clouds(count: int, size: int, generator: torch.Generator, device: torch.dev
     return (total + 0.5).clamp(0, 1)
 
 
-def textures(count: int, seed: int, size: int = POOL) -> Tensor:
+def draw_textures(count: int, seed: int, size: int = POOL) -> Tensor:
     """Walls, floors and heaps of nothing in particular, uint8 (count, 3, size, size).
 
-    A network that has seen eight backgrounds takes the arches of a ninth for church windows. It
-    has to learn that bricks, stripes and blobs of any colour mean nothing.
+    A network trained on eight backgrounds takes the arches of a ninth for church windows. With
+    these it learns that bricks, stripes and blobs of any colour mean nothing.
     """
     rng = np.random.default_rng(seed)
     bank = np.empty((count, 3, size, size), np.uint8)
@@ -111,7 +111,7 @@ def _texture(rng: np.random.Generator, size: int) -> np.ndarray:
     return picture
 
 
-def look(
+def augment(
     pictures: Pictures,
     index: Tensor,
     box: Tensor,
@@ -122,7 +122,7 @@ def look(
 ) -> Tensor:
     """Training pictures, (N, 3, size, size) in [0, 1]: cropped, another wall, another light.
 
-    bank: what `textures` made, to be set behind the things now and then.
+    bank: from `draw_textures`, to be set behind the things now and then.
     """
     device = pictures.pixels.device
     count = len(index)
@@ -130,40 +130,40 @@ def look(
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(*shape, generator=generator)
 
-    def chosen(share: float) -> Tensor:
+    def pick(share: float) -> Tensor:
         return (torch.rand(count, generator=generator) < share).nonzero().squeeze(1)
 
     box = box.clone()
-    box[chosen(0.5), 2] *= -1  # a negative width is a mirror
+    box[pick(0.5), 2] *= -1  # a negative width is a mirror
     turn = recipe.turn * torch.randn(count, generator=generator)
-    seen = crop(pictures.pixels[index.to(device)], box, size, turn)
-    picture, wall = seen[:, :3], seen[:, 3:]
+    views = crop(pictures.pixels[index.to(device)], box, size, turn)
+    picture, wall = views[:, :3], views[:, 3:]
 
     if recipe.backdrop:
         # Half of the new backdrops are clouds, half the corner of another picture.
         behind = _clouds(count, size, generator, device)
-        half = chosen(0.5)
+        half = pick(0.5)
         other = torch.randint(len(pictures), (len(half),), generator=generator)
-        corner = boxes(len(half), (0.05, 0.15), generator)
+        corner = random_boxes(len(half), (0.05, 0.15), generator)
         corner[:, :2] = corner[:, :2].sign() * (1 - corner[:, 2:])
         if len(half):
             photos = pictures.pixels[other.to(device), :3]
             behind[half.to(device)] = crop(photos, corner, size)
-        drawn = chosen(0.6 if bank is not None else 0.0)
+        drawn = pick(0.6 if bank is not None else 0.0)
         if bank is not None and len(drawn):
             other = torch.randint(len(bank), (len(drawn),), generator=generator)
-            part = boxes(len(drawn), (0.1, 1.0), generator)
+            part = random_boxes(len(drawn), (0.1, 1.0), generator)
             tilt = 0.3 * torch.randn(len(drawn), generator=generator)
             behind[drawn.to(device)] = crop(bank[other.to(device)], part, size, tilt)
         swap = torch.zeros(count, 1, 1, 1)
-        swap[chosen(recipe.backdrop)] = 1
+        swap[pick(recipe.backdrop)] = 1
         wall = wall * swap.to(device)
         picture = picture * (1 - wall) + behind * wall
 
     # One 3x3 matrix for each picture: saturation, contrast and a tint; grey now and then, because
     # where all pictures of a class are grey, grey would become the class.
     saturation = uniform(0.4, 1.6, count, 1, 1)
-    saturation[chosen(0.12)] = 0
+    saturation[pick(0.12)] = 0
     grey = torch.tensor([0.299, 0.587, 0.114]).expand(3, 3)
     mixing = saturation * torch.eye(3) + (1 - saturation) * grey
     mixing = (
@@ -175,7 +175,7 @@ def look(
     mean = picture.mean((2, 3))
     shift = mean * uniform(0.7, 1.3, count, 1).to(device) - (mixing @ mean[..., None])[..., 0]
     picture = torch.baddbmm(shift[..., None], mixing, picture.flatten(2)).view_as(picture)
-    soft = chosen(0.2).to(device)
+    soft = pick(0.2).to(device)
     if len(soft):
         picture[soft] = F.avg_pool2d(picture[soft], 3, 1, 1, count_include_pad=False)
     return picture.clamp(0, 1)

@@ -1,4 +1,4 @@
-"""The pictures to learn from, and those held out: photographs from a folder, or drawn scenes."""
+"""Training and held-out pictures: photographs from a folder, or drawn scenes."""
 
 import csv
 import zlib
@@ -34,13 +34,15 @@ class Pictures:
 
     @cached_property
     def checksum(self) -> str:
-        """Tells these pictures and labels from any others."""
+        """A hash of these pictures and labels."""
         parts = (self.pixels.numpy(), self.truth.numpy())
         return f"{zlib.crc32(parts[1].tobytes(), zlib.crc32(parts[0].data)):08x}"
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
+    """The classes of a training run and its pictures."""
+
     labels: tuple[str, ...]
     train: Pictures
     test: Pictures
@@ -60,7 +62,7 @@ _CALTECH_NAMES = {
 }
 
 
-def photographs(folder: Path, size: int, most_per_class: int) -> Corpus:
+def load_photographs(folder: Path, size: int, most_per_class: int) -> Corpus:
     """A folder with `list.csv` (file, class, index, split); every picture stretched to a square.
 
     size: side of the pictures to test on.
@@ -126,11 +128,11 @@ def _read(folder: Path, rows: list[dict[str, str]], size: int, classes: int) -> 
 def studio_wall(picture: np.ndarray, tolerance: int = 14) -> np.ndarray:
     """255 where a plain wall reaches in from the border, 0 elsewhere; uint8 (H, W).
 
-    A network that may look at the wall will: half of Caltech 101 stands before white paper. What
-    fills under 15 % or over 90 % of a picture is not taken for a wall.
+    A network can learn the wall instead of the thing: half of Caltech 101 stands before white
+    paper. What fills under 15 % or over 90 % of a picture is not taken for a wall.
     """
     height, width = picture.shape[:2]
-    wall = np.zeros((height + 2, width + 2), np.uint8)  # floodFill wants a rim of one pixel
+    wall = np.zeros((height + 2, width + 2), np.uint8)  # floodFill needs a rim of one pixel
     flags = 4 | (255 << 8) | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE
     smooth = cv2.medianBlur(np.ascontiguousarray(picture), 3)
     for x, y in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)):
@@ -142,7 +144,7 @@ def studio_wall(picture: np.ndarray, tolerance: int = 14) -> np.ndarray:
     return inner if 0.15 < (inner > 0).mean() < 0.9 else np.zeros_like(inner)
 
 
-def scenes(work: Path, size: int, train: int, test: int, seed: int) -> Corpus:
+def load_scenes(work: Path, size: int, train: int, test: int, seed: int) -> Corpus:
     """Scenes, drawn once and kept under `work`: a quarter of those to train on hold two things.
 
     Those to test on hold one, before backgrounds that no training scene has.

@@ -1,4 +1,4 @@
-"""Student and teacher, and what is read off them."""
+"""Student and teacher networks, their embeddings and maps."""
 
 import json
 import zlib
@@ -21,15 +21,16 @@ import timm  # isort: skip
 
 MEAN = STD = 0.5  # of every student; a teacher brings its own
 
-Network = Any  # a timm classifier; nn.Module does not know of forward_head and get_classifier
+Network = Any  # a timm classifier; nn.Module has no forward_head and get_classifier
 
 
 def short_name(where: str) -> str:
-    """The name of a model without the way to it: no path of this machine goes into a card."""
+    """The name of a model without its folder: no path of this machine goes into a card."""
     return where.rstrip("/").rsplit("/", 1)[-1].removeprefix("local-dir:")
 
 
 def load_teacher(where: str, **options: Any) -> Network:
+    """A frozen network with its weights. Raises `WeightsError` if it cannot be had."""
     try:
         return timm.create_model(where, pretrained=True, **options).eval().requires_grad_(False)
     except (RuntimeError, OSError, ValueError, AssertionError) as error:
@@ -38,16 +39,16 @@ def load_teacher(where: str, **options: Any) -> Network:
         ) from error
 
 
-def embeddings(
+def embed_views(
     where: str, pictures: Pictures, box: Tensor, size: int, work: Path, device: torch.device
 ) -> Tensor:
-    """What the teacher makes of every view: unit vectors, (N, V, E), half precision.
+    """The teacher's embedding of every view: unit vectors, (N, V, E), half precision.
 
-    box: (N, V, 4). Asked once and before the training, and kept in `work`: the teacher costs more
-    than the student, and an answer serves again under another light and before another backdrop.
+    box: (N, V, 4). Computed once before the training, and kept in `work`: the teacher costs more
+    than the student, and its embedding serves for every light and every backdrop.
     """
-    asked = f"{short_name(where)} at {size} of {pictures.checksum}"
-    key = zlib.crc32(box.numpy().tobytes(), zlib.crc32(asked.encode()))
+    description = f"{short_name(where)} at {size} of {pictures.checksum}"
+    key = zlib.crc32(box.numpy().tobytes(), zlib.crc32(description.encode()))
     path = work / f"views-{key:08x}.npy"
     done_path = path.with_suffix(".json")
     teacher = load_teacher(where, num_classes=0).to(device, memory_format=torch.channels_last)
@@ -64,10 +65,10 @@ def embeddings(
         some = slice(start, start + at_once)
         views = box[some]
         each = pictures.pixels[some, :3].repeat_interleave(shape[1], 0)
-        seen = (crop(each, views.flatten(0, 1), size) - mean) / std
+        cropped = (crop(each, views.flatten(0, 1), size) - mean) / std
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
-            answer = teacher(seen.contiguous(memory_format=torch.channels_last))
-        unit = F.normalize(answer.float(), dim=1)
+            embedding = teacher(cropped.contiguous(memory_format=torch.channels_last))
+        unit = F.normalize(embedding.float(), dim=1)
         kept[some] = unit.view(len(views), *shape[1:]).cpu()
         if start // at_once % 100 == 99:
             kept.flush()
@@ -87,7 +88,7 @@ def embed(model: Network, pixels: Tensor) -> tuple[Tensor, Tensor]:
 def stage_maps(
     model: Network, pixels: Tensor, which: int | tuple[int, ...]
 ) -> tuple[Tensor, list[Tensor]]:
-    """What enters the head, and (N, C, h, w) maps on the way: these, or the last so many."""
+    """The map that enters the head, and (N, C, h, w) maps before it: these, or the last so many."""
     last, maps = model.forward_intermediates(
         pixels, indices=which if isinstance(which, int) else list(which), output_fmt="NCHW"
     )
@@ -95,6 +96,7 @@ def stage_maps(
 
 
 def build(recipe: Recipe, classes: int) -> Network:
+    """The student of a recipe, with random weights."""
     return timm.create_model(
         recipe.architecture, pretrained=False, num_classes=classes, **recipe.model_args
     )

@@ -1,4 +1,4 @@
-"""What is trained, and how: one row a backbone."""
+"""The recipes of the bundled networks: one row each."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides what a run makes, but for the seed and the pictures.
+    """Everything that determines a run, but for the seed and the pictures.
 
     pictures: "photos" (a folder with list.csv) or "scenes" (drawn by rule).
     sizes: (share of the run, pixels) in order; small pictures first save most of the time, and the
@@ -14,19 +14,19 @@ class Recipe:
     restarts: shares of the run after which another cosine begins, at half rate. From the first
         on no pictures are blended; from the last on the `late` settings hold, if there are any.
     area: share of a picture that a training crop may be, smallest and largest.
-    backdrop: how often what is known to be no part of a thing is replaced by something else.
+    backdrop: how often the wall, which is no part of a thing, is replaced by something else.
     textures: how many drawn textures to take 60 % of those backdrops from.
     tint: how much the three colours may be stretched apart.
     cutmix, mixup: how often a batch is blended with itself, and how.
     refit: weight of the squared norm when, at the end, the classifier is fitted anew on the
         training pictures and their mirror images; 0: it is left as trained. Those pictures have no
         other backdrops: where these matter, a fit anew unlearns them.
-    views: crops of each picture that the teacher is asked about, once, at `teacher_size`.
+    views: crops of each picture that the teacher embeds, once, at `teacher_size`.
     distill: weight of (1 - cosine) between the teacher's embedding and the student's.
     guide: weight of (1 - cosine) between the teacher's last three maps and those of the student
-        named by `guided`, place by place; the teacher looks at the very picture that the student
-        sees. And of its answer: the Kullback-Leibler divergence, weight 1. Without a batch norm a
-        network stays at chance for hundreds of steps; told where what is, it does not.
+        named by `guided`, place by place; the teacher gets the very picture that the student
+        gets. And the Kullback-Leibler divergence from its prediction, weight 1. Without a batch
+        norm a network stays at chance for hundreds of steps; with a teacher's maps it does not.
     """
 
     title: str
@@ -59,8 +59,8 @@ class Recipe:
     most_per_class: int = 160  # of photographs: 800 aeroplanes teach little more than 160
     drawn: int = 14400  # scenes to train on
     held_out: int = 1500  # scenes to test on
-    history: str = ""  # what was decided in the light of held-out pictures: the card has to say so
-    limits: str = ""  # what the model card warns of
+    history: str = ""  # what was decided in the light of held-out pictures: goes into the card
+    limits: str = ""  # of the network: goes into the card
 
     @property
     def size(self) -> int:

@@ -1,4 +1,4 @@
-"""What a run leaves: its classifier fitted anew, its score, its folder and its model card."""
+"""The results of a run: its classifier fitted anew, its score, its folder and its model card."""
 
 import json
 from copy import deepcopy
@@ -29,6 +29,7 @@ class Score:
 
     @property
     def balanced(self) -> float:
+        """The mean accuracy of the classes."""
         return float(np.mean(self.by_class))
 
 
@@ -57,8 +58,8 @@ def refit(model: Network, train: Pictures, weight: float, smoothing: float, size
     with torch.inference_mode():
         pooled = []
         for pixels in train.pixels.split(64):
-            seen = (F.interpolate(pixels[:, :3].cpu().float(), (size, size)) / 255 - MEAN) / STD
-            pooled += [embed(model, picture)[0] for picture in (seen, seen.flip(3))]
+            scaled = (F.interpolate(pixels[:, :3].cpu().float(), (size, size)) / 255 - MEAN) / STD
+            pooled += [embed(model, picture)[0] for picture in (scaled, scaled.flip(3))]
     features = torch.cat(pooled).clone()
     truth = train.truth.cpu()
     label = torch.cat([part.argmax(1).repeat(2) for part in truth.split(64)])

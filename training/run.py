@@ -1,4 +1,4 @@
-"""One training run: how a step is taken, and what a checkpoint holds."""
+"""A training run: its steps and its checkpoints."""
 
 import json
 import math
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camviz.errors import WeightsError
-from training.augmentation import blend, boxes, look, textures
+from training.augmentation import augment, blend, draw_textures, random_boxes
 from training.corpus import Corpus
 from training.networks import MEAN, STD, Network, build, embed, stage_maps
 from training.recipes import Recipe
@@ -22,15 +22,15 @@ from training.recipes import Recipe
 
 @dataclass
 class Run:
-    """One training run: what a checkpoint holds, and how to take a step."""
+    """One training run: the state that a checkpoint holds, and the step."""
 
     recipe: Recipe
     seed: int
     corpus: Corpus
     device: torch.device
-    box: Tensor | None = None  # (N, V, 4), the views that the teacher saw
-    taught: Tensor | None = None  # (N, V, E), what it made of them
-    teacher: Network | None = None  # one that looks at every picture along with the student
+    box: Tensor | None = None  # (N, V, 4), the views that the teacher embedded
+    lesson: Tensor | None = None  # (N, V, E), the embeddings
+    teacher: Network | None = None  # one that gets every picture along with the student
     step: int = 0
     seconds: float = 0.0
     model: Network = field(init=False)
@@ -42,7 +42,7 @@ class Run:
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             model = build(self.recipe, len(self.corpus.labels))
-            width = 0 if self.taught is None else self.taught.shape[-1]
+            width = 0 if self.lesson is None else self.lesson.shape[-1]
             bridge: Any = nn.Linear(model.num_features, width) if width else nn.Identity()
             if self.teacher is not None:
                 ours = [model.feature_info[k]["num_chs"] for k in self.recipe.guided]
@@ -62,15 +62,15 @@ class Run:
         ]
         self.optimizer = torch.optim.AdamW(groups, self.recipe.rate, weight_decay=self.recipe.decay)
         count = max(self.recipe.textures, self.recipe.late_textures)
-        self._bank = textures(count, self.seed).to(self.device) if count else None
+        self._bank = draw_textures(count, self.seed).to(self.device) if count else None
         # Every class equally often, whatever the number of its pictures.
         truth = self.corpus.train.truth
         self._weights = truth @ (1 / truth.sum(0).clamp(min=1))
 
     @property
     def fingerprint(self) -> str:
-        """What must be the same for a checkpoint to be gone on with."""
-        width = 0 if self.taught is None else self.taught.shape[-1]
+        """Equal for two runs if one can go on from a checkpoint of the other."""
+        width = 0 if self.lesson is None else self.lesson.shape[-1]
         if self.teacher is not None:
             width = self.teacher.num_features
         recipe = asdict(replace(self.recipe, title="", history="", limits="", refit=0.0))
@@ -78,6 +78,7 @@ class Run:
 
     @property
     def size(self) -> int:
+        """The side of the training pictures at this step, in pixels."""
         progress, until = self.step / self.recipe.steps, 0.0
         for share, size in self.recipe.sizes:
             until += share
@@ -124,14 +125,14 @@ class Run:
         index = torch.multinomial(
             self._weights, recipe.batch, replacement=True, generator=generator
         )
-        if self.box is None or self.taught is None:
-            box, lesson = boxes(recipe.batch, recipe.area, generator), None
+        if self.box is None or self.lesson is None:
+            box, lesson = random_boxes(recipe.batch, recipe.area, generator), None
         else:
             view = torch.randint(self.box.shape[1], (recipe.batch,), generator=generator)
             box = self.box[index, view]
-            lesson = self.taught[index, view].float().to(self.device)
+            lesson = self.lesson[index, view].float().to(self.device)
         behind = None if self._bank is None else self._bank[: recipe.textures]
-        picture = look(train, index, box, self.size, recipe, generator, behind)
+        picture = augment(train, index, box, self.size, recipe, generator, behind)
         picture, partner, share = blend(picture, recipe, generator)
         truth = train.truth[index].to(self.device)
         truth = share * truth + (1 - share) * truth[partner]
@@ -175,14 +176,14 @@ class Run:
     def _guidance(
         self, teacher: Network, picture: Tensor, logits: Tensor, maps: list[Tensor]
     ) -> Tensor:
-        """How far the student's answer and maps are from the teacher's."""
+        """The distance of the student's prediction and maps from the teacher's."""
         normal = teacher.pretrained_cfg
         mean, std = (picture.new_tensor(normal[k]).view(3, 1, 1) for k in ("mean", "std"))
         pixels = ((picture - mean) / std).contiguous(memory_format=torch.channels_last)
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
             last, wanted = stage_maps(teacher, pixels, 3)
-            answer = teacher.forward_head(last).float()
-        loss = F.kl_div(logits.log_softmax(1), answer.softmax(1), reduction="batchmean")
+            goal = teacher.forward_head(last).float()
+        loss = F.kl_div(logits.log_softmax(1), goal.softmax(1), reduction="batchmean")
         for bridge, ours, theirs in zip(self.bridge, maps, wanted, strict=True):
             # Each channel with mean 0 and deviation 1: or most of the cosine is the mean.
             theirs = F.batch_norm(theirs.float(), None, None, training=True)
@@ -192,6 +193,7 @@ class Run:
         return loss
 
     def save(self, path: Path) -> None:
+        """Write a checkpoint."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         torch.save(
@@ -209,6 +211,7 @@ class Run:
         partial.replace(path)  # never half a checkpoint
 
     def resume(self, path: Path) -> None:
+        """Go on from a checkpoint. Raises `WeightsError` if it is of another run."""
         kept = torch.load(path, map_location=self.device, weights_only=True)
         if kept["fingerprint"] != self.fingerprint:
             raise WeightsError(
@@ -221,21 +224,21 @@ class Run:
 
     def train(self, path: Path, minutes: float = math.inf, every: float = 180.0) -> bool:
         """Go on until all steps are done (True) or time is up (False); checkpoints at `path`."""
-        start = saved = told = time.monotonic()
+        start = saved = printed = time.monotonic()
         before, since, losses = self.seconds, self.step, []
         while self.step < self.recipe.steps:
             losses.append(self.advance())
             now = time.monotonic()
             self.seconds = before + now - start
-            if now - told > 30:
-                speed = (self.step - since) * self.recipe.batch / (now - told)
+            if now - printed > 30:
+                speed = (self.step - since) * self.recipe.batch / (now - printed)
                 print(
                     f"step {self.step} of {self.recipe.steps}, {self.size} px, "
                     f"loss {np.mean(losses):.3f}, {speed:.0f} pictures/s, "
                     f"{self.seconds / 60:.1f} min",
                     flush=True,
                 )
-                told, since, losses = now, self.step, []
+                printed, since, losses = now, self.step, []
             if now - saved > every:
                 self.save(path)
                 saved = now
