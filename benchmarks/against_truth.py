@@ -1,4 +1,4 @@
-"""How well the maps find what is drawn: held-out scenes, exact masks, every bundled backbone.
+"""Localisation by the maps on held-out scenes with exact masks, for every bundled backbone.
 
     OMP_NUM_THREADS=1 python -m benchmarks.against_truth [--count 500] [--vary grid|tap|method]
         [NAME ...]
@@ -31,18 +31,18 @@ def rows(engine: Engine, name: str, scene: Scene, vary: str) -> Iterator[tuple[s
     """Named maps of one scene."""
     thing = scene.objects[0]
 
-    def ask(**options: object) -> Explanation:
+    def explain(**options: object) -> Explanation:
         return engine.explain(scene.image, name, target=thing.label, **options)
 
     if vary == "method":
         for method in ("cam", "grad_cam"):
             try:
-                last = ask(method=method)
+                last = explain(method=method)
             except MethodError:
                 continue
             yield f"{method} {last.stages[-1]}", last.maps[last.stages[-1]]
         for fusion in FUSIONS:
-            x = ask(fuse=fusion)
+            x = explain(fuse=fusion)
             if fusion == "product":
                 yield from ((f"layer_cam {stage}", heat) for stage, heat in x.maps.items())
             yield f"layer_cam fused, {fusion}", x.fused
@@ -51,7 +51,7 @@ def rows(engine: Engine, name: str, scene: Scene, vary: str) -> Iterator[tuple[s
             vary
         ]
         for choice in choices:
-            x = ask(**{vary: choice})
+            x = explain(**{vary: choice})
             for stage, heat in x.maps.items():
                 yield f"{stage}, {choice}", heat
             yield f"fused, {choice}", x.fused

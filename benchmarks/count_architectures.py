@@ -16,6 +16,7 @@ import torch
 
 
 def count(name: str) -> tuple[int, int]:
+    """(parameters, classes) of an architecture."""
     with torch.device("meta"):
         model = timm.create_model(name)
     return sum(parameter.numel() for parameter in model.parameters()), model.num_classes

@@ -1,4 +1,4 @@
-"""What truncating the gradient brings, on pictures whose truth is known.
+"""The gain from truncating the gradient, on pictures whose truth is known.
 
     OMP_NUM_THREADS=1 python -m benchmarks.denoising [NAME ...] [--count 1000] [--rules]
     OMP_NUM_THREADS=1 python -m benchmarks.denoising NAME --photos FOLDER [--count 200] [--rules]
@@ -9,7 +9,7 @@ trained on; the class that is drawn is the one explained. Share of energy inside
 
 **Photographs** (a folder with list.csv, as the training takes it): there are no masks, but a mosaic
 of four pictures of four classes has a truth of its own: for each class, its own quarter. The
-pictures are held-out ones that the network names with more than 80 % certainty. Share of energy
+pictures are held-out ones that the network classifies with more than 80 % probability. Share of energy
 inside the quarter (chance: 25 %), and whether the maximum lies there.
 After Boehle et al., "Convolutional Dynamic Alignment Networks", CVPR 2021.
 
@@ -66,18 +66,18 @@ def scenes(count: int, step: int) -> Iterator[tuple[int, Case]]:
 
 
 def mosaics(
-    folder: Path, backbone: Backbone, count: int, step: int, asked: Collection[int] = ()
+    folder: Path, backbone: Backbone, count: int, step: int, first_of: Collection[int] = ()
 ) -> Iterator[tuple[int, Case]]:
     """Four photographs of four classes, and one of the classes, numbered.
 
-    asked: the classes that one may be of, if not of any.
+    first_of: the classes that the explained one is chosen from, if not from all.
     """
-    known = certain(folder, backbone)
+    known = classify_photographs(folder, backbone)
     for index in range(0, count, step):
         random = np.random.default_rng([SEED, index])
         classes = random.choice(sorted(known), 4, replace=False)
-        if asked:
-            first = random.choice(sorted(asked))
+        if first_of:
+            first = random.choice(sorted(first_of))
             classes = [first, *(which for which in classes if which != first)][:4]
         whole = Image.new("RGB", (2 * SIDE, 2 * SIDE))
         for place, which in enumerate(classes):
@@ -88,10 +88,10 @@ def mosaics(
         yield index, (whole, int(classes[0]), truth)
 
 
-def certain(
+def classify_photographs(
     folder: Path, backbone: Backbone, split: str = "test", most: int = 600
 ) -> dict[int, list[Image.Image]]:
-    """Photographs by what the network is certain that they show: of that split, so many at most."""
+    """Photographs of a split, so many at most, by the class that the network is certain of."""
     with (folder / "list.csv").open() as lines:
         files = [row["file"] for row in csv.DictReader(lines) if row["split"] == split]
     known = defaultdict(list)
@@ -110,9 +110,9 @@ def maps_of(engine: Engine, backbone: Backbone, case: Case, rules: bool) -> Iter
     picture, target, _ = case
     rows: dict[str, dict[str, Any]] = {"plain": {}}
     rows |= RULES if rules else {f"q {q}": {"truncation": q} for q in LEVELS}
-    for row, how in rows.items():
+    for row, options in rows.items():
         for fusion in FUSIONS:
-            x = engine.explain(picture, backbone, target=target, fuse=fusion, **how)
+            x = engine.explain(picture, backbone, target=target, fuse=fusion, **options)
             if fusion == FUSIONS[0]:
                 for stage in x.stages:
                     if row == "plain" or stage in x.request.truncated:

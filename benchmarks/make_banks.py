@@ -28,7 +28,8 @@ SCENES, PHOTOGRAPHS = 32, 48
 SHOWN = 3  # thumbnails of a prototype
 
 
-def drawn(label: str) -> list[Picture]:
+def draw_pictures(label: str) -> list[Picture]:
+    """Scenes with one thing of a class."""
     scenes = (
         draw_scene(GALLERY_SEED, i, label=label, backgrounds=TRAIN_BACKGROUNDS, two_objects=0.0)
         for i in range(SCENES)
@@ -36,7 +37,7 @@ def drawn(label: str) -> list[Picture]:
     return [open_picture(s.image, name=f"scene {GALLERY_SEED}:{s.index}") for s in scenes]
 
 
-def photographs(folder: Path, index: int) -> list[Picture]:
+def choose_photographs(folder: Path, index: int) -> list[Picture]:
     """An even choice of the training photographs of a class."""
     with (folder / "list.csv").open(newline="") as file:
         rows = [
@@ -68,10 +69,11 @@ def with_few_pictures(bank: PrototypeBank) -> PrototypeBank:
     return replace(bank, stages=stages)
 
 
-def made(engine: Engine, name: str, data: Path | None) -> Iterator[PrototypeBank]:
+def build_banks(engine: Engine, name: str, data: Path | None) -> Iterator[PrototypeBank]:
+    """The bank of every class of a network, one after the other."""
     backbone = engine.backbone(name)
     for index, label in enumerate(backbone.labels):
-        pictures = drawn(label) if data is None else photographs(data, index)
+        pictures = draw_pictures(label) if data is None else choose_photographs(data, index)
         bank = engine.build_prototypes(pictures, backbone, index)
         bank = with_few_pictures(bank) if data is None else without_pictures(bank)
         yield replace(bank, source="bundled")
@@ -88,7 +90,7 @@ if __name__ == "__main__":
     folder = BUNDLED / options.name / "prototypes"
     shutil.rmtree(folder, ignore_errors=True)
     total = 0
-    for bank in made(Engine(), options.name, options.data):
+    for bank in build_banks(Engine(), options.name, options.data):
         file = bank.save(folder / f"{bank.target}.safetensors", compact=True)
         total += file.stat().st_size
         kept = ", ".join(f"{name} {a}+{b}" for name, (a, b) in bank.summary["kept"].items())

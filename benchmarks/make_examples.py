@@ -2,8 +2,8 @@
 
     python -m benchmarks.make_examples
 
-Each was picked by eye, for the story it tells. The last column printed is what scenes-resnet
-says of it; whatever it is not sure of does not belong here.
+Each was picked by eye, for its story. The last column printed is the prediction of scenes-resnet;
+a picture of which it is not confident does not belong here.
 """
 
 import json

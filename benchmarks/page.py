@@ -1,11 +1,11 @@
-"""What a visitor waits for, and what it weighs.
+"""The time a visitor waits for, and the bytes that are sent.
 
     OMP_NUM_THREADS=1 python -m benchmarks.page [--rounds 5] [--backbone NAME]
 
 Serves app.py on this machine, opens it in Chromium and measures, as medians in milliseconds: page
 open to first map drawn; a click on a class, an example and a method to the new maps drawn; a move
-of the truncation, and of the threshold, which asks nothing of the server, until it is seen. And
-kilobytes: of the page, and of one answer with three rows of maps.
+of the truncation, and of the threshold, which needs no server, until it is drawn. And kilobytes: of
+the page, and of one answer with three rows of maps.
 """
 
 import argparse
@@ -32,7 +32,7 @@ PIXELS = """
   .map(c => c.toDataURL().length).reduce((a, b) => a + b, 0)"""
 
 
-def timed(page: Page, act: Callable[[], object]) -> float:
+def time_to_value(page: Page, act: Callable[[], object]) -> float:
     """Milliseconds from an act to the next value that the viewer has drawn."""
     before = page.evaluate(DRAWN)
     start = time.perf_counter()
@@ -41,7 +41,7 @@ def timed(page: Page, act: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def seen(page: Page, act: Callable[[], object]) -> float:
+def time_to_pixels(page: Page, act: Callable[[], object]) -> float:
     """Milliseconds from an act to other pixels."""
     before = page.evaluate(PIXELS)
     start = time.perf_counter()
@@ -81,11 +81,11 @@ def visit(page: Page, url: str, note: Callable[[str, str, float], None], first: 
         "truncation": lambda: slide(page, "#truncation input[type=range]", 0.5),
     }.items():
         before = received[0]
-        note("ms", name, timed(page, act))
+        note("ms", name, time_to_value(page, act))
         page.wait_for_timeout(QUIET)
         note("kB", f"answer to {name}", (received[0] - before) / 1e3)
     for value in (0.3, 0.6):
-        moved = seen(page, partial(slide, page, "[data-number=threshold]", value))
+        moved = time_to_pixels(page, partial(slide, page, "[data-number=threshold]", value))
         note("ms", "threshold, in the browser alone", moved)
 
 

@@ -1,4 +1,4 @@
-"""How well prototype maps find what is drawn, and what they cost.
+"""Localisation by prototype maps, and their cost.
 
     OMP_NUM_THREADS=1 python -m benchmarks.prototypes [--count 500] [--gallery 32] [NAME]
     OMP_NUM_THREADS=1 python -m benchmarks.prototypes NAME --photos FOLDER [--gallery 12]
@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.denoising import certain, mosaics
+from benchmarks.denoising import classify_photographs, mosaics
 from camviz import Backbone, Engine, Picture, PrototypeBank, load_backbone, open_picture
 from camviz.maps import localization
 from camviz.network.trace import Target, trace
@@ -89,8 +89,8 @@ def held_out_scenes(count: int) -> Iterator[Case]:
 
 def photo_galleries(backbone: Backbone, folder: Path, gallery: int) -> Galleries:
     """Photographs of training, of every class with enough of them that was held out, too."""
-    held_out = certain(folder, backbone)
-    known = certain(folder, backbone, "train", 2400)
+    held_out = classify_photographs(folder, backbone)
+    known = classify_photographs(folder, backbone, "train", 2400)
     return {
         target: pictures[:gallery]
         for target, pictures in known.items()
@@ -116,7 +116,7 @@ def rows(engine: Engine, name: str, galleries: Galleries) -> dict[str, Maps]:
             engine.explain(image, name, method="lpcam", prototypes=held[label], **options).fused
         )
 
-    def own(**options: object) -> Maps:
+    def from_picture(**options: object) -> Maps:
         return lambda image, label: (
             engine.explain(
                 image, name, target=label, method="lpcam", prototypes="picture", **options
@@ -136,8 +136,8 @@ def rows(engine: Engine, name: str, galleries: Galleries) -> dict[str, Maps]:
                 found[f"{stage}, tau {tau}"] = local(held, stages=[stage])
             found[f"fused, all stages, product, tau {tau}"] = local(held, stages=every)
             found[f"fused, nearest prototype, tau {tau}"] = local(held, aggregate="max")
-    found["self, fused"] = own()
-    found[f"self, {last}"] = own(stages=[last])
+    found["picture alone, fused"] = from_picture()
+    found[f"picture alone, {last}"] = from_picture(stages=[last])
     return found
 
 
@@ -196,7 +196,7 @@ def speed(name: str, rounds: int) -> None:
     image, _ = backbone.prepare(pictures[0])
     engine.explain(pictures[0], backbone)
 
-    def ask(bank: PrototypeBank) -> None:
+    def query(bank: PrototypeBank) -> None:
         engine.explain(pictures[0], backbone, method="lpcam", prototypes=bank)
 
     cases: dict[str, Callable[[], object]] = {
@@ -204,8 +204,8 @@ def speed(name: str, rounds: int) -> None:
         "bank, last stage": lambda: Engine().build_prototypes(pictures, backbone, 1, stages=[last]),
         "bank, every stage": lambda: Engine().build_prototypes(pictures, backbone, 1),
         "forward and backward": lambda: trace(backbone, image, taps).gradients(Target(1)),
-        "query, last stage": lambda: ask(one),
-        "query, coarser stages": lambda: ask(full),
+        "query, last stage": lambda: query(one),
+        "query, coarser stages": lambda: query(full),
     }
     taken: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):

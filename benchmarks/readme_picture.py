@@ -17,19 +17,19 @@ from camviz.maps.render import colorize, contact_sheet, draw_boxes, overlay
 SIDE = 232
 
 
-def panels(x: Explanation) -> list[np.ndarray]:
+def stage_panels(x: Explanation) -> list[np.ndarray]:
     """The picture, the fused map with its box, and the stages, coarse to fine."""
     pixels = x.picture.pixels
     shown = [pixels, draw_boxes(overlay(pixels, x.fused), [x.boxes()[0].xyxy])]
     shown += [overlay(pixels, x.maps[stage]) for stage in reversed(x.stages)]
-    return _sized(shown)
+    return _resize(shown)
 
 
-def denoised(plain: Explanation, x: Explanation) -> list[list[np.ndarray]]:
+def denoised_rows(plain: Explanation, x: Explanation) -> list[list[np.ndarray]]:
     """For the two shallowest stages: the picture, plain, denoised, and what was removed."""
     pixels = x.picture.pixels
     return [
-        _sized(
+        _resize(
             [
                 pixels,
                 colorize(plain.maps[stage], "inferno"),
@@ -41,7 +41,7 @@ def denoised(plain: Explanation, x: Explanation) -> list[list[np.ndarray]]:
     ]
 
 
-def _sized(shown: list[np.ndarray]) -> list[np.ndarray]:
+def _resize(shown: list[np.ndarray]) -> list[np.ndarray]:
     return [cv2.resize(panel, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for panel in shown]
 
 
@@ -55,9 +55,9 @@ if __name__ == "__main__":
     first, second, *_ = [*rest, *map(get_image, ("cheetah1.jpg", "lion.jpg")[len(rest) :])]
     engine = Engine()
     x = engine.explain(first, backbone)
-    _write("readme.webp", [panels(x)])
+    _write("readme.webp", [stage_panels(x)])
     print(x.label, x.stages)
     plain = engine.explain(second, backbone)
     x = engine.explain(second, backbone, truncation=0.9)
-    _write("denoised.webp", denoised(plain, x))
+    _write("denoised.webp", denoised_rows(plain, x))
     print(x.label, *x.notes.values(), sep="\n")

@@ -1,4 +1,4 @@
-"""What an explanation costs, in units of one forward and backward pass of the same network.
+"""The cost of an explanation, in units of one forward and backward pass of the same network.
 
     OMP_NUM_THREADS=1 python -m benchmarks.speed [resnet50 convnext_tiny vit_small_patch16_224]
 
