@@ -9,8 +9,8 @@ trained on; the class that is drawn is the one explained. Share of energy inside
 
 **Photographs** (a folder with list.csv, as the training takes it): there are no masks, but a mosaic
 of four pictures of four classes has a truth of its own: for each class, its own quarter. The
-pictures are held-out ones that the network classifies with more than 80 % probability. Share of energy
-inside the quarter (chance: 25 %), and whether the maximum lies there.
+pictures are held-out ones that the network classifies with more than 80 % probability. Share of
+energy inside the quarter (chance: 25 %), and whether the maximum lies there.
 After Boehle et al., "Convolutional Dynamic Alignment Networks", CVPR 2021.
 
 For every stage and fusion: plain LayerCAM and truncation at several q (RefineCAM's product of plain
