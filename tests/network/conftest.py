@@ -1,6 +1,7 @@
-"""A hub that is offline, and a network in a folder."""
+"""A hub that is offline, a network in a folder, and a count of backward passes."""
 
 import pytest
+import torch
 
 from timm.models import save_for_hf  # isort: skip
 from tests.support.networks import untrained
@@ -19,3 +20,17 @@ def folder(tmp_path):
     config = {"label_names": ["ant", "bee", "cat", "dog", "eel"]}
     save_for_hf(model, tmp_path / "five", model_config=config, model_args={"zero_init_last": False})
     return tmp_path / "five", model
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """{"backward": n}: how often torch.autograd.grad ran."""
+    count = {"backward": 0}
+    grad = torch.autograd.grad
+
+    def counted(*arguments, **options):
+        count["backward"] += 1
+        return grad(*arguments, **options)
+
+    monkeypatch.setattr(torch.autograd, "grad", counted)
+    return count

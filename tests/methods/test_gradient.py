@@ -15,53 +15,19 @@ from camviz.maps.fusion import is_empty, normalize
 from camviz.methods import gradient
 from camviz.methods.activation import cam
 from camviz.methods.gradient import (
-    checkerboard,
-    evidence,
     grad_cam,
     grad_cam_pp,
     hires_cam,
     layer_cam,
     layer_cam_elementwise,
-    smooth_checkerboard,
     xgrad_cam,
 )
-
-SHAPES = [
-    (1, 1, 1, 1),
-    (2, 3, 1, 1),
-    (1, 1, 1, 7),
-    (3, 2, 5, 1),
-    (2, 1, 4, 3),
-    (2, 5, 3, 4),
-    (1, 4, 7, 5),
-]
-
-
-def close(actual, expected, tolerance=1e-11):
-    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
-
-
-def same(actual, expected):
-    torch.testing.assert_close(actual, expected, rtol=0, atol=0)
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def tensors(shape, kind="signed", seed=0):
-    """Activations of a kind ("relu" has exact zeros) and gradients of both signs, in fp64."""
-    source = generator(seed)
-    activations = torch.randn(shape, generator=source, dtype=torch.float64)
-    gradients = torch.randn(shape, generator=source, dtype=torch.float64)
-    return activations.relu() if kind == "relu" else activations, gradients
+from tests.support.gradients import SHAPES, tensors
+from tests.support.tensors import close64, generator, same
 
 
 def normalized(maps):
     return torch.stack([normalize(heat) for heat in maps])
-
-
-# The slow twins. A and g are one sample's (C, H, W) as nested lists.
 
 
 def twin(place):
@@ -153,7 +119,7 @@ class TestEveryEquation:
     def test_against_the_twin(self, name, shape, kind):
         for seed in range(3):
             activations, gradients = tensors(shape, kind, seed)
-            close(
+            close64(
                 getattr(gradient, name)(activations, gradients),
                 BY_HAND[name][0](activations, gradients),
             )
@@ -163,7 +129,7 @@ class TestEveryEquation:
         gradients = torch.tensor([[[[2.0, -1.0]], [[-1.0, 1.0]]]], dtype=torch.float64)
         slow, expected = BY_HAND[name]
         for method in (getattr(gradient, name), slow):
-            close(method(activations, gradients), torch.tensor([[expected]], dtype=torch.float64))
+            close64(method(activations, gradients), torch.tensor([[expected]], dtype=torch.float64))
 
 
 def test_every_method_of_the_module_has_a_twin():
@@ -222,9 +188,9 @@ def test_the_toy_is_not_vacuous(toy, x):
         assert (slopes > 0).any() and (slopes < 0).any()
 
 
-def head_case(toy, x, target=1, **how):
+def head_case(toy, x, target=1, **options):
     """(score - bias, last map, its gradient, the class's row as (N, C), places)."""
-    logits, maps, gradients = toy.trace(x, target, **how)
+    logits, maps, gradients = toy.trace(x, target, **options)
     row = toy.head[target].detach().expand(len(x), -1)
     share = logits[:, target] - toy.bias[target].detach()
     return share, maps[-1], gradients[-1], row, maps[-1][0, 0].numel()
@@ -234,9 +200,9 @@ class TestGradCam:
     def test_is_cam_on_a_linear_head(self, toy, x):  # T-GC-1
         _, activations, gradients, row, places = head_case(toy, x)
         heat, plain = grad_cam(activations, gradients), cam(activations, row)
-        close(heat.relu(), plain.relu() / places)
+        close64(heat.relu(), plain.relu() / places)
         assert not any(is_empty(one) for one in heat)
-        close(normalized(heat), normalized(plain))
+        close64(normalized(heat), normalized(plain))
 
     @pytest.mark.parametrize("scale", [1e-9, 0.3, 7.0])
     def test_ignores_the_scale_of_the_logits(self, toy, x, scale):  # T-GC-2
@@ -244,8 +210,8 @@ class TestGradCam:
             _, maps, gradients = toy.trace(x, 1)
             _, _, scaled = toy.trace(x, 1, score=lambda logits: scale * logits)
             heat = grad_cam(maps[stage], gradients[stage])
-            close(grad_cam(maps[stage], scaled[stage]) / scale, heat)
-            close(
+            close64(grad_cam(maps[stage], scaled[stage]) / scale, heat)
+            close64(
                 normalized(grad_cam(maps[stage], scaled[stage])),
                 normalized(heat),
             )
@@ -258,7 +224,7 @@ class TestGradCam:
 
     def test_sums_to_the_score_on_a_linear_head(self, toy, x):  # T-GC-4
         share, activations, gradients, _, _ = head_case(toy, x)
-        close(grad_cam(activations, gradients).sum(dim=(1, 2)), share)
+        close64(grad_cam(activations, gradients).sum(dim=(1, 2)), share)
 
 
 class TestGradCamPp:
@@ -267,7 +233,7 @@ class TestGradCamPp:
         weights = row.relu() / (2 + row * activations.mean(dim=(2, 3)))
         expected = (weights[:, :, None, None] * activations).sum(dim=1)
         assert (expected > 0).any()
-        close(grad_cam_pp(activations, gradients), expected)
+        close64(grad_cam_pp(activations, gradients), expected)
 
     def test_depends_on_the_scale_of_the_logits(self, toy, x):  # T-PP-2, a negative identity
         _, maps, gradients = toy.trace(x, 1)
@@ -283,7 +249,7 @@ class TestGradCamPp:
         weights = gradients.relu().sum(dim=(2, 3), keepdim=True) / 2
         limit = (weights * activations).sum(dim=1)
         heat = grad_cam_pp(activations, gradients * 1e-12)
-        close(heat * 1e12, limit, tolerance=1e-9 if dtype == torch.float64 else 1e-5)
+        close64(heat * 1e12, limit, tolerance=1e-9 if dtype == torch.float64 else 1e-5)
 
     def test_no_positive_gradient_gives_nothing(self):  # T-PP-3
         activations, gradients = tensors((2, 5, 3, 4), "relu")
@@ -300,7 +266,7 @@ class TestGradCamPp:
         for mass in (-2.0, -2.0 + 1e-9, -50.0):
             activations = torch.tensor([[[[mass - 1, 1.0]]]], dtype=torch.float64)
             gradients = torch.tensor([[[[1.0, 0.0]]]], dtype=torch.float64)
-            close(grad_cam_pp(activations, gradients), activations[:, 0] / 2)
+            close64(grad_cam_pp(activations, gradients), activations[:, 0] / 2)
 
 
 class TestXGradCam:
@@ -308,7 +274,7 @@ class TestXGradCam:
     def test_conserves_the_contribution(self, kind):  # T-X-1
         for seed in range(20):
             activations, gradients = tensors((2, 3, 5, 4), kind, seed)
-            close(
+            close64(
                 xgrad_cam(activations, gradients).sum(dim=(1, 2)),
                 (gradients * activations).sum(dim=(1, 2, 3)),
                 tolerance=1e-9,
@@ -316,13 +282,13 @@ class TestXGradCam:
 
     def test_is_cam_on_a_linear_head(self, toy, x):  # T-X-2
         _, activations, gradients, row, places = head_case(toy, x)
-        close(xgrad_cam(activations, gradients), cam(activations, row) / places)
+        close64(xgrad_cam(activations, gradients), cam(activations, row) / places)
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     def test_is_grad_cam_for_a_constant_gradient(self, kind):  # T-X-3
         activations, gradients = tensors((2, 5, 3, 4), kind)
         constant = gradients[:, :, :1, :1].expand_as(gradients)
-        close(xgrad_cam(activations, constant), grad_cam(activations, constant))
+        close64(xgrad_cam(activations, constant), grad_cam(activations, constant))
 
     def test_a_channel_that_cancels_has_no_weight(self):
         _, gradients = tensors((1, 2, 1, 2))
@@ -339,13 +305,13 @@ class TestXGradCam:
     def test_a_negative_channel_keeps_its_sign(self):
         activations = torch.tensor([[[[-1.0, -3.0]]]], dtype=torch.float64)
         gradients = torch.tensor([[[[2.0, 6.0]]]], dtype=torch.float64)
-        close(xgrad_cam(activations, gradients), 5 * activations[:, 0])  # (2*1 + 6*3) / 4
+        close64(xgrad_cam(activations, gradients), 5 * activations[:, 0])  # (2*1 + 6*3) / 4
 
 
 class TestHiResCam:
     def test_sums_to_the_score_on_a_linear_head(self, toy, x):  # T-H-1
         share, activations, gradients, _, _ = head_case(toy, x)
-        close(hires_cam(activations, gradients).sum(dim=(1, 2)), share)
+        close64(hires_cam(activations, gradients).sum(dim=(1, 2)), share)
 
     def test_sums_to_the_score_and_the_later_biases_anywhere(self, toy, x):  # T-H-2
         for image in x.split(1):
@@ -359,37 +325,37 @@ class TestHiResCam:
                     (bias * slope).sum()
                     for bias, slope in list(zip(toy.biases, at_biases, strict=True))[stage + 1 :]
                 ]
-                close(heat.sum() + sum(later) + toy.bias[1], score)
+                close64(heat.sum() + sum(later) + toy.bias[1], score)
 
     def test_sums_to_the_score_anywhere_without_biases(self, x):  # T-H-2
         logits, maps, gradients = Toy(biases=False).trace(x, 1)
         for activations, slopes in zip(maps, gradients, strict=True):
-            close(hires_cam(activations, slopes).sum(dim=(1, 2)), logits[:, 1])
+            close64(hires_cam(activations, slopes).sum(dim=(1, 2)), logits[:, 1])
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     def test_is_evidence_for_less_evidence_against(self, kind):  # T-H-4
         activations, gradients = tensors((2, 5, 3, 4), kind)
         positive = (gradients.clamp(min=0) * activations).sum(dim=1)
         negative = ((-gradients).clamp(min=0) * activations).sum(dim=1)
-        close(hires_cam(activations, gradients), positive - negative)
+        close64(hires_cam(activations, gradients), positive - negative)
 
     def test_a_margin_is_antisymmetric(self, toy, x):
         _, maps, forth = toy.trace(x, 0, score=lambda s: s - s[:, 2:3])
         _, _, back = toy.trace(x, 2, score=lambda s: s - s[:, 0:1])
         for activations, one, other in zip(maps, forth, back, strict=True):
-            close(hires_cam(activations, one), -hires_cam(activations, other))
+            close64(hires_cam(activations, one), -hires_cam(activations, other))
 
 
 class TestLayerCam:
     def test_closed_form_on_a_linear_head(self, toy, x):  # T-L-1
         _, activations, gradients, row, places = head_case(toy, x)
-        close(layer_cam(activations, gradients), cam(activations, row.relu()) / places)
+        close64(layer_cam(activations, gradients), cam(activations, row.relu()) / places)
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     def test_less_the_evidence_against_is_hires_cam(self, kind):  # T-L-2
         activations, gradients = tensors((2, 5, 3, 4), kind)
         against = ((-gradients).relu() * activations).sum(dim=1)
-        close(layer_cam(activations, gradients) - against, hires_cam(activations, gradients))
+        close64(layer_cam(activations, gradients) - against, hires_cam(activations, gradients))
 
     def test_is_no_less_than_hires_cam(self, toy, x):  # T-L-3
         for activations, gradients in zip(*toy.trace(x, 1)[1:], strict=True):
@@ -397,7 +363,7 @@ class TestLayerCam:
             positive = hires_cam(activations, gradients).relu()
             assert (heat >= positive - 1e-12).all()
             alone = ((activations == 0) | (gradients >= 0)).all(dim=1)
-            close(heat[alone], positive[alone])
+            close64(heat[alone], positive[alone])
             assert (heat[~alone] > positive[~alone]).any()
 
     def test_is_not_the_positive_part_of_hires_cam(self, toy, x):  # a negative identity
@@ -417,14 +383,14 @@ class TestLayerCam:
         _, _, scaled = toy.trace(x, 1, score=lambda logits: 3e-7 * logits)
         for activations, one, other in zip(maps, gradients, scaled, strict=True):
             heat = normalized(layer_cam(activations, one))
-            close(normalized(layer_cam(activations, other)), heat)
+            close64(normalized(layer_cam(activations, other)), heat)
             order = torch.randperm(one.shape[1], generator=generator(3))
-            close(normalized(layer_cam(activations[:, order], one[:, order])), heat)
+            close64(normalized(layer_cam(activations[:, order], one[:, order])), heat)
 
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
     def test_is_the_elementwise_form_for_features_of_one_sign(self, shape):  # T-L-6
         activations, gradients = tensors(shape, "relu")
-        close(layer_cam(activations, gradients), layer_cam_elementwise(activations, gradients))
+        close64(layer_cam(activations, gradients), layer_cam_elementwise(activations, gradients))
 
     def test_is_not_the_elementwise_form_for_signed_features(self):  # a negative identity
         # g < 0, A < 0 adds in one and is dropped in the other; g > 0, A < 0 subtracts in one.
@@ -435,7 +401,7 @@ class TestLayerCam:
 
     def test_of_one_channel_is_the_positive_part_of_hires_cam(self):  # T-L-7
         activations, gradients = tensors((3, 1, 5, 4), "relu")
-        close(layer_cam(activations, gradients), hires_cam(activations, gradients).relu())
+        close64(layer_cam(activations, gradients), hires_cam(activations, gradients).relu())
 
 
 HOMOGENEOUS = [name for name in BY_HAND if name != "grad_cam_pp"]
@@ -450,7 +416,7 @@ def test_tiny_gradients_give_the_same_map(name, dtype):
         heat = method(activations, gradients)
         assert not any(is_empty(one) for one in heat)
         for scale in (1e-12, 1e-25):
-            close(
+            close64(
                 normalized(method(activations, gradients * scale)),
                 normalized(heat),
                 tolerance=1e-5 if dtype == torch.float32 else 1e-11,
@@ -467,193 +433,3 @@ def test_classes_with_equal_weights_have_equal_maps(name, toy, x):
         heat = method(one[0][stage], one[1][stage])
         same(method(twin_[0][stage], twin_[1][stage]), heat)
         assert (method(other[0][stage], other[1][stage]) - heat).abs().max() > 1e-6
-
-
-def stripes(height, width, values, axis):
-    """(1, 1, height, width): two values that take turns along an axis."""
-    turn = torch.arange((height, width)[axis]) % 2
-    line = torch.tensor(values, dtype=torch.float64)[turn]
-    return (line[:, None] if axis == 0 else line[None, :]).expand(height, width)[None, None]
-
-
-class TestSmoothCheckerboard:
-    def test_against_the_kernel_written_out(self):
-        gradients = torch.randn(2, 3, 6, 7, generator=generator(0), dtype=torch.float64)
-        smoothed = smooth_checkerboard(gradients)
-        for n, k in ((0, 0), (1, 2)):
-            g = gradients[n, k].tolist()
-            for i in range(1, 5):
-                for j in range(1, 6):
-                    expected = 0.0
-                    for di, down in ((-1, 0.25), (0, 0.5), (1, 0.25)):
-                        for dj, across in ((-1, 0.25), (0, 0.5), (1, 0.25)):
-                            expected += down * across * g[i + di][j + dj]
-                    assert smoothed[n, k, i, j].item() == pytest.approx(expected, abs=1e-14)
-
-    @pytest.mark.parametrize("size", [(7, 7), (8, 8), (6, 9), (3, 3)])
-    def test_removes_every_pattern_of_period_two(self, size):
-        tile = torch.tensor([[1.0, 4.0], [-2.0, 8.0]], dtype=torch.float64)
-        pattern = tile.repeat(5, 5)[: size[0], : size[1]][None, None]
-        inside = smooth_checkerboard(pattern)[:, :, 1:-1, 1:-1]
-        same(inside, torch.full_like(inside, 2.75))
-
-    @pytest.mark.parametrize("size", [(7, 7), (8, 8)])
-    @pytest.mark.parametrize("axis", [0, 1])
-    def test_removes_the_alternation_at_the_border_too(self, size, axis):
-        smoothed = smooth_checkerboard(stripes(*size, (1.0, -1.0), axis))
-        same(smoothed, torch.zeros_like(smoothed))
-
-    @pytest.mark.parametrize("size", [(1, 1), (1, 6), (2, 2), (2, 1), (5, 3), (8, 8)])
-    def test_keeps_constants_exactly(self, size):
-        for value in (1.0, -0.1, 1 / 3, 1e-30, 12345.678):
-            for dtype in (torch.float32, torch.float64):
-                constant = torch.full((2, 3, *size), value, dtype=dtype)
-                same(smooth_checkerboard(constant), constant)
-
-    def test_keeps_a_ramp(self):
-        ramp = torch.arange(9, dtype=torch.float64).expand(1, 1, 5, 9)
-        same(smooth_checkerboard(ramp)[..., 1:-1], ramp[..., 1:-1])
-
-    def test_an_impulse_stays_where_it_is(self):
-        impulse = torch.zeros(1, 1, 7, 9, dtype=torch.float64)
-        impulse[0, 0, 2, 5] = 16
-        expected = torch.zeros(7, 9, dtype=torch.float64)
-        expected[1:4, 4:7] = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]])
-        same(smooth_checkerboard(impulse)[0, 0], expected)
-
-    @pytest.mark.parametrize("size", [(1, 4), (2, 2), (3, 5), (6, 7)])
-    def test_is_an_average(self, size):
-        """Linear, with weights that are nowhere negative and add up to one."""
-        cells = size[0] * size[1]
-        impulses = torch.eye(cells, dtype=torch.float64).view(cells, 1, *size)
-        weights = smooth_checkerboard(impulses).view(cells, cells).T
-        assert (weights >= 0).all()
-        close(weights.sum(dim=1), torch.ones(cells, dtype=torch.float64))
-        gradients = torch.randn(2, 3, *size, generator=generator(1), dtype=torch.float64)
-        close(smooth_checkerboard(gradients).view(6, cells), gradients.view(6, cells) @ weights.T)
-
-    @pytest.mark.parametrize("size", [(1, 4), (2, 2), (3, 5), (6, 7)])
-    @pytest.mark.parametrize("axes", [(2,), (3,), (2, 3)])
-    def test_commutes_with_flips(self, size, axes):
-        gradients = torch.randn(2, 3, *size, generator=generator(2), dtype=torch.float64)
-        close(smooth_checkerboard(gradients.flip(axes)), smooth_checkerboard(gradients).flip(axes))
-
-    def test_commutes_with_transposing(self):
-        gradients = torch.randn(2, 3, 5, 8, generator=generator(2), dtype=torch.float64)
-        close(smooth_checkerboard(gradients.mT), smooth_checkerboard(gradients).mT)
-
-    def test_one_and_two_places(self):
-        single = torch.tensor([[[[3.0]]]])
-        same(smooth_checkerboard(single), single)
-        pair = torch.tensor([[[[1.0, 5.0]]]])
-        low, high = smooth_checkerboard(pair).flatten().tolist()
-        assert 1 < low <= high < 5 and low + high == 6
-        same(smooth_checkerboard(pair.mT), smooth_checkerboard(pair).mT)
-
-    def test_keeps_the_scale(self):
-        gradients = torch.randn(1, 2, 6, 6, generator=generator(4), dtype=torch.float64)
-        for scale in (2.0**-60, 2.0**20):
-            same(smooth_checkerboard(scale * gradients), scale * smooth_checkerboard(gradients))
-
-    def test_leaves_its_input_alone(self):
-        gradients = torch.randn(1, 2, 6, 6, generator=generator(4))
-        before = gradients.clone()
-        assert smooth_checkerboard(gradients).data_ptr() != gradients.data_ptr()
-        same(gradients, before)
-
-
-class TestCheckerboard:
-    def test_even_is_one(self):
-        for size in ((4, 4), (5, 7), (14, 14)):
-            assert checkerboard(torch.full((2, 3, *size), -0.3)) == pytest.approx(1)
-
-    @pytest.mark.parametrize("row", [0, 1])
-    @pytest.mark.parametrize("column", [0, 1])
-    def test_one_place_in_four_is_four(self, row, column):
-        for size in ((4, 4), (5, 7), (14, 14)):
-            gradients = torch.zeros(2, 3, *size)
-            gradients[:, :, row::2, column::2] = -2e-9
-            assert checkerboard(gradients) == pytest.approx(4)
-
-    @pytest.mark.parametrize("axis", [0, 1])
-    def test_one_line_in_two_is_two(self, axis):
-        assert checkerboard(stripes(6, 8, (0.0, 1.0), axis)) == pytest.approx(2)
-
-    @pytest.mark.parametrize("size", [(1, 1), (3, 3), (3, 30), (30, 2), (2, 2)])
-    def test_small_grids_are_even(self, size):
-        gradients = torch.zeros(1, 1, *size)
-        gradients[:, :, ::2, ::2] = 1
-        assert checkerboard(gradients) == 1
-
-    def test_nothing_is_even(self):
-        assert checkerboard(torch.zeros(1, 2, 8, 8)) == 1
-
-    def test_signs_do_not_cancel(self):
-        gradients = torch.zeros(1, 2, 4, 4)
-        gradients[:, 0, ::2, ::2], gradients[:, 1, ::2, ::2] = 1, -1
-        assert checkerboard(gradients) == pytest.approx(4)
-
-    @pytest.mark.parametrize("size", [(4, 4), (5, 7), (6, 4), (9, 8)])
-    def test_against_loops(self, size):
-        gradients = torch.randn(2, 3, *size, generator=generator(5), dtype=torch.float64)
-        phases = [0.0] * 4
-        for n in range(2):
-            for k in range(3):
-                for i in range(size[0] - size[0] % 2):
-                    for j in range(size[1] - size[1] % 2):
-                        phases[2 * (i % 2) + j % 2] += abs(gradients[n, k, i, j].item())
-        assert checkerboard(gradients) == pytest.approx(4 * max(phases) / sum(phases))
-
-    def test_of_a_convolution_of_stride_two(self):
-        features = torch.randn(1, 3, 8, 8, generator=generator(6), requires_grad=True)
-        kernel = torch.randn(5, 3, 1, 1, generator=generator(7))
-        for stride, expected in ((1, 1), (2, 4)):
-            score = F.conv2d(features, kernel, stride=stride).sum()
-            (gradients,) = torch.autograd.grad(score, features)
-            assert checkerboard(gradients) == pytest.approx(expected)
-
-    def test_the_smoothed_gradient_is_even_inside(self):
-        gradients = torch.zeros(1, 1, 10, 10)
-        gradients[:, :, ::2, ::2] = 1
-        assert checkerboard(smooth_checkerboard(gradients)[:, :, 1:-1, 1:-1]) == pytest.approx(1)
-
-
-class TestEvidence:
-    @pytest.mark.parametrize("kind", ["relu", "signed"])
-    @pytest.mark.parametrize("shape", SHAPES, ids=str)
-    def test_against_loops(self, shape, kind):
-        activations, gradients = tensors(shape, kind, seed=3)
-        positive = total = 0.0
-        for value, slope in zip(
-            activations.flatten().tolist(), gradients.flatten().tolist(), strict=True
-        ):
-            positive += max(value * slope, 0.0)
-            total += abs(value * slope)
-        found = evidence(activations, gradients)
-        assert found.positive_share == (pytest.approx(positive / total) if total else None)
-        assert found.checkerboard == checkerboard(gradients)
-        assert not found.zero_gradient
-
-    def test_by_hand(self):
-        activations = torch.tensor([[[[1.0, 2.0, -3.0, 5.0]]]])
-        gradients = torch.tensor([[[[3.0, -1.0, -1.0, 0.0]]]])
-        assert evidence(activations, gradients).positive_share == pytest.approx(6 / 8)
-
-    @pytest.mark.parametrize("scale", [1e-12, 1e12])
-    def test_does_not_depend_on_the_units(self, scale):
-        activations, gradients = tensors((2, 5, 3, 4))
-        share = evidence(activations, gradients).positive_share
-        assert evidence(activations, scale * gradients).positive_share == pytest.approx(share)
-
-    def test_for_and_against(self):
-        activations = tensors((2, 5, 3, 4), "relu")[0]
-        ones = torch.ones_like(activations)
-        assert evidence(activations, ones).positive_share == 1
-        assert evidence(activations, -ones).positive_share == 0
-
-    def test_nothing_is_no_evidence(self):
-        activations = torch.ones(1, 2, 4, 4)
-        none = evidence(activations, torch.zeros_like(activations))
-        assert (none.zero_gradient, none.positive_share, none.checkerboard) == (True, None, 1)
-        dead = evidence(torch.zeros_like(activations), activations)
-        assert (dead.zero_gradient, dead.positive_share, dead.checkerboard) == (False, None, 1)

@@ -1,17 +1,18 @@
-"""Whether an architecture is understood: reports that are right, and failures that say why."""
+"""The check of architectures: reports that are right, and failures with their reason."""
 
 import timm
 
 from camviz.errors import StageError
 from camviz.network import check
 from camviz.network.catalogue import catalogue
+from camviz.network.weights import build_untrained
 
 
 def entries(*names):
     return [entry for name in names for entry in catalogue(name) if entry.architecture == name][:4]
 
 
-def test_every_layout_is_understood():
+def test_every_layout_passes():
     names = ("test_resnet", "test_vit", "test_mambaout", "test_convnext")
     reports = {r.name: r for name in names for r in check.check(entries(name)[:1])}
     assert all(report.ok for report in reports.values())
@@ -37,10 +38,8 @@ def test_one_architecture_stands_for_each_family():
     assert not any(entry.name.startswith("test_") for entry in chosen)
 
 
-def test_a_zero_head_is_woken_for_the_check_only():
+def test_a_zero_head_is_randomized_for_the_check_only():
     """gMLP's head starts at zero: without help every gradient would be zero."""
-    from camviz.network.weights import build_untrained
-
     (report,) = check.check(entries("gmlp_ti16_224")[:1])
     assert report.ok, report.problem
     assert not build_untrained("gmlp_ti16_224").head.weight.any()

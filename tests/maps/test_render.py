@@ -82,17 +82,17 @@ def test_an_overlay_is_a_mixture():
 
 def test_what_was_not_seen_is_grey_and_hatched():
     pixels, heat = picture(), ramp()
-    seen = np.zeros(heat.shape, bool)
-    seen[10:30, 20:40] = True
-    drawn = overlay(pixels, heat, visible=seen)
-    assert np.array_equal(drawn[seen], overlay(pixels, heat)[seen])
-    outside = drawn[~seen].astype(int)
+    visible = np.zeros(heat.shape, bool)
+    visible[10:30, 20:40] = True
+    drawn = overlay(pixels, heat, visible=visible)
+    assert np.array_equal(drawn[visible], overlay(pixels, heat)[visible])
+    outside = drawn[~visible].astype(int)
     assert (outside == outside[:, :1]).all(), "no colour"
-    grey = pixels.mean(axis=2)[~seen]
+    grey = pixels.mean(axis=2)[~visible]
     shares = (outside[:, 0] / np.maximum(grey, 1))[grey > 100]
     assert (np.minimum(abs(shares - 0.45), abs(shares - 0.75)) < 0.01).all()
     assert 0.3 < (shares > 0.6).mean() < 0.7, "stripes of both"
-    assert np.array_equal(overlay(pixels, heat, visible=seen | True), overlay(pixels, heat))
+    assert np.array_equal(overlay(pixels, heat, visible=visible | True), overlay(pixels, heat))
 
 
 def test_boxes_are_half_open():

@@ -110,7 +110,7 @@ class TestMaskAt:
 
 class TestBadMaps:
     @pytest.mark.parametrize(
-        ("heat", "said"),
+        ("heat", "words"),
         [
             (np.zeros(4), r"not \(4,\)"),
             (np.zeros((1, 4, 4)), r"not \(1, 4, 4\)"),
@@ -122,8 +122,8 @@ class TestBadMaps:
         ],
     )
     @pytest.mark.parametrize("function", [as_heat, boxes_at, layercam_loc_box, *MASKS.values()])
-    def test_refused(self, function, heat, said):
-        with pytest.raises(ValueError, match=said):
+    def test_refused(self, function, heat, words):
+        with pytest.raises(ValueError, match=words):
             function(heat)
 
 

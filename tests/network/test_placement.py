@@ -1,4 +1,4 @@
-"""camviz.placement: where cells look, on layers whose centres can be worked out by hand.
+"""Measured placement: the centres of cells, on layers whose centres can be worked out by hand.
 
 A layer of kernel k, stride s and padding p before (of the first axis) centres cell i on input
 pixel s*i - p + (k-1)/2. Plain up-sampling draws it at s*i + (s-1)/2. With even weights the

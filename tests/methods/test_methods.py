@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from camviz.maps.fusion import FUSIONS, Placement, fuse, normalize
 from camviz.methods import METHODS
+from tests.support.tensors import close64, noise64
 
 NEEDS = {
     ("activations", "gradients"),
@@ -21,19 +22,11 @@ SHAPES = [(1, 1, 1, 1), (2, 3, 1, 1), (1, 1, 1, 7), (3, 2, 4, 5), (2, 40, 3, 4)]
 every = pytest.mark.parametrize("name", METHODS)
 
 
-def close(actual, expected, tolerance=1e-10):
-    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
-
-
-def noise(shape, seed=0, dtype=torch.float64):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
 def inputs(shape, seed=0, kind="signed", dtype=torch.float64):
     """(activations, gradients, one weight a channel), random."""
-    activations = noise(shape, seed, dtype)
+    activations = noise64(shape, seed, dtype)
     activations = activations.relu() if kind == "relu" else activations
-    return activations, noise(shape, seed + 1, dtype), noise(shape[:2], seed + 2, dtype)
+    return activations, noise64(shape, seed + 1, dtype), noise64(shape[:2], seed + 2, dtype)
 
 
 def arguments(name, activations, gradients, weights):
@@ -154,7 +147,7 @@ class TestEveryMethod:
         activations = torch.full((2, 3, 4, 5), value, dtype=torch.float64)
         heat = run(name, activations, torch.full_like(activations, slope), activations[:, :, 0, 0])
         assert torch.isfinite(heat).all()
-        close(heat, heat[:, :1, :1].expand_as(heat))
+        close64(heat, heat[:, :1, :1].expand_as(heat))
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -190,14 +183,14 @@ class TestEveryMethod:
         given = inputs((3, 4, 5, 4), kind=kind)
         together = run(name, *given)
         for i in range(3):
-            close(run(name, *(one[i : i + 1] for one in given))[0], together[i])
+            close64(run(name, *(one[i : i + 1] for one in given))[0], together[i])
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     @every
     def test_the_order_of_channels_does_not_matter(self, name, kind):
         given = inputs((2, 6, 5, 4), kind=kind)
         order = torch.randperm(6, generator=torch.Generator().manual_seed(0))
-        close(run(name, *(one[:, order] for one in given)), run(name, *given))
+        close64(run(name, *(one[:, order] for one in given)), run(name, *given))
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     @every
@@ -206,7 +199,7 @@ class TestEveryMethod:
         strided = [one.contiguous(memory_format=torch.channels_last) for one in (activations,)]
         strided.append(gradients.mT.contiguous().mT)
         assert not any(one.is_contiguous() for one in strided)
-        close(run(name, *strided, weights), run(name, activations, gradients, weights))
+        close64(run(name, *strided, weights), run(name, activations, gradients, weights))
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     @every
@@ -214,7 +207,7 @@ class TestEveryMethod:
         activations, gradients, weights = inputs((2, 6, 5, 4), kind=kind)
         heat = run(name, activations, gradients, weights)
         for turn in (lambda t: t.flip(-1), lambda t: t.flip(-2), lambda t: t.mT):
-            close(run(name, turn(activations), turn(gradients), weights), turn(heat))
+            close64(run(name, turn(activations), turn(gradients), weights), turn(heat))
 
     @pytest.mark.parametrize(
         ("name", "need"),
@@ -234,10 +227,10 @@ def mirrored_net(seed):
     channels = (3, 6, 5, 7)
     layers = []
     for i in range(3):
-        kernel = noise((channels[i + 1], channels[i], 3, 3), 10 * seed + i)
+        kernel = noise64((channels[i + 1], channels[i], 3, 3), 10 * seed + i)
         kernel = (kernel + kernel.flip(3)) * (1 / (18 * channels[i])) ** 0.5
-        layers.append((kernel, 0.2 * noise((channels[i + 1],), 10 * seed + 5 + i)))
-    head = noise((4, channels[-1]), 10 * seed + 9)
+        layers.append((kernel, 0.2 * noise64((channels[i + 1],), 10 * seed + 5 + i)))
+    head = noise64((4, channels[-1]), 10 * seed + 9)
 
     def trace(x, target):
         """[(map, gradient, the class's weights)] of the three layers."""
@@ -260,11 +253,11 @@ def mirrored_net(seed):
 @pytest.mark.parametrize("seed", [0, 1])
 @every
 def test_a_mirrored_picture_has_mirrored_maps(name, seed):
-    trace, x = mirrored_net(seed), noise((2, 3, 7, 9), 99)
+    trace, x = mirrored_net(seed), noise64((2, 3, 7, 9), 99)
     for here, there in zip(trace(x, 1), trace(x.flip(3), 1), strict=True):
         heat = run(name, *here)
         assert (heat - heat.flip(2)).abs().max() > 1e-6
-        close(run(name, *there), heat.flip(2))
+        close64(run(name, *there), heat.flip(2))
 
 
 @pytest.mark.parametrize("mode", FUSIONS)
@@ -273,7 +266,9 @@ class TestEveryFusion:
         return maps, [Placement((24 / m.shape[0], 24 / m.shape[1])) for m in maps]
 
     def test_shape_range_and_input(self, mode):
-        maps = [normalize(noise(grid, 1) + 1) for grid in ((8, 6), (4, 3), (2, 2), (1, 1), (1, 3))]
+        maps = [
+            normalize(noise64(grid, 1) + 1) for grid in ((8, 6), (4, 3), (2, 2), (1, 1), (1, 3))
+        ]
         before = [heat.clone() for heat in maps]
         heat, placement = fuse(*self.stages(maps), mode)
         assert heat.shape == (8, 6) and placement == Placement((3.0, 4.0))
@@ -282,5 +277,5 @@ class TestEveryFusion:
 
     def test_constant_and_zero(self, mode):
         ones, nothing = [torch.ones(4, 3), torch.ones(2, 2)], [torch.zeros(4, 3), torch.zeros(2, 2)]
-        close(fuse(*self.stages(ones), mode)[0], torch.ones(4, 3), 1e-6)
+        close64(fuse(*self.stages(ones), mode)[0], torch.ones(4, 3), 1e-6)
         assert not fuse(*self.stages(nothing), mode)[0].any()

@@ -19,13 +19,10 @@ from camviz.methods.denoise import (
     truncate_at,
 )
 from camviz.methods.gradient import hires_cam, layer_cam
+from tests.support.tensors import noise64, same
 
 LEVELS = (0.0, 0.1, 0.5, 0.8, 0.9, 0.98, 0.99, 1.0)
 GRADIENT_METHODS = [row.function for row in METHODS.values() if "gradients" in row.needs]
-
-
-def noise(shape, seed=0, dtype=torch.float64):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def quantile(values, q):
@@ -59,14 +56,10 @@ def slow_truncate(gradients, q, mode, calibration):
     return torch.stack(samples)
 
 
-def same(actual, expected):
-    torch.testing.assert_close(actual, expected, rtol=0, atol=0)
-
-
 DEGENERATE = {
-    "all negative": -noise((1, 3, 4, 5)).abs() - 0.1,
+    "all negative": -noise64((1, 3, 4, 5)).abs() - 0.1,
     "all zero": torch.zeros(2, 3, 4, 5),
-    "all positive": noise((1, 3, 4, 5)).abs() + 0.1,
+    "all positive": noise64((1, 3, 4, 5)).abs() + 0.1,
     "constant": torch.full((1, 2, 3, 3), 0.5),
     "one element": torch.tensor(2.0).reshape(1, 1, 1, 1),
     "one negative element": torch.tensor(-2.0).reshape(1, 1, 1, 1),
@@ -81,7 +74,7 @@ DEGENERATE = {
 @pytest.mark.parametrize("q", LEVELS)
 def test_the_slow_twin_agrees(q, mode, calibration):
     for seed, shape in enumerate([(2, 3, 4, 5), (1, 1, 1, 2), (1, 7, 3, 1), (3, 2, 8, 8)]):
-        gradients = noise(shape, seed)
+        gradients = noise64(shape, seed)
         expected = slow_truncate(gradients, q, mode, calibration)
         same(truncate(gradients, q, mode, calibration), expected)
 
@@ -101,7 +94,7 @@ def test_degenerate_gradients(kind, mode, q):
 @pytest.mark.parametrize("q", [0.0, 0.3, 0.9, 0.99, 1.0])
 @pytest.mark.parametrize("kind", ["noise", "mostly ties", "sorted", "few positive"])
 def test_the_fast_selection_is_exact_on_many_entries(q, kind):
-    gradients = noise((1, 20, 64, 64), 5, torch.float32)
+    gradients = noise64((1, 20, 64, 64), 5, torch.float32)
     if kind == "mostly ties":
         gradients = (gradients * 2).round() / 2
     if kind == "sorted":  # the sample's worst case but one
@@ -127,7 +120,7 @@ def test_signs_are_counted_exactly_however_many():
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_misleading_sample_does_not_mislead(sign):
     """Every entry of the sample is large, or small: the bound misses, the whole is searched."""
-    gradients = noise((1, 1, 256, 512), 6, torch.float32).flatten()
+    gradients = noise64((1, 1, 256, 512), 6, torch.float32).flatten()
     gradients[::61] = sign * (100 + gradients[::61].abs())
     gradients = gradients.reshape(1, 1, 256, 512)
     for q, calibration in ((0.9, "mirror"), (0.1, "mirror"), (0.9, "self"), (0.1, "self")):
@@ -138,13 +131,13 @@ def test_a_misleading_sample_does_not_mislead(sign):
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "remove"])
 def test_without_a_positive_gradient_the_map_is_empty(mode):  # T-D-1
-    gradients = -noise((1, 4, 5, 5)).abs()
-    heat = layer_cam(noise((1, 4, 5, 5), 1).relu(), truncate(gradients, 0.9, mode))
+    gradients = -noise64((1, 4, 5, 5)).abs()
+    heat = layer_cam(noise64((1, 4, 5, 5), 1).relu(), truncate(gradients, 0.9, mode))
     assert is_empty(heat)
 
 
 def test_at_zero_it_is_layercam():  # T-D-2
-    activations, gradients = noise((2, 4, 5, 5), 1).relu(), noise((2, 4, 5, 5))
+    activations, gradients = noise64((2, 4, 5, 5), 1).relu(), noise64((2, 4, 5, 5))
     same(
         layer_cam(activations, truncate(gradients, 0.0, calibration="self")),
         layer_cam(activations, gradients),
@@ -153,7 +146,7 @@ def test_at_zero_it_is_layercam():  # T-D-2
 
 @pytest.mark.parametrize("calibration", CALIBRATIONS)
 def test_the_map_falls_as_q_rises(calibration):  # T-D-3
-    activations, gradients = noise((1, 6, 7, 7), 1).relu(), noise((1, 6, 7, 7))
+    activations, gradients = noise64((1, 6, 7, 7), 1).relu(), noise64((1, 6, 7, 7))
     before = layer_cam(activations, gradients)
     taus = [-1.0]
     for q in LEVELS:
@@ -167,7 +160,7 @@ def test_the_map_falls_as_q_rises(calibration):  # T-D-3
 @pytest.mark.parametrize("calibration", CALIBRATIONS)
 @pytest.mark.parametrize("mode", MODES)
 def test_the_scale_of_the_logit_does_not_matter(mode, calibration):  # T-D-4
-    gradients = noise((2, 3, 6, 6))
+    gradients = noise64((2, 3, 6, 6))
     for scale in (0.25, 1024.0):  # powers of two: exact
         same(
             truncate(scale * gradients, 0.9, mode, calibration),
@@ -176,12 +169,12 @@ def test_the_scale_of_the_logit_does_not_matter(mode, calibration):  # T-D-4
 
 
 def test_the_highest_cap_is_rectification():  # T-D-5
-    gradients = noise((2, 3, 6, 6))
+    gradients = noise64((2, 3, 6, 6))
     same(truncate(gradients, 1.0, "cap"), truncate(gradients, 0.3, "rectify"))
 
 
 def test_a_gate_is_a_truncated_gradient_for_element_wise_methods():  # T-D-6
-    activations, gradients = noise((2, 3, 6, 6), 1), noise((2, 3, 6, 6))
+    activations, gradients = noise64((2, 3, 6, 6), 1), noise64((2, 3, 6, 6))
     tau = noise_threshold(gradients, 0.8)
     least = tau.view(-1, 1, 1, 1)
     gated = torch.where((gradients >= least) & (gradients > 0), activations, 0)
@@ -191,7 +184,7 @@ def test_a_gate_is_a_truncated_gradient_for_element_wise_methods():  # T-D-6
 
 @pytest.mark.parametrize("q", [0.1, 0.5, 0.9, 0.98])
 def test_of_symmetric_noise_both_sides_tell_the_same(q):  # T-D-7
-    half = noise((1, 4, 5, 5))
+    half = noise64((1, 4, 5, 5))
     gradients = torch.cat([half, -half], dim=1)
     same(
         noise_threshold(gradients, q, calibration="mirror"),
@@ -200,8 +193,8 @@ def test_of_symmetric_noise_both_sides_tell_the_same(q):  # T-D-7
 
 
 def test_pure_noise_falls_to_what_theory_says():  # T-D-8
-    edges = noise((1, 1, 28, 28), 2).exp()  # more happens at some places than at others
-    activations, gradients = noise((1, 256, 28, 28), 1).relu() * edges, noise((1, 256, 28, 28))
+    edges = noise64((1, 1, 28, 28), 2).exp()  # more happens at some places than at others
+    activations, gradients = noise64((1, 256, 28, 28), 1).relu() * edges, noise64((1, 256, 28, 28))
     energy = activations.sum(dim=1).flatten()
     plain = layer_cam(activations, gradients)
     assert torch.corrcoef(torch.stack([plain.flatten(), energy]))[0, 1] > 0.9
@@ -215,7 +208,7 @@ def test_pure_noise_falls_to_what_theory_says():  # T-D-8
 
 @pytest.mark.parametrize("seed", range(8))
 def test_constant_channels_are_never_all_deleted(seed):  # T-D-9
-    channels = noise((1, 96, 1, 1), seed)
+    channels = noise64((1, 96, 1, 1), seed)
     gradients = channels.expand(1, 96, 7, 7).contiguous()
     for q in (0.9, 0.98, 0.99, 1.0):
         assert bool(truncate(gradients, q).any())
@@ -224,7 +217,7 @@ def test_constant_channels_are_never_all_deleted(seed):  # T-D-9
 @pytest.mark.parametrize("calibration", CALIBRATIONS)
 @pytest.mark.parametrize("mode", MODES)
 def test_order_and_flip_commute(mode, calibration):  # T-D-10
-    gradients = noise((1, 24, 64, 64), 2, torch.float32)
+    gradients = noise64((1, 24, 64, 64), 2, torch.float32)
     order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
     whole = truncate(gradients, 0.9, mode, calibration)
     same(truncate(gradients[:, order], 0.9, mode, calibration), whole[:, order])
@@ -232,14 +225,14 @@ def test_order_and_flip_commute(mode, calibration):  # T-D-10
 
 
 def test_without_noise_nothing_changes():  # T-D-11
-    gradients = noise((1, 4, 5, 5)).abs() + 1e-3
+    gradients = noise64((1, 4, 5, 5)).abs() + 1e-3
     assert float(noise_threshold(gradients, 0.9)) == 0
     same(truncate(gradients, 0.9), gradients)
     assert noise_report(gradients, gradients, noise_threshold(gradients, 0.9)).noise is None
 
 
 def test_every_sample_has_its_own_level():
-    gradients = torch.cat([noise((1, 3, 6, 6)), 100 * noise((1, 3, 6, 6), 1)])
+    gradients = torch.cat([noise64((1, 3, 6, 6)), 100 * noise64((1, 3, 6, 6), 1)])
     for mode in MODES:
         whole = truncate(gradients, 0.9, mode)
         for i in range(2):
@@ -249,7 +242,7 @@ def test_every_sample_has_its_own_level():
 @pytest.mark.parametrize("function", GRADIENT_METHODS)
 def test_it_composes_with_every_gradient_method(function):
     """By the gradient alone: what was cut counts as if it had been zero."""
-    activations, gradients = noise((1, 5, 6, 6), 1).relu(), noise((1, 5, 6, 6))
+    activations, gradients = noise64((1, 5, 6, 6), 1).relu(), noise64((1, 5, 6, 6))
     cut = torch.where(gradients >= noise_threshold(gradients, 0.9), gradients, 0).clamp_min(0)
     same(function(activations, truncate(gradients, 0.9)), function(activations, cut))
 

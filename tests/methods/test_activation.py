@@ -7,6 +7,7 @@ import torch
 
 from camviz.maps.fusion import is_empty, normalize
 from camviz.methods.activation import cam, cosine_maps, eigen_cam, lp_cam
+from tests.support.tensors import close64, generator
 
 SHAPES = [
     (1, 1, 1, 1),
@@ -17,14 +18,6 @@ SHAPES = [
     (2, 5, 3, 4),
     (1, 30, 3, 4),
 ]
-
-
-def close(actual, expected, tolerance=1e-10):
-    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def features(shape, kind="signed", seed=0):
@@ -48,11 +41,11 @@ class TestCam:
     def test_against_the_twin(self, shape, kind):
         activations = features(shape, kind)
         weights = features(shape[:2], seed=1)
-        close(cam(activations, weights), slow_cam(activations, weights))
+        close64(cam(activations, weights), slow_cam(activations, weights))
 
     def test_by_hand(self):
         activations = torch.tensor([[[[1.0, 2.0]], [[3.0, 0.0]]]])
-        close(cam(activations, torch.tensor([[2.0, -1.0]])), torch.tensor([[[-1.0, 4.0]]]))
+        close64(cam(activations, torch.tensor([[2.0, -1.0]])), torch.tensor([[[-1.0, 4.0]]]))
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     def test_its_mean_and_the_bias_are_the_logit(self, kind):  # T-CAM-1
@@ -61,14 +54,14 @@ class TestCam:
         logits = torch.nn.functional.linear(activations.mean(dim=(2, 3)), head, bias)
         for target in range(4):
             heat = cam(activations, head[target].expand(3, -1))
-            close(heat.mean(dim=(1, 2)) + bias[target], logits[:, target])
+            close64(heat.mean(dim=(1, 2)) + bias[target], logits[:, target])
 
     @pytest.mark.parametrize("scale", [1e-12, 0.3, 1e6])
     def test_ignores_the_scale_of_the_weights(self, scale):  # T-CAM-2
         activations, weights = features((1, 6, 5, 7), "relu"), features((1, 6), seed=2)
         heat = cam(activations, weights)[0]
         assert not is_empty(heat) and (heat < 0).any()
-        close(normalize(cam(activations, scale * weights)[0]), normalize(heat))
+        close64(normalize(cam(activations, scale * weights)[0]), normalize(heat))
 
 
 def slow_product(rows, columns):
@@ -118,7 +111,7 @@ class TestEigenCam:
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
     def test_against_the_twin(self, shape, kind):
         activations = features(shape, kind, seed=4)
-        close(eigen_cam(activations), slow_eigen_cam(activations), tolerance=1e-8)
+        close64(eigen_cam(activations), slow_eigen_cam(activations), tolerance=1e-8)
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     @pytest.mark.parametrize("channels", [7, 48, 49, 50, 200])
@@ -130,16 +123,16 @@ class TestEigenCam:
             u, s, _ = torch.linalg.svd(x, full_matrices=False)
             expected = s[0] * u[:, 0].view(7, 7)
             sign = 1 if (expected * heat).sum() > 0 else -1  # the decomposition leaves it open
-            close(heat, sign * expected, tolerance=1e-9)
+            close64(heat, sign * expected, tolerance=1e-9)
 
     def test_by_hand(self):
         # X = (3 4; 0 0): s = 5, u = (1, 0). Signed: (1, -1) is centred, and both energies are 1.
         activations = torch.tensor([[[[3.0, 0.0]], [[4.0, 0.0]]]])
-        close(eigen_cam(activations), torch.tensor([[[5.0, 0.0]]]), tolerance=1e-6)
+        close64(eigen_cam(activations), torch.tensor([[[5.0, 0.0]]]), tolerance=1e-6)
         # Two channels (-1 3), (-1 3): centred (-2 2) twice, s = 4, u = (-1 1)/sqrt 2; 9 > 1 at 3.
         signed = torch.tensor([[[[-1.0, 3.0]], [[-1.0, 3.0]]]])
         root = math.sqrt(8)
-        close(eigen_cam(signed), torch.tensor([[[-root, root]]]), tolerance=1e-6)
+        close64(eigen_cam(signed), torch.tensor([[[-root, root]]]), tolerance=1e-6)
 
     @pytest.mark.parametrize("channels", [4, 40])
     def test_ignores_an_orthogonal_mixing_of_channels(self, channels):  # T-E-2
@@ -147,7 +140,7 @@ class TestEigenCam:
         mixing, _ = torch.linalg.qr(features((channels, channels), seed=7))
         mixed = torch.einsum("kc,nchw->nkhw", mixing, activations)
         assert (mixed - activations).abs().max() > 0.1
-        close(eigen_cam(mixed), eigen_cam(activations), tolerance=1e-9)
+        close64(eigen_cam(mixed), eigen_cam(activations), tolerance=1e-9)
 
     @pytest.mark.parametrize("channels", [1, 3, 60])
     def test_has_one_sign_for_features_of_one_sign(self, channels):  # T-E-3
@@ -160,7 +153,7 @@ class TestEigenCam:
         pattern = features((5, 4), "relu", seed=8)
         strengths = features((channels,), seed=9).abs()
         one_sign = (strengths[:, None, None] * pattern).unsqueeze(0)
-        close(eigen_cam(one_sign)[0], strengths.norm() * pattern)
+        close64(eigen_cam(one_sign)[0], strengths.norm() * pattern)
 
     @pytest.mark.parametrize("channels", [3, 60])
     def test_of_a_signed_pattern_is_that_pattern_centred(self, channels):  # T-E-4
@@ -168,7 +161,7 @@ class TestEigenCam:
         strengths = features((channels,), seed=9)
         signed = (strengths[:, None, None] * pattern).unsqueeze(0)
         assert (signed < 0).any()
-        close(eigen_cam(signed)[0], strengths.norm() * (pattern - pattern.mean()))
+        close64(eigen_cam(signed)[0], strengths.norm() * (pattern - pattern.mean()))
 
     @pytest.mark.parametrize("channels", [3, 60])
     def test_the_sign_agrees_with_the_energy(self, channels):
@@ -177,34 +170,36 @@ class TestEigenCam:
             heat = eigen_cam(activations)[0]
             energy = activations[0].square().sum(dim=0)
             assert torch.corrcoef(torch.stack([heat.flatten(), energy.flatten()]))[0, 1] >= 0
-            close(eigen_cam(-activations)[0], heat)
+            close64(eigen_cam(-activations)[0], heat)
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     def test_dead_channels_change_nothing(self, kind):
         activations = features((2, 6, 4, 5), kind)
         dead = torch.zeros(2, 40, 4, 5, dtype=torch.float64)  # 6 < 20 < 46: the other Gram matrix
-        close(eigen_cam(torch.cat([activations, dead], dim=1)), eigen_cam(activations))
+        close64(eigen_cam(torch.cat([activations, dead], dim=1)), eigen_cam(activations))
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     def test_keeps_the_units_of_the_features(self, kind):
         activations = features((2, 6, 4, 5), kind)
         for scale in (1e-12, 1e-40, 1e9):
-            close(eigen_cam(scale * activations) / scale, eigen_cam(activations))
+            close64(eigen_cam(scale * activations) / scale, eigen_cam(activations))
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     def test_single_precision_is_good_enough(self, kind):
         activations = features((2, 20, 4, 5), kind)
         heat = eigen_cam(activations.float())
         assert heat.dtype == torch.float32
-        close(heat.double(), eigen_cam(activations), tolerance=1e-5)
+        close64(heat.double(), eigen_cam(activations), tolerance=1e-5)
 
     def test_samples_are_judged_one_by_one(self):
         both = torch.cat([features((1, 6, 4, 5), "relu"), features((1, 6, 4, 5))])
         for i in range(2):
-            close(eigen_cam(both)[i], eigen_cam(both[i : i + 1])[0])
+            close64(eigen_cam(both)[i], eigen_cam(both[i : i + 1])[0])
 
     def test_a_constant_of_one_sign_is_constant(self):
-        close(eigen_cam(torch.full((1, 4, 3, 3), 2.0)), torch.full((1, 3, 3), 4.0), tolerance=1e-6)
+        close64(
+            eigen_cam(torch.full((1, 4, 3, 3), 2.0)), torch.full((1, 3, 3), 4.0), tolerance=1e-6
+        )
 
     def test_no_features_no_map(self):
         for channels in (2, 40):
@@ -249,7 +244,7 @@ class TestLpCam:
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
     def test_against_the_twin(self, shape, kind, counts, aggregate, pool):
         given = self.given(shape, kind, counts)
-        close(lp_cam(*given, aggregate), slow_lp_cam(*given, pool))
+        close64(lp_cam(*given, aggregate), slow_lp_cam(*given, pool))
 
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     def test_the_mean_of_cosine_maps_is_one_linear_map(self, kind):  # T-LP-1
@@ -257,17 +252,17 @@ class TestLpCam:
         maps = cosine_maps(activations, foreground).mean(1) - cosine_maps(
             activations, context
         ).mean(1)
-        close(lp_cam(activations, foreground, context), maps)
+        close64(lp_cam(activations, foreground, context), maps)
 
     @pytest.mark.parametrize("aggregate", ["mean", "max"])
     def test_ignores_the_scale_of_every_place_and_prototype(self, aggregate):  # T-LP-2
         activations, foreground, context = self.given(kind="signed")
         heat = lp_cam(activations, foreground, context, aggregate)
         for scale in (1e-200, 1e-12, 0.5, 1e200):
-            close(lp_cam(scale * activations, foreground, context, aggregate), heat)
-            close(lp_cam(activations, scale * foreground, context / scale, aggregate), heat)
+            close64(lp_cam(scale * activations, foreground, context, aggregate), heat)
+            close64(lp_cam(activations, scale * foreground, context / scale, aggregate), heat)
         uneven = activations * torch.rand(2, 1, 3, 4, generator=generator(1), dtype=torch.float64)
-        close(lp_cam(uneven, foreground, context, aggregate), heat)
+        close64(lp_cam(uneven, foreground, context, aggregate), heat)
 
     @pytest.mark.parametrize("aggregate", ["mean", "max"])
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -284,38 +279,38 @@ class TestLpCam:
         activations, foreground, context = self.given()
         heat = lp_cam(activations, foreground, context)
         order = torch.tensor([2, 0, 3, 1])
-        close(lp_cam(activations, foreground[order], context.flip(0)), heat)
+        close64(lp_cam(activations, foreground[order], context.flip(0)), heat)
         doubled = torch.cat([foreground, foreground[:1]])
         weights = torch.tensor([2.0, 1, 1, 1], dtype=torch.float64) / 5
         expected = torch.einsum("k,nkhw->nhw", weights, cosine_maps(activations, foreground))
         expected -= cosine_maps(activations, context).mean(1)
         assert (expected - heat).abs().max() > 1e-3
-        close(lp_cam(activations, doubled, context), expected)
+        close64(lp_cam(activations, doubled, context), expected)
         nearest = lp_cam(activations, foreground, context, "max")
-        close(lp_cam(activations, doubled, context, "max"), nearest)
+        close64(lp_cam(activations, doubled, context, "max"), nearest)
 
     def test_prototypes_may_differ_from_picture_to_picture(self):
         activations, foreground, context = self.given()
         other = features((4, 5), "relu", seed=20)
         for aggregate in ("mean", "max"):
             both = lp_cam(activations, torch.stack([foreground, other]), context, aggregate)
-            close(both[:1], lp_cam(activations[:1], foreground, context, aggregate))
-            close(both[1:], lp_cam(activations[1:], other, context, aggregate))
+            close64(both[:1], lp_cam(activations[:1], foreground, context, aggregate))
+            close64(both[1:], lp_cam(activations[1:], other, context, aggregate))
         maps = cosine_maps(activations, torch.stack([foreground, other]))
-        close(maps[1:], cosine_maps(activations[1:], other))
+        close64(maps[1:], cosine_maps(activations[1:], other))
 
     def test_by_hand(self):
         # Places (3, 4) and (0, 5); foreground (1, 0), context (0, 2).
         activations = torch.tensor([[[[3.0, 0.0]], [[4.0, 5.0]]]])
         heat = lp_cam(activations, torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]]))
-        close(heat, torch.tensor([[[0.6 - 0.8, 0.0 - 1.0]]]), tolerance=1e-6)
+        close64(heat, torch.tensor([[[0.6 - 0.8, 0.0 - 1.0]]]), tolerance=1e-6)
 
     def test_cosines_are_cosines(self):
         activations, foreground, _ = self.given(kind="signed")
         maps = cosine_maps(activations, foreground)
         assert maps.shape == (2, 4, 3, 4) and maps.abs().max() <= 1 + 1e-12
         own = cosine_maps(activations[:1], activations[0, :, 1, 2][None])
-        close(own[0, 0, 1, 2], torch.tensor(1.0, dtype=torch.float64))
+        close64(own[0, 0, 1, 2], torch.tensor(1.0, dtype=torch.float64))
         activations[:, :, 0, 0] = 0
         foreground[1] = 0
         maps = cosine_maps(activations, foreground)
@@ -326,4 +321,4 @@ class TestLpCam:
         for aggregate in ("mean", "max"):
             heat = lp_cam(*(one.float() for one in given), aggregate)
             assert heat.dtype == torch.float32
-            close(heat.double(), lp_cam(*given, aggregate), tolerance=1e-6)
+            close64(heat.double(), lp_cam(*given, aggregate), tolerance=1e-6)

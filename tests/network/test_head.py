@@ -1,0 +1,158 @@
+"""The classifier as one weight a channel, and on single places."""
+
+import pytest
+import torch
+from torch import nn
+
+from camviz import wrap_backbone
+from camviz.errors import MethodError
+from camviz.methods.activation import cam
+from camviz.network.head import head_weights, patch_probabilities
+from camviz.network.trace import Target, trace
+from tests.support.tensors import close_to_scale, noise
+from tests.support.toys import Branches, Net
+from tests.support.traces import copy_of, image_for, taps_of
+
+
+def last_map(backbone, index, seed=0):
+    traced = trace(backbone, image_for(backbone, seed), taps_of(backbone))
+    head = head_weights(backbone, traced, index)
+    tap = backbone.discovery.pre_pool
+    heat = cam(traced.activations[tap.address], head.weights)
+    return traced, head, heat
+
+
+@pytest.mark.parametrize(
+    "name", ["test_resnet", "test_efficientnet", "test_nfnet", "test_byobnet", "test_maxvit"]
+)
+def test_t_cam_1_the_mean_of_the_map_and_the_bias_are_the_logit(tiny, name):
+    def move_bias(model):
+        with torch.no_grad():
+            model.get_classifier().bias.copy_(noise((1000,), 4))
+
+    backbone = copy_of(tiny(name), move_bias)
+    for index in (0, 999):
+        traced, head, heat = last_map(backbone, index)
+        classifier = backbone.model.get_classifier()
+        assert head.kind == "linear"
+        close_to_scale(head.weights[0], classifier.weight[index])
+        total = heat.mean() + classifier.bias[index]
+        assert float(total) == pytest.approx(float(traced.logits[index]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "norm"),
+    [("test_convnext", "head.norm"), ("test_vit2", "fc_norm"), ("test_vit_relpos", "fc_norm")],
+)
+def test_t_cam_3_with_frozen_statistics_the_map_and_the_constants_are_the_logit(tiny, name, norm):
+    def wake(model):
+        with torch.no_grad():
+            layer = model.get_submodule(norm)
+            layer.weight.copy_(1 + 0.3 * noise(len(layer.weight), 5))
+            layer.bias.copy_(0.3 * noise(len(layer.bias), 6))
+            model.get_classifier().bias.copy_(noise((1000,), 7))
+
+    backbone = copy_of(tiny(name), wake)
+    layer, classifier = backbone.model.get_submodule(norm), backbone.model.get_classifier()
+    for index in (1, 500):
+        traced, head, heat = last_map(backbone, index)
+        assert head.kind == "normalised"
+        row = classifier.weight[index]
+        pooled = traced.activations[backbone.discovery.pre_pool.address].mean(dim=(2, 3))[0]
+        sigma = (pooled.var(unbiased=False) + layer.eps).sqrt()
+        expected = (row * layer.weight - (row * layer.weight).mean()) / sigma
+        close_to_scale(head.weights[0], expected)
+        constants = row @ layer.bias + classifier.bias[index]
+        assert float(heat.mean() + constants) == pytest.approx(
+            float(traced.logits[index]), abs=1e-4
+        )
+        # while the norm's true derivative, which takes the scale out, sums to nothing
+        tap = backbone.discovery.pre_pool
+        products = traced.gradients(Target(index))[tap.address] * traced.activations[tap.address]
+        assert abs(float(products.sum())) < 1e-3 * float(products.abs().sum())
+
+
+def test_a_head_of_several_layers_is_linearised_at_the_picture(tiny):
+    backbone = tiny("test_mambaout")
+    traced, head, heat = last_map(backbone, 11)
+    assert head.kind == "linearised"
+    # by hand: pool, normalise with the spread held, two layers, classify
+    part = backbone.model.head
+    pooled = traced.features.mean(dim=(1, 2))[0].requires_grad_(True)
+    spread = (pooled.detach().var(unbiased=False) + part.norm.eps).sqrt()
+    normal = (pooled - pooled.mean()) / spread * part.norm.weight + part.norm.bias
+    score = part.fc(part.pre_logits(normal))[11]
+    assert score.item() == pytest.approx(float(traced.logits[11]), abs=1e-5)
+    (derivative,) = torch.autograd.grad(score, pooled)
+    close_to_scale(head.weights[0], derivative)
+    _, other, _ = last_map(backbone, 12)
+    assert not torch.allclose(head.weights, other.weights)
+    assert heat.shape == (1, *backbone.stages[-1].grid)
+
+
+class Flattened(Net):
+    """A classifier that weighs every place by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(4 * 64, 3)
+        self.requires_grad_(False)
+
+    def maps(self, x):
+        return [self.a(x)]
+
+    def forward_head(self, x, pre_logits=False):
+        return self.head(x.flatten(1))
+
+
+def test_heads_without_one_weight_a_channel_are_refused_with_the_reason(tiny):
+    with pytest.raises(MethodError, match=r"not defined for test_vit.*class token.*LayerCAM"):
+        last_map(tiny("test_vit"), 0)
+    with pytest.raises(MethodError, match="weighs places differently"):
+        last_map(wrap_backbone(Flattened(), name="flat", device="cpu"), 0)
+    backbone = wrap_backbone(Branches(), device="cpu")
+    traced = trace(backbone, noise((1, 3, 16, 16)), [backbone.stages[0].output])  # not the last map
+    with pytest.raises(MethodError, match="no single map"):
+        head_weights(backbone, traced, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["test_resnet", "test_efficientnet", "test_convnext", "test_mambaout", "test_vit2"],
+)
+def test_a_place_is_judged_like_a_picture_full_of_it(tiny, name, unchanged):
+    """Pooling by an average sees no difference; norm, bias and hidden layers all have their say."""
+    backbone = tiny(name)
+    tap = backbone.discovery.pre_pool
+    traced = trace(backbone, noise((1, *backbone.input_size)), [tap])
+    vectors = traced.activations[tap.address][0].flatten(1).T[:3] * 3
+    with unchanged(backbone.model):
+        found = patch_probabilities(backbone, vectors)
+    assert found.shape == (3, len(backbone.labels))
+    for vector, beliefs in zip(vectors, found, strict=True):
+        full = torch.zeros_like(traced.features)
+        tap.layout.to_nchw(full)[:] = vector[:, None, None]  # a view, whatever the layout
+        assert full.any()
+        close_to_scale(beliefs, backbone.model.forward_head(full)[0].softmax(dim=0))
+    assert patch_probabilities(backbone, vectors[:0]).shape == (0, len(backbone.labels))
+
+
+def test_heads_that_cannot_be_shown_a_place_say_so(tiny):
+    with pytest.raises(MethodError, match="test_vit reads a class token"):
+        patch_probabilities(tiny("test_vit"), noise((2, 64)))
+    with pytest.raises(MethodError, match="cannot be shown a single place"):
+        patch_probabilities(wrap_backbone(Flattened(), name="flat", device="cpu"), noise((2, 64)))
+
+
+def test_without_a_graph_the_same_but_for_gradients(tiny, unchanged):
+    backbone = tiny("test_resnet")
+    taps = [stage.output for stage in backbone.stages]
+    image = noise((1, *backbone.input_size))
+    full = trace(backbone, image, taps)
+    with unchanged(backbone.model):
+        bare = trace(backbone, image, taps, graph=False)
+    assert torch.equal(bare.logits, full.logits) and not bare.has_graph
+    for tap in taps:
+        assert torch.equal(bare.activations[tap.address], full.activations[tap.address])
+    with pytest.raises(LookupError):
+        bare.gradients(Target(0))
