@@ -142,16 +142,16 @@ def test_half_of_the_telling_part_and_most_of_the_thing_stay_visible():
         order = _plan(11, index, stage_size, TRAIN_BACKGROUNDS, 1.0, None).order
         hidden = np.zeros((stage_size, stage_size), bool)
         for item in reversed(order):
-            seen = item.owner >= 0
+            covered = item.owner >= 0
             if item.index is not None:
-                visible = seen & ~hidden[item.window]
-                assert visible.sum() >= (1 - MOST_HIDDEN) * seen.sum()
+                visible = covered & ~hidden[item.window]
+                assert visible.sum() >= (1 - MOST_HIDDEN) * covered.sum()
                 if item.index % 2:
                     number = item.sprite.parts.index(PAIRS[item.index // 2][2])
                     part = item.owner == number
                     assert (part & visible).sum() >= 0.5 * part.sum()
                     assert (part & visible).sum() >= LEAST_TELLING * stage_size**2
-            hidden[item.window] |= seen
+            hidden[item.window] |= covered
 
 
 def test_a_single_thing_covers_3_to_45_percent():

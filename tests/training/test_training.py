@@ -26,7 +26,7 @@ from training.run import Run
 import timm  # isort: skip
 from timm.models import save_for_hf  # isort: skip
 
-MODELS = Path(__file__).parents[1] / "assets" / "models"
+MODELS = Path(__file__).parents[2] / "assets" / "models"
 CPU = torch.device("cpu")
 TINY = Recipe(
     title="a toy",
