@@ -33,7 +33,13 @@ from camviz.prototypes.bank import (
     shipped_bank,
     with_thumbnails,
 )
-from camviz.prototypes.build import FeatureSet, augmented_views, find_prototypes, gather, select
+from camviz.prototypes.build import (
+    FeatureSet,
+    augmented_views,
+    collect_features,
+    filter_by_score,
+    find_prototypes,
+)
 from camviz.prototypes.clustering import cluster
 from camviz.scenes import HELD_OUT_BACKGROUNDS, TRAIN_BACKGROUNDS, draw_scene
 
@@ -135,7 +141,7 @@ def gallery(features, weights):
     parts = []
     for index, picture in enumerate(features):
         heat = normalize(cam(picture[None], weights[None])[0])
-        parts.append(gather(picture[None], CELLS, heat, CELLS, picture=index))
+        parts.append(collect_features(picture[None], CELLS, heat, CELLS, picture=index))
     return FeatureSet.together(parts)
 
 
@@ -154,17 +160,17 @@ def scene():
 @pytest.mark.parametrize("tau", [0.1, 0.4])
 def test_equals_the_papers_equations_done_slowly(scene, tau):
     features, head, bias = scene
-    gathered = gallery(features, head[0])
+    collected = gallery(features, head[0])
     inside, outside = slow_split(features, head[0].tolist(), tau)
     assert inside and outside
-    hot = gathered.heat >= tau
-    close(gathered.vectors[hot], torch.tensor(inside))
-    close(gathered.vectors[~hot], torch.tensor(outside))
+    hot = collected.heat >= tau
+    close(collected.vectors[hot], torch.tensor(inside))
+    close(collected.vectors[~hot], torch.tensor(outside))
 
-    def judge(centres):
+    def score_fn(centres):
         return (centres @ head.T + bias).softmax(dim=1)[:, 0]
 
-    found = find_prototypes(gathered, clusters=3, tau=tau, mu_f=0.6, mu_b=0.9, judge=judge)
+    found = find_prototypes(collected, clusters=3, tau=tau, mu_f=0.6, mu_b=0.9, score_fn=score_fn)
     centres = {}
     for kind, vectors in (("foreground", inside), ("context", outside)):
         rows = [i for i, p in enumerate(found.prototypes) if p.kind == kind]
@@ -193,20 +199,22 @@ def test_one_cluster_is_the_mean_and_one_place_is_the_maximum():  # T-LP-3
     features = noise((1, 5, 4, 4), 1).relu() + 0.01
     heat = torch.zeros(4, 4)
     heat[2, 1] = 1
-    found = find_prototypes(gather(features, CELLS, heat, CELLS), clusters=1, tau=0.5, mu_b=0)
+    found = find_prototypes(
+        collect_features(features, CELLS, heat, CELLS), clusters=1, tau=0.5, mu_b=0
+    )
     close(found.kept("foreground"), features[0, :, 2, 1][None])
     raw = lp_cam(features, found.kept("foreground"), found.vectors[:0])[0]
     close(raw[2, 1], torch.tensor(1.0))
     assert raw.max() == raw[2, 1]
     heat[0] = 1
-    found = find_prototypes(gather(features, CELLS, heat, CELLS), clusters=1, tau=0.5)
+    found = find_prototypes(collect_features(features, CELLS, heat, CELLS), clusters=1, tau=0.5)
     close(found.kept("foreground")[0], features[0, :, heat > 0].mean(dim=1))
 
 
 def test_tau_zero_leaves_no_context():  # T-LP-6
     features = noise((1, 5, 6, 6), 2).relu() + 0.01
     heat = normalize(noise((6, 6), 3))
-    found = find_prototypes(gather(features, CELLS, heat, CELLS), clusters=4, tau=0.0)
+    found = find_prototypes(collect_features(features, CELLS, heat, CELLS), clusters=4, tau=0.0)
     assert {p.kind for p in found.prototypes} == {"foreground"}
     foreground, context = found.kept("foreground"), found.kept("context")
     assert context.shape == (0, 5)
@@ -220,7 +228,7 @@ def test_strong_and_weak_parts_count_alike():  # T-LP-7, the paper's figure 3
     weights = torch.tensor([1.0, 1.0, -1.0])
     heat = normalize(cam(features, weights[None])[0])
     close(heat[0, 2], torch.tensor(0.1))
-    found = find_prototypes(gather(features, CELLS, heat, CELLS), clusters=2, tau=0.1)
+    found = find_prototypes(collect_features(features, CELLS, heat, CELLS), clusters=2, tau=0.1)
     assert sorted(p.size for p in found.prototypes) == [12, 12, 24]
     shown = normalize(lp_cam(features, found.kept("foreground"), found.kept("context"))[0])
     close(shown[:, :4], torch.ones(6, 4))
@@ -241,18 +249,18 @@ def test_same_seed_same_bits():  # T-LP-8
 def test_few_vectors_and_bad_scores_give_no_nan():  # T-LP-9
     features = noise((1, 5, 2, 2), 2).relu()
     heat = torch.tensor([[1.0, 0.0], [0.2, 0.0]])
-    gathered = gather(features, CELLS, heat, CELLS)
+    collected = collect_features(features, CELLS, heat, CELLS)
     found = find_prototypes(
-        gathered, clusters=12, tau=0.1, judge=lambda centres: torch.full((len(centres),), 0.01)
+        collected, clusters=12, tau=0.1, score_fn=lambda centres: torch.full((len(centres),), 0.01)
     )
     assert found.relaxed and sum(p.kind == "foreground" for p in found.prototypes) == 1
     raw = lp_cam(features, found.kept("foreground"), found.kept("context"))
     assert torch.isfinite(raw).all()
-    everything = find_prototypes(gathered, tau=0.0)
+    everything = find_prototypes(collected, tau=0.0)
     assert torch.isfinite(everything.vectors).all()
     with pytest.raises(PrototypeError, match="lower tau"):
-        find_prototypes(gather(features, CELLS, 0 * heat, CELLS), tau=0.1)
-    blank = gather(torch.zeros_like(features), CELLS, heat, CELLS)
+        find_prototypes(collect_features(features, CELLS, 0 * heat, CELLS), tau=0.1)
+    blank = collect_features(torch.zeros_like(features), CELLS, heat, CELLS)
     with pytest.raises(PrototypeError, match="no place"):
         find_prototypes(blank, tau=0.1)
 
@@ -364,7 +372,9 @@ def test_many_vectors_are_clustered_by_a_sample():
 def test_heat_is_read_where_the_cells_of_the_stage_look():
     features = noise((1, 2, 4, 4))
     heat = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
-    part = gather(features, Placement((4, 4)), heat, Placement((8, 8)), heat / 2, picture=3)
+    part = collect_features(
+        features, Placement((4, 4)), heat, Placement((8, 8)), heat / 2, picture=3
+    )
     corner = part.heat.view(4, 4)
     assert corner[0, 0] == 1 and corner[3, 3] == 0
     close(corner[0], torch.tensor([1.0, 0.75, 0.25, 0.0]))
@@ -376,39 +386,39 @@ def test_heat_is_read_where_the_cells_of_the_stage_look():
 def test_places_at_exactly_tau_are_foreground():
     features = noise((1, 3, 1, 4)).relu() + 0.1
     heat = torch.tensor([[1.0, 0.5, 0.5, 0.4]])
-    found = find_prototypes(gather(features, CELLS, heat, CELLS), tau=0.5)
+    found = find_prototypes(collect_features(features, CELLS, heat, CELLS), tau=0.5)
     assert [p.size for p in found.prototypes] == [3, 1]
 
 
 def test_selection_and_its_fall_backs():
-    assert select([0.95, 0.9, 0.2], [0.0, 0.89, 0.9]) == (
+    assert filter_by_score([0.95, 0.9, 0.2], [0.0, 0.89, 0.9]) == (
         [True, False, False],
         [True, True, False],
         False,
     )
-    assert select([0.3, 0.7, 0.5], [0.95]) == ([False, True, False], [False], True)
-    assert select([None, None], [None]) == ([True, True], [True], False)
-    assert select([0.5], [], mu_f=0.4) == ([True], [], False)
+    assert filter_by_score([0.3, 0.7, 0.5], [0.95]) == ([False, True, False], [False], True)
+    assert filter_by_score([None, None], [None]) == ([True, True], [True], False)
+    assert filter_by_score([0.5], [], mu_f=0.4) == ([True], [], False)
 
 
 def test_without_a_head_the_scores_inform_and_select_nothing():
     features = noise((1, 4, 4, 4)).relu()
     heat = normalize(noise((4, 4), 1))
     belief = torch.full((4, 4), 0.25)
-    found = find_prototypes(gather(features, CELLS, heat, CELLS, belief), tau=0.5)
+    found = find_prototypes(collect_features(features, CELLS, heat, CELLS, belief), tau=0.5)
     assert found.scoring == "places" and all(p.kept for p in found.prototypes)
     assert all(p.score == pytest.approx(0.25) for p in found.prototypes)
-    found = find_prototypes(gather(features, CELLS, heat, CELLS), tau=0.5)
+    found = find_prototypes(collect_features(features, CELLS, heat, CELLS), tau=0.5)
     assert found.scoring == "none" and all(p.score is None for p in found.prototypes)
 
 
 def test_members_are_the_nearest_places_of_different_pictures_first():
     pictures = [noise((1, 6, 4, 4), seed).relu() for seed in range(3)]
     heat = torch.ones(4, 4)
-    gathered = FeatureSet.together(
-        [gather(f, CELLS, heat, CELLS, picture=i) for i, f in enumerate(pictures)]
+    collected = FeatureSet.together(
+        [collect_features(f, CELLS, heat, CELLS, picture=i) for i, f in enumerate(pictures)]
     )
-    found = find_prototypes(gathered, clusters=1, tau=0.5, box=lambda i, cell: (i, *cell, 9))
+    found = find_prototypes(collected, clusters=1, tau=0.5, box=lambda i, cell: (i, *cell, 9))
     (only,) = found.prototypes
     assert len(only.members) == MEMBERS
     assert sorted(m.picture for m in only.members[:3]) == [0, 1, 2]
@@ -572,10 +582,10 @@ def test_what_is_no_bank_is_refused_in_a_sentence(tmp_path, write, words):
 def test_vectors_and_prototypes_must_fit_together(tmp_path):
     file = bank().save(tmp_path / "bank.safetensors")
     with safe_open(file, "pt") as archive:
-        said = archive.metadata()
+        metadata = archive.metadata()
     tensors = load_file(file)
     for wrong in (torch.ones(2, 5), torch.ones(3), torch.ones(3, 5, dtype=torch.int64)):
-        save_file({**tensors, "layer4/vectors": wrong}, file, said)
+        save_file({**tensors, "layer4/vectors": wrong}, file, metadata)
         with pytest.raises(PrototypeError, match="damaged"):
             PrototypeBank.load(file)
 
@@ -595,13 +605,13 @@ def test_vectors_and_prototypes_must_fit_together(tmp_path):
 def test_a_description_from_anybody_is_checked(tmp_path, place, value, words):
     file = bank().save(tmp_path / "bank.safetensors")
     with safe_open(file, "pt") as archive:
-        said = json.loads(archive.metadata()["camviz.prototypes"])
+        table = json.loads(archive.metadata()["camviz.prototypes"])
     *path, last = place
-    inner = said
+    inner = table
     for key in path:
         inner = inner[key]
     inner[last] = value
-    save_file(load_file(file), file, {"camviz.prototypes": json.dumps(said)})
+    save_file(load_file(file), file, {"camviz.prototypes": json.dumps(table)})
     with pytest.raises(PrototypeError, match=f"damaged.*{words}"):
         PrototypeBank.load(file)
 
@@ -609,10 +619,10 @@ def test_a_description_from_anybody_is_checked(tmp_path, place, value, words):
 def test_vectors_that_are_no_numbers_are_refused(tmp_path):
     file = bank().save(tmp_path / "bank.safetensors")
     with safe_open(file, "pt") as archive:
-        said = archive.metadata()
+        metadata = archive.metadata()
     tensors = load_file(file)
     tensors["layer4/vectors"][0, 0] = float("nan")
-    save_file(tensors, file, said)
+    save_file(tensors, file, metadata)
     with pytest.raises(PrototypeError, match="vectors at layer4"):
         PrototypeBank.load(file)
 
@@ -640,8 +650,8 @@ def test_own_views_lead_back_to_the_picture():
         "enlarged",
         "enlarged, mirrored",
     ]
-    for _, view, how in views:
-        x0, y0, x1, y1 = how.rect
+    for _, view, place in views:
+        x0, y0, x1, y1 = place.rect
         there_x = x0 + (torch.arange(width) + 0.5) / width * (x1 - x0)
         there_y = y0 + (torch.arange(height) + 0.5) / height * (y1 - y0)
         inner = slice(2, -2)
@@ -703,9 +713,9 @@ def test_the_map_is_lp_cam_of_the_trace_and_the_bank(engine, knowing, learned, r
         assert x.stages == ("layer2", "layer3", "layer4")  # at most 16 x 16 cells
         image, _ = knowing.prepare(open_picture(rams[0]))
         taps = {name: knowing.stage(name).activation for name in x.stages}
-        seen = trace(knowing, image, list(taps.values()))
+        found = trace(knowing, image, list(taps.values()))
         for name, tap in taps.items():
-            features, held = seen.activations[tap.address], learned.stage(name)
+            features, held = found.activations[tap.address], learned.stage(name)
             raw = lp_cam(features, held.kept("foreground"), held.kept("context"), aggregate)
             close(torch.from_numpy(x.raw[name]), raw[0])
             maps = cosine_maps(features, held.vectors)[0]
@@ -816,9 +826,9 @@ def test_a_picture_without_a_trace_of_the_class_is_skipped(engine, knowing, rams
 
 
 def test_progress_is_told_and_may_cancel(engine, knowing, rams, unchanged):
-    told = []
-    engine.build_prototypes(rams[:3], knowing, "ram", progress=lambda *now: told.append(now))
-    assert told == [(0, 3, "1"), (1, 3, "2"), (2, 3, "3"), (3, 3, "")]
+    reports = []
+    engine.build_prototypes(rams[:3], knowing, "ram", progress=lambda *now: reports.append(now))
+    assert reports == [(0, 3, "1"), (1, 3, "2"), (2, 3, "3"), (3, 3, "")]
 
     class Enough(Exception):
         pass

@@ -139,7 +139,7 @@ class BankFromPicture(_BankWork):
         image, geometry = backbone.prepare(self.picture, self.fit)
         views = augmented_views(image, geometry)
 
-        def look(number: int, graph: bool) -> tuple[Trace, Fit]:
+        def trace_of(number: int, graph: bool) -> tuple[Trace, Fit]:
             _, view, where = views[number]
             if number == 0 and not graph:
                 return traces.get(backbone, self.picture, self.fit, needed)[0], where
@@ -151,7 +151,7 @@ class BankFromPicture(_BankWork):
                 self.target,
                 self.taps,
                 [label for label, *_ in views],
-                look,
+                trace_of,
                 tap=self.tap,
                 fit=self.fit,
                 source=PICTURE,
@@ -184,7 +184,7 @@ class BankFromGallery(_BankWork):
         needed = with_split_taps(backbone, self.taps.values())
         patches = _Patches()
 
-        def look(number: int, graph: bool) -> tuple[Trace, Fit]:
+        def trace_of(number: int, graph: bool) -> tuple[Trace, Fit]:
             picture = open_picture(self.images[number])
             patches.add(self.names[number], picture)
             cached = traces.cached(backbone, picture, self.fit)
@@ -199,7 +199,7 @@ class BankFromGallery(_BankWork):
                 self.target,
                 self.taps,
                 self.names,
-                look,
+                trace_of,
                 clusters=self.clusters,
                 tau=self.tau,
                 mu_f=self.mu_f,

@@ -23,7 +23,7 @@ from camviz.network.bundled import bundled_folder, bundled_names
 Kind = Literal["foreground", "context"]
 Source = Literal["gallery", "bundled", "picture"]
 # How a prototype's score z came about: the head on its centre, as in the paper; the head on the
-# places it was made of, at the last map; or nothing could be asked.
+# places it was made of, at the last map; or none at all.
 Scoring = Literal["head", "places", "none"]
 CLUSTERS = 12
 TAU = 0.25
@@ -52,7 +52,7 @@ class Member:
 class Prototype:
     """One direction in a stage's feature space, and where it came from.
 
-    score: z, how much the classifier makes of it, in [0, 1]; None if nobody could be asked.
+    score: z, how much the classifier makes of it, in [0, 1]; None without a score.
     size: how many places it stands for. kept: whether the map uses it. members: the places
     nearest to it, from different pictures as far as there are.
     """
@@ -90,8 +90,8 @@ class PrototypeBank:
 
     backbone: its display name; digest: its weights. stages: per stage its prototypes, shallow to
     deep. tau: the share of the CAM's maximum that makes a place foreground. tap, fit: how the
-    pictures were traced. split: the method whose map split them. source: where the pictures came from
-    ("picture": the explained picture alone, which is not the paper's method). skipped: (name,
+    pictures were traced. split: the method whose map split them. source: where the pictures came
+    from ("picture": the explained picture alone, which is not the paper's method). skipped: (name,
     reason) of pictures that were of no use. Banks are never changed; `rename` and `keep` give
     another one.
     """
@@ -174,31 +174,31 @@ class PrototypeBank:
         stage = self.stage(name)
         inside, outside = len(stage.kept("foreground")), len(stage.kept("context"))
         method = "CAM" if self.split == "cam" else "Grad-CAM"
-        said = [
+        sentences = [
             f"{inside} prototype{'' if inside == 1 else 's'} of '{self.label}' and {outside} of "
             f"what surrounds it, split where {method} reaches {self.tau:.0%}."
         ]
         if self.source == "picture":
-            said.append(
+            sentences.append(
                 "Prototypes of this picture alone, mirrored and enlarged: not the paper's method, "
                 "which learns from many."
             )
         else:
             count = len(self.pictures)
-            said.append(f"Learned from {count} picture{'' if count == 1 else 's'}.")
+            sentences.append(f"Learned from {count} picture{'' if count == 1 else 's'}.")
         if self.is_paper_setting:
-            said.append("The paper's setting.")
+            sentences.append("The paper's setting.")
         if self.split == "grad_cam":
-            said.append(
+            sentences.append(
                 "Approximate: no CAM is defined here, and the classifier scored no prototype."
             )
         if stage.relaxed:
-            said.append(
+            sentences.append(
                 f"The classifier is sure of none of them (z > {self.mu_f:g}); the best was kept."
             )
         if not inside:
-            said.append("Every prototype of the class was left out.")
-        return said
+            sentences.append("Every prototype of the class was left out.")
+        return sentences
 
     def check(self, backbone: Backbone) -> None:
         """Raise `PrototypeError` if these are prototypes of another network than this one."""
@@ -265,7 +265,7 @@ class PrototypeBank:
                 ],
             }
         plain = {key: value for key, value in vars(self).items() if key != "stages"}
-        said = json.dumps(
+        header = json.dumps(
             {"format": _FORMAT, **plain, "stages": stages},
             ensure_ascii=False,
             separators=(",", ":"),
@@ -273,7 +273,7 @@ class PrototypeBank:
         path = Path(file)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, path, {"camviz.prototypes": said})
+            save_file(tensors, path, {"camviz.prototypes": header})
         except (OSError, SafetensorError) as error:
             raise PrototypeError(f"prototypes cannot be written to '{path}': {error}") from error
         return path
@@ -286,19 +286,19 @@ class PrototypeBank:
             raise PrototypeError(f"there is no file '{path}' with prototypes; check the path")
         try:
             with safe_open(path, "pt") as archive:
-                said = (archive.metadata() or {}).get("camviz.prototypes")
+                header = (archive.metadata() or {}).get("camviz.prototypes")
                 tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise PrototypeError(
                 f"'{path.name}' is not a .safetensors file, or cut short ({error})"
             ) from error
-        if said is None:
+        if header is None:
             raise PrototypeError(
                 f"'{path.name}' holds tensors but no prototypes; camviz's `prototypes build` "
                 "writes such files"
             )
         try:
-            plain = json.loads(said)
+            plain = json.loads(header)
             version = plain.pop("format")
             if version != _FORMAT:
                 raise PrototypeError(

@@ -54,8 +54,8 @@ from camviz.prototypes.bank import (
 )
 from camviz.prototypes.clustering import Clusters, cluster
 
-# A trace of picture i, able to give gradients if asked for them, and how it was fitted.
-Look = Callable[[int, bool], tuple[Trace, Fit]]
+# (number, graph) -> the trace of a picture, with gradients if graph, and how it was fitted.
+TraceOf = Callable[[int, bool], tuple[Trace, Fit]]
 # How many pictures are done, of how many, and the name of the one that is next.
 Progress = Callable[[int, int, str], None]
 MOST_PICTURES, MOST_CLUSTERS = 64, 64
@@ -91,7 +91,7 @@ class FeatureSet:
         )
 
 
-def gather(
+def collect_features(
     features: Tensor,
     placement: Placement,
     heat: Tensor,
@@ -122,7 +122,7 @@ def gather(
     )
 
 
-def select(
+def filter_by_score(
     foreground: Sequence[float | None],
     context: Sequence[float | None],
     mu_f: float = MU_FOREGROUND,
@@ -144,39 +144,39 @@ def select(
 
 
 def find_prototypes(
-    gathered: FeatureSet,
+    features: FeatureSet,
     *,
     clusters: int = CLUSTERS,
     tau: float,
     mu_f: float = MU_FOREGROUND,
     mu_b: float = MU_CONTEXT,
     seed: int = 0,
-    judge: Callable[[Tensor], Tensor] | None = None,
+    score_fn: Callable[[Tensor], Tensor] | None = None,
     box: Callable[[int, tuple[int, int]], tuple[int, int, int, int]] | None = None,
 ) -> StagePrototypes:
-    """The prototypes of one stage: split at tau, cluster each side, score, select.
+    """The prototypes of one stage: split at tau, cluster each side, score, filter.
 
-    judge: (k, C) raw-scale centres -> (k,) probabilities of the class, the head's own. None where
-    the head cannot be shown this stage's features: then a prototype's score is the mean belief
-    at its places, for information only, and all are kept (selecting by it, or by how purely a
+    score_fn: (k, C) raw-scale centres -> (k,) probabilities of the class, the head's own. None
+    where the head does not read this stage's features: then a prototype's score is the mean belief
+    at its places, for information only, and all are kept (filtering by it, or by how purely a
     prototype's surroundings are foreground, was no better). box: (picture, cell) -> its pixels.
     """
-    hot = gathered.heat >= tau  # a place at exactly tau is foreground
+    hot = features.heat >= tau  # a place at exactly tau is foreground
     found: list[tuple[Kind, Clusters, Tensor]] = []
     for kind, side in (("foreground", hot), ("context", ~hot)):
         where = side.nonzero()[:, 0]
-        found.append((kind, cluster(gathered.vectors[where], clusters, seed), where))  # type: ignore[arg-type]
+        found.append((kind, cluster(features.vectors[where], clusters, seed), where))  # type: ignore[arg-type]
     if not len(found[0][1]):
         raise PrototypeError(
             f"no place in the pictures is foreground: the class's map never reaches {tau:g} of its "
             "maximum where there are features; lower tau"
         )
     scoring: Scoring = (
-        "head" if judge is not None else "none" if gathered.belief is None else "places"
+        "head" if score_fn is not None else "none" if features.belief is None else "places"
     )
-    scores = [_scores(part, where, gathered, judge) for _, part, where in found]
-    judged = scores if judge is not None else [[None] * len(part) for _, part, _ in found]
-    keep_f, keep_b, relaxed = select(judged[0], judged[1], mu_f, mu_b)
+    scores = [_scores(part, where, features, score_fn) for _, part, where in found]
+    bounded = scores if score_fn is not None else [[None] * len(part) for _, part, _ in found]
+    keep_f, keep_b, relaxed = filter_by_score(bounded[0], bounded[1], mu_f, mu_b)
     prototypes: list[Prototype] = []
     for (kind, part, where), given, kept in zip(found, scores, (keep_f, keep_b), strict=True):
         for index in range(len(part)):
@@ -187,7 +187,7 @@ def find_prototypes(
                     len(mine),
                     given[index],
                     kept[index],
-                    members=_members(part.centres[index], mine, gathered, box),
+                    members=_members(part.centres[index], mine, features, box),
                 )
             )
     vectors = torch.cat([part.centres for _, part, _ in found])
@@ -197,39 +197,39 @@ def find_prototypes(
 def _scores(
     part: Clusters,
     where: Tensor,
-    gathered: FeatureSet,
-    judge: Callable[[Tensor], Tensor] | None,
+    features: FeatureSet,
+    score_fn: Callable[[Tensor], Tensor] | None,
 ) -> list[float | None]:
     if not len(part):
         return []
-    if judge is not None:
-        return [float(z) for z in judge(part.centres)]
-    if gathered.belief is None:
+    if score_fn is not None:
+        return [float(z) for z in score_fn(part.centres)]
+    if features.belief is None:
         return [None] * len(part)
-    belief = gathered.belief[where]
+    belief = features.belief[where]
     return [float(belief[part.member == index].mean()) for index in range(len(part))]
 
 
 def _members(
     centre: Tensor,
     mine: Tensor,
-    gathered: FeatureSet,
+    features: FeatureSet,
     box: Callable[[int, tuple[int, int]], tuple[int, int, int, int]] | None,
 ) -> tuple[Member, ...]:
     """The places nearest to a centre: the best of each picture first, then whatever is next."""
-    maps = cosine_maps(gathered.vectors[mine][:, :, None, None], centre[None])
+    maps = cosine_maps(features.vectors[mine][:, :, None, None], centre[None])
     cosines = maps[:, 0, 0, 0]
     order = cosines.argsort(descending=True, stable=True).tolist()
-    pictures = gathered.picture[mine].tolist()
+    pictures = features.picture[mine].tolist()
     best: list[int] = []
     others: list[int] = []
-    seen: set[int] = set()
+    used: set[int] = set()
     for place in order:
-        (others if pictures[place] in seen else best).append(place)
-        seen.add(pictures[place])
+        (others if pictures[place] in used else best).append(place)
+        used.add(pictures[place])
     members = []
     for place in (best + others)[:MEMBERS]:
-        row, column = gathered.cell[mine[place]].tolist()
+        row, column = features.cell[mine[place]].tolist()
         cell = (int(row), int(column))
         pixels = (0, 0, 0, 0) if box is None else box(pictures[place], cell)
         members.append(Member(pictures[place], cell, pixels, round(float(cosines[place]), 6)))
@@ -241,7 +241,7 @@ def build_bank(
     target: int,
     taps: Mapping[str, Tap],
     names: Sequence[str],
-    look: Look,
+    trace_of: TraceOf,
     *,
     clusters: int = CLUSTERS,
     tau: float = TAU,
@@ -253,18 +253,18 @@ def build_bank(
     source: Source = "gallery",
     progress: Progress | None = None,
 ) -> PrototypeBank:
-    """Prototypes of a class at every tapped stage, from pictures that `look` shows the network.
+    """Prototypes of a class at every tapped stage, from pictures that `trace_of` traces.
 
-    names: of the pictures. One that `look` cannot open (`ImageError`) or whose class map is empty
-    is left out and named. Where no CAM is defined (a class
-    token, weights over places), Grad-CAM at the last stage splits, and no score exists. Raises
+    names: of the pictures. One that `trace_of` cannot open (`ImageError`) or whose class map is
+    empty is left out and named. Where no CAM is defined (a class token, weights over places),
+    Grad-CAM at the last stage splits, and no score exists. Raises
     `PrototypeError` if nothing is left to learn from, and whatever `progress` raises.
     """
     split = ForegroundSplitter(backbone, target)
-    gathered: dict[str, list[FeatureSet]] = {name: [] for name in taps}
+    collected: dict[str, list[FeatureSet]] = {name: [] for name in taps}
     fits: list[Fit] = []
     used: list[str] = []
-    missed: list[tuple[str, str]] = []
+    skipped: list[tuple[str, str]] = []
     placements = {
         name: plain_placement(tapped, backbone.input_size) for name, tapped in taps.items()
     }
@@ -272,26 +272,26 @@ def build_bank(
         if progress is not None:
             progress(index, len(names), picture)
         try:
-            seen, how, heat, where, belief = split.of(look, index)
+            trace, geometry, heat, where, belief = split.of(trace_of, index)
         except ImageError as error:
-            missed.append((picture, str(error)))
+            skipped.append((picture, str(error)))
             continue
         if is_empty(heat):
-            missed.append((picture, f"nothing in it speaks for '{backbone.labels[target]}'"))
+            skipped.append((picture, f"nothing in it speaks for '{backbone.labels[target]}'"))
             continue
         for name, tapped in taps.items():
-            features = seen.activations[tapped.address]
-            part = gather(features, placements[name], heat, where, belief, len(used))
+            features = trace.activations[tapped.address]
+            part = collect_features(features, placements[name], heat, where, belief, len(used))
             if not bool(torch.isfinite(part.vectors).all()):
                 raise PrototypeError(
                     f"features at '{name}' of {backbone.display_name} are not finite for "
                     f"'{picture}'; the network's own values overflow there"
                 )
-            gathered[name].append(part)
-        fits.append(how)
+            collected[name].append(part)
+        fits.append(geometry)
         used.append(picture)
     if not used:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in missed[:4])
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:4])
         raise PrototypeError(
             f"no picture shows {backbone.display_name} a '{backbone.labels[target]}' ({reasons}); "
             "give pictures of that class"
@@ -302,13 +302,13 @@ def build_bank(
     for name, tapped in taps.items():
         where = placements[name]
         stages[name] = find_prototypes(
-            FeatureSet.together(gathered[name]),
+            FeatureSet.together(collected[name]),
             clusters=clusters,
             tau=tau,
             mu_f=mu_f,
             mu_b=mu_b,
             seed=seed,
-            judge=split.judge(tapped),
+            score_fn=split.score_fn(tapped),
             box=lambda index, cell, where=where: _patch(fits[index], where, cell),  # type: ignore[misc]
         )
     return PrototypeBank(
@@ -327,7 +327,7 @@ def build_bank(
         split=split.method,
         source=source,
         pictures=tuple(used),
-        skipped=tuple(missed),
+        skipped=tuple(skipped),
     )
 
 
@@ -343,34 +343,36 @@ class ForegroundSplitter:
         self.method: Literal["cam", "grad_cam"] = "cam"
         self._weights: Tensor | None = None
 
-    def of(self, look: Look, index: int) -> tuple[Trace, Fit, Tensor, Placement, Tensor | None]:
+    def of(
+        self, trace_of: TraceOf, index: int
+    ) -> tuple[Trace, Fit, Tensor, Placement, Tensor | None]:
         """(trace, fit, map in [0, 1], where its cells look, the class's probability there)."""
         pre_pool = self.backbone.discovery.pre_pool
         if self.method == "cam" and pre_pool is not None:
-            seen, how = look(index, False)
+            trace, geometry = trace_of(index, False)
             try:
                 weights = self._weights
                 if weights is None:
-                    head = head_weights(self.backbone, seen, self.target)
+                    head = head_weights(self.backbone, trace, self.target)
                     weights = head.weights
                     self._weights = weights if head.kind == "linear" else None
             except MethodError:
                 pass
             else:
-                features = seen.activations[pre_pool.address]
+                features = trace.activations[pre_pool.address]
                 heat = _finite(cam(features, weights)[0], self.backbone)
                 vectors = features[0].flatten(1).T
                 beliefs = patch_probabilities(self.backbone, vectors)[:, self.target]
                 where = plain_placement(pre_pool, self.backbone.input_size)
-                return seen, how, heat, where, beliefs.view(heat.shape)
+                return trace, geometry, heat, where, beliefs.view(heat.shape)
         self.method = "grad_cam"
         tap = split_tap(self.backbone)
-        seen, how = look(index, True)
-        gradient = seen.gradients(Target(self.target))[tap.address]
-        heat = _finite(grad_cam(seen.activations[tap.address], gradient)[0], self.backbone)
-        return seen, how, heat, plain_placement(tap, self.backbone.input_size), None
+        trace, geometry = trace_of(index, True)
+        gradient = trace.gradients(Target(self.target))[tap.address]
+        heat = _finite(grad_cam(trace.activations[tap.address], gradient)[0], self.backbone)
+        return trace, geometry, heat, plain_placement(tap, self.backbone.input_size), None
 
-    def judge(self, tap: Tap) -> Callable[[Tensor], Tensor] | None:
+    def score_fn(self, tap: Tap) -> Callable[[Tensor], Tensor] | None:
         """The head's reading of this stage's centres, if they are what it reads."""
         pre_pool = self.backbone.discovery.pre_pool
         if self.method != "cam" or pre_pool is None or tap.address != pre_pool.address:
