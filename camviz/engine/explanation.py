@@ -264,9 +264,9 @@ class Explanation:
         """Write overlays, maps.npz and, last, manifest.json with all that repeats this."""
         return export.save_explanation(self, folder, threshold)
 
-    def manifest(self, threshold: float = 0.2) -> dict[str, Any]:
-        """Plain values that say what this is: request, network, geometry, notes, boxes."""
-        return export.manifest_of(self, threshold)
+    def manifest(self, threshold: float = 0.2, *, public: bool = False) -> dict[str, Any]:
+        """Plain values that say what this is; public: without paths of this machine."""
+        return export.manifest_of(self, threshold, public=public)
 
 
 def draw(heat: np.ndarray, placement: Placement, fit: Fit) -> np.ndarray:

@@ -44,14 +44,23 @@ def save_explanation(x: "Explanation", folder: str | Path, threshold: float = 0.
     return write_folder(folder, pictures, arrays, manifest_of(x, threshold))
 
 
-def manifest_of(x: "Explanation", threshold: float = 0.2) -> dict[str, Any]:
-    """An explanation in plain values: request, network, geometry, notes, boxes."""
+def manifest_of(
+    x: "Explanation", threshold: float = 0.2, *, public: bool = False
+) -> dict[str, Any]:
+    """An explanation in plain values: request, network, geometry, notes, boxes.
+
+    public: the request, too, names the backbone by its display name, for people who have no
+    business with a path on this machine. Such a request cannot be repeated elsewhere.
+    """
     method, fusion = METHODS[x.request.method], FUSIONS[x.request.fuse]
+    request = asdict(x.request)
+    if public:
+        request["backbone"] = x.backbone.display_name
     return {
         "camviz": version_of("camviz"),
         "versions": {name: version_of(name) for name in ("torch", "timm", "numpy")},
         "python": platform.python_version(),
-        "request": asdict(x.request),
+        "request": request,
         "picture": {
             "name": x.picture.name,
             "sha256": x.picture.digest,

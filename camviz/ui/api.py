@@ -115,7 +115,7 @@ explain = explain_endpoint()
 
 def _findings(x: Explanation, threshold: float) -> dict[str, Any]:
     """The manifest of an explanation, with a few figures of every stage."""
-    found = x.manifest(threshold)
+    found = x.manifest(threshold, public=True)
     found["stages"] = {
         name: {
             "grid": list(x.notes[name].grid),

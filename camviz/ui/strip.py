@@ -13,7 +13,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from camviz.engine.cache import Shelf
+from camviz.engine.cache import LRUCache
 from camviz.errors import ImageError
 from camviz.images import open_picture
 from camviz.network.backbone import Backbone
@@ -28,7 +28,7 @@ QUALITY = 82  # of the WebP files of thumbnails and tiles
 Answer = tuple[str, float]  # label and probability of the top class
 
 # Of all visitors: the top class of a picture, by picture, backbone and fit.
-_answers: Shelf[Answer] = Shelf(4096)
+_answers: LRUCache[Answer] = LRUCache(4096)
 
 
 @dataclass(frozen=True)

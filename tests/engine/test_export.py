@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,16 @@ def test_the_manifest_says_what_this_is(engine, tiny, photo):
     assert m["notes"]["layer2"]["sentences"]
     assert len(m["boxes"]) == len(x.boxes(0.3, multi=True))
     assert m["versions"]["torch"] == torch.__version__
+
+
+def test_a_public_manifest_shows_no_path_of_this_machine(engine, tiny, photo):
+    backbone = replace(tiny("test_resnet"), name="local-dir:/secret/trees", display_name="trees")
+    x = engine.explain(photo, backbone, target=3)
+    assert x.manifest()["request"]["backbone"] == "local-dir:/secret/trees"
+    public = x.manifest(0.3, public=True)
+    assert public["request"]["backbone"] == public["backbone"]["name"] == "trees"
+    assert public["threshold"] == 0.3 and "secret" not in json.dumps(public)
+    assert "secret" not in str(x.notes)
 
 
 def test_untrained_weights_are_marked_in_the_result(engine, photo):

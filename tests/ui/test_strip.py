@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from camviz.engine.cache import Shelf
+from camviz.engine.cache import LRUCache
 from camviz.errors import ImageError
 from camviz.examples import example
 from camviz.ui import service, strip
@@ -31,7 +31,7 @@ from camviz.ui.strip import (
 @pytest.fixture(autouse=True)
 def no_answers(monkeypatch):
     """Nothing is known of any picture."""
-    monkeypatch.setattr(strip, "_answers", Shelf(100))
+    monkeypatch.setattr(strip, "_answers", LRUCache(100))
 
 
 @pytest.fixture

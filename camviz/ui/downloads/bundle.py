@@ -143,7 +143,7 @@ def write_rows(
             manifest["rows"][key] = {"said": x.reason}
             continue
         pictures.setdefault("picture", x.picture.pixels)
-        manifest["rows"][key] = x.manifest(threshold)
+        manifest["rows"][key] = x.manifest(threshold, public=True)
         visible = None if x.fit.shows_all else x.visible
         for name, heat in {**x.maps, "fused": x.fused}.items():
             drawn = render.overlay(

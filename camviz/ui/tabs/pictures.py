@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from camviz.engine.cache import Shelf
+from camviz.engine.cache import LRUCache
 from camviz.engine.explanation import Explanation
 from camviz.errors import CamvizError
 from camviz.images import Picture
@@ -56,7 +56,7 @@ class Tile:
 
 
 # Of all visitors: the tiles that were made last.
-_tiles: Shelf[Tile] = Shelf(256)
+_tiles: LRUCache[Tile] = LRUCache(256)
 
 
 # -- The page's part -----------------------------------------------------------------------------

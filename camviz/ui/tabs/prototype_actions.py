@@ -16,7 +16,7 @@ from camviz.engine.explanation import Explanation
 from camviz.engine.export import file_name
 from camviz.errors import ImageError, PrototypeError
 from camviz.prototypes.bank import CLUSTERS, PrototypeBank, with_thumbnails
-from camviz.prototypes.build import select
+from camviz.prototypes.build import filter_by_score
 from camviz.ui import html, service
 from camviz.ui.compute import engine
 from camviz.ui.state import TOP, Controls, Selection, Session, Task, Update
@@ -80,7 +80,9 @@ def automatic_choice(bank: PrototypeBank) -> PrototypeBank:
         for prototype in stage.prototypes:
             scored = stage.scoring == "head"
             scores[prototype.kind].append(prototype.score if scored else None)
-        keep_f, keep_b, _ = select(scores["foreground"], scores["context"], bank.mu_f, bank.mu_b)
+        keep_f, keep_b, _ = filter_by_score(
+            scores["foreground"], scores["context"], bank.mu_f, bank.mu_b
+        )
         kept = {"foreground": iter(keep_f), "context": iter(keep_b)}
         prototypes = tuple(replace(p, kept=next(kept[p.kind])) for p in stage.prototypes)
         stages[name] = replace(stage, prototypes=prototypes)
