@@ -146,7 +146,7 @@ def test_nobody_is_told_where_the_servers_own_backbone_lies(
     assert default_choice() == "garden"
     view = visit.open(controls_of(photo_file, "garden", untrained=False))
     x = explain(view.controls)
-    texts = [str(view.tab), str(view.frame), json.dumps(x.manifest(), default=str)]
+    texts = [str(view.tab), str(view.frame), json.dumps(x.manifest(public=True), default=str)]
     with pytest.raises(StageError) as unknown:
         x.backbone.stage("nope")
     with pytest.raises(TargetError) as stranger:
