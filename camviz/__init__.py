@@ -78,8 +78,13 @@ _MODULES = {
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
+# timm can be imported after this, also beside a CPU-only torch; loads no torch itself.
+import_module("camviz.network.torchvision_ops").install()
+
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("camviz.version").version_of("camviz")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'camviz' has no attribute '{name}'")
     return getattr(import_module(f"camviz.{_MODULE_OF[name]}"), name)

@@ -403,9 +403,9 @@ def _print_bank(bank: "PrototypeBank") -> None:
 
 def _check_space(arguments: argparse.Namespace, report: bool = True) -> int:
     from camviz.space.rules import check
-    from camviz.space.spacefile import spacefile
+    from camviz.space.spacefile import checkout
 
-    wrong = check(spacefile())
+    wrong = check(checkout())
     for sentence in wrong:
         print(f"camviz: {sentence}", file=sys.stderr)
     if report and not wrong:
@@ -415,11 +415,12 @@ def _check_space(arguments: argparse.Namespace, report: bool = True) -> int:
 
 def _render_space(arguments: argparse.Namespace) -> int:
     from camviz.space.files import render
-    from camviz.space.spacefile import README, ROOT, spacefile
+    from camviz.space.spacefile import README, checkout
 
-    file = ROOT / README
+    found = checkout()
+    file = found.root / README
     readme = file.read_text(encoding="utf-8")
-    rendered = render(readme, spacefile())
+    rendered = render(readme, found)
     if rendered == readme:
         print(f"the head of {README} is what the Spacefile says")
         return 0
@@ -435,9 +436,9 @@ def _render_space(arguments: argparse.Namespace) -> int:
 def _plan_space(arguments: argparse.Namespace) -> int:
     from camviz.space.files import bundle, size
     from camviz.space.publish import calls
-    from camviz.space.spacefile import spacefile
+    from camviz.space.spacefile import checkout
 
-    found = spacefile()
+    found = checkout()
     for name, content in bundle(found, arguments.profile).items():
         made = "  made from the Spacefile" if isinstance(content, bytes) else ""
         print(f"{size(content):>12,}  {name}{made}")
@@ -450,10 +451,10 @@ def _publish_space(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _check_space(arguments, report=False) or _plan_space(arguments)
     from camviz.space.publish import publish
-    from camviz.space.spacefile import spacefile
+    from camviz.space.spacefile import checkout
 
     address = publish(
-        spacefile(), arguments.name, arguments.profile, private=arguments.private, say=print
+        checkout(), arguments.name, arguments.profile, private=arguments.private, say=print
     )
     print(f"it is being built: {address}")
     return 0
@@ -461,9 +462,9 @@ def _publish_space(arguments: argparse.Namespace) -> int:
 
 def _run_space(arguments: argparse.Namespace) -> int:
     from camviz.space.publish import serve
-    from camviz.space.spacefile import spacefile
+    from camviz.space.spacefile import checkout
 
-    return serve(spacefile(), arguments.profile, arguments.port)
+    return serve(checkout(), arguments.profile, arguments.port)
 
 
 def _set_threads() -> None:

@@ -1,14 +1,15 @@
-"""Where the files that are not Python lie: the one place that knows.
+"""Where the files that are not Python lie: the one module that has these paths.
 
-In a checkout they are in `assets/` beside this package; in an installed package they are in it, as
-`camviz/assets`, with the Spacefile among them.
+In a checkout they are in `assets/` beside the package and the Spacefile is beside both; in an
+installed package they are in it, as `camviz/assets`, the Spacefile among them (see setup.py).
 """
 
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
-_CHECKOUT = _PACKAGE.parent
-
 INSTALLED = (_PACKAGE / "assets").is_dir()
-ASSETS = _PACKAGE / "assets" if INSTALLED else _CHECKOUT / "assets"
+CHECKOUT = None if INSTALLED else _PACKAGE.parent
+
+ASSETS = (CHECKOUT or _PACKAGE) / "assets"
 WEB = ASSETS / "web"  # CSS, JavaScript and templates of the page
+SPACEFILE = (CHECKOUT or ASSETS) / "Spacefile"

@@ -19,10 +19,11 @@ CAMVIZ = ROOT / "camviz"
 # Which modules of camviz a module may import, by dotted name without "camviz.": the longest row
 # that is a prefix of its name counts, and a name in a row stands for everything below it. From the
 # bottom to the top. Modules under one row may import each other, as long as there is no cycle.
-BASE = "errors resources images"
+BASE = "errors resources version images"
 MAY_IMPORT = {
     "errors": "",
     "resources": "",
+    "version": "resources",
     "images": "errors",
     "methods": "",
     "maps": "errors",
@@ -40,6 +41,7 @@ MAY_IMPORT = {
 MAY_REQUIRE = {
     "errors": "",
     "resources": "",
+    "version": "",
     "methods": "torch",
     "maps": "numpy torch cv2 scipy PIL matplotlib",
     "maps.fusion": "torch",

@@ -1,4 +1,4 @@
-"""camviz.vision_ops: torchvision's missing operators are declared where, and only where, they are.
+"""torchvision's missing operators are declared where, and only where, they are missing.
 
 Which of the two this machine is decides what can be seen here; the other is played.
 """
@@ -17,24 +17,65 @@ from camviz.network import torchvision_ops
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_torchvision_and_timm_can_be_imported_after_it_and_nothing_is_declared_in_vain():
+def run(script):
+    """What a script prints, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "importing", ["import camviz, timm", "import camviz, torchvision", "import camviz.network.hub"]
+)
+def test_torchvision_and_timm_can_be_imported_after_camviz(importing):
     script = (
-        "import sys\n"
+        f"{importing}\n"
+        "import sys, torch, torchvision, timm\n"
         "import camviz.network.torchvision_ops as v\n"
-        "assert 'torchvision' not in sys.modules, 'looked for, not imported'\n"
-        "loaded = v._operators_load()\n"
-        "assert (v._declared is None) == loaded\n"
-        "import torch, torchvision, timm\n"
         "assert hasattr(torch.ops.torchvision, 'nms')\n"
+        "loaded = v._operators_load()\n"
+        "assert (v._declared is None) == loaded, 'nothing is declared in vain'\n"
         "if loaded:\n"
         "    kept = torchvision.ops.nms(torch.tensor([[0, 0, 2, 2.]]), torch.ones(1), 0.5)\n"
         "    assert kept.tolist() == [0]\n"
+        "assert not any(isinstance(finder, v.DeclareFirst) for finder in sys.meta_path)\n"
         "print('well')\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+    assert run(script) == "well"
+
+
+def test_the_finder_loads_nothing_and_is_there_once():
+    script = (
+        "import camviz, sys\n"
+        "import camviz.network.torchvision_ops as v\n"
+        "v.install()\n"
+        "print(sum(isinstance(finder, v.DeclareFirst) for finder in sys.meta_path))\n"
+        "print(sorted({'torch', 'torchvision', 'timm', 'numpy'} & set(sys.modules)))\n"
     )
-    assert run.stdout.strip() == "well", run.stderr
+    assert run(script).split() == ["1", "[]"]
+
+
+def test_the_finder_removes_itself_and_finds_no_module(monkeypatch):
+    made = object()
+    finder = torchvision_ops.DeclareFirst()
+    monkeypatch.setattr(torchvision_ops, "_declared", None)
+    monkeypatch.setattr(torchvision_ops, "declare_missing", lambda: made)
+    monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
+    assert finder.find_spec("torch") is None and finder in sys.meta_path
+    assert finder.find_spec("torchvision.ops") is None and finder in sys.meta_path
+    assert finder.find_spec("torchvision") is None and finder not in sys.meta_path
+    assert torchvision_ops._declared is made
+    monkeypatch.setattr(torchvision_ops, "declare_missing", lambda: pytest.fail("a second time"))
+    assert finder.find_spec("torchvision") is None
+
+
+def test_no_finder_is_installed_once_torchvision_is_there(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", torch)
+    before = list(sys.meta_path)
+    torchvision_ops.install()
+    assert sys.meta_path == before
 
 
 def test_nothing_is_declared_once_torchvision_is_there(monkeypatch):

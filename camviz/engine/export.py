@@ -10,7 +10,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from PIL import Image
 from camviz.maps import render
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS, denoise
+from camviz.version import version_of
 
 if TYPE_CHECKING:
     from camviz.engine.explanation import Explanation
@@ -94,14 +94,6 @@ def manifest_of(
         "threshold": threshold,
         "boxes": [asdict(box) for box in x.boxes(threshold, multi=True)],
     }
-
-
-def version_of(package: str) -> str:
-    """The version of an installed package; camviz run from its folder has none."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def write_folder(

@@ -19,11 +19,12 @@ from typing import Any
 import yaml
 
 from camviz.errors import SpaceError
+from camviz.resources import CHECKOUT, SPACEFILE
 
 ZERO = "zero-"  # begins the names of ZeroGPU hardware
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-NAME = "Spacefile"
+ROOT = SPACEFILE.parent
+NAME = SPACEFILE.name
 README = "README.md"
 REQUIREMENTS = "requirements.txt"
 COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
@@ -129,8 +130,21 @@ class Spacefile:
 
 @lru_cache(maxsize=1)
 def spacefile() -> Spacefile:
-    """The Spacefile beside this package, read once."""
+    """The Spacefile of this checkout, or the copy in an installed package; read once."""
     return read(ROOT)
+
+
+def checkout() -> Spacefile:
+    """The Spacefile, for what needs README, requirements and sources beside it.
+
+    Raises `SpaceError` in an installed package, which has none of them.
+    """
+    if CHECKOUT is None:
+        raise SpaceError(
+            "`space` commands need a checkout of camviz, and this camviz is an installed package; "
+            "clone the repository and run `python -m camviz space ...` in its folder"
+        )
+    return spacefile()
 
 
 def read(root: Path) -> Spacefile:

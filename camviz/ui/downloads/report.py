@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from camviz.engine.explanation import Explanation
-from camviz.engine.export import version_of
 from camviz.engine.options import Request
 from camviz.errors import TargetError
 from camviz.maps.fusion import FUSIONS
@@ -26,6 +25,7 @@ from camviz.network.backbone import GIVEN
 from camviz.ui import viewer
 from camviz.ui.choices import discreet
 from camviz.ui.compare_tab import Row, truth_of, verdict_html
+from camviz.version import version_of
 
 FILE = "report.html"
 CLASSES = 10  # that are listed
