@@ -16,7 +16,7 @@ PATIENCE = 90  # seconds for app.py to answer; importing torch and gradio takes 
 
 
 @contextmanager
-def served(folder, quiet=True, **settings):
+def served(folder, quiet=True, command=(sys.executable, "app.py"), cwd=ROOT, **settings):
     """with served(folder) as url: the page, offline. What it logs as unexpected fails the test."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -32,8 +32,8 @@ def served(folder, quiet=True, **settings):
     log = folder / "log.txt"
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=ROOT,
+            command,
+            cwd=cwd,
             env=inherited | given,
             stdout=output,
             stderr=subprocess.STDOUT,
