@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from camviz.engine.engine import Engine
     from camviz.engine.explanation import Explanation
+    from camviz.engine.options import Options
     from camviz.errors import (
         BackboneError,
         CamvizError,
@@ -46,6 +47,7 @@ __all__ = [
     "Explanation",
     "ImageError",
     "MethodError",
+    "Options",
     "Picture",
     "PrototypeBank",
     "PrototypeError",
@@ -65,6 +67,7 @@ __all__ = [
 _MODULES = {
     "engine.engine": ("Engine",),
     "engine.explanation": ("Explanation",),
+    "engine.options": ("Options",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "images": ("Picture", "open_picture"),
     "maps.fusion": ("FUSIONS",),
