@@ -111,16 +111,18 @@ def choose_stages(session: Session, values: Sequence[Sequence[str]]) -> None:
 
 
 def choose_picture(session: Session, path: str | None, keep_class: bool = False) -> None:
-    """Another picture: its top prediction is explained, unless the class is kept.
-
-    The page may report a picture that it was made to show: that is no other picture.
-    """
+    """Another picture: its top prediction is explained, unless the class is kept."""
     controls = session.controls
     if path == controls.picture or _same_picture(path, controls.picture):
         return
     if not keep_class:
         controls = replace(controls, target=TOP, versus=NOBODY)
     session.change(replace(controls, picture=path))
+
+
+def remove_picture(session: Session, _: Any = None) -> None:
+    """The picture is taken away."""
+    choose_picture(session, None)
 
 
 def _same_picture(one: str | None, other: str | None) -> bool:

@@ -13,8 +13,7 @@ from camviz.engine.explanation import Explanation
 from camviz.maps.boxes import mask_at
 from camviz.maps.localization import iou
 from camviz.network.backbone import Backbone
-from camviz.ui.viewer import Shown as MapPanel
-from camviz.ui.viewer import drawn
+from camviz.ui.viewer import MapPanel, rasterize
 
 RASTER = 256  # pixels of the longer side, on which maps are compared
 CUT = 0.2  # of the maximum, from which a place counts as looked at: CAM's own rule
@@ -55,7 +54,7 @@ class Agreement:
 
 def agreement(one: MapPanel, other: MapPanel) -> Agreement:
     """How far two maps agree, where the picture was visible to both networks."""
-    (a, visible_a), (b, visible_b) = drawn(one, RASTER), drawn(other, RASTER)
+    (a, visible_a), (b, visible_b) = rasterize(one, RASTER), rasterize(other, RASTER)
     both = visible_a & visible_b
     values = [heat[both].astype(np.float64) for heat in (a, b)]
     r = None

@@ -132,8 +132,11 @@ def _settings() -> dict[str, Any]:
 
 def wire(parts: Parts, events: PageEvents) -> None:
     """Connect every control on the left."""
-    # Not `input`: on a picture that is taken away it still carries the one before.
-    events.on_change(parts.picture.change, actions.choose_picture, parts.picture)
+    # Not `change`: it comes for what the page itself shows as well, behind whatever was clicked
+    # since, and would choose that picture again. Not `input`: on a picture that is taken away it
+    # still carries the one before. `upload` comes from the camera and the clipboard too.
+    events.on_change(parts.picture.upload, actions.choose_picture, parts.picture)
+    events.on_change(parts.picture.clear, actions.remove_picture, parts.picture)
     events.on_change(parts.examples.select, actions.choose_example)
     events.on_change(parts.backbone.input, actions.choose_backbone, parts.backbone)
     events.on_change(parts.untrained.input, actions.choose_untrained, parts.untrained)

@@ -17,9 +17,7 @@ from camviz.methods import METHODS
 from camviz.ui import html, service
 from camviz.ui.state import DEFAULT, Controls, Session, Unavailable, Update, sentence
 from camviz.ui.tabs.base import Events
-from camviz.ui.viewer import Row as MapRow
-from camviz.ui.viewer import Shown as MapPanel
-from camviz.ui.viewer import Viewer, payload
+from camviz.ui.viewer import MapPanel, MapRow, Viewer, payload
 
 ID, TITLE = "methods", "Methods × stages"
 LABEL = "Computing every method …"

@@ -38,10 +38,7 @@ from camviz.ui.state import (
     sentence,
 )
 from camviz.ui.tabs.base import Events
-from camviz.ui.viewer import Difference as DifferencePanel
-from camviz.ui.viewer import Row as MapRow
-from camviz.ui.viewer import Shown as MapPanel
-from camviz.ui.viewer import Viewer, payload
+from camviz.ui.viewer import DifferencePanel, MapPanel, MapRow, Viewer, payload
 
 ID, TITLE = "models", "Models"
 LABEL = "Asking the backbones …"

@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 
-from camviz.engine.explanation import Explanation, Request
+from camviz.engine.explanation import Explanation
+from camviz.engine.options import Request
 from camviz.maps.fusion import Fusion
 from camviz.methods import METHODS, Method, denoise
 from camviz.ui.viewer.panels import Heat
