@@ -11,7 +11,6 @@ the page, and of one answer with three rows of maps.
 import argparse
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -21,8 +20,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, Request, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from serving import served
+from tests.support.server import served
 
 QUIET = 1200  # milliseconds, after which an answer has come whole
 # Counts the values that the viewer has drawn.

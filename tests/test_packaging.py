@@ -23,7 +23,7 @@ import pytest
 from gradio_client import Client, handle_file
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from serving import served
+from tests.support.server import serve
 
 import camviz
 from camviz.examples import example
@@ -193,10 +193,8 @@ def test_it_explains_a_picture_from_an_empty_folder(environment, empty, photo):
     assert said.items() <= written.items()
 
 
-def test_it_serves_the_page_from_an_empty_folder(environment, empty, photo, tmp_path):
-    serving = "from camviz.ui import build_app, launch_options as o; build_app().launch(**o())"
-    command = (str(environment / "python"), "-c", serving)
-    with served(tmp_path, command=command, cwd=empty, PYTHONPATH="") as url:
+def test_it_serves_the_page_from_an_empty_folder(environment, photo, tmp_path):
+    with serve([str(environment / "camviz"), "serve"], tmp_path, PYTHONPATH="") as url:
         client = Client(url, verbose=False, download_files=tmp_path / "downloads")
         said, _ = client.predict(handle_file(photo), backbone="scenes-resnet", api_name="/explain")
         client.close()

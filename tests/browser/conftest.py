@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 import torch
-from serving import served
 
 from camviz.network.weights import build_untrained
+from tests.support.server import served
 
 TREES = ("ash", "birch", "cedar", "dogwood", "elm", "fir")
 FLAGS = [

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from camviz.space import spacefile
-from tests.hub import Hub
+from tests.support.hub import Hub
 from tests.support.spaces import ROOT, read_and_render
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from camviz.errors import SpaceError
 from camviz.space import files, publish
-from tests.hub import TOKEN
+from tests.support.hub import TOKEN
 
 
 def publish_to(hub, space, *given, **named):

@@ -3,7 +3,7 @@
 import pytest
 
 from camviz.space import rules, spacefile
-from tests.hub import TOKEN
+from tests.support.hub import TOKEN
 
 
 def cpu(plain):

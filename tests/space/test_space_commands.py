@@ -12,7 +12,7 @@ import pytest
 from camviz import cli
 from camviz.examples import examples
 from camviz.space import files, spacefile
-from tests.hub import TOKEN
+from tests.support.hub import TOKEN
 from tests.support.spaces import ROOT, read_and_render
 
 

@@ -12,10 +12,10 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from serving import served
 
 import camviz
 from camviz.examples import example
+from tests.support.server import served
 
 RESNET = "test_resnet.r160_in1k"
 

@@ -7,11 +7,11 @@ import importlib.util
 from contextlib import asynccontextmanager
 
 import pytest
-from serving import served
 
 from camviz.errors import ImageError
 from camviz.examples import example
 from camviz.ui import api, launch_options, uploads
+from tests.support.server import served
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("mcp") is None, reason="the extra mcp is not installed"
