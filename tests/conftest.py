@@ -13,6 +13,7 @@ from PIL import Image
 
 import camviz.network.torchvision_ops  # noqa: F401  before any test imports timm
 
+pytest.register_assert_rewrite("tests.support")
 torch.set_num_threads(1)
 
 # timm's ResNets start with dead residual branches unless told otherwise.

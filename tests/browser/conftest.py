@@ -1,12 +1,19 @@
-"""The real page in Chromium, on a small network of our own that needs no download."""
+"""The real page in Chromium, on a small network of our own that needs no download.
+
+One server and one browser serve all tests of this folder: the page keeps its state per visitor,
+and every `open_page` is a visitor of its own. What a page or the server does wrong meanwhile fails
+the test.
+"""
 
 import shutil
+from urllib.parse import urlsplit
 
 import pytest
 import torch
 
 from camviz.network.weights import build_untrained
-from tests.support.server import served
+from tests.support.pages import PATIENCE, watch
+from tests.support.server import LOG, served
 
 TREES = ("ash", "birch", "cedar", "dogwood", "elm", "fir")
 FLAGS = [
@@ -17,6 +24,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--renderer-process-limit=1",  # compiled scripts are there for the next page
 ]
 
 
@@ -39,7 +47,8 @@ def grove(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
+# "package": Playwright runs an event loop in this thread, in which nobody else's can run.
+@pytest.fixture(scope="package")
 def chromium():
     path = shutil.which("chromium")
     if path is None:
@@ -52,39 +61,53 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def address(chromium, grove, tmp_path_factory):
-    """Where app.py serves the page. Whatever it logs as unexpected fails the tests."""
+@pytest.fixture(scope="package")
+def window(chromium):
+    """A window for all tests, so that what was loaded once is in its cache."""
+    context = chromium.new_context()
+    context.new_page()  # the last page to close would take the cache with it
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="package")
+def server(grove, tmp_path_factory):
+    """The URL at which app.py serves the page, and the file of what it logs."""
     folder = tmp_path_factory.mktemp("server")
     with served(folder, CAMVIZ_BACKBONE=f"local-dir:{grove}") as url:
-        yield url
+        yield url, folder / LOG
 
 
 @pytest.fixture
-def open_page(chromium, address):
-    """open_page(width): the page with its first answer. What it does wrong fails the test."""
+def browse(window):
+    """browse(url, width, height): a page at that URL. What it does wrong fails the test."""
     pages, wrong = [], []
 
-    def said(message):
-        if message.type == "error":
-            wrong.append(f"console: {message.text}")
-
-    def asked(request):
-        if not request.url.startswith((address, "data:", "blob:")):
-            wrong.append(f"another host: {request.url}")
-
-    def get(width=1440, height=900, theme="light", query=""):
-        page = chromium.new_page(viewport={"width": width, "height": height})
+    def get(url, width=1440, height=900):
+        page = window.new_page()
         pages.append(page)
-        page.set_default_timeout(30_000)
-        page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
-        page.on("console", said)
-        page.on("request", asked)
-        page.goto(f"{address}?__theme={theme}{query}")
-        page.wait_for_selector("#bars :is(.cv-bar, .cv-fine)")
+        wrong.append(watch(page, "{0.scheme}://{0.netloc}".format(urlsplit(url))))
+        page.set_viewport_size({"width": width, "height": height})
+        page.set_default_timeout(1000 * PATIENCE)
+        page.goto(url)
         return page
 
     yield get
     for page in pages:
         page.close()
-    assert not wrong
+    assert not sum(wrong, [])
+
+
+@pytest.fixture
+def open_page(browse, server):
+    """open_page(width, height, theme, query): the page with its first answer."""
+    url, log = server
+    before = len(log.read_text())
+
+    def get(width=1440, height=900, theme="light", query=""):
+        page = browse(f"{url}?__theme={theme}{query}", width, height)
+        page.wait_for_selector("#bars :is(.cv-bar, .cv-fine)")
+        return page
+
+    yield get
+    assert "Traceback" not in log.read_text()[before:], log.read_text()[before:]

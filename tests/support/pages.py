@@ -1,0 +1,147 @@
+"""What tests do in a browser, and the conditions that they wait for; never for time."""
+
+import time
+from contextlib import suppress
+from urllib.parse import parse_qs, urlsplit
+from weakref import WeakKeyDictionary
+
+from playwright.sync_api import TimeoutError, expect
+
+MAPS = "#viewer figure"
+PATIENCE = 30  # seconds
+ENDLESS = "/heartbeat/"  # a request that stays open as long as the page does
+
+_requests = WeakKeyDictionary()  # page -> those under way
+
+
+def watch(page, *own):
+    """Watch a page; returns a list that grows with each thing that goes wrong in it.
+
+    own: how the addresses begin that it may call.
+    """
+    wrong, under_way = [], set()
+    _requests[page] = under_way
+
+    def start(request):
+        if not request.url.startswith((*own, "data:", "blob:")):
+            wrong.append(f"another host: {request.url}")
+        if ENDLESS not in request.url:
+            under_way.add(request)
+
+    def note(message):
+        if message.type == "error":
+            wrong.append(f"console: {message.text}")
+
+    page.on("request", start)
+    page.on("requestfinished", lambda request: under_way.discard(request))
+    page.on("requestfailed", lambda request: under_way.discard(request))
+    page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
+    page.on("console", note)
+    return wrong
+
+
+def wait_until_idle(page):
+    """Wait until every request of a page is answered and the answers are drawn."""
+    deadline = time.monotonic() + PATIENCE
+    idle = 0
+    while idle < 3:  # an answer may be what sends the next request
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        idle = 0 if _requests[page] else idle + 1
+        assert time.monotonic() < deadline, [request.url for request in _requests[page]]
+
+
+def wait_for_link(page, **wanted):
+    """Wait until the address bar has these parameters; returns all of them.
+
+    None: until it has none of that name.
+    """
+    with suppress(TimeoutError):  # the comparison below says more
+        page.wait_for_function(
+            """wanted => { const query = new URLSearchParams(location.search)
+            return Object.entries(wanted).every(([key, value]) => query.get(key) === value) }""",
+            arg=wanted,
+        )
+    found = link_of(page)
+    assert {key: found.get(key) for key in wanted} == wanted
+    return found
+
+
+def link_of(page):
+    """The parameters of the address bar."""
+    return {key: values[0] for key, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def heading(page):
+    return page.locator("#verdict h2")
+
+
+def open_tab(page, title):
+    """Open a tab; those for which there is no room stand in a menu."""
+    tab = page.locator("#tabs > .tab-wrapper").get_by_role("tab", name=title, exact=True)
+    if not tab.first.is_visible():
+        page.locator("#tabs .overflow-menu > button").first.click()
+        tab = page.locator("#tabs .overflow-dropdown button", has_text=title)
+    tab.first.click()
+
+
+def open_settings(page):
+    """Unfold "More settings"."""
+    page.get_by_role("button", name="More settings").click()
+    expect(page.locator("#fuse")).to_be_visible()
+
+
+def choose(page, menu, typed, label, *, by_keyboard=False):
+    """Search in a menu by typing and take the entry of that label."""
+    page.locator(f"#{menu} input").click()
+    page.locator(f"#{menu} [role=option]").first.wait_for()
+    page.keyboard.press("Control+A")
+    page.keyboard.type(typed)
+    if not by_keyboard:
+        page.get_by_role("option", name=label).click()
+        return
+    expect(page.locator(f"#{menu} [role=option]")).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+
+
+def give_file(page, button, path):
+    """Click what opens a file dialog, and choose a file, or several."""
+    with page.expect_file_chooser() as chooser:
+        button.click()
+    chooser.value.set_files(path)
+
+
+def upload(page, path):
+    """Give another picture in place of the one that is shown."""
+    page.locator("#picture").get_by_label("Remove Image").click()
+    expect(heading(page)).to_have_text("No picture yet")
+    drop_zone = page.locator("#picture").get_by_label("Drop an image file here to upload")
+    give_file(page, drop_zone, path)
+
+
+def wait_for_maps(page, viewer, count):
+    """Wait until so many maps are on the page and painted."""
+    expect(page.locator(f"{viewer} .vw-panel canvas")).to_have_count(count)
+    page.wait_for_function(
+        "css => document.querySelector(css).viewer.draws > 0", arg=f"{viewer} .vw"
+    )
+
+
+def pixels(page, viewer, figure=0):
+    """The pixels of a figure's canvas, as text that can be compared."""
+    canvas = page.locator(f"{viewer} figure canvas").nth(figure)
+    return canvas.evaluate("canvas => canvas.toDataURL()")
+
+
+def wait_for_pixels(page, viewer, before, *, same=False):
+    """Wait until the first canvas shows something else than before, or the same again."""
+    page.wait_for_function(
+        """([css, before, same]) =>
+        (document.querySelector(css).toDataURL() === before) === same""",
+        arg=[f"{viewer} figure canvas", before, same],
+    )
+
+
+def fits_window(page):
+    """Whether nothing makes the page wider than the window."""
+    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
