@@ -206,7 +206,7 @@ def test_a_truncated_row_says_what_was_taken_away(explain):
 
 
 def test_prototypes_are_counted_and_their_origin_said(explain):
-    x = explain("lpcam", prototypes="self")
+    x = explain("lpcam", prototypes="picture")
     (row,) = payload({"prototypes": x}).rows
     assert row.tag == "from this picture alone"
     assert row.words.formula == "M = mean_i cos(A, F_i) − mean_j cos(A, B_j)"

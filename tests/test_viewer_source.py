@@ -44,12 +44,13 @@ def full(tiny, photo):
         "difference": DifferencePanel(panel, MapPanel(y), "one less the other", ("less", "more")),
         "none": Unavailable("It cannot be had."),
     }
-    x = replace(x, request=replace(x.request, prototypes="self"))
-    silent = {name: replace(note, empty=True) for name, note in x.notes.items()}
+    z = explain("lpcam", fit="crop", prototypes="picture")
+    silent = {name: replace(note, empty=True) for name, note in z.notes.items()}
     return payload(
         {
             "mine": MapRow("Mine", x, panels),
-            "empty": replace(x, notes=silent),
+            "again": x,
+            "empty": replace(z, notes=silent),
             "none": Unavailable("There is none."),
         },
         truth={"ram": np.ones(photo.shape[:2], bool)},

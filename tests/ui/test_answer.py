@@ -74,12 +74,12 @@ def test_gradient_rows_do_not_wait_for_slow_prototypes(opened, monkeypatch):
     steps = compare.show(opened.session, opened.controls)
     first = next(steps)
     opened.tab = dict(first.tab)
-    assert opened.row("prototypes")["said"] == compare.COMING
+    assert opened.row("prototypes")["reason"] == compare.COMING
     assert opened.panels("denoised") and first.tab["verdict"]
     given.set()
     (second,) = steps
     opened.tab = dict(second.tab)
-    assert opened.row("prototypes")["said"] == "here they are"
+    assert opened.row("prototypes")["reason"] == "here they are"
     assert "verdict" not in second.tab
 
 
@@ -95,7 +95,7 @@ def test_prototypes_say_what_they_were_learned_from(opened):
 
 def test_a_method_without_gradients_has_nothing_to_denoise(opened):
     view = opened.options(method="eigen_cam")
-    assert "no gradient" in view.row("denoised")["said"]
+    assert "no gradient" in view.row("denoised")["reason"]
     assert "no gradient" in view.tab["denoising"]
     assert view.panels() == [*reversed(STAGES), "fused"]
 
@@ -280,7 +280,7 @@ def test_zero_gradient_in_words(visit, controls_of, photo_file):
 
 def test_no_picture(opened):
     view = opened.do(actions.choose_picture, None)
-    assert view.tab["maps"] is not None and view.row("layercam")["said"] == compare.NO_PICTURE
+    assert view.tab["maps"] is not None and view.row("layercam")["reason"] == compare.NO_PICTURE
     assert view.link["example"] == "none" and "No picture yet" in view.tab["verdict"]
     assert view.session.picture is None
     assert "stands here" in view.frame["bars"]
@@ -296,7 +296,7 @@ def test_bad_picture_empties_the_page(opened, tmp_path):
     path.write_text("no picture at all")
     view = opened.do(actions.choose_picture, str(path))
     assert "not a picture" in view.frame["notice"]
-    assert view.row("layercam")["said"] == compare.NO_PICTURE and view.session.picture is None
+    assert view.row("layercam")["reason"] == compare.NO_PICTURE and view.session.picture is None
 
 
 def test_an_example_brings_a_backbone_that_knows_it_and_its_truth(opened):

@@ -5,13 +5,13 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from camviz.defaults import VIEWER_SETTINGS
 from camviz.engine.options import Options, option
 from camviz.examples import examples
 from camviz.maps.fusion import FUSIONS
 from camviz.ui import links
 from camviz.ui.links import NO_PICTURE, UPLOAD, Link, read, write
 from camviz.ui.state import DEFAULT, BackboneChoice
-from camviz.ui.viewer import SETTINGS
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -81,7 +81,7 @@ def test_an_option_added_to_a_subclass_is_in_links():
 
 
 def test_what_the_viewer_writes_is_its_own_affair():
-    assert read(dict.fromkeys(SETTINGS, "1")) == (Link(), [])
+    assert read(dict.fromkeys(VIEWER_SETTINGS, "1")) == (Link(), [])
 
 
 def test_an_empty_address_names_nothing():

@@ -180,7 +180,7 @@ def _description(x: Explanation) -> Description:
         method.paper,
         words_of_request(x.request),
         unit=x.request.method,
-        tag="from this picture alone" if x.request.prototypes == "self" else None,
+        tag="from this picture alone" if x.request.prototypes == "picture" else None,
     )
 
 
