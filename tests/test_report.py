@@ -4,7 +4,7 @@ import html
 import json
 import re
 import shlex
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,12 +12,15 @@ from PIL import Image
 
 from camviz import cli
 from camviz.engine.engine import Engine
-from camviz.engine.options import Options, Request, option_table
+from camviz.engine.options import Options, option_table
 from camviz.examples import example
 from camviz.methods import METHODS
-from camviz.ui import viewer
 from camviz.ui.downloads import report
-from camviz.ui.downloads.report import arguments, command, report_html
+from camviz.ui.downloads.command import arguments, command
+from camviz.ui.downloads.report import report_html
+from camviz.ui.state import Unavailable
+from camviz.ui.viewer import payload
+from camviz.ui.viewer.source import configuration, inline, markup, style
 
 HOSTILE = "<img src=x onerror='window.broken=1'></script><script>$style"
 
@@ -47,7 +50,7 @@ def rows(explain):
     return {
         "layercam": explain(target=3),
         "denoised": explain(target=3, truncation=0.9),
-        "prototypes": "There are no <prototypes> of it.",
+        "prototypes": Unavailable("There are no <prototypes> of it."),
     }
 
 
@@ -64,12 +67,13 @@ def words(text):
 
 def test_the_viewer_in_it_is_the_pages_own(rows):
     text = report_html(rows, "http://host/?colors=magma&opacity=0.3")
-    for name in ("viewer.html", "viewer.css", *viewer.SCRIPTS):
-        assert (viewer.FILES / name).read_text(encoding="utf-8") in text
+    for part in (markup(), style(), inline("viewer/map-viewer.js")):
+        assert part in text
     data = data_of(text)
-    assert data["value"] == json.loads(json.dumps(viewer.payload(rows)))
+    assert data["value"] == json.loads(json.dumps(payload(rows).to_json()))
+    assert data["configuration"] == json.loads(json.dumps(configuration().to_json()))
+    assert list(data["configuration"]["tables"]) == list(configuration().tables), "in their order"
     assert data["query"] == "colors=magma&opacity=0.3"
-    assert "viridis" in data["tables"] and data["diverging"] in data["tables"]
 
 
 def test_everything_about_the_picture_is_said(rows):
@@ -135,9 +139,11 @@ def test_names_are_names(explain):
         backbone=replace(x.backbone, labels=labels),
         request=replace(x.request, target=0),
     )
-    text = report_html({"layercam": x, HOSTILE: HOSTILE}, f"http://host/?row={HOSTILE}")
+    rows = {"layercam": x, HOSTILE: Unavailable(HOSTILE)}
+    text = report_html(rows, f"http://host/?row={HOSTILE}")
     assert "<img src=x" not in text and text.count("<script") == 2
-    assert data_of(text)["value"]["target"] == HOSTILE
+    value = data_of(text)["value"]
+    assert value["picture"]["name"] == value["rows"][1]["reason"] == HOSTILE
 
 
 # -- The command ---------------------------------------------------------------------------------
@@ -183,11 +189,13 @@ def test_the_command_runs(engine, picture, capsys):
     assert said["request"] == wanted["request"]
 
 
-def test_what_is_not_said_is_what_the_command_does_anyway():
+def test_what_is_not_said_is_what_the_command_does_anyway(explain):
     usual = cli.build_parser().parse_args(["explain", "x.png"])
-    assert {name: getattr(usual, name) for name in report.USUAL} == report.USUAL
-    said = {"backbone", "target", "versus", "stages", "truncated", "prototypes"}
-    assert {field.name for field in fields(Request)} == said | set(report.USUAL)
+    for name, row in option_table(Options).items():
+        assert getattr(usual, name) == row.default
+    assert usual.weights == "auto"
+    given = [word for word in arguments(explain()) if word.startswith("--")]
+    assert given == ["--backbone", "--target", "--weights", "--stages"]
 
 
 def test_odd_names_stay_arguments(explain):
@@ -206,9 +214,10 @@ def test_odd_names_stay_arguments(explain):
 
 
 def test_no_place_of_the_server_and_nothing_that_nobody_has(engine, explain):
-    x, trained = explain(target=3), engine.explain(example("a-ram").path, "scenes-resnet")
+    x = explain("lpcam", target=3)
+    trained = engine.explain(example("a-ram").path, "scenes-resnet")
     request = replace(x.request, backbone="local-dir:/srv/models/grove", prototypes="bank:12ab")
-    x = replace(x, request=request)
+    x = replace(x, request=request, backbone=replace(x.backbone, display_name="grove"))
     text = report_html({"layercam": x})
     assert "/srv" not in text and "--backbone grove" in words(text)
     assert "--prototypes prototypes.safetensors" in words(text)
