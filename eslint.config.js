@@ -32,14 +32,17 @@ export default [
       "prefer-const": "error",
     },
   },
-  { files: ["assets/web/**/*.js"], languageOptions: { globals: globals.browser } },
+  {
+    files: ["assets/web/**/*.js", "tests/browser/*.js"],
+    languageOptions: { globals: globals.browser },
+  },
   {
     files: ["assets/web/*.js", "assets/web/viewer/gradio.js"],
     languageOptions: { globals: GRADIO },
   },
   {
-    // Functions that gradio calls for an event: such a file is one expression, without a semicolon.
-    files: ["assets/web/*.js"],
+    // Functions that gradio, or a test, calls: such a file is one expression, without a semicolon.
+    files: ["assets/web/*.js", "tests/browser/*.js"],
     rules: { "@stylistic/semi": "off", "no-unused-expressions": "off" },
   },
   { files: ["tests/js/**/*.js"], languageOptions: { globals: globals.node } },

@@ -17,7 +17,6 @@ from markupsafe import Markup
 
 from camviz.defaults import THRESHOLD
 from camviz.engine.explanation import Explanation
-from camviz.engine.export import version_of
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.methods.denoise import SOURCE
@@ -28,6 +27,7 @@ from camviz.ui.service import Found, truth_of
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer import TITLES, payload
 from camviz.ui.viewer.source import configuration, inline, markup, style
+from camviz.version import version_of
 
 FILE = "report.html"
 CLASSES = 10  # that are listed

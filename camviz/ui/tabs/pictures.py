@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from camviz.defaults import OPACITY
 from camviz.engine.cache import LRUCache
 from camviz.engine.explanation import Explanation
 from camviz.errors import CamvizError
@@ -133,6 +134,7 @@ def show(session: Session, controls: Controls) -> Iterator[Update]:
         tiles=[(strip.thumbnail(path), tile) for path, tile in tiles.items()],
         target=target if same else None,
         versus=None if versus == NOBODY else versus,
+        opacity=OPACITY,
     )
     frame = {"progress": ""} if busy else {}
     yield Update(frame, {"sheet": sheet, "panel": menu})
