@@ -75,6 +75,35 @@ def test_from_several_files_to_one_and_none(open_page, drawings):
     expect(page.locator("#viewer figure")).to_have_count(15)  # what was shown is shown
 
 
+def test_the_last_of_quick_clicks_on_the_strip_wins(open_page, drawings):
+    """What the page shows meanwhile is no choice of the visitor's."""
+    page = open_page()
+    add(page, drawings[:4])
+    settled(page, 4)
+    for number in (1, 2, 3, 0, 2):
+        page.locator(PICK).nth(number).click()
+        page.wait_for_timeout(60)  # between two clicks of a quick hand
+    text = page.locator(PICK).nth(2).get_attribute("title")
+    label, share = re.fullmatch(r"c\.png: (\w+) (.+)", text).groups()
+    expect(page.locator("#verdict h2")).to_contain_text(f"It says {label}, {share}")
+    expect(page.locator("#progress .cv-progress")).to_have_count(0)
+    expect(page.locator(f"{PICK}[aria-pressed=true]")).to_have_attribute("title", text)
+    for name in ("d.png", "b.png"):
+        page.get_by_role("button", name=f"Remove {name}").click(force=True)
+    settled(page, 2)
+
+
+def test_a_picture_is_taken_away_and_given_again(open_page, drawings):
+    page = open_page()
+    for _ in range(2):
+        page.get_by_label("Remove Image").first.click()
+        expect(page.locator("#verdict h2")).to_have_text("No picture yet")
+        with page.expect_file_chooser() as chooser:
+            page.get_by_label("Drop an image file here to upload").click()
+        chooser.value.set_files(drawings[0])
+        expect(page.locator("#verdict h2")).to_contain_text("It says")
+
+
 def test_the_strip_by_keyboard(open_page, drawings):
     page = open_page()
     add(page, drawings[:3])
