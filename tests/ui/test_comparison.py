@@ -18,7 +18,7 @@ from camviz.ui.comparison import (
     counterpart,
 )
 from camviz.ui.service import explain
-from camviz.ui.viewer import Shown as MapPanel
+from camviz.ui.viewer import MapPanel
 
 RAM = str(example("a-ram").path)
 SCENES, CONVNEXT, PHOTOS = "scenes-resnet", "scenes-convnext", "photos-resnet"

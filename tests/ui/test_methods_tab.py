@@ -15,7 +15,7 @@ from camviz.ui.service import explain, stages_of
 from camviz.ui.state import Unavailable
 from camviz.ui.tabs import methods
 from camviz.ui.tabs.methods import COMING, PAPER, USUAL, marks_of, matrix
-from camviz.ui.viewer import Row as MapRow
+from camviz.ui.viewer import MapRow
 
 VIT = "test_vit.r160_in1k"
 
@@ -23,7 +23,7 @@ VIT = "test_vit.r160_in1k"
 @pytest.fixture
 def rows(shown):
     """rows(controls): the rows of the matrix, by key."""
-    return lambda controls: {row["key"]: row for row in shown(methods, controls)["maps"]["rows"]}
+    return lambda controls: {row.key: row for row in shown(methods, controls)["maps"].rows}
 
 
 def test_rows_are_all_methods_and_columns_stages_and_fusions(controls, rows):
@@ -32,9 +32,9 @@ def test_rows_are_all_methods_and_columns_stages_and_fusions(controls, rows):
     stages = stages_of(controls)
     every = [*reversed(stages), *FUSIONS]
     for name, row in found.items():
-        keys = [panel["key"] for panel in row["panels"]]
+        keys = [panel.key for panel in row.panels]
         assert keys == ([stages[-1]] if name == "cam" else every), name
-        assert row["title"] == METHODS[name].label
+        assert row.title == METHODS[name].label
 
 
 def test_every_cell_is_the_engines_own(controls):
@@ -58,16 +58,16 @@ def test_the_network_runs_once(controls, rows, monkeypatch):
     monkeypatch.setattr("torch.autograd.grad", never)
     hook = service.load(controls.backbone).model.register_forward_pre_hook(never)
     try:
-        assert all("panels" in row for row in rows(controls).values())
+        assert all(row.panels for row in rows(controls).values())
     finally:
         hook.remove()
 
 
 def test_what_cannot_be_had_is_a_sentence_and_the_others_stay(controls_of, photo_file, rows):
     found = rows(controls_of(photo_file, VIT))
-    assert found["cam"]["said"].startswith("CAM is not defined for test_vit")
-    assert found["cam"]["title"] == "CAM" and found["cam"]["said"].endswith(".")
-    assert all("panels" in row for name, row in found.items() if name != "cam")
+    assert found["cam"].reason.startswith("CAM is not defined for test_vit")
+    assert found["cam"].title == "CAM" and found["cam"].reason.endswith(".")
+    assert all(row.panels for name, row in found.items() if name != "cam")
 
 
 def test_prototypes_are_not_waited_for(controls, session, monkeypatch):
@@ -76,12 +76,12 @@ def test_prototypes_are_not_waited_for(controls, session, monkeypatch):
     monkeypatch.setattr(service, "PATIENCE", 0.01)
     monkeypatch.setattr(methods, "prototype_row", lambda *_: given.wait(20) and here)
     updates = methods.show(session, controls)
-    found = {row["key"]: row for row in next(updates).tab["maps"]["rows"]}
-    assert found["lpcam"]["said"] == COMING and "panels" in found["layer_cam"]
+    found = {row.key: row for row in next(updates).tab["maps"].rows}
+    assert found["lpcam"].reason == COMING and found["layer_cam"].panels
     given.set()
     (last,) = updates
     assert last.tab.keys() == {"maps"}
-    assert last.tab["maps"]["rows"][-1]["said"] == "here"
+    assert last.tab["maps"].rows[-1].reason == "here"
 
 
 def test_other_classes_and_layers_are_followed(controls, session):
@@ -89,7 +89,7 @@ def test_other_classes_and_layers_are_followed(controls, session):
     chosen = replace(controls, target=label).with_options(stages=stages_of(controls)[-2:])
     first, *_ = methods.show(session, chosen)
     assert f"<em>{escape(label)}</em>" in first.tab["heading"]
-    keys = [panel["key"] for panel in first.tab["maps"]["rows"][0]["panels"]]
+    keys = [panel.key for panel in first.tab["maps"].rows[0].panels]
     assert keys == [*reversed(stages_of(chosen)), *FUSIONS]
 
 
@@ -102,7 +102,7 @@ def test_the_heading_names_the_rival_and_the_network(controls, shown):
 
 def test_without_a_picture_a_sentence(controls, session):
     (update,) = methods.show(session, replace(controls, picture=None))
-    assert "Give a picture" in update.tab["maps"]["rows"][0]["said"]
+    assert "Give a picture" in update.tab["maps"].rows[0].reason
 
 
 # -- What is marked ------------------------------------------------------------------------------
@@ -136,13 +136,13 @@ def test_prototypes_built_as_the_paper_did_are_marked(controls):
 
 
 def test_marks_say_why(controls, rows):
-    (panel,) = [p for p in rows(controls)["layer_cam"]["panels"] if p["key"] == "max_tanh"]
-    assert "LayerCAM, TIP 2021" in panel["marks"][PAPER] and panel["marks"][PAPER] in panel["notes"]
+    (panel,) = [p for p in rows(controls)["layer_cam"].panels if p.key == "max_tanh"]
+    assert "LayerCAM, TIP 2021" in panel.marks[PAPER] and panel.marks[PAPER] in panel.notes
     assert isinstance(matrix(controls, explain(controls))["grad_cam"], MapRow)
 
 
 def test_a_row_of_the_same_maps_says_so_once(controls_of, rows):
     ram = controls_of(str(example("a-ram").path), "scenes-resnet", untrained=False)
     row = rows(ram)["layer_cam_elementwise"]
-    assert row["tag"] == "The same maps as LayerCAM"
-    assert not any(panel["remarks"] for panel in row["panels"])
+    assert row.tag == "The same maps as LayerCAM"
+    assert not any(panel.remarks for panel in row.panels)

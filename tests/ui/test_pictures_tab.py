@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camviz.engine.cache import Shelf
+from camviz.engine.cache import LRUCache
 from camviz.errors import MethodError
 from camviz.maps import render
 from camviz.ui import service, strip
@@ -25,7 +25,7 @@ from camviz.ui.tabs.pictures import CONFIDENCE, FUSED, NAME, OWN, SAME
 @pytest.fixture(autouse=True)
 def no_tiles(monkeypatch):
     """No tile was made yet."""
-    monkeypatch.setattr(pictures, "_tiles", Shelf(100))
+    monkeypatch.setattr(pictures, "_tiles", LRUCache(100))
 
 
 @pytest.fixture
