@@ -30,6 +30,7 @@ TITLES = {
     PROTOTYPES: "Prototype similarity",
 }
 PATIENCE = 0.1  # seconds that the other rows wait for the prototypes
+COMING = "Looking for what this picture's places have in common …"
 
 Found = Explanation | Unavailable
 

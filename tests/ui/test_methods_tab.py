@@ -14,7 +14,7 @@ from camviz.ui import service
 from camviz.ui.service import explain, stages_of
 from camviz.ui.state import Unavailable
 from camviz.ui.tabs import methods
-from camviz.ui.tabs.methods import COMING, PAPER, USUAL, marks_of, matrix
+from camviz.ui.tabs.methods import PAPER, USUAL, marks_of, matrix
 from camviz.ui.viewer import MapRow
 
 VIT = "test_vit.r160_in1k"
@@ -77,7 +77,7 @@ def test_prototypes_are_not_waited_for(controls, session, monkeypatch):
     monkeypatch.setattr(methods, "prototype_row", lambda *_: given.wait(20) and here)
     updates = methods.show(session, controls)
     found = {row.key: row for row in next(updates).tab["maps"].rows}
-    assert found["lpcam"].reason == COMING and found["layer_cam"].panels
+    assert found["lpcam"].reason == service.COMING and found["layer_cam"].panels
     given.set()
     (last,) = updates
     assert last.tab.keys() == {"maps"}

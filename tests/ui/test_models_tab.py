@@ -159,7 +159,7 @@ def test_one_that_cannot_be_had_is_a_sentence_and_the_others_stay(ram, tab_of, m
     assert "Give" not in found["resnet50.a1_in1k"].reason
     assert "choose one from the list" in found["local-dir:/etc"].reason
     assert found[PHOTOS].data and found["difference"].name == f"{SCENES} − {PHOTOS}"
-    assert "resnet50.a1_in1k" not in panels(tab, 1), "it is said once"
+    assert "resnet50.a1_in1k" not in panels(tab, 1), "the reason stands there once"
 
 
 def test_untrained_ones_are_marked(ram, tab_of, on_backbone):

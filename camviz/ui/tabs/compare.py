@@ -24,6 +24,7 @@ import gradio as gr
 from camviz.engine.explanation import Explanation
 from camviz.ui import actions, html, links, verdict
 from camviz.ui.service import (
+    COMING,
     DENOISED,
     LAYERCAM,
     PATIENCE,
@@ -43,7 +44,6 @@ from camviz.ui.viewer import Viewer, payload
 
 ID, TITLE = "compare", "Compare"
 LABEL = "Looking at the picture …"
-COMING = "Looking for what this picture's places have in common …"
 NO_PICTURE = "Give a picture, and the maps of it are shown here."
 
 

@@ -21,7 +21,6 @@ from camviz.ui.viewer import MapPanel, MapRow, Viewer, payload
 
 ID, TITLE = "methods", "Methods × stages"
 LABEL = "Computing every method …"
-COMING = "Looking for what this picture's places have in common …"
 
 PAPER, USUAL = "paper", "default"  # what a map can be marked with
 NAMES = {"product": "Product", "mean": "Mean", "max_tanh": "Max of tanh"}  # of the last columns
@@ -69,12 +68,12 @@ def show(session: Session, controls: Controls) -> Iterator[Update]:
 def matrix(controls: Controls, x: Explanation) -> dict[str, MatrixRow]:
     """A row a method; a sentence in the place of one that cannot be had here.
 
-    x: the explanation by the default method. The row of prototypes says that it is coming.
+    x: the explanation by the default method. The row of prototypes is announced only.
     """
     rows: dict[str, MatrixRow] = {}
     for name, method in METHODS.items():
         if method.uses_prototypes:
-            rows[name] = Unavailable(COMING)
+            rows[name] = Unavailable(service.COMING)
             continue
         try:
             known = name == x.request.method
