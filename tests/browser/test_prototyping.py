@@ -1,4 +1,4 @@
-"""What a visitor does with prototypes: keep, drop, name, learn, save and load; and point to kin."""
+"""What a visitor does with prototypes: keep, drop, name, learn, save, load; and similar places."""
 
 import re
 
@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
-COUNT = "document.querySelector('#kin-here .vw').viewer.values"
+COUNT = "document.querySelector('#similar-here .vw').stats.values"
 # The pixels of a figure's canvas, as one string.
 PIXELS = "canvas => canvas.toDataURL()"
 
@@ -26,7 +26,7 @@ def tab(open_page):
             chosen = page.locator("#tabs .overflow-dropdown button", has_text="Prototypes")
         chosen.click()
         expect(page.locator(".cv-card").first).to_be_visible()
-        expect(page.locator("#kin-here figure")).to_have_count(4)
+        expect(page.locator("#similar-here figure")).to_have_count(4)
         return page
 
     return get
@@ -48,12 +48,12 @@ def test_foreground_and_context_stand_side_by_side(tab):
     for side in (left, right):
         assert side.locator(".cv-card").count() > 0
         first = side.locator(".cv-card").first
-        for part in (".cv-like", ".cv-patch", ".cv-figures", ".cv-name", ".cv-keep"):
+        for part in (".cv-similarity", ".cv-patch", ".cv-figures", ".cv-name", ".cv-keep"):
             expect(first.locator(part).first).to_be_visible()
     layer = page.get_by_role("radio", name=re.compile("^layer3"))
-    before = page.locator(".cv-like").first.get_attribute("src")
+    before = page.locator(".cv-similarity").first.get_attribute("src")
     layer.check()
-    expect(page.locator(".cv-like").first).not_to_have_attribute("src", before)
+    expect(page.locator(".cv-similarity").first).not_to_have_attribute("src", before)
 
 
 def test_dropping_changes_the_map_and_compare_follows(tab):
@@ -142,7 +142,7 @@ def test_learned_from_a_gallery(tab, tmp_path):
     expect(page.locator("#gallery")).to_contain_text("drawing1")
     page.locator("#clusters input[type=number]").fill("2")
     learn.click()
-    expect(page.locator("#proto-said")).to_contain_text("learned from 3 pictures")
+    expect(page.locator("#proto-introduction")).to_contain_text("learned from 3 pictures")
     assert page.get_by_role("alert").count() == 0
     for kind in ("foreground", "context"):
         assert 1 <= page.locator(f'[data-kind="{kind}"] .cv-card').count() <= 2
@@ -152,37 +152,37 @@ def test_learned_from_a_gallery(tab, tmp_path):
     expect(page.locator("#learned")).to_contain_text("what you gave (3 of")
     page.get_by_role("tab", name="Prototypes", exact=True).click()
     page.get_by_role("button", name="Back to those without them").click()
-    expect(page.locator("#proto-said")).to_contain_text("this picture alone")
+    expect(page.locator("#proto-introduction")).to_contain_text("this picture alone")
 
 
-def rings(page, viewer="kin-here"):
+def rings(page, viewer="similar-here"):
     return page.locator(f"#{viewer} figure .vw-ring").evaluate_all(
         "all => all.map(e => [parseFloat(e.style.left), parseFloat(e.style.top)])"
     )
 
 
-def test_point_to_kin_by_mouse(tab):
+def test_find_similar_places_by_mouse(tab):
     page = tab()
-    before = pixels(page, "kin-here")
-    figure = page.locator("#kin-here figure .vw-open").nth(1)
+    before = pixels(page, "similar-here")
+    figure = page.locator("#similar-here figure .vw-open").nth(1)
     box = figure.bounding_box()
     figure.click(position={"x": 0.2 * box["width"], "y": 0.8 * box["height"]})
     expect(page.get_by_label("number input for Across")).not_to_have_value("50")
     page.wait_for_function(
-        "before => document.querySelector('#kin-here figure canvas').toDataURL() !== before",
+        "before => document.querySelector('#similar-here figure canvas').toDataURL() !== before",
         arg=before,
     )
     found = rings(page)
     assert len(found) == 4 and len(set(map(tuple, found))) == 1
     assert found[0] == pytest.approx([20, 80], abs=1.5)
-    assert page.locator("#kin-here dialog[open]").count() == 0
+    assert page.locator("#similar-here dialog[open]").count() == 0
     page.get_by_role("button", name="Enlarge layer3").click()
-    expect(page.locator("#kin-here dialog")).to_be_visible()
-    expect(page.locator("#kin-here dialog .vw-ring")).to_be_visible()
+    expect(page.locator("#similar-here dialog")).to_be_visible()
+    expect(page.locator("#similar-here dialog .vw-ring")).to_be_visible()
     page.keyboard.press("Escape")
 
 
-def test_point_to_kin_by_keyboard(tab):
+def test_find_similar_places_by_keyboard(tab):
     page = tab()
     slider = page.get_by_label("range slider for Across")
     slider.focus()
@@ -194,10 +194,10 @@ def test_point_to_kin_by_keyboard(tab):
     assert at > 50
     page.wait_for_function(
         "at => Math.abs(parseFloat("
-        "document.querySelector('#kin-here .vw-ring').style.left) - at) < 1",
+        "document.querySelector('#similar-here .vw-ring').style.left) - at) < 1",
         arg=at,
     )
-    figure = page.locator("#kin-here figure .vw-open").first
+    figure = page.locator("#similar-here figure .vw-open").first
     figure.focus()
     page.keyboard.press("Home")
     for _ in range(6):
@@ -207,50 +207,50 @@ def test_point_to_kin_by_keyboard(tab):
     page.keyboard.press("Enter")
     page.wait_for_function(f"values => {COUNT} > values", arg=values)
     assert rings(page)[0][1] != before[1]
-    assert page.locator("#kin-here dialog[open]").count() == 0
+    assert page.locator("#similar-here dialog[open]").count() == 0
 
 
-def test_kin_in_a_second_picture_follows_the_point_and_the_tools(tab, tmp_path):
+def test_similar_places_in_a_second_picture_follows_the_point_and_the_tools(tab, tmp_path):
     page = tab()
-    page.locator("#kin-examples button").nth(1).click()
-    expect(page.locator("#kin-there figure")).to_have_count(4)
-    expect(page.locator("#kin-there .vw-tools")).to_be_hidden()
-    assert len(rings(page, "kin-there")) == 4
-    before = pixels(page, "kin-there")
-    page.locator("#kin-here").get_by_role("radio", name="Picture").check(force=True)
+    page.locator("#similar-examples button").nth(1).click()
+    expect(page.locator("#similar-there figure")).to_have_count(4)
+    expect(page.locator("#similar-there .vw-tools")).to_be_hidden()
+    assert len(rings(page, "similar-there")) == 4
+    before = pixels(page, "similar-there")
+    page.locator("#similar-here").get_by_role("radio", name="Picture").check(force=True)
     page.wait_for_function(
-        "before => document.querySelector('#kin-there figure canvas').toDataURL() !== before",
+        "before => document.querySelector('#similar-there figure canvas').toDataURL() !== before",
         arg=before,
     )
-    page.locator("#kin-here").get_by_role("radio", name="Overlay").check(force=True)
+    page.locator("#similar-here").get_by_role("radio", name="Overlay").check(force=True)
     page.wait_for_function(
-        "before => document.querySelector('#kin-there figure canvas').toDataURL() === before",
+        "before => document.querySelector('#similar-there figure canvas').toDataURL() === before",
         arg=before,
     )
-    box = page.locator("#kin-here figure .vw-open").first.bounding_box()
-    page.locator("#kin-here figure .vw-open").first.click(
+    box = page.locator("#similar-here figure .vw-open").first.bounding_box()
+    page.locator("#similar-here figure .vw-open").first.click(
         position={"x": 0.1 * box["width"], "y": 0.1 * box["height"]}
     )
     page.wait_for_function(
-        "before => document.querySelector('#kin-there figure canvas').toDataURL() !== before",
+        "before => document.querySelector('#similar-there figure canvas').toDataURL() !== before",
         arg=before,
     )
     bad = tmp_path / "bad.png"
     bad.write_text("no picture")
-    page.locator("#kin-picture").get_by_label("Remove Image").click()
-    expect(page.locator("#kin-there figure")).to_have_count(0)
+    page.locator("#similar-picture").get_by_label("Remove Image").click()
+    expect(page.locator("#similar-there figure")).to_have_count(0)
     with page.expect_file_chooser() as chooser:
-        page.locator("#kin-picture").get_by_label("Drop an image file here to upload").click()
+        page.locator("#similar-picture").get_by_label("Drop an image file here to upload").click()
     chooser.value.set_files(bad)
-    expect(page.locator("#kin-there")).to_contain_text("not a picture")
-    expect(page.locator("#kin-here figure")).to_have_count(4)
+    expect(page.locator("#similar-there")).to_contain_text("not a picture")
+    expect(page.locator("#similar-here figure")).to_have_count(4)
 
 
 def test_another_class_on_the_left_brings_its_prototypes(tab):
     page = tab()
     label = page.locator(".cv-bar").nth(1).get_attribute("data-label")
     page.locator(".cv-bar").nth(1).click()
-    expect(page.locator("#proto-said h2")).to_contain_text(label)
+    expect(page.locator("#proto-introduction h2")).to_contain_text(label)
     expect(page.locator('[data-kind="foreground"] h3')).to_contain_text(label)
 
 
@@ -259,10 +259,12 @@ def test_phone(tab, theme):
     page = tab(390, 844, theme)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     beyond = "all => all.filter(e => e.getBoundingClientRect().right > innerWidth + 0.5).length"
-    parts = "#page .cv-card *, #proto-tools *, #kin-point *, #kin-second *, #proto-said *"
-    assert page.locator(parts).evaluate_all(beyond) == 0
+    parts = ("#page .cv-card", "#proto-tools", "#similar-point", "#similar-second")
+    inside = ", ".join(f"{part} *" for part in (*parts, "#proto-introduction"))
+    assert page.locator(inside).evaluate_all(beyond) == 0
     tops = page.evaluate(
-        "['proto-said', 'proto-map', 'proto-tools', 'proto-cards', 'gallery', 'kin-here']"
+        "['proto-introduction', 'proto-map', 'proto-tools', 'proto-cards', 'gallery',"
+        " 'similar-here']"
         ".map(id => document.getElementById(id).getBoundingClientRect().top)"
     )
     assert tops == sorted(tops)

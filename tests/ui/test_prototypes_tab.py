@@ -153,7 +153,7 @@ def test_every_prototype_of_a_layer_has_a_card(ram):
         assert part.count("checked") == sum(p.kept for p in mine)
     for p in held:
         assert f"<span>{p.size} place" in cards
-    assert cards.count('class="cv-like"') == len(held)
+    assert cards.count('class="cv-similarity"') == len(held)
     assert cards.count('class="cv-patch"') == sum(len(p.members) for p in held)
     for source in {bank.pictures[m.picture] for p in held for m in p.members}:
         assert source in cards
@@ -442,7 +442,7 @@ def test_similar_places_need_no_pass_of_the_network(controls, other, passes):
     stages = [*reversed(service.stages_of(controls))]
     assert list(panels(here)) == list(panels(there)) == stages
     assert {tuple(p["ring"]) for p in panels(here).values()} == {(18, 42)}
-    assert here["pick"] and there["follows"] == "kin-here"
+    assert here["pick"] and there["follows"] == "similar-here"
     assert there["picture"]["height"] == 70
 
 

@@ -9,8 +9,8 @@
 
    Events
      viewer-pick      a place {x, y} of the picture was chosen; only where `value.pick` is given
-     viewer-settings  {from, settings}: they are what the visitor has set now, in the viewer inside
-                      of the element with the id `from`; bubbles, to reach viewers that follow
+     viewer-settings  {settings}: they are what the visitor has set now; bubbles, to reach viewers
+                      that follow the one inside of an element with a certain id
    It listens to "viewer-publish" on the document: the address bar is brought up to date at once. */
 
 import { drawCrosshair, handleArrowKeys, placeInWords, placeUnder } from "./crosshair.js";
@@ -142,11 +142,6 @@ export class MapViewer extends HTMLElement {
     return /** @type {HTMLSelectElement} */ (this.#part(name));
   }
 
-  /** What stands around the viewer has its id, by which others follow it. */
-  get #home() {
-    return this.closest("[id]")?.id ?? "";
-  }
-
   /* -- A new value -- */
 
   /** @param {Payload|null} payload */
@@ -258,14 +253,16 @@ export class MapViewer extends HTMLElement {
   #broadcastSettings() {
     this.dispatchEvent(new CustomEvent("viewer-settings", {
       bubbles: true,
-      detail: { from: this.#home, settings: this.settings },
+      detail: { settings: this.settings },
     }));
   }
 
   /** @param {Event} event */
   #follow(event) {
     const leader = this.#model?.payload.follows;
-    if (!leader || !(event instanceof CustomEvent) || event.detail.from !== leader) return;
+    if (!leader || !(event instanceof CustomEvent) || !(event.target instanceof Element)) return;
+    // Of all elements around it: gradio gives those inside of a component an id, too.
+    if (!event.target.closest(`#${CSS.escape(leader)}`)) return;
     this.#settings.follow(event.detail.settings);
     this.#syncControls();
     this.#scheduleDraw();

@@ -163,7 +163,7 @@ def build() -> Parts:
 
 def _build_prototypes() -> dict[str, Any]:
     made: dict[str, Any] = {
-        "introduction": gr.HTML(elem_id="proto-said"),
+        "introduction": gr.HTML(elem_id="proto-introduction"),
         "maps": Viewer(elem_id="proto-map"),
     }
     with gr.Row(elem_id="proto-tools"):
@@ -181,7 +181,7 @@ def _build_prototypes() -> dict[str, Any]:
             info="in this tab; Compare takes the mean",
             elem_id="proto-aggregate",
         )
-        with gr.Row(elem_id="proto-deeds"):
+        with gr.Row(elem_id="proto-actions"):
             made["reset"] = gr.Button(
                 "Back to the automatic choice", size="sm", interactive=False, elem_id="proto-reset"
             )
@@ -226,7 +226,7 @@ def _build_similarity() -> dict[str, Any]:
     """A point, and two pictures in which similar places are looked for."""
     made: dict[str, Any] = {}
     gr.HTML(html.render("prototypes-similar.html"), elem_classes="cv-proto-lead")
-    with gr.Row(elem_id="kin-point"):
+    with gr.Row(elem_id="similar-point"):
         made["across"] = gr.Slider(
             0, 100, CENTRE, step=0.1, label="Across", info="percent, from the left", buttons=[]
         )
@@ -235,7 +235,7 @@ def _build_similarity() -> dict[str, Any]:
         )
     made["here"] = Viewer(elem_id=similarity.HERE)
     gr.HTML(html.render("prototypes-second.html"), elem_classes="cv-proto-lead")
-    with gr.Row(elem_id="kin-second"):
+    with gr.Row(elem_id="similar-second"):
         made["second_picture"] = gr.Image(
             label="Second picture",
             show_label=False,
@@ -246,15 +246,15 @@ def _build_similarity() -> dict[str, Any]:
             alt_text="The picture in which similar places are looked for",
             height=150,
             min_width=0,
-            elem_id="kin-picture",
+            elem_id="similar-picture",
         )
         made["examples"] = gr.HTML(
             thumbnails(choices.examples_first_known()),
-            elem_id="kin-examples",
+            elem_id="similar-examples",
             js_on_load=html.script("click.js"),
             min_width=0,
         )
-    made["there"] = Viewer(elem_id="kin-there")
+    made["there"] = Viewer(elem_id="similar-there")
     return made
 
 

@@ -19,7 +19,7 @@ from camviz.ui.tabs.prototype_cards import SIDE, small_fit
 from camviz.ui.uploads import uploaded
 from camviz.ui.viewer import Description, MapRow, Payload, RawPanel, Words, payload
 
-HERE = "kin-here"  # the DOM id of the viewer whose tools serve both pictures
+HERE = "similar-here"  # the DOM id of the viewer whose tools serve both pictures
 PICK = "Click a place to see similar ones; or point with the arrow keys and press Enter."
 SUMMARY = "How like each place is to the one ringed: the cosine of what the layer answers at both."
 SUMMARY_THERE = "How like each place is to the one chosen; the nearest is ringed."
