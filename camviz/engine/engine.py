@@ -131,7 +131,7 @@ class Engine:
         options: those of `Options`, which has their choices, defaults and meanings: method,
         stages, fuse, tap, fit, placement, score, versus, truncation, prototypes and others.
 
-        Raises a `CamvizError` that says what was wrong, what was given and what would do.
+        Raises a `CamvizError`: what was wrong, what was given and what would do.
         """
         chosen = self._options.from_mapping(options)
         method = METHODS[chosen.method]

@@ -111,7 +111,7 @@ def option(
     old_name: str | None = None,
     old_values: Mapping[str, str] | None = None,
 ) -> Any:
-    """A field of `Options` with everything that its row in `option_table` says."""
+    """A field of `Options` with everything that stands in its row of `option_table`."""
     row = {
         "help": help, "kind": kind, "label": label, "choices": choices, "many": many,
         "page": page, "metavar": metavar, "old_name": old_name, "old_values": old_values or {},

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from camviz import Engine
+from camviz import Engine, load_backbone
+from camviz.scenes import TRAIN_BACKGROUNDS, draw_scene
 
 
 @pytest.fixture
@@ -36,3 +37,21 @@ def passes(monkeypatch):
         return count
 
     return watch
+
+
+@pytest.fixture(scope="session")
+def rams():
+    return [
+        draw_scene(5, index, label="ram", backgrounds=TRAIN_BACKGROUNDS, two_objects=0.0).image
+        for index in range(6)
+    ]
+
+
+@pytest.fixture(scope="session")
+def knowing():
+    return load_backbone("scenes-resnet", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def learned(knowing, rams):
+    return Engine("cpu").build_prototypes(rams[1:], knowing, "ram")

@@ -64,3 +64,43 @@ def test_the_class_does_not_matter(engine, tiny, photo):
     x, y = (engine.explain(photo, tiny("test_vit"), target=target) for target in (1, 2))
     raw = [engine.similarity(each, "blocks.2", POINT).raw for each in (x, y)]
     assert np.array_equal(*raw) and torch.from_numpy(raw[0]).abs().max() <= 1 + 1e-6
+
+
+# --- on a trained network ---
+
+
+def test_a_place_is_most_like_itself(engine, knowing, rams):
+    x = engine.explain(rams[0], knowing)
+    for name, point in (("layer3", (100.0, 60.0)), ("layer4", (223.9, 0.0)), ("layer1", (3, 4))):
+        heat = engine.similarity(x, name, point).map
+        assert heat.shape == (224, 224) and heat.dtype == np.float32
+        column, row = int(point[0]), int(point[1])
+        stride = 224 // knowing.stage(name).grid[0]
+        cell = heat[row // stride * stride + stride // 2, column // stride * stride + stride // 2]
+        assert heat.max() == pytest.approx(1, abs=0.2) and cell >= heat.max() - 0.15
+        assert np.abs(heat).max() <= 1 + 1e-6
+
+
+def test_similar_places_are_found_in_another_picture(engine, knowing, rams):
+    x = engine.explain(rams[0], knowing)
+    same_picture = engine.similarity(x, "layer3", (90, 90)).map
+    assert np.array_equal(
+        engine.similarity(x, "layer3", (90, 90), rams[0].copy()).map, same_picture
+    )
+    mirrored = np.ascontiguousarray(rams[0][:, ::-1])
+    there = engine.similarity(x, "layer3", (90, 90), mirrored).map
+    assert not np.array_equal(there, same_picture)
+    wide = np.concatenate([rams[1], rams[2]], axis=1)
+    other = engine.explain(wide, knowing)
+    assert engine.similarity(x, "layer3", (90, 90), other).map.shape == (224, 448)
+    assert np.array_equal(
+        engine.similarity(x, "layer3", (90, 90), other).map,
+        engine.similarity(x, "layer3", (90, 90), wide).map,
+    )
+
+
+@pytest.mark.parametrize("point", [(-1, 5), (224, 5), (5, 300)])
+def test_a_point_must_be_in_the_picture(engine, knowing, rams, point):
+    x = engine.explain(rams[0], knowing)
+    with pytest.raises(MethodError, match="was not shown the point"):
+        engine.similarity(x, "layer3", point)
