@@ -18,7 +18,7 @@ from camviz.engine.work import (
     TracePicture,
     Work,
 )
-from camviz.errors import MethodError
+from camviz.errors import MethodError, PrototypeError
 
 RESNET = "test_resnet"
 
@@ -122,3 +122,42 @@ def test_a_network_is_held_once_whatever_it_is_called():
     assert named.model is first.model and named.uid == first.uid and named.lock is first.lock
     assert engine.backbone(RESNET, "random").display_name == "mine"
     assert engine.backbone(RESNET, "random", "mine") is engine.backbone(RESNET, "random")
+
+
+@pytest.fixture
+def remote():
+    """An engine whose work is done by another one, and the tasks that were sent; all pickled."""
+    tasks = []
+    worker = Engine("cpu")
+
+    def send(task):
+        tasks.append(pickle.loads(pickle.dumps(task)))
+        return pickle.loads(pickle.dumps(worker.run(tasks[-1])))
+
+    return Engine("cpu", runner=RemoteRunner(send)), tasks
+
+
+def test_gradients_that_were_sent_before_are_not_sent_again(remote, photo):
+    engine, tasks = remote
+    for target, sent in ((4, 2), (9, 1), (4, 0), (9, 0)):
+        before = len(tasks)
+        engine.explain(photo, RESNET, weights="random", target=target)
+        assert len(tasks) - before == sent
+    engine.explain(photo, RESNET, weights="random", target=4, versus=9)
+    assert len(tasks) == 3
+
+
+def test_a_gallery_is_opened_here_and_learned_there(remote, photo, tmp_path):
+    engine, tasks = remote
+    pictures = [photo, tmp_path / "none.png", photo[:, ::-1].copy()]
+    reports = []
+    options = {"target": 3, "clusters": 4, "weights": "random"}
+    bank = engine.build_prototypes(
+        pictures, RESNET, progress=lambda *report: reports.append(report), **options
+    )
+    other = Engine("cpu").build_prototypes(pictures, RESNET, **options)
+    assert bank.id == other.id and bank.pictures == other.pictures
+    assert [name for name, _ in bank.skipped] == ["none.png"]
+    assert reports == [(0, 2, "")] and tasks[-1].work.slow
+    with pytest.raises(PrototypeError, match=r"no picture could be opened \(none.png: "):
+        engine.build_prototypes([tmp_path / "none.png"], RESNET, **options)
