@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from camviz.defaults import THRESHOLD
 from camviz.engine.options import Option, Options, option_table
 from camviz.errors import CamvizError
 
@@ -82,7 +83,10 @@ def _add_explain(commands: Commands, options: type[Options]) -> None:
     for row in option_table(options).values():
         _add_option(explain, row)
     explain.add_argument(
-        "--threshold", type=_fraction, default=0.2, help="boxes at this share of the maximum (0.2)"
+        "--threshold",
+        type=_fraction,
+        default=THRESHOLD,
+        help=f"boxes at this share of the maximum ({THRESHOLD})",
     )
     explain.add_argument("--out", metavar="DIR", help="write the result here")
     explain.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -19,14 +19,15 @@ CAMVIZ = ROOT / "camviz"
 # Which modules of camviz a module may import, by dotted name without "camviz.": the longest row
 # that is a prefix of its name counts, and a name in a row stands for everything below it. From the
 # bottom to the top. Modules under one row may import each other, as long as there is no cycle.
-BASE = "errors resources version images"
+BASE = "errors defaults resources version images"
 MAY_IMPORT = {
     "errors": "",
+    "defaults": "",
     "resources": "",
     "version": "resources",
     "images": "errors",
     "methods": "",
-    "maps": "errors",
+    "maps": "errors defaults",
     "network": f"{BASE} methods maps",
     "prototypes": f"{BASE} methods maps network",
     "engine": f"{BASE} methods maps network prototypes",
@@ -40,6 +41,7 @@ MAY_IMPORT = {
 # What a module may import besides camviz and the standard library.
 MAY_REQUIRE = {
     "errors": "",
+    "defaults": "",
     "resources": "",
     "version": "",
     "methods": "torch",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from camviz.defaults import THRESHOLD
 from camviz.engine import export
 from camviz.engine.notes import Notes
 from camviz.engine.options import Request
@@ -229,7 +230,7 @@ class Explanation:
         return self.fused if stage is None else self.maps[stage]
 
     def boxes(
-        self, threshold: float = 0.2, *, stage: str | None = None, multi: bool = False
+        self, threshold: float = THRESHOLD, *, stage: str | None = None, multi: bool = False
     ) -> list[Box]:
         """Boxes around what is at or above a share of the maximum, largest first.
 
@@ -238,7 +239,7 @@ class Explanation:
         """
         return box_rules.boxes_at(self.heat(stage), threshold, multi=multi)
 
-    def mask(self, threshold: float = 0.2, *, stage: str | None = None) -> np.ndarray:
+    def mask(self, threshold: float = THRESHOLD, *, stage: str | None = None) -> np.ndarray:
         """bool (H, W): what is at or above a share of the maximum."""
         return box_rules.mask_at(self.heat(stage), threshold)
 
@@ -247,7 +248,7 @@ class Explanation:
         truth: np.ndarray,
         *,
         parts: Mapping[str, np.ndarray] | None = None,
-        threshold: float = 0.2,
+        threshold: float = THRESHOLD,
     ) -> dict[str, dict[str, float]]:
         """How well every map finds what is known to be there: per stage, and "fused".
 
@@ -260,11 +261,11 @@ class Explanation:
             for name, heat in heats.items()
         }
 
-    def save(self, folder: str | Path, *, threshold: float = 0.2) -> Path:
+    def save(self, folder: str | Path, *, threshold: float = THRESHOLD) -> Path:
         """Write overlays, maps.npz and, last, manifest.json with all that repeats this."""
         return export.save_explanation(self, folder, threshold)
 
-    def manifest(self, threshold: float = 0.2, *, public: bool = False) -> dict[str, Any]:
+    def manifest(self, threshold: float = THRESHOLD, *, public: bool = False) -> dict[str, Any]:
         """Plain values that say what this is; public: without paths of this machine."""
         return export.manifest_of(self, threshold, public=public)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from camviz.defaults import THRESHOLD
 from camviz.maps import render
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS, denoise
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from camviz.engine.explanation import Explanation
 
 
-def save_explanation(x: "Explanation", folder: str | Path, threshold: float = 0.2) -> Path:
+def save_explanation(x: "Explanation", folder: str | Path, threshold: float = THRESHOLD) -> Path:
     """Write overlays, raw and fused maps, and the manifest of an explanation.
 
     threshold: the boxes drawn on the fused overlay are around this share of its maximum.
@@ -45,7 +46,7 @@ def save_explanation(x: "Explanation", folder: str | Path, threshold: float = 0.
 
 
 def manifest_of(
-    x: "Explanation", threshold: float = 0.2, *, public: bool = False
+    x: "Explanation", threshold: float = THRESHOLD, *, public: bool = False
 ) -> dict[str, Any]:
     """An explanation in plain values: request, network, geometry, notes, boxes.
 
