@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "examples": f"{BASE} scenes",
     "space": "errors resources",
     "ui": f"{BASE} methods maps network prototypes engine scenes examples space",
+    "notebook": "engine ui",
     "cli": f"{BASE} methods maps network prototypes engine scenes examples space ui",
     "__main__": "cli",
 }
@@ -64,7 +65,7 @@ MAY_REQUIRE = {
     "engine.plan": "",
     "engine.notes": "",
     "engine.traces": "",
-    "engine.export": "numpy PIL",
+    "engine.export": "numpy PIL cv2",
     "images": "numpy torch PIL cv2",
     "space": "yaml packaging huggingface_hub",
     "cli": "torch",

@@ -6,6 +6,7 @@ Normalised, fused and drawn maps are made when they are first read, from the raw
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,15 @@ class Explanation:
     def manifest(self, threshold: float = THRESHOLD, *, public: bool = False) -> dict[str, Any]:
         """Plain values that say what this is; public: without paths of this machine."""
         return export.manifest_of(self, threshold, public=public)
+
+    def _repr_html_(self) -> str:
+        """The interactive viewer, for notebooks."""
+        # By name and only now: the page, whose viewer it is, stands above the engine.
+        return str(import_module("camviz.notebook").frame(self))
+
+    def _repr_png_(self) -> bytes:
+        """The picture and its fused map, for notebooks that show no HTML."""
+        return export.preview(self)
 
 
 def draw(heat: np.ndarray, placement: Placement, fit: Fit) -> np.ndarray:

@@ -4,6 +4,7 @@ The manifest is written last and the folder appears at once or not at all, so th
 a manifest is a complete one.
 """
 
+import io
 import json
 import platform
 import shutil
@@ -13,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -24,6 +26,8 @@ from camviz.version import version_of
 
 if TYPE_CHECKING:
     from camviz.engine.explanation import Explanation
+
+PREVIEW = 480  # pixels of a longer side
 
 
 def save_explanation(x: "Explanation", folder: str | Path, threshold: float = THRESHOLD) -> Path:
@@ -43,6 +47,29 @@ def save_explanation(x: "Explanation", folder: str | Path, threshold: float = TH
     arrays |= {f"plain/{name}": raw for name, raw in x.plain.items()}
     arrays |= {"fused": x.fused, "fused_grid": x.fused_grid[0], "logits": x.logits}
     return write_folder(folder, pictures, arrays, manifest_of(x, threshold))
+
+
+def preview(x: "Explanation") -> bytes:
+    """A PNG of the picture and, beside it, the fused map on it with its largest box.
+
+    Longer sides are made smaller, to `PREVIEW` pixels.
+    """
+    pixels = x.picture.pixels
+    height, width = pixels.shape[:2]
+    scale = min(1.0, PREVIEW / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+
+    def smaller(array: np.ndarray) -> np.ndarray:
+        return cv2.resize(array, size, interpolation=cv2.INTER_AREA)
+
+    visible = None if x.fit.shows_all else smaller(x.visible.astype(np.float32)) >= 0.5
+    drawn = render.overlay(smaller(pixels), smaller(x.fused), visible=visible)
+    for box in x.boxes()[:1]:
+        x0, y0, x1, y1 = (round(side * scale) for side in box.xyxy)
+        drawn = render.draw_boxes(drawn, [(x0, y0, x1, y1)])
+    file = io.BytesIO()
+    Image.fromarray(render.contact_sheet([[smaller(pixels), drawn]])).save(file, "PNG")
+    return file.getvalue()
 
 
 def manifest_of(

@@ -1,0 +1,20 @@
+// @ts-check
+/* The element in a notebook: one explanation, in a frame of its own. */
+
+import { define } from "./map-viewer.js";
+
+/** @typedef {import("./map-viewer.js").MapViewer} MapViewer */
+
+define();
+const given = JSON.parse(document.querySelector("#given")?.textContent ?? "");
+const viewer = /** @type {MapViewer} */ (document.querySelector("map-viewer"));
+viewer.configuration = given.configuration;
+viewer.value = given.value;
+
+// Null where the notebook keeps its outputs apart; the frame then has the height that it came with.
+const frame = /** @type {HTMLElement|null} */ (window.frameElement);
+if (frame) {
+  const fit = () => { frame.style.height = `${document.documentElement.offsetHeight}px`; };
+  new ResizeObserver(fit).observe(document.documentElement);
+  fit();
+}
