@@ -25,7 +25,7 @@ def frame(x: Explanation) -> str:
             "configuration": configuration().to_json(),
             "value": payload({_row_of(x): x}).to_json(),
         },
-        script=Markup(f'"use strict";\n{inline("viewer/notebook.js")}'),
+        script=Markup(f'"use strict";\n{inline("notebook.js")}'),
     )
     # A plain string, which is escaped once more: it becomes the value of an attribute.
     return str(

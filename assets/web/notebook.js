@@ -1,9 +1,9 @@
 // @ts-check
 /* The element in a notebook: one explanation, in a frame of its own. */
 
-import { define } from "./map-viewer.js";
+import { define } from "./viewer/map-viewer.js";
 
-/** @typedef {import("./map-viewer.js").MapViewer} MapViewer */
+/** @typedef {import("./viewer/map-viewer.js").MapViewer} MapViewer */
 
 define();
 const given = JSON.parse(document.querySelector("#given")?.textContent ?? "");
