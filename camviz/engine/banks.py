@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +20,8 @@ from camviz.network.trace import Trace
 from camviz.network.trace import trace as run_trace
 from camviz.prototypes.bank import PrototypeBank, shipped_bank, with_thumbnails
 from camviz.prototypes.build import (
-    MOST_CLUSTERS,
     MOST_PICTURES,
+    BuildSettings,
     Progress,
     augmented_views,
     build_bank,
@@ -152,8 +151,7 @@ class BankFromPicture(_BankWork):
                 self.taps,
                 [label for label, *_ in views],
                 trace_of,
-                tap=self.tap,
-                fit=self.fit,
+                BuildSettings(tap=self.tap, fit=self.fit),
                 source=PICTURE,
             )
 
@@ -170,13 +168,7 @@ class BankFromGallery(_BankWork):
     names: Sequence[str]
     target: int
     taps: Mapping[str, Tap]
-    clusters: int
-    tau: float
-    mu_f: float
-    mu_b: float
-    seed: int
-    tap: str
-    fit: str
+    settings: BuildSettings
     progress: Progress | None = None
     skipped: tuple[tuple[str, str], ...] = ()
 
@@ -187,10 +179,10 @@ class BankFromGallery(_BankWork):
         def trace_of(number: int, graph: bool) -> tuple[Trace, Fit]:
             picture = open_picture(self.images[number])
             patches.add(self.names[number], picture)
-            cached = traces.cached(backbone, picture, self.fit)
+            cached = traces.cached(backbone, picture, self.settings.fit)
             if cached is not None and cached[0].covers(needed) and not graph:
                 return cached
-            image, geometry = backbone.prepare(picture, self.fit)
+            image, geometry = backbone.prepare(picture, self.settings.fit)
             return run_trace(backbone, image, needed, graph=graph), geometry
 
         with plain_arithmetic(backbone):
@@ -200,13 +192,7 @@ class BankFromGallery(_BankWork):
                 self.taps,
                 self.names,
                 trace_of,
-                clusters=self.clusters,
-                tau=self.tau,
-                mu_f=self.mu_f,
-                mu_b=self.mu_b,
-                seed=self.seed,
-                tap=self.tap,
-                fit=self.fit,
+                self.settings,
                 progress=self.progress,
             )
         return with_thumbnails(bank, patches.cut)
@@ -269,25 +255,14 @@ def picture_names(images: Sequence[PictureSource]) -> list[str]:
     return names
 
 
-def check_gallery(
-    images: Sequence[PictureSource], clusters: int, tau: float, mu_f: float, mu_b: float, seed: int
-) -> None:
-    """Raise `PrototypeError` for what `build_prototypes` cannot work with."""
+def check_gallery(images: Sequence[PictureSource]) -> None:
+    """Raise `PrototypeError` unless there is a list of pictures, not too many."""
     if isinstance(images, (str, bytes, Path, Picture)) or not isinstance(images, Sequence):
         raise PrototypeError("give a list of pictures, even if it holds one only")
     if not 1 <= len(images) <= MOST_PICTURES:
         raise PrototypeError(
             f"prototypes are built from 1 to {MOST_PICTURES} pictures, not {len(images)}"
         )
-    if not (isinstance(clusters, Integral) and 1 <= clusters <= MOST_CLUSTERS):
-        raise PrototypeError(
-            f"clusters is a whole number from 1 to {MOST_CLUSTERS}, not {clusters!r}"
-        )
-    if not (isinstance(seed, Integral) and seed >= 0):
-        raise PrototypeError(f"seed is a whole number from 0, not {seed!r}")
-    for name, value in (("tau", tau), ("mu_f", mu_f), ("mu_b", mu_b)):
-        if not (isinstance(value, Real) and 0 <= value <= 1):
-            raise PrototypeError(f"{name} is a share, from 0 to 1, not {value!r}")
 
 
 def _load_bank(given: Any) -> PrototypeBank:

@@ -52,7 +52,7 @@ from camviz.network.stages import TapKind
 from camviz.network.taps import Tap
 from camviz.network.weights import default_backbone
 from camviz.prototypes.bank import CLUSTERS, MU_CONTEXT, MU_FOREGROUND, TAU, PrototypeBank
-from camviz.prototypes.build import Progress
+from camviz.prototypes.build import BuildSettings, Progress
 
 
 class Engine:
@@ -238,7 +238,10 @@ class Engine:
         progress(done, of, name) is called before every picture; what it raises ends the work and
         leaves the network whole. Raises a `CamvizError` if there is nothing to learn from.
         """
-        check_gallery(images, clusters, tau, mu_f, mu_b, seed)
+        check_gallery(images)
+        settings = BuildSettings(
+            clusters=clusters, tau=tau, mu_f=mu_f, mu_b=mu_b, seed=seed, tap=tap, fit=fit
+        )
         chosen = Options(stages=stages, tap=tap, fit=fit)  # type: ignore[arg-type]
         backbone = self._loaded(backbone, weights)
         if target is None:
@@ -250,13 +253,7 @@ class Engine:
             names=picture_names(images),
             target=index,
             taps={stage.name: stage.tap(tap) for stage in selected},
-            clusters=clusters,
-            tau=tau,
-            mu_f=mu_f,
-            mu_b=mu_b,
-            seed=seed,
-            tap=tap,
-            fit=fit,
+            settings=settings,
             progress=progress,
         )
         return self._runner.run(backbone, work, self._traces)

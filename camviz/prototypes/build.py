@@ -1,13 +1,13 @@
-"""Local prototypes: what a class looks like to a network, place by place.
+"""Local prototypes: directions in feature space that stand for the parts of a class.
 
     bank = engine.build_prototypes(pictures, "resnet50", "tiger cat")
     bank.save("tiger-cat.safetensors"); PrototypeBank.load("tiger-cat.safetensors")
 
-LPCAM's idea: a class activation map shows what tells a class from the others, and prototypes show
-all that belongs to it. Un-pooled features of the class's pictures are split by its own CAM into
-foreground and context and clustered by angle; the cluster centres are the prototypes. This module
-splits, clusters, scores and selects, and keeps the result; `Engine` runs the network, and
-`methods.activation.lp_cam` makes the map.
+LPCAM's idea: a class activation map shows what distinguishes a class from the others, and
+prototypes show all that belongs to it. Un-pooled features of the class's pictures are split by its
+own CAM into foreground and context and clustered by angle; the cluster centres are the prototypes.
+This module splits, clusters, scores and filters; `Engine` runs the network, and
+`methods.activation.lp_cam` computes the map.
 
 Not only at the last map: prototypes are most useful where the grid is finer. On 500 held-out
 scenes (scenes-resnet) the paper's setting reaches an average precision of 0.63, CAM 0.65, and
@@ -22,7 +22,8 @@ Chen and Sun, "Extracting Class Activation Maps from Non-Discriminative Features
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from numbers import Integral, Real
 from typing import Literal
 
 import torch
@@ -54,38 +55,73 @@ from camviz.prototypes.bank import (
 )
 from camviz.prototypes.clustering import Clusters, cluster
 
-# (number, graph) -> the trace of a picture, with gradients if graph, and how it was fitted.
+# (number, graph) -> the trace of a picture, with gradients if graph, and its geometry.
 TraceOf = Callable[[int, bool], tuple[Trace, Fit]]
-# How many pictures are done, of how many, and the name of the one that is next.
+# (pictures done, pictures in all, name of the next one)
 Progress = Callable[[int, int, str], None]
+# (picture, cell) -> half-open xyxy in pixels of that picture
+BoxOf = Callable[[int, tuple[int, int]], tuple[int, int, int, int]]
+# (k, C) raw-scale centres -> (k,) probabilities of the class by the head
+ScoreFn = Callable[[Tensor], Tensor]
 MOST_PICTURES, MOST_CLUSTERS = 64, 64
-# Finer layers see edges and colours: prototypes there cost precision. In input pixels a cell, and
-# in cells a side: an input of 128 pixels is coarse at stride 8 already.
+# Features of finer layers are edges and colours: prototypes there cost precision. In input pixels a
+# cell, and in cells a side: an input of 128 pixels is coarse at stride 8 already.
 FINEST_STRIDE, FINEST_GRID = 16, 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSettings:
+    """How prototypes are built from pictures; the bank keeps it.
+
+    clusters: the most prototypes of either side, at each stage. tau: the share of the class map's
+    maximum from which on a place is foreground. mu_f, mu_b: where the head scores prototypes,
+    foreground is kept above mu_f and context below mu_b. seed: of the clustering. tap, fit: how
+    the pictures are traced. Raises `PrototypeError` for values that cannot be.
+    """
+
+    clusters: int = CLUSTERS
+    tau: float = TAU
+    mu_f: float = MU_FOREGROUND
+    mu_b: float = MU_CONTEXT
+    seed: int = 0
+    tap: str = "activation"
+    fit: str = "stretch"
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.clusters, Integral) and 1 <= self.clusters <= MOST_CLUSTERS):
+            raise PrototypeError(
+                f"clusters is a whole number from 1 to {MOST_CLUSTERS}, not {self.clusters!r}"
+            )
+        if not (isinstance(self.seed, Integral) and self.seed >= 0):
+            raise PrototypeError(f"seed is a whole number from 0, not {self.seed!r}")
+        for name in ("tau", "mu_f", "mu_b"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 <= value <= 1):
+                raise PrototypeError(f"{name} is a share, from 0 to 1, not {value!r}")
 
 
 @dataclass
 class FeatureSet:
     """Un-pooled features of one stage, from one picture or from many.
 
-    vectors (n, C); heat (n,): the CAM there, in [0, 1]; belief (n,): the class's probability by
-    the head's own reading of the last map there, or None; picture (n,) and cell (n, 2) say where.
+    vectors (n, C). Of each: heat (n,), the class map there, in [0, 1]; probability (n,), of the
+    class by the head on the last map there, or None; picture (n,) and cell (n, 2), its origin.
     """
 
     vectors: Tensor
     heat: Tensor
-    belief: Tensor | None
+    probability: Tensor | None
     picture: Tensor
     cell: Tensor
 
     @classmethod
     def together(cls, parts: "Sequence[FeatureSet]") -> "FeatureSet":
-        """Those of several pictures as one."""
-        beliefs = [part.belief for part in parts if part.belief is not None]
+        """The features of several pictures as one set."""
+        probabilities = [part.probability for part in parts if part.probability is not None]
         return cls(
             torch.cat([part.vectors for part in parts]),
             torch.cat([part.heat for part in parts]),
-            torch.cat(beliefs) if len(beliefs) == len(parts) else None,
+            torch.cat(probabilities) if len(probabilities) == len(parts) else None,
             torch.cat([part.picture for part in parts]),
             torch.cat([part.cell for part in parts]),
         )
@@ -96,13 +132,13 @@ def collect_features(
     placement: Placement,
     heat: Tensor,
     heat_placement: Placement,
-    belief: Tensor | None = None,
+    probability: Tensor | None = None,
     picture: int = 0,
 ) -> FeatureSet:
-    """Every place of one picture at one stage: its feature vector, and how hot the CAM is there.
+    """Every place of one picture at one stage: its feature vector, and the class map there.
 
-    features: (1, C, H, W). heat, belief: (h, w) each, on the grid of the CAM, read where the
-    cells of the stage look.
+    features: (1, C, H, W). heat, probability: (h, w) each, on the grid of the class map, read at
+    the centres of the stage's cells.
     """
     height, width = features.shape[2:]
     rows, columns = placement.centres(0, height), placement.centres(1, width)
@@ -116,7 +152,7 @@ def collect_features(
     return FeatureSet(
         features[0].detach().flatten(1).T.cpu().contiguous(),
         there(heat),
-        None if belief is None else there(belief),
+        None if probability is None else there(probability),
         torch.full((height * width,), picture),
         cells,
     )
@@ -145,38 +181,35 @@ def filter_by_score(
 
 def find_prototypes(
     features: FeatureSet,
+    settings: BuildSettings,
     *,
-    clusters: int = CLUSTERS,
-    tau: float,
-    mu_f: float = MU_FOREGROUND,
-    mu_b: float = MU_CONTEXT,
-    seed: int = 0,
-    score_fn: Callable[[Tensor], Tensor] | None = None,
-    box: Callable[[int, tuple[int, int]], tuple[int, int, int, int]] | None = None,
+    score_fn: ScoreFn | None = None,
+    box: BoxOf | None = None,
 ) -> StagePrototypes:
     """The prototypes of one stage: split at tau, cluster each side, score, filter.
 
-    score_fn: (k, C) raw-scale centres -> (k,) probabilities of the class, the head's own. None
-    where the head does not read this stage's features: then a prototype's score is the mean belief
-    at its places, for information only, and all are kept (filtering by it, or by how purely a
-    prototype's surroundings are foreground, was no better). box: (picture, cell) -> its pixels.
+    score_fn: None where the head does not read this stage's features; then a prototype's score is
+    the mean probability at its places, for information only, and all are kept (filtering by it,
+    or by how purely a prototype's surroundings are foreground, was no better).
     """
+    tau = settings.tau
     hot = features.heat >= tau  # a place at exactly tau is foreground
     found: list[tuple[Kind, Clusters, Tensor]] = []
     for kind, side in (("foreground", hot), ("context", ~hot)):
         where = side.nonzero()[:, 0]
-        found.append((kind, cluster(features.vectors[where], clusters, seed), where))  # type: ignore[arg-type]
+        clusters = cluster(features.vectors[where], settings.clusters, settings.seed)
+        found.append((kind, clusters, where))  # type: ignore[arg-type]
     if not len(found[0][1]):
         raise PrototypeError(
             f"no place in the pictures is foreground: the class's map never reaches {tau:g} of its "
             "maximum where there are features; lower tau"
         )
     scoring: Scoring = (
-        "head" if score_fn is not None else "none" if features.belief is None else "places"
+        "head" if score_fn is not None else "none" if features.probability is None else "places"
     )
     scores = [_scores(part, where, features, score_fn) for _, part, where in found]
     bounded = scores if score_fn is not None else [[None] * len(part) for _, part, _ in found]
-    keep_f, keep_b, relaxed = filter_by_score(bounded[0], bounded[1], mu_f, mu_b)
+    keep_f, keep_b, relaxed = filter_by_score(bounded[0], bounded[1], settings.mu_f, settings.mu_b)
     prototypes: list[Prototype] = []
     for (kind, part, where), given, kept in zip(found, scores, (keep_f, keep_b), strict=True):
         for index in range(len(part)):
@@ -198,23 +231,23 @@ def _scores(
     part: Clusters,
     where: Tensor,
     features: FeatureSet,
-    score_fn: Callable[[Tensor], Tensor] | None,
+    score_fn: ScoreFn | None,
 ) -> list[float | None]:
     if not len(part):
         return []
     if score_fn is not None:
         return [float(z) for z in score_fn(part.centres)]
-    if features.belief is None:
+    if features.probability is None:
         return [None] * len(part)
-    belief = features.belief[where]
-    return [float(belief[part.member == index].mean()) for index in range(len(part))]
+    probability = features.probability[where]
+    return [float(probability[part.member == index].mean()) for index in range(len(part))]
 
 
 def _members(
     centre: Tensor,
     mine: Tensor,
     features: FeatureSet,
-    box: Callable[[int, tuple[int, int]], tuple[int, int, int, int]] | None,
+    box: BoxOf | None,
 ) -> tuple[Member, ...]:
     """The places nearest to a centre: the best of each picture first, then whatever is next."""
     maps = cosine_maps(features.vectors[mine][:, :, None, None], centre[None])
@@ -242,14 +275,8 @@ def build_bank(
     taps: Mapping[str, Tap],
     names: Sequence[str],
     trace_of: TraceOf,
+    settings: BuildSettings,
     *,
-    clusters: int = CLUSTERS,
-    tau: float = TAU,
-    mu_f: float = MU_FOREGROUND,
-    mu_b: float = MU_CONTEXT,
-    seed: int = 0,
-    tap: str = "activation",
-    fit: str = "stretch",
     source: Source = "gallery",
     progress: Progress | None = None,
 ) -> PrototypeBank:
@@ -257,8 +284,8 @@ def build_bank(
 
     names: of the pictures. One that `trace_of` cannot open (`ImageError`) or whose class map is
     empty is left out and named. Where no CAM is defined (a class token, weights over places),
-    Grad-CAM at the last stage splits, and no score exists. Raises
-    `PrototypeError` if nothing is left to learn from, and whatever `progress` raises.
+    Grad-CAM at the last stage splits, and there is no score. Raises `PrototypeError` if no picture
+    is left, and whatever `progress` raises.
     """
     split = ForegroundSplitter(backbone, target)
     collected: dict[str, list[FeatureSet]] = {name: [] for name in taps}
@@ -272,23 +299,29 @@ def build_bank(
         if progress is not None:
             progress(index, len(names), picture)
         try:
-            trace, geometry, heat, where, belief = split.of(trace_of, index)
+            traced = split.trace_picture(trace_of, index)
         except ImageError as error:
             skipped.append((picture, str(error)))
             continue
-        if is_empty(heat):
+        if is_empty(traced.heat):
             skipped.append((picture, f"nothing in it speaks for '{backbone.labels[target]}'"))
             continue
         for name, tapped in taps.items():
-            features = trace.activations[tapped.address]
-            part = collect_features(features, placements[name], heat, where, belief, len(used))
+            part = collect_features(
+                traced.trace.activations[tapped.address],
+                placements[name],
+                traced.heat,
+                traced.placement,
+                traced.probability,
+                len(used),
+            )
             if not bool(torch.isfinite(part.vectors).all()):
                 raise PrototypeError(
                     f"features at '{name}' of {backbone.display_name} are not finite for "
                     f"'{picture}'; the network's own values overflow there"
                 )
             collected[name].append(part)
-        fits.append(geometry)
+        fits.append(traced.fit)
         used.append(picture)
     if not used:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:4])
@@ -303,11 +336,7 @@ def build_bank(
         where = placements[name]
         stages[name] = find_prototypes(
             FeatureSet.together(collected[name]),
-            clusters=clusters,
-            tau=tau,
-            mu_f=mu_f,
-            mu_b=mu_b,
-            seed=seed,
+            settings,
             score_fn=split.score_fn(tapped),
             box=lambda index, cell, where=where: _patch(fits[index], where, cell),  # type: ignore[misc]
         )
@@ -317,22 +346,31 @@ def build_bank(
         target=target,
         label=backbone.labels[target],
         stages=stages,
-        clusters=clusters,
-        tau=tau,
-        mu_f=mu_f,
-        mu_b=mu_b,
-        seed=seed,
-        tap=tap,
-        fit=fit,
         split=split.method,
         source=source,
         pictures=tuple(used),
         skipped=tuple(skipped),
+        **asdict(settings),
     )
 
 
+@dataclass(frozen=True, eq=False)
+class TracedPicture:
+    """A picture's trace and geometry, and the map of the class by which its features are split.
+
+    heat: (h, w), in [0, 1]. probability: (h, w), of the class by the head on each place alone;
+    None where the head reads no single place. placement: of both.
+    """
+
+    trace: Trace
+    fit: Fit
+    heat: Tensor
+    placement: Placement
+    probability: Tensor | None
+
+
 class ForegroundSplitter:
-    """The class's own map of each picture, and what the head can say of single places.
+    """Computes the class map of each picture, and the class's probability at single places.
 
     CAM if the network has one; its weights are read once where they do not depend on the picture.
     """
@@ -343,10 +381,8 @@ class ForegroundSplitter:
         self.method: Literal["cam", "grad_cam"] = "cam"
         self._weights: Tensor | None = None
 
-    def of(
-        self, trace_of: TraceOf, index: int
-    ) -> tuple[Trace, Fit, Tensor, Placement, Tensor | None]:
-        """(trace, fit, map in [0, 1], where its cells look, the class's probability there)."""
+    def trace_picture(self, trace_of: TraceOf, index: int) -> TracedPicture:
+        """Trace a picture by its number, and compute the class map."""
         pre_pool = self.backbone.discovery.pre_pool
         if self.method == "cam" and pre_pool is not None:
             trace, geometry = trace_of(index, False)
@@ -362,18 +398,19 @@ class ForegroundSplitter:
                 features = trace.activations[pre_pool.address]
                 heat = _finite(cam(features, weights)[0], self.backbone)
                 vectors = features[0].flatten(1).T
-                beliefs = patch_probabilities(self.backbone, vectors)[:, self.target]
-                where = plain_placement(pre_pool, self.backbone.input_size)
-                return trace, geometry, heat, where, beliefs.view(heat.shape)
+                probability = patch_probabilities(self.backbone, vectors)[:, self.target]
+                placement = plain_placement(pre_pool, self.backbone.input_size)
+                return TracedPicture(trace, geometry, heat, placement, probability.view(heat.shape))
         self.method = "grad_cam"
         tap = split_tap(self.backbone)
         trace, geometry = trace_of(index, True)
         gradient = trace.gradients(Target(self.target))[tap.address]
         heat = _finite(grad_cam(trace.activations[tap.address], gradient)[0], self.backbone)
-        return trace, geometry, heat, plain_placement(tap, self.backbone.input_size), None
+        placement = plain_placement(tap, self.backbone.input_size)
+        return TracedPicture(trace, geometry, heat, placement, None)
 
-    def score_fn(self, tap: Tap) -> Callable[[Tensor], Tensor] | None:
-        """The head's reading of this stage's centres, if they are what it reads."""
+    def score_fn(self, tap: Tap) -> ScoreFn | None:
+        """The head on centres of this tap's features; None if it reads other features."""
         pre_pool = self.backbone.discovery.pre_pool
         if self.method != "cam" or pre_pool is None or tap.address != pre_pool.address:
             return None

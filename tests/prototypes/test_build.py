@@ -18,6 +18,7 @@ from camviz.prototypes.bank import (
     MEMBERS,
 )
 from camviz.prototypes.build import (
+    BuildSettings,
     FeatureSet,
     augmented_views,
     collect_features,
@@ -100,7 +101,7 @@ def slow_map(picture, foreground, context):
 
 
 def gallery(features, weights):
-    """Those pictures as the module gathers them, split by their own CAM."""
+    """The features of pictures, split by their own CAM."""
     parts = []
     for index, picture in enumerate(features):
         heat = normalize(cam(picture[None], weights[None])[0])
@@ -133,7 +134,9 @@ def test_equals_the_papers_equations_done_slowly(scene, tau):
     def score_fn(centres):
         return (centres @ head.T + bias).softmax(dim=1)[:, 0]
 
-    found = find_prototypes(collected, clusters=3, tau=tau, mu_f=0.6, mu_b=0.9, score_fn=score_fn)
+    found = find_prototypes(
+        collected, BuildSettings(clusters=3, tau=tau, mu_f=0.6, mu_b=0.9), score_fn=score_fn
+    )
     centres = {}
     for kind, vectors in (("foreground", inside), ("context", outside)):
         rows = [i for i, p in enumerate(found.prototypes) if p.kind == kind]
@@ -163,21 +166,25 @@ def test_one_cluster_is_the_mean_and_one_place_is_the_maximum():  # T-LP-3
     heat = torch.zeros(4, 4)
     heat[2, 1] = 1
     found = find_prototypes(
-        collect_features(features, CELLS, heat, CELLS), clusters=1, tau=0.5, mu_b=0
+        collect_features(features, CELLS, heat, CELLS), BuildSettings(clusters=1, tau=0.5, mu_b=0)
     )
     close(found.kept("foreground"), features[0, :, 2, 1][None])
     raw = lp_cam(features, found.kept("foreground"), found.vectors[:0])[0]
     close(raw[2, 1], torch.tensor(1.0))
     assert raw.max() == raw[2, 1]
     heat[0] = 1
-    found = find_prototypes(collect_features(features, CELLS, heat, CELLS), clusters=1, tau=0.5)
+    found = find_prototypes(
+        collect_features(features, CELLS, heat, CELLS), BuildSettings(clusters=1, tau=0.5)
+    )
     close(found.kept("foreground")[0], features[0, :, heat > 0].mean(dim=1))
 
 
 def test_tau_zero_leaves_no_context():  # T-LP-6
     features = noise((1, 5, 6, 6), 2).relu() + 0.01
     heat = normalize(noise((6, 6), 3))
-    found = find_prototypes(collect_features(features, CELLS, heat, CELLS), clusters=4, tau=0.0)
+    found = find_prototypes(
+        collect_features(features, CELLS, heat, CELLS), BuildSettings(clusters=4, tau=0.0)
+    )
     assert {p.kind for p in found.prototypes} == {"foreground"}
     foreground, context = found.kept("foreground"), found.kept("context")
     assert context.shape == (0, 5)
@@ -191,7 +198,9 @@ def test_strong_and_weak_parts_count_alike():  # T-LP-7, the paper's figure 3
     weights = torch.tensor([1.0, 1.0, -1.0])
     heat = normalize(cam(features, weights[None])[0])
     close(heat[0, 2], torch.tensor(0.1))
-    found = find_prototypes(collect_features(features, CELLS, heat, CELLS), clusters=2, tau=0.1)
+    found = find_prototypes(
+        collect_features(features, CELLS, heat, CELLS), BuildSettings(clusters=2, tau=0.1)
+    )
     assert sorted(p.size for p in found.prototypes) == [12, 12, 24]
     shown = normalize(lp_cam(features, found.kept("foreground"), found.kept("context"))[0])
     close(shown[:, :4], torch.ones(6, 4))
@@ -214,18 +223,20 @@ def test_few_vectors_and_bad_scores_give_no_nan():  # T-LP-9
     heat = torch.tensor([[1.0, 0.0], [0.2, 0.0]])
     collected = collect_features(features, CELLS, heat, CELLS)
     found = find_prototypes(
-        collected, clusters=12, tau=0.1, score_fn=lambda centres: torch.full((len(centres),), 0.01)
+        collected,
+        BuildSettings(clusters=12, tau=0.1),
+        score_fn=lambda centres: torch.full((len(centres),), 0.01),
     )
     assert found.relaxed and sum(p.kind == "foreground" for p in found.prototypes) == 1
     raw = lp_cam(features, found.kept("foreground"), found.kept("context"))
     assert torch.isfinite(raw).all()
-    everything = find_prototypes(collected, tau=0.0)
+    everything = find_prototypes(collected, BuildSettings(tau=0.0))
     assert torch.isfinite(everything.vectors).all()
     with pytest.raises(PrototypeError, match="lower tau"):
-        find_prototypes(collect_features(features, CELLS, 0 * heat, CELLS), tau=0.1)
+        find_prototypes(collect_features(features, CELLS, 0 * heat, CELLS), BuildSettings(tau=0.1))
     blank = collect_features(torch.zeros_like(features), CELLS, heat, CELLS)
     with pytest.raises(PrototypeError, match="no place"):
-        find_prototypes(blank, tau=0.1)
+        find_prototypes(blank, BuildSettings(tau=0.1))
 
 
 def test_a_gallery_closed_under_mirroring_gives_mirrored_maps():  # T-LP-10
@@ -235,7 +246,7 @@ def test_a_gallery_closed_under_mirroring_gives_mirrored_maps():  # T-LP-10
     weights = torch.tensor([1.0, 0.8, -1.0, -1.0, 0.0, 0.0])
     both = torch.cat([features, features.flip(3)])
     found, mirrored = (
-        find_prototypes(gallery(some, weights), clusters=2, tau=0.1)
+        find_prototypes(gallery(some, weights), BuildSettings(clusters=2, tau=0.1))
         for some in (both, both.flip(3))
     )
     picture = noise((1, 6, 5, 7), 9).relu()
@@ -259,7 +270,7 @@ def test_heat_is_read_where_the_cells_of_the_stage_look():
     corner = part.heat.view(4, 4)
     assert corner[0, 0] == 1 and corner[3, 3] == 0
     close(corner[0], torch.tensor([1.0, 0.75, 0.25, 0.0]))
-    close(part.belief, part.heat / 2)
+    close(part.probability, part.heat / 2)
     assert part.cell[5].tolist() == [1, 1] and (part.picture == 3).all()
     assert torch.equal(part.vectors[5], features[0, :, 1, 1])
 
@@ -267,7 +278,7 @@ def test_heat_is_read_where_the_cells_of_the_stage_look():
 def test_places_at_exactly_tau_are_foreground():
     features = noise((1, 3, 1, 4)).relu() + 0.1
     heat = torch.tensor([[1.0, 0.5, 0.5, 0.4]])
-    found = find_prototypes(collect_features(features, CELLS, heat, CELLS), tau=0.5)
+    found = find_prototypes(collect_features(features, CELLS, heat, CELLS), BuildSettings(tau=0.5))
     assert [p.size for p in found.prototypes] == [3, 1]
 
 
@@ -285,11 +296,13 @@ def test_selection_and_its_fall_backs():
 def test_without_a_head_the_scores_inform_and_select_nothing():
     features = noise((1, 4, 4, 4)).relu()
     heat = normalize(noise((4, 4), 1))
-    belief = torch.full((4, 4), 0.25)
-    found = find_prototypes(collect_features(features, CELLS, heat, CELLS, belief), tau=0.5)
+    probability = torch.full((4, 4), 0.25)
+    found = find_prototypes(
+        collect_features(features, CELLS, heat, CELLS, probability), BuildSettings(tau=0.5)
+    )
     assert found.scoring == "places" and all(p.kept for p in found.prototypes)
     assert all(p.score == pytest.approx(0.25) for p in found.prototypes)
-    found = find_prototypes(collect_features(features, CELLS, heat, CELLS), tau=0.5)
+    found = find_prototypes(collect_features(features, CELLS, heat, CELLS), BuildSettings(tau=0.5))
     assert found.scoring == "none" and all(p.score is None for p in found.prototypes)
 
 
@@ -299,7 +312,9 @@ def test_members_are_the_nearest_places_of_different_pictures_first():
     collected = FeatureSet.together(
         [collect_features(f, CELLS, heat, CELLS, picture=i) for i, f in enumerate(pictures)]
     )
-    found = find_prototypes(collected, clusters=1, tau=0.5, box=lambda i, cell: (i, *cell, 9))
+    found = find_prototypes(
+        collected, BuildSettings(clusters=1, tau=0.5), box=lambda i, cell: (i, *cell, 9)
+    )
     (only,) = found.prototypes
     assert len(only.members) == MEMBERS
     assert sorted(m.picture for m in only.members[:3]) == [0, 1, 2]
