@@ -1,0 +1,1 @@
+"""Maps: pure functions from a raw map to what is shown or measured."""

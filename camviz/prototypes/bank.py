@@ -19,17 +19,18 @@ from torch import Tensor
 from camviz.errors import PrototypeError
 from camviz.network.backbone import Backbone
 from camviz.network.bundled import bundled_folder, bundled_names
+from camviz.network.names import display_name
 
 Kind = Literal["foreground", "context"]
-Source = Literal["gallery", "bundled", "picture"]
-# How a prototype's score z came about: the head on its centre, as in the paper; the head on the
+BankSource = Literal["gallery", "bundled", "picture"]
+# The origin of a prototype's score z: the head on its centre, as in the paper; the head on the
 # places it was made of, at the last map; or none at all.
 Scoring = Literal["head", "places", "none"]
 CLUSTERS = 12
 TAU = 0.25
 PAPER_TAU = 0.1
 MU_FOREGROUND = MU_CONTEXT = 0.9
-MEMBERS = 4  # shown of each prototype
+MEMBERS = 4  # kept of each prototype
 THUMBNAIL = 40  # pixels, square
 _FORMAT = 1
 
@@ -50,10 +51,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Prototype:
-    """One direction in a stage's feature space, and where it came from.
+    """One direction in a stage's feature space, and its origin.
 
-    score: z, how much the classifier makes of it, in [0, 1]; None without a score.
-    size: how many places it stands for. kept: whether the map uses it. members: the places
+    score: z, the class's probability by the classifier, in [0, 1]; None without a score. size: the
+    number of places it stands for. kept: whether the map uses it. members: the places
     nearest to it, from different pictures as far as there are.
     """
 
@@ -86,13 +87,13 @@ class StagePrototypes:
 
 @dataclass(frozen=True, eq=False)
 class PrototypeBank:
-    """Prototypes of one class of one network, with everything needed to use and to judge them.
+    """Prototypes of one class of one network, with everything needed to use and to assess them.
 
     backbone: its display name; digest: its weights. stages: per stage its prototypes, shallow to
     deep. tau: the share of the CAM's maximum that makes a place foreground. tap, fit: how the
     pictures were traced. split: the method whose map split them. source: where the pictures came
     from ("picture": the explained picture alone, which is not the paper's method). skipped: (name,
-    reason) of pictures that were of no use. Banks are never changed; `rename` and `keep` give
+    reason) of pictures that were left out. Banks are never changed; `rename` and `keep` return
     another one.
     """
 
@@ -109,13 +110,13 @@ class PrototypeBank:
     tap: str
     fit: str
     split: Literal["cam", "grad_cam"]
-    source: Source
+    source: BankSource
     pictures: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...] = ()
 
     @property
     def id(self) -> str:
-        """What these very prototypes are: a hash of the vectors in use."""
+        """A hash of the vectors in use: equal for equal prototypes."""
         digest = hashlib.blake2b(f"{self.digest} {self.target}".encode(), digest_size=8)
         for name, stage in self.stages.items():
             digest.update(name.encode())
@@ -136,7 +137,7 @@ class PrototypeBank:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What was done to have these prototypes, in plain values."""
+        """The settings and counts of the bank, in plain values."""
         return {
             "id": self.id,
             "source": self.source,
@@ -170,7 +171,7 @@ class PrototypeBank:
         }
 
     def sentences(self, name: str) -> list[str]:
-        """What to know of the prototypes at a stage before believing a map made with them."""
+        """Notes on the prototypes at a stage, for a map made with them."""
         stage = self.stage(name)
         inside, outside = len(stage.kept("foreground")), len(stage.kept("context"))
         method = "CAM" if self.split == "cam" else "Grad-CAM"
@@ -255,7 +256,7 @@ class PrototypeBank:
             fits = compact and bool(torch.isfinite(half).all())
             tensors[f"{name}/vectors"] = half if fits else vectors
             if stage.thumbnails is not None:
-                tensors[f"{name}/thumbnails"] = _packed(stage.thumbnails)
+                tensors[f"{name}/thumbnails"] = _encode_thumbnails(stage.thumbnails)
             stages[name] = {
                 "scoring": stage.scoring,
                 "relaxed": stage.relaxed,
@@ -280,7 +281,11 @@ class PrototypeBank:
 
     @classmethod
     def load(cls, file: str | Path) -> "PrototypeBank":
-        """The bank that `save` wrote. Nothing is unpickled; `PrototypeError` if it is not one."""
+        """The bank that `save` wrote. Nothing is unpickled.
+
+        Older files are read too: they name a backbone by what loaded it, which may be a path, and
+        call the source "self". Raises `PrototypeError` if it is no such file.
+        """
         path = Path(file)
         if not path.is_file():
             raise PrototypeError(f"there is no file '{path}' with prototypes; check the path")
@@ -306,22 +311,27 @@ class PrototypeBank:
                     f"{_FORMAT}; build the prototypes again"
                 )
             stages = {
-                name: _stage_of(row, tensors[f"{name}/vectors"], tensors.get(f"{name}/thumbnails"))
+                name: _read_stage(
+                    row, tensors[f"{name}/vectors"], tensors.get(f"{name}/thumbnails")
+                )
                 for name, row in plain.pop("stages").items()
             }
             plain["pictures"] = tuple(plain["pictures"])
-            if plain["source"] == "self":  # as files of camviz 0.1 have it
+            plain["backbone"] = display_name(plain["backbone"])
+            if plain["source"] == "self":
                 plain["source"] = "picture"
             plain["skipped"] = tuple((name, reason) for name, reason in plain["skipped"])
-            return _sound(cls(stages=stages, **plain))
+            bank = cls(stages=stages, **plain)
+            _check_description(bank)
+            return bank
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise PrototypeError(
                 f"the description of the prototypes in '{path.name}' is damaged ({error!r})"
             ) from error
 
 
-def _sound(bank: PrototypeBank) -> PrototypeBank:
-    """The same, whose description may come from anybody: a ValueError names what cannot be."""
+def _check_description(bank: PrototypeBank) -> None:
+    """Raise ValueError for values that cannot be: a file may come from anywhere."""
 
     def share(value: Any) -> bool:
         return isinstance(value, (int, float)) and 0 <= value <= 1
@@ -333,18 +343,17 @@ def _sound(bank: PrototypeBank) -> PrototypeBank:
     for name, stage in bank.stages.items():
         if not bool(torch.isfinite(stage.vectors).all()):
             wrong.append(f"vectors at {name}")
-        for one in stage.prototypes:
-            known = one.kind in get_args(Kind) and isinstance(one.name, str)
-            scored = one.score is None or share(one.score)
-            placed = all(0 <= member.picture < len(bank.pictures) for member in one.members)
-            if not (known and scored and placed and isinstance(one.size, int)):
+        for prototype in stage.prototypes:
+            named = prototype.kind in get_args(Kind) and isinstance(prototype.name, str)
+            scored = prototype.score is None or share(prototype.score)
+            placed = all(0 <= member.picture < len(bank.pictures) for member in prototype.members)
+            if not (named and scored and placed and isinstance(prototype.size, int)):
                 wrong.append(f"a prototype at {name}")
     if wrong:
         raise ValueError(", ".join(dict.fromkeys(wrong)))
-    return bank
 
 
-def _stage_of(row: dict[str, Any], vectors: Tensor, packed: Tensor | None) -> StagePrototypes:
+def _read_stage(row: dict[str, Any], vectors: Tensor, packed: Tensor | None) -> StagePrototypes:
     prototypes = []
     for given in row["prototypes"]:
         members = tuple(
@@ -354,13 +363,13 @@ def _stage_of(row: dict[str, Any], vectors: Tensor, packed: Tensor | None) -> St
         prototypes.append(Prototype(**{**given, "members": members}))
     if vectors.ndim != 2 or len(vectors) != len(prototypes) or not vectors.is_floating_point():
         raise ValueError(f"{len(prototypes)} prototypes, vectors of shape {tuple(vectors.shape)}")
-    thumbnails = None if packed is None else _unpacked(packed, len(prototypes))
+    thumbnails = None if packed is None else _decode_thumbnails(packed, len(prototypes))
     return StagePrototypes(
         vectors.float(), tuple(prototypes), row["scoring"], row["relaxed"], thumbnails
     )
 
 
-def _packed(thumbnails: np.ndarray) -> Tensor:
+def _encode_thumbnails(thumbnails: np.ndarray) -> Tensor:
     """Thumbnails as the bytes of one WebP sheet, a row a prototype."""
     count, across, side = thumbnails.shape[:3]
     sheet = thumbnails.transpose(0, 2, 1, 3, 4).reshape(count * side, across * side, 3)
@@ -369,7 +378,7 @@ def _packed(thumbnails: np.ndarray) -> Tensor:
     return torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
 
 
-def _unpacked(packed: Tensor, count: int) -> np.ndarray:
+def _decode_thumbnails(packed: Tensor, count: int) -> np.ndarray:
     with Image.open(io.BytesIO(packed.numpy().tobytes()), formats=["WEBP"]) as image:
         sheet = np.asarray(image.convert("RGB"))
     side = sheet.shape[0] // max(count, 1)
@@ -380,7 +389,7 @@ def _unpacked(packed: Tensor, count: int) -> np.ndarray:
 def with_thumbnails(
     bank: PrototypeBank, cut: Callable[[str, tuple[int, int, int, int]], np.ndarray]
 ) -> PrototypeBank:
-    """The same bank with its members' patches: `cut` gives the pixels of (picture, box)."""
+    """The same bank with its members' patches: `cut` returns the pixels of (picture, box)."""
     stages = {}
     for name, stage in bank.stages.items():
         shape = (len(stage.prototypes), MEMBERS, THUMBNAIL, THUMBNAIL, 3)
@@ -400,10 +409,10 @@ def shipped_bank(backbone: Backbone, target: int) -> PrototypeBank | None:
     file = bundled_folder(backbone.name) / "prototypes" / f"{target}.safetensors"
     if not file.is_file():
         return None
-    bank = _loaded(file, file.stat().st_mtime_ns)
+    bank = _load_cached(file, file.stat().st_mtime_ns)
     return bank if bank.digest == backbone.weights_digest else None
 
 
 @lru_cache(maxsize=64)
-def _loaded(file: Path, changed: int) -> PrototypeBank:
+def _load_cached(file: Path, changed: int) -> PrototypeBank:
     return PrototypeBank.load(file)

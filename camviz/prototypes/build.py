@@ -45,12 +45,12 @@ from camviz.prototypes.bank import (
     MU_CONTEXT,
     MU_FOREGROUND,
     TAU,
+    BankSource,
     Kind,
     Member,
     Prototype,
     PrototypeBank,
     Scoring,
-    Source,
     StagePrototypes,
 )
 from camviz.prototypes.clustering import Clusters, cluster
@@ -277,7 +277,7 @@ def build_bank(
     trace_of: TraceOf,
     settings: BuildSettings,
     *,
-    source: Source = "gallery",
+    source: BankSource = "gallery",
     progress: Progress | None = None,
 ) -> PrototypeBank:
     """Prototypes of a class at every tapped stage, from pictures that `trace_of` traces.

@@ -35,7 +35,7 @@ def cluster(
     n // 8 clusters, at least one. k-means++ starts, all restarts at once, until no membership
     changes (100 rounds at most); an empty cluster starts again from the vector that fits worst.
     The best restart has the largest sum of cosines. The same seed gives the same bits on the same
-    machine. A centre is the arithmetic mean of the raw vectors, for the classifier to judge.
+    machine. A centre is the arithmetic mean of the raw vectors, at the classifier's own scale.
     """
     usable = vectors.norm(dim=1) > 0
     full = vectors[usable]

@@ -1,0 +1,1 @@
+"""The Hugging Face Space: its description, its rules, its files and its publication."""

@@ -208,6 +208,16 @@ def test_vectors_that_are_no_numbers_are_refused(tmp_path):
         PrototypeBank.load(file)
 
 
+def test_older_files_are_read(tmp_path):
+    file = bank().save(tmp_path / "bank.safetensors")
+    with safe_open(file, "pt") as archive:
+        plain = json.loads(archive.metadata()["camviz.prototypes"])
+    plain |= {"source": "self", "backbone": "local-dir:/srv/models/trees"}
+    save_file(load_file(file), file, {"camviz.prototypes": json.dumps(plain)})
+    again = PrototypeBank.load(file)
+    assert (again.source, again.backbone) == ("picture", "trees")
+
+
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PrototypeError, match="cannot be written"):
