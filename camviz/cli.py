@@ -439,14 +439,14 @@ def _render_space(arguments: argparse.Namespace) -> int:
 
 def _plan_space(arguments: argparse.Namespace) -> int:
     from camviz.space.files import bundle, size
-    from camviz.space.publish import calls
+    from camviz.space.publish import publish_steps
     from camviz.space.spacefile import checkout
 
     found = checkout()
     for name, content in bundle(found, arguments.profile).items():
         made = "  made from the Spacefile" if isinstance(content, bytes) else ""
         print(f"{size(content):>12,}  {name}{made}")
-    for number, call in enumerate(calls(found, arguments.profile), 1):
+    for number, call in enumerate(publish_steps(found, arguments.profile), 1):
         print(f"{number}. {call}")
     return 0
 
@@ -458,7 +458,7 @@ def _publish_space(arguments: argparse.Namespace) -> int:
     from camviz.space.spacefile import checkout
 
     address = publish(
-        checkout(), arguments.name, arguments.profile, private=arguments.private, say=print
+        checkout(), arguments.name, arguments.profile, private=arguments.private, report=print
     )
     print(f"it is being built: {address}")
     return 0

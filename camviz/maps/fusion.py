@@ -106,8 +106,8 @@ def scale_shallow(maps: Sequence[Tensor], gamma: float = 2.0) -> list[Tensor]:
         t_l = tanh(gamma * n_l) for shallow l,  n_l for the deep ones
 
     Maps run from shallow to deep. Shallow: all but the last of up to four stages, all but the
-    last two of five or more; the first of five or more is left out, since it cannot tell classes
-    apart (the paper's table X, as quoted by a re-implementation).
+    last two of five or more; the first of five or more is left out, since it does not distinguish
+    classes (the paper's table X, as quoted by a re-implementation).
     """
     count = len(maps)
     deep = 1 if count <= 4 else 2

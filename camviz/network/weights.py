@@ -56,8 +56,8 @@ def load_backbone(
     folder format) or "hf-hub:ORG/NAME"; None: the best at hand. weights: "auto" (bundled, else
     cached, else hub), "random" (untrained, the same at every call), or a checkpoint: a
     .safetensors file or a pickled state dict, of which only tensors are ever loaded. display_name:
-    what sentences and errors call it, where its name is nobody else's business; a folder's path
-    then appears in none of them. discovery: its stages, if they were found before. timm_kwargs go
+    what sentences and errors call it; None: its name without prefix and path. With one, no error
+    shows the path of its folder. discovery: its stages, if they were found before. timm_kwargs go
     to `timm.create_model`.
 
     Raises `BackboneError` for an unknown name or a network without a classifier, `WeightsError`

@@ -167,7 +167,7 @@ def filter_by_score(
     """Which prototypes the map uses, by their scores z, and whether the bound was relaxed.
 
     Foreground: z > mu_f, else the best one alone (relaxed). Context: z < mu_b, perhaps none.
-    Without scores all of them. (The paper's equations 3 and 4; its code also asks z > 0.05 of
+    Without scores all of them. (The paper's equations 3 and 4; its code also requires z > 0.05 of
     context, which suits 20 classes and would leave nothing of 1000.)
     """
     keep_f = [z is None or z > mu_f for z in foreground]

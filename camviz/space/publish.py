@@ -16,7 +16,7 @@ from camviz.space.spacefile import NAME, README, Profile, Spacefile
 from camviz.space.tokens import redact_tokens
 
 
-def calls(space: Spacefile, profile: str | None = None) -> list[str]:
+def publish_steps(space: Spacefile, profile: str | None = None) -> list[str]:
     """The requests that `publish` sends to the hub, in order, in words."""
     chosen = space.profile(profile)
     files = bundle(space, profile)
@@ -41,14 +41,14 @@ def publish(
     private: bool = False,
     token: str | None = None,
     endpoint: str | None = None,
-    say: Callable[[str], None] = lambda sentence: None,
+    report: Callable[[str], None] = lambda sentence: None,
 ) -> str:
     """Make the Space, or bring it up to date; returns its address. Safe to repeat.
 
-    name: OWNER/NAME. private: nobody else sees it; leaving it out changes no Space that exists.
-    token, endpoint: those of huggingface_hub if None. say: called with a sentence after each step.
-    A Space that was not published from a Spacefile is left alone. Raises `SpaceError` with what
-    went wrong and what would do.
+    name: OWNER/NAME. private: visible to its owner alone; False changes no Space that exists.
+    token, endpoint: those of huggingface_hub if None. report: called with a sentence after each
+    step. A Space that was not published from a Spacefile is left alone. Raises `SpaceError` with
+    what went wrong and what would do.
     """
     if wrong := check(space):
         raise SpaceError(f"not published: {wrong[0]}{_and_more(len(wrong) - 1)}")
@@ -67,7 +67,7 @@ def publish(
         )
     api = HfApi(endpoint=endpoint, token=token, library_name="camviz")
     try:
-        return _create_or_update(api, space, name, chosen, private, say)
+        return _create_or_update(api, space, name, chosen, private, report)
     except HfHubHTTPError as error:
         raise SpaceError(_refusal(error, name, chosen, token)) from None
     except HFValidationError as error:
@@ -89,7 +89,7 @@ def _create_or_update(
     name: str,
     chosen: Profile,
     private: bool,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> str:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
     from huggingface_hub.errors import HfHubHTTPError
@@ -119,15 +119,15 @@ def _create_or_update(
             "it); it is left alone: choose another name"
         )
     url = f"{api.endpoint}/spaces/{name}"
-    say(f"{url} is there")
+    report(f"{url} is there")
     if private and not info.private:
         api.update_repo_settings(name, repo_type="space", private=True)
-        say("made private")
+        report("made private")
     known = api.get_space_variables(name)
     for key, value in chosen.variables.items():
         if key not in known or known[key].value != value:
             api.add_space_variable(name, key, value)
-            say(f"{key} set")
+            report(f"{key} set")
     files = bundle(space, chosen.name)
     commit = api.create_commit(
         name,
@@ -138,14 +138,14 @@ def _create_or_update(
             *(CommitOperationDelete(path) for path in sorted(there - set(files))),
         ],
     )
-    say(f"files are there: {commit.oid[:10]}")
+    report(f"files are there: {commit.oid[:10]}")
     runtime = info.runtime
     wanted = runtime and (runtime.requested_hardware or runtime.hardware)
     if wanted and wanted != chosen.hardware:
         api.request_space_hardware(name, chosen.hardware, sleep_time=chosen.sleep_time)
-        say(f"{chosen.hardware} asked for")
+        report(f"{chosen.hardware} asked for")
     for secret in space.secrets:
-        say(f"the secret {secret} is yours to set: {url}/settings")
+        report(f"the secret {secret} is yours to set: {url}/settings")
     return url
 
 

@@ -20,7 +20,7 @@ def publish_to(hub, space, *given, **named):
 
 def test_publish_makes_the_space(small, hub):
     steps = []
-    assert publish_to(hub, small, say=steps.append) == f"{hub.endpoint}/spaces/me/camviz"
+    assert publish_to(hub, small, report=steps.append) == f"{hub.endpoint}/spaces/me/camviz"
     made = hub.spaces["me/camviz"]
     assert made.hardware == "zero-a10g" and not made.private
     assert made.variables == {"CAMVIZ_THREADS": "1"}
@@ -92,7 +92,7 @@ REFUSED = [
 def test_refusals_are_said_in_clear_words(small, hub, capfd, verb, path, status, sentence):
     hub.refuse[(verb, path)] = status
     with pytest.raises(SpaceError, match=re.escape(sentence)) as caught:
-        publish_to(hub, small, say=print)
+        publish_to(hub, small, report=print)
     assert TOKEN not in str(caught.value) + "".join(capfd.readouterr())
     assert "\n" not in str(caught.value)
     hub.refuse.clear()
