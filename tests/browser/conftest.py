@@ -80,22 +80,25 @@ def server(grove, tmp_path_factory):
 
 @pytest.fixture
 def browse(window):
-    """browse(url, width, height): a page at that URL. What it does wrong fails the test."""
-    pages, wrong = [], []
+    """browse(url, width, height): a page at that URL. What it does wrong fails the test.
 
-    def get(url, width=1440, height=900):
+    script: JavaScript that runs before that of the page.
+    """
+    pages = {}
+
+    def get(url, width=1440, height=900, script=""):
         page = window.new_page()
-        pages.append(page)
-        wrong.append(watch(page, "{0.scheme}://{0.netloc}".format(urlsplit(url))))
+        pages[page] = watch(page, "{0.scheme}://{0.netloc}".format(urlsplit(url)))
         page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(1000 * PATIENCE)
+        page.add_init_script(script)
         page.goto(url)
         return page
 
     yield get
     for page in pages:
         page.close()
-    assert not sum(wrong, [])
+    assert not any(pages.values()), [*pages.values()]
 
 
 @pytest.fixture
@@ -104,8 +107,8 @@ def open_page(browse, server):
     url, log = server
     before = len(log.read_text())
 
-    def get(width=1440, height=900, theme="light", query=""):
-        page = browse(f"{url}?__theme={theme}{query}", width, height)
+    def get(width=1440, height=900, theme="light", query="", **options):
+        page = browse(f"{url}?__theme={theme}{query}", width, height, **options)
         page.wait_for_selector("#bars :is(.cv-bar, .cv-fine)")
         return page
 

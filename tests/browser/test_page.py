@@ -2,18 +2,28 @@
 
 import json
 import re
-import time
 import zipfile
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
+from tests.support.pages import (
+    MAPS,
+    choose,
+    fits_window,
+    heading,
+    open_settings,
+    open_tab,
+    upload,
+    wait_for_link,
+    wait_until_idle,
+)
+
 pytestmark = pytest.mark.browser
 
-MAPS = "#viewer figure"
+UNTRAINED = "untrained: maps mean nothing"
 
 
 @pytest.fixture
@@ -23,42 +33,6 @@ def drawing(tmp_path):
     path = tmp_path / "drawing.png"
     picture.save(path)
     return path
-
-
-def linked(page, **wanted):
-    """Wait until the address bar says so, and return all that it says."""
-    page.wait_for_function(
-        """wanted => { const q = new URLSearchParams(location.search)
-        return Object.entries(wanted).every(([k, v]) => q.get(k) === v) }""",
-        arg=wanted,
-    )
-    return {key: values[0] for key, values in parse_qs(urlsplit(page.url).query).items()}
-
-
-def heading(page):
-    return page.locator("#verdict h2")
-
-
-def upload(page, path):
-    page.get_by_label("Remove Image").click()
-    expect(heading(page)).to_have_text("No picture yet")
-    with page.expect_file_chooser() as chooser:
-        page.locator("#picture").get_by_label("Drop an image file here to upload").click()
-    chooser.value.set_files(path)
-
-
-def choose(page, menu, typed, label, *, by_keyboard=False):
-    """Search in a menu by typing and take the entry of that label."""
-    page.locator(f"#{menu} input").click()
-    page.locator(f"#{menu} [role=option]").first.wait_for()
-    page.keyboard.press("Control+A")
-    page.keyboard.type(typed)
-    if not by_keyboard:
-        page.get_by_role("option", name=label).click()
-        return
-    expect(page.locator(f"#{menu} [role=option]")).to_have_count(1)
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
 
 
 def test_first_result_without_a_click(open_page):
@@ -85,7 +59,7 @@ def test_backbone_layers_and_method_are_in_sight(open_page):
 @pytest.mark.parametrize("height", [900, 600])
 def test_every_control_can_be_scrolled_to(open_page, height):
     page = open_page(height=height)
-    page.get_by_role("button", name="More settings").click()
+    open_settings(page)
     raw = page.get_by_label("Untrained weights")
     raw.scroll_into_view_if_needed()
     left, box = page.locator("#left").bounding_box(), raw.bounding_box()
@@ -96,14 +70,13 @@ def test_every_control_can_be_scrolled_to(open_page, height):
 
 def test_every_control_says_what_it_is_for(open_page):
     page = open_page()
-    page.get_by_role("button", name="More settings").click()
-    expect(page.locator("#fuse")).to_be_visible()
-    untold = page.evaluate(
+    open_settings(page)
+    unexplained = page.evaluate(
         """() => [...document.querySelectorAll('#left [data-testid=block-info]')].filter(label =>
         label.offsetHeight > 1 && !label.parentElement.querySelector('.info-text')?.innerText)
         .map(label => label.innerText)"""
     )
-    assert untold == []
+    assert unexplained == []
     nameless = page.locator("#left :is(input, button)").evaluate_all(
         """all => all.filter(e => !(e.getAttribute('aria-label') || e.title || e.textContent.trim()
         || e.closest('label') || e.querySelector('img[alt]') || e.type === 'file'))
@@ -115,10 +88,10 @@ def test_every_control_says_what_it_is_for(open_page):
 def test_uploaded_picture_is_explained_and_never_in_a_link(open_page, drawing):
     page = open_page()
     upload(page, drawing)
-    said = linked(page, example="upload")
+    link = wait_for_link(page, example="upload")
     assert "drawing" not in page.url
     expect(page.locator(MAPS)).to_have_count(15)
-    again = open_page(query=f"&example={said['example']}&backbone=grove")
+    again = open_page(query=f"&example={link['example']}&backbone=grove")
     expect(again.get_by_role("alert")).to_contain_text("uploads never go into a link")
     expect(heading(again)).to_have_text("No picture yet")
     expect(again.locator(MAPS)).to_have_count(0)
@@ -129,7 +102,7 @@ def test_example_is_explained(open_page):
     page = open_page()
     title = page.locator("#examples button").nth(1).get_attribute("data-label")
     page.locator("#examples button").nth(1).click()
-    linked(page, example=title)
+    wait_for_link(page, example=title)
     assert page.locator(".cv-notice").count() == 0
 
 
@@ -140,7 +113,7 @@ def test_class_by_its_bar_and_by_search(open_page, trees):
     expect(heading(page)).to_contain_text(f"Where it would see {second}")
     expect(page.locator(".cv-bar").nth(1)).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#target input")).to_have_value(second)
-    linked(page, **{"class": second})
+    wait_for_link(page, **{"class": second})
     third = next(tree for tree in trees if tree != second)
     choose(page, "target", third, re.compile(f"^{third}"))
     expect(heading(page)).to_contain_text(third)
@@ -153,10 +126,10 @@ def test_compare_with_a_second_class(open_page):
     rival.click()
     expect(heading(page)).to_contain_text(f"rather than {label}")
     expect(page.locator("#versus input")).to_have_value(label)
-    linked(page, versus=label)
+    wait_for_link(page, versus=label)
     page.locator(".cv-rival").nth(1).click()  # once more: no longer
     expect(heading(page)).to_contain_text("It says")
-    assert "versus" not in page.url or page.wait_for_function("!location.search.includes('versus')")
+    wait_for_link(page, versus=None)
 
 
 def test_layers_method_and_fusion(open_page):
@@ -168,11 +141,12 @@ def test_layers_method_and_fusion(open_page):
     page.keyboard.press("Escape")
     choose(page, "method", "Grad-CAM", re.compile("^Grad-CAM ·"))
     expect(page.locator("#verdict")).to_contain_text("Grad-CAM (")
-    page.get_by_role("button", name="More settings").click()
-    expect(page.locator("#fuse")).to_be_visible()
+    open_settings(page)
     choose(page, "fuse", "Maximum", re.compile("^Maximum"), by_keyboard=True)
     expect(page.locator("#verdict")).to_contain_text("fused by maximum of tanh (LayerCAM")
-    linked(page, fuse="max_tanh", method="grad_cam", stages="layer2,layer3,layer4,layer2.0.conv1")
+    wait_for_link(
+        page, fuse="max_tanh", method="grad_cam", stages="layer2,layer3,layer4,layer2.0.conv1"
+    )
 
 
 def test_no_layer_is_a_notice_and_the_maps_stay(open_page):
@@ -191,7 +165,7 @@ def test_truncation_by_keyboard(open_page):
     knob = page.locator("#truncation input[type=range]")
     knob.press("Home")
     expect(page.locator("#denoising")).to_contain_text("Nothing is taken away")
-    linked(page, truncation="0")
+    wait_for_link(page, truncation="0")
     assert before != page.locator("#denoising").inner_text()
 
 
@@ -229,48 +203,65 @@ def test_a_backbone_that_cannot_be_had_leaves_everything_as_it_was(open_page):
     expect(page.get_by_label("layer1 ·")).to_be_visible()
 
     notice.get_by_role("button", name="untrained").click()
-    expect(page.locator("#verdict")).to_contain_text("untrained: maps mean nothing")
+    expect(page.locator("#verdict")).to_contain_text(UNTRAINED)
     expect(page.get_by_label("blocks.0 ·")).to_be_visible()
     expect(page.get_by_label("layer1 ·")).to_have_count(0)
     expect(page.locator(".cv-notice")).to_have_count(0)
-    linked(page, backbone="test_vit.r160_in1k", weights="untrained")
+    wait_for_link(page, backbone="test_vit.r160_in1k", weights="untrained")
 
 
 def test_who_does_not_wait_for_a_backbone_gets_it_all_the_same(open_page):
     page = open_page()
-    page.get_by_role("button", name="More settings").click()
-    expect(page.locator("#fuse")).to_be_visible()
+    open_settings(page)
     page.get_by_label("Untrained weights").click()
     choose(page, "backbone", "test_vit.", re.compile(r"test_vit\.r160"))
     choose(page, "method", "HiRes", re.compile("^HiRes"))
     expect(page.locator("#verdict")).to_contain_text("HiRes-CAM (")
-    linked(page, backbone="test_vit.r160_in1k", method="hires_cam", weights="untrained")
+    wait_for_link(page, backbone="test_vit.r160_in1k", method="hires_cam", weights="untrained")
     expect(page.locator(MAPS).first).to_contain_text("blocks.")
     assert page.locator("[role=alert], .toast-body").count() == 0
 
 
+# Keeps what the server streams to the page in window.streamed, and counts the open streams.
+STREAMED = """
+window.streamed = ''
+window.streams = 0
+const fetch = window.fetch
+window.fetch = async (...given) => {
+  const response = await fetch(...given)
+  if (!String(given[0].url ?? given[0]).includes('/queue/data')) return response
+  const [forPage, kept] = response.body.tee()
+  window.streams++
+  const read = async () => {
+    for await (const part of kept.pipeThrough(new TextDecoderStream())) window.streamed += part
+    window.streams--
+  }
+  read()
+  return new Response(forPage, response)
+}"""
+
+
 def test_an_answer_that_overtakes_its_receipt_is_shown_whole(open_page):
-    page = open_page()
-    linked(page, backbone="grove")
-    page.wait_for_timeout(1000)  # until nothing else is asked
-    asked = []
+    page = open_page(script=STREAMED)
+    wait_until_idle(page)
 
-    def late(route):
-        asked.append(route)
-        if len(asked) != 2:
-            return route.continue_()
+    def hold(route):
         receipt = route.fetch()
-        time.sleep(1.5)
-        return route.fulfill(response=receipt)
+        page.wait_for_function(
+            """id => !window.streams || window.streamed.split('\\n').some(
+            line => line.includes(id) && line.includes('process_completed'))""",
+            arg=receipt.json()["event_id"],
+        )
+        route.fulfill(response=receipt)
 
-    page.route("**/queue/join*", late)
+    page.route("**/queue/join*", hold)
     page.evaluate(
         """() => { document.querySelectorAll('.cv-bar')[1].click()
         document.querySelector('#stages input').click() }"""
     )
     expect(heading(page)).to_contain_text("Where it would see")
     expect(page.locator(MAPS)).to_have_count(12)
-    linked(page, stages="layer1,layer2,layer3")
+    wait_for_link(page, stages="layer1,layer2,layer3")
 
 
 def test_a_link_that_needs_a_download_shows_something_and_offers_it(open_page):
@@ -279,8 +270,8 @@ def test_a_link_that_needs_a_download_shows_something_and_offers_it(open_page):
     expect(notice).to_contain_text("resnet18.a1_in1k is not on this machine")
     expect(page.locator(MAPS)).to_have_count(15)
     expect(page.locator("#backbone input")).to_have_value(re.compile("^grove"))
-    linked(page, backbone="grove")
-    page.wait_for_timeout(500)  # nothing takes its place
+    wait_for_link(page, backbone="grove")
+    wait_until_idle(page)  # nothing takes its place
     notice.get_by_role("button", name="Download resnet18.a1_in1k, 47 MB").click()
     expect(notice).to_contain_text("hub cannot be reached")
     expect(page.locator(MAPS)).to_have_count(15)
@@ -294,28 +285,27 @@ def test_from_compare_to_pictures_of_ones_own(open_page, width):
     expect(
         page.locator("#gallery input[type=file], #gallery button[aria-label]").first
     ).to_be_attached()
-    page.wait_for_function("location.search.includes('tab=prototypes')")
+    wait_for_link(page, tab="prototypes")
 
 
 def test_a_link_reopens_a_tab(open_page):
     page = open_page()
-    page.get_by_role("tab", name="Models").click()
-    linked(page, tab="models", backbone="grove")
+    open_tab(page, "Models")
+    wait_for_link(page, tab="models", backbone="grove")
     other = open_page(query=f"&{page.evaluate('location.search').lstrip('?')}")
     expect(other.get_by_role("tab", name="Models")).to_have_attribute("aria-selected", "true")
     expect(other.locator("#models-viewer figure").first).to_be_visible()
-    other.get_by_role("tab", name="Compare").click()
-    other.wait_for_function("!location.search.includes('tab=')")
+    open_tab(other, "Compare")
+    wait_for_link(other, tab=None)
     expect(other.locator(MAPS).first).to_be_visible()
 
 
 def test_stop_leaves_everything_whole(open_page):
     page = open_page()
-    page.get_by_role("button", name="More settings").click()
-    expect(page.locator("#fuse")).to_be_visible()
+    open_settings(page)
     page.get_by_label("Untrained weights").click()
-    expect(page.locator("#verdict")).to_contain_text("untrained: maps mean nothing")
-    page.wait_for_timeout(1000)  # whoever stops an event that is just being sent gets a 422
+    expect(page.locator("#verdict")).to_contain_text(UNTRAINED)
+    wait_until_idle(page)
     best = heading(page).inner_text()
     choose(page, "backbone", "vgg19_bn.tv", re.compile(r"vgg19_bn\.tv"))  # seconds to make
     stop = page.get_by_role("button", name="Stop")
@@ -336,10 +326,7 @@ def test_bad_upload_is_a_notice_and_no_end(open_page, drawing, tmp_path):
     upload(page, bad)
     expect(page.get_by_role("alert")).to_contain_text("'bad.png' is not a picture")
     assert page.locator(".toast-body").count() == 0
-    page.get_by_label("Remove Image").click()
-    with page.expect_file_chooser() as chooser:
-        page.locator("#picture").get_by_label("Drop an image file here to upload").click()
-    chooser.value.set_files(drawing)
+    upload(page, drawing)
     expect(page.locator(MAPS)).to_have_count(15)
     expect(page.locator(".cv-notice")).to_have_count(0)
 
@@ -348,12 +335,14 @@ def test_a_link_reopens_exactly_this_view(open_page, trees):
     page = open_page()
     page.locator("#examples button").nth(2).click()
     example = page.locator("#examples button").nth(2).get_attribute("data-label")
-    linked(page, example=example)
+    wait_for_link(page, example=example)
     choose(page, "target", trees[3], re.compile(f"^{trees[3]}"))
     page.get_by_label("layer2 ·").click()
     page.locator("#truncation input[type=range]").press("ArrowLeft")
-    said = linked(page, truncation="0.89", stages="layer1,layer3,layer4", **{"class": trees[3]})
-    query = "".join(f"&{key}={value}" for key, value in said.items() if key != "__theme")
+    link = wait_for_link(
+        page, truncation="0.89", stages="layer1,layer3,layer4", **{"class": trees[3]}
+    )
+    query = "".join(f"&{key}={value}" for key, value in link.items() if key != "__theme")
     again = open_page(query=query)
     expect(heading(again)).to_have_text(heading(page).inner_text())
     expect(again.locator(MAPS)).to_have_count(12)
@@ -362,7 +351,7 @@ def test_a_link_reopens_exactly_this_view(open_page, trees):
     expect(again.locator("#target input")).to_have_value(trees[3])
     assert not again.get_by_label("layer2 ·").is_checked()
     assert again.locator(".cv-notice").count() == 0
-    assert linked(again, example=example) == said
+    assert wait_for_link(again, example=example) == link
     alt = "all => all.map(e => e.getAttribute('aria-label') || e.alt || e.textContent)"
     assert again.locator(MAPS).evaluate_all(alt) == page.locator(MAPS).evaluate_all(alt)
 
@@ -373,7 +362,7 @@ def test_garbage_in_a_link_is_named_and_ignored(open_page):
     for word in ("method=nonsense", "layer9", "unicorn", "truncation=7"):
         expect(notice).to_contain_text(word)
     expect(page.locator(MAPS).first).to_be_visible()
-    assert "nonsense" not in linked(page, stages="layer3").values()
+    assert "nonsense" not in wait_for_link(page, stages="layer3").values()
 
 
 def test_download_holds_all_rows(open_page, tmp_path):
@@ -400,7 +389,7 @@ def test_download_holds_all_rows(open_page, tmp_path):
 def test_phone(open_page, theme):
     page = open_page(390, 844, theme)
     expect(page.locator(MAPS).first).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert fits_window(page)
     beyond = """all => all.filter(e => e.checkVisibility({visibilityProperty: true})
         && e.getBoundingClientRect().right > innerWidth).length"""
     parts = "#page :is(img, button:not([tabindex='-1']), input, p, h2)"
@@ -414,9 +403,9 @@ def test_phone(open_page, theme):
 
 def test_two_visitors_see_their_own(open_page):
     one, two = open_page(), open_page()
-    linked(two, backbone="grove")
+    wait_for_link(two, backbone="grove")
     before = heading(two).inner_text(), two.url
     one.locator(".cv-bar").nth(1).click()
     expect(heading(one)).to_contain_text("Where it would see")
-    two.wait_for_timeout(300)
+    wait_until_idle(two)
     assert (heading(two).inner_text(), two.url) == before
