@@ -23,10 +23,10 @@ import pytest
 from gradio_client import Client, handle_file
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tests.support.server import serve
 
 import camviz
 from camviz.examples import example
+from tests.support.server import serve
 
 ROOT = Path(__file__).resolve().parent.parent
 UNPUBLISHED = ("build", "out", "runs", "node_modules", "__pycache__", "*.egg-info", ".*")

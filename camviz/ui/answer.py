@@ -1,18 +1,16 @@
 """Answering: from what is set to what the page shows.
 
 `answer` settles what cannot be had, then yields the parts around the tabs, the Compare tab and the
-tab that is open, each only where it is not the answer already. `with_notices` is the one place
-where an error becomes a sentence. Nothing here imports gradio, and no tab is named.
+tab that is open, each only where it is not the answer already. Nothing here imports gradio, and no
+tab is named.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from camviz.errors import BackboneError, CamvizError, ImageError, StageError, WeightsError
+from camviz.errors import BackboneError, CamvizError, ImageError, StageError
 from camviz.examples import example
 from camviz.network.backbone import Backbone
-from camviz.network.hub import Stopped as DownloadStopped
 from camviz.network.hub import download, needs_download
 from camviz.ui import choices, frame, html, links, strip
 from camviz.ui.service import explain, load, picture_at
@@ -27,17 +25,15 @@ from camviz.ui.state import (
     Stopped,
     Task,
     Update,
+    merged,
     sentence,
 )
 from camviz.ui.tabs.base import Tab
-
-log = logging.getLogger(__name__)
 
 RESTARTED = (
     "The server was started anew since this page was opened, and what was uploaded is gone. "
     "Reload the page to go on."
 )
-UNEXPECTED = "Something unexpected happened here; it was written to the server's log."
 
 
 def answer(session: Session, task: Task, tabs: Sequence[Tab]) -> Iterator[Update]:
@@ -97,15 +93,6 @@ def _around_and_tabs(
             yield from frame.strip_updates(session, controls, task)
     if pending.frame:
         yield pending
-
-
-def merged(first: Update, second: Update) -> Update:
-    """Both updates as one; the second one prevails, and its tab is the only one."""
-    return replace(
-        second,
-        frame={**first.frame, **second.frame},
-        mirror={**first.mirror, **second.mirror},
-    )
 
 
 # -- What can be had -----------------------------------------------------------------------------
@@ -238,70 +225,3 @@ def _without_itself(controls: Controls) -> Controls:
     if label == TOP:
         label = explain(replace(controls, versus=NOBODY)).label
     return replace(controls, versus=NOBODY) if controls.versus == label else controls
-
-
-# -- Errors --------------------------------------------------------------------------------------
-
-
-def with_notices(
-    session: Session, steps: Iterator[Update], tabs: Sequence[Tab]
-) -> Iterator[Update]:
-    """The updates of steps; an error becomes a notice, and what was shown before stays.
-
-    A picture that cannot be opened empties the page. A backbone that cannot be had leaves the one
-    in use. What nobody waits for any more ends without a word.
-    """
-    try:
-        yield from steps
-    except (Stopped, DownloadStopped):
-        return
-    except BackboneError as error:
-        text, actions = _without_weights(error, session)
-        with session.lock:
-            if session.loaded.name is not None:
-                session.controls = replace(session.controls, backbone=session.loaded)
-        notice = _pop_notice(session, html.notice(text, actions))
-        yield merged(notice, frame.backbone_in_use(session))
-    except ImageError as error:
-        with session.lock:
-            session.picture = None
-            session.answers.clear()
-            controls = replace(session.controls, picture=None)
-        notice = _pop_notice(session, html.notice(sentence(error)))
-        for tab in tabs:
-            if tab.ID in (COMPARE, session.tab):
-                for update in tab.show(session, controls):
-                    around = merged(frame.update(session, controls, None), notice)
-                    yield merged(around, replace(update, of=tab.ID))
-    except CamvizError as error:
-        yield _pop_notice(session, html.notice(sentence(error)))
-    except Exception:
-        log.exception("unexpected error")
-        yield _pop_notice(session, html.notice(UNEXPECTED))
-
-
-def _pop_notice(session: Session, notice: str) -> Update:
-    with session.lock:
-        earlier, session.notice = session.notice, ""
-        session.answered = session.version
-    return Update({"notice": earlier + notice})
-
-
-def _without_weights(error: BackboneError, session: Session) -> tuple[str, dict[str, str]]:
-    """What went wrong, and what the page can do instead of what the command line could."""
-    if not isinstance(error, WeightsError):
-        return sentence(error), {}
-    text = sentence(error.message)
-    ready = [
-        choice.name
-        for choice in choices.available().values()
-        if choice.source in ("own", "bundled", "cached")
-    ]
-    if ready:
-        text += f" Ready here without a download: {', '.join(ready[:4])}."
-    wanted = session.controls.backbone
-    others = [name for name in ready if name not in (wanted.name, session.loaded.name)]
-    actions = {f"backbone:{name}": f"Use {name}" for name in others[:2]}
-    if wanted.name and not wanted.untrained:
-        actions[f"raw:{wanted.name}"] = f"Try {wanted.name} with untrained weights"
-    return text, actions

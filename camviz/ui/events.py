@@ -15,8 +15,9 @@ import gradio as gr
 
 from camviz.errors import CamvizError
 from camviz.ui import html
-from camviz.ui.answer import UNEXPECTED, answer, with_notices
+from camviz.ui.answer import answer
 from camviz.ui.gradio_compat import OF_VALUES, WITH_DATA, served_path
+from camviz.ui.notices import UNEXPECTED, with_notices
 from camviz.ui.state import (
     Enabled,
     Menu,

@@ -6,7 +6,7 @@ Actions change controls, `answer` turns them into `Update`s.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -239,7 +239,13 @@ class Update:
     mirror: Mapping[str, Any] = field(default_factory=dict)
 
 
-Report = Callable[[int, int], None]
+def merged(first: Update, second: Update) -> Update:
+    """Both updates as one; the second one prevails, and its tab is the only one."""
+    return replace(
+        second,
+        frame={**first.frame, **second.frame},
+        mirror={**first.mirror, **second.mirror},
+    )
 
 
 def sentence(error: "CamvizError | str") -> str:

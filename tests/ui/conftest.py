@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camviz.ui.answer import answer, with_notices
+from camviz.ui.answer import answer
 from camviz.ui.events import take
+from camviz.ui.notices import with_notices
 from camviz.ui.state import BackboneChoice, Controls, Selection, Session, Task
 from camviz.ui.tabs import compare
 

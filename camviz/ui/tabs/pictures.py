@@ -46,7 +46,7 @@ class Parts:
 class Tile:
     """One map on the sheet: the picture (hatched where it was not shown) and the map above it.
 
-    `share`: the probability of the class explained, None if there is no map for the reason in `note`.
+    `share`: the probability of the class explained; None if there is no map, as `note` explains.
     """
 
     label: str
