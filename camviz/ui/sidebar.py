@@ -1,24 +1,19 @@
 """The left of the page: picture, backbone, class, layers, method; the rest folded away."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import gradio as gr
-import numpy as np
-from PIL import Image, ImageOps
 
 from camviz.engine.options import option_table
-from camviz.examples import Example
 from camviz.maps.fusion import FUSIONS
 from camviz.ui import actions, choices, html
 from camviz.ui.events import PageEvents
 from camviz.ui.frame import COMPARED, EXPLAINED
 from camviz.ui.gradio_compat import served_path
 from camviz.ui.state import DEFAULT, NOBODY, TOP
-
-THUMBNAIL = 112  # pixels of an example's side
+from camviz.ui.thumbnails import thumbnails
 
 
 @dataclass(frozen=True)
@@ -165,25 +160,6 @@ def wire(parts: Parts, events: PageEvents) -> None:
 def _narrowed(family: str, source: str, backbone: str | None) -> Any:
     """The menu of backbones, of a family and a source only."""
     return gr.update(choices=choices.filtered(family, source, backbone), value=backbone)
-
-
-def thumbnails(examples: Iterable[Example]) -> str:
-    """Small pictures as buttons."""
-    return html.render("thumbnails.html", rows=[_thumbnail(row) for row in examples])
-
-
-@lru_cache(maxsize=64)
-def _thumbnail(row: Example) -> Mapping[str, Any]:
-    with Image.open(row.path) as image:
-        small = np.asarray(ImageOps.fit(image.convert("RGB"), (THUMBNAIL, THUMBNAIL)))
-    return {
-        "name": row.name,
-        "title": row.title,
-        "story": row.story,
-        "src": html.data_url(small),
-        "width": THUMBNAIL,
-        "height": THUMBNAIL,
-    }
 
 
 def _labels(rows: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -14,12 +14,12 @@ from camviz.prototypes.bank import CLUSTERS
 from camviz.prototypes.build import MOST_CLUSTERS
 from camviz.ui import choices, html, service
 from camviz.ui.gradio_compat import served_path
-from camviz.ui.sidebar import thumbnails
 from camviz.ui.state import Controls, Enabled, Menu, Selection, Session, Update, sentence
 from camviz.ui.tabs import prototype_actions as actions
 from camviz.ui.tabs import prototype_cards as cards
 from camviz.ui.tabs import similarity
 from camviz.ui.tabs.base import Action, Events
+from camviz.ui.thumbnails import thumbnails
 from camviz.ui.viewer import Viewer, payload
 
 ID, TITLE = actions.ID, "Prototypes"
