@@ -82,13 +82,14 @@ def server(grove, tmp_path_factory):
 def browse(window):
     """browse(url, width, height): a page at that URL. What it does wrong fails the test.
 
-    script: JavaScript that runs before that of the page.
+    scheme: light or dark, as the visitor's system is. script: runs before those of the page.
     """
     pages = {}
 
-    def get(url, width=1440, height=900, script=""):
+    def get(url, width=1440, height=900, scheme="light", script=""):
         page = window.new_page()
         pages[page] = watch(page, "{0.scheme}://{0.netloc}".format(urlsplit(url)))
+        page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(1000 * PATIENCE)
         page.add_init_script(script)

@@ -5,40 +5,22 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.support.pages import fits_window, open_tab, wait_for_maps
+
 pytestmark = pytest.mark.browser
 
 METHODS, MODELS = "#methods-viewer", "#models-viewer"
-WITH = "&backbone=scenes-resnet&example=a-ram"
-
-
-def to_tab(page, title):
-    tab = page.locator("#tabs > .tab-wrapper").get_by_role("tab", name=title)
-    if tab.count() and tab.first.is_visible():
-        tab.first.click()
-        return
-    page.locator("#tabs .overflow-menu > button").first.click()
-    page.locator("#tabs .overflow-dropdown button", has_text=title).click()
-
-
-def drawn(page, viewer, count):
-    """Wait until so many maps are on the page and painted."""
-    expect(page.locator(f"{viewer} .vw-panel canvas")).to_have_count(count)
-    page.wait_for_function(
-        "css => document.querySelector(css).viewer.draws > 0", arg=f"{viewer} .vw"
-    )
-
-
-def no_wider_than_the_window(page):
-    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+SCENE = "&backbone=scenes-resnet&example=a-ram"
 
 
 # -- Methods x stages ----------------------------------------------------------------------------
 
 
 def test_the_whole_matrix_is_there(open_page):
-    page = open_page(query=WITH)
-    to_tab(page, "Methods × stages")
-    drawn(page, METHODS, 8 * 7 + 1)  # eight methods at four stages and three fusions, and CAM
+    page = open_page(query=SCENE)
+    open_tab(page, "Methods × stages")
+    # Eight methods at four stages and three fusions, and CAM.
+    wait_for_maps(page, METHODS, 8 * 7 + 1)
     expect(page.locator("#methods-said h2")).to_have_text("Where each method looks for ram")
     heads = page.locator(f"{METHODS} .vw-heads b").all_inner_texts()
     assert heads == ["layer4", "layer3", "layer2", "layer1", "Product", "Mean", "Max of tanh"]
@@ -49,12 +31,12 @@ def test_the_whole_matrix_is_there(open_page):
         for row in ("layer_cam", "cam", "lpcam")
     }
     assert len(lefts) == 1, "the same stage stands in the same column"
-    assert no_wider_than_the_window(page)
+    assert fits_window(page)
 
 
 def test_papers_setting_and_default_are_marked(open_page):
-    page = open_page(query=WITH)
-    to_tab(page, "Methods × stages")
+    page = open_page(query=SCENE)
+    open_tab(page, "Methods × stages")
     marked = page.locator(f"{METHODS} .vw-badge[data-mark=paper]")
     expect(marked).to_have_count(8)
     assert marked.first.evaluate("e => e.closest('[data-id]').dataset.id") == "layer_cam/max_tanh"
@@ -64,8 +46,8 @@ def test_papers_setting_and_default_are_marked(open_page):
 
 
 def test_a_cell_is_enlarged_by_keyboard(open_page):
-    page = open_page(query=WITH)
-    to_tab(page, "Methods × stages")
+    page = open_page(query=SCENE)
+    open_tab(page, "Methods × stages")
     cell = page.locator(f"{METHODS} [data-id='grad_cam/max_tanh'] .vw-open")
     cell.focus()
     page.keyboard.press("Home")
@@ -81,34 +63,34 @@ def test_a_cell_is_enlarged_by_keyboard(open_page):
 
 
 def test_it_follows_what_is_asked_on_the_left(open_page):
-    page = open_page(query=WITH)
-    to_tab(page, "Methods × stages")
-    drawn(page, METHODS, 57)
+    page = open_page(query=SCENE)
+    open_tab(page, "Methods × stages")
+    wait_for_maps(page, METHODS, 57)
     page.locator("#bars .cv-bar").nth(1).click()
     label = page.locator("#bars .cv-bar").nth(1).get_attribute("data-label")
     expect(page.locator("#methods-said h2")).to_have_text(f"Where each method looks for {label}")
     page.get_by_label("layer1 ·").click()
-    drawn(page, METHODS, 8 * 6 + 1)
+    wait_for_maps(page, METHODS, 8 * 6 + 1)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_methods_on_a_phone(open_page, theme):
-    page = open_page(390, 844, theme, query=WITH)
-    to_tab(page, "Methods × stages")
-    drawn(page, METHODS, 57)
+    page = open_page(390, 844, theme, query=SCENE)
+    open_tab(page, "Methods × stages")
+    wait_for_maps(page, METHODS, 57)
     expect(page.locator(f"{METHODS} .vw-panel:visible")).to_have_count(7)
     tab = page.locator(f"{METHODS} [role=tab]", has_text="XGrad-CAM")
     tab.click()
     expect(page.locator(f"{METHODS} [data-row=xgrad_cam]")).to_be_visible()
     expect(page.locator(f"{METHODS} .vw-panel:visible .vw-name b").first).to_have_text("layer4")
-    assert no_wider_than_the_window(page)
+    assert fits_window(page)
 
 
 # -- Models --------------------------------------------------------------------------------------
 
 
-def compared(page, *names):
-    """Choose backbones to compare with, by typing."""
+def add_models(page, *names):
+    """Compare with more backbones, chosen by typing."""
     for name in names:
         page.locator("#models-with input").click()
         page.keyboard.type(name)
@@ -117,9 +99,9 @@ def compared(page, *names):
 
 
 def test_two_models_side_by_side_at_once(open_page):
-    page = open_page(query=WITH)
-    to_tab(page, "Models")
-    drawn(page, MODELS, 9)  # three depths of two backbones, and their difference
+    page = open_page(query=SCENE)
+    open_tab(page, "Models")
+    wait_for_maps(page, MODELS, 9)  # three depths of two backbones, and their difference
     expect(page.locator("#models-said h2")).to_have_text(
         re.compile(r"^(Both|The two) look at .+: r = .?[01]\.\d\d, IoU [01]\.\d\d\.$")
     )
@@ -127,35 +109,35 @@ def test_two_models_side_by_side_at_once(open_page):
     assert names[0] == "scenes-resnet" and names[2] == f"{names[0]} − {names[1]}"
     expect(page.locator("#models-table tbody tr").first).to_contain_text("ram")
     expect(page.locator("#models-pair")).to_be_hidden()
-    assert no_wider_than_the_window(page)
+    assert fits_window(page)
 
 
 def test_a_third_model_that_does_not_know_the_class(open_page):
-    page = open_page(query=WITH)
-    to_tab(page, "Models")
-    drawn(page, MODELS, 9)
-    compared(page, "photos-resnet")
+    page = open_page(query=SCENE)
+    open_tab(page, "Models")
+    wait_for_maps(page, MODELS, 9)
+    add_models(page, "photos-resnet")
     there = page.locator(f"{MODELS} [data-row=fused] [data-id='fused/photos-resnet']")
     expect(there).to_be_visible()
     expect(page.locator("#models-table")).to_contain_text("photos-resnet does not know “ram”")
 
 
 def test_one_that_cannot_be_had_is_a_sentence_in_its_place(open_page):
-    page = open_page(query=WITH)
-    to_tab(page, "Models")
-    drawn(page, MODELS, 9)
-    compared(page, "resnet50.a1_in1k")
+    page = open_page(query=SCENE)
+    open_tab(page, "Models")
+    wait_for_maps(page, MODELS, 9)
+    add_models(page, "resnet50.a1_in1k")
     expect(page.locator(f"{MODELS} .vw-absent")).to_contain_text("hub cannot be reached")
     expect(page.locator(f"{MODELS} [data-row=fused] canvas")).to_have_count(3)
 
 
 def test_the_difference_says_whose_is_which_colour(open_page):
-    page = open_page(query=WITH)
-    to_tab(page, "Models")
-    drawn(page, MODELS, 9)
+    page = open_page(query=SCENE)
+    open_tab(page, "Models")
+    wait_for_maps(page, MODELS, 9)
     panel = page.locator(f"{MODELS} [data-id='fused/difference']")
-    said = panel.locator(".vw-scale").get_attribute("aria-label")
-    assert said.endswith("to scenes-resnet")
+    scale = panel.locator(".vw-scale").get_attribute("aria-label")
+    assert scale.endswith("to scenes-resnet")
     panel.locator(".vw-open").focus()
     page.keyboard.press("Enter")
     dialog = page.locator(f"{MODELS} dialog")
@@ -168,10 +150,10 @@ def test_the_difference_says_whose_is_which_colour(open_page):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_models_on_a_phone(open_page, theme):
-    page = open_page(390, 844, theme, query=WITH)
-    to_tab(page, "Models")
-    drawn(page, MODELS, 9)
+    page = open_page(390, 844, theme, query=SCENE)
+    open_tab(page, "Models")
+    wait_for_maps(page, MODELS, 9)
     expect(page.locator(f"{MODELS} .vw-panel:visible")).to_have_count(3)
     page.locator(f"{MODELS} [role=tab]", has_text="The finest layer").click()
     expect(page.locator(f"{MODELS} [data-row=fine]")).to_be_visible()
-    assert no_wider_than_the_window(page)
+    assert fits_window(page)

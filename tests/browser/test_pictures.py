@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from camviz.engine.engine import Engine
 from camviz.ui.downloads.report import report_html
+from tests.support.pages import fits_window, give_file, open_tab
 
 pytestmark = pytest.mark.browser
 
@@ -32,22 +33,13 @@ def drawings(tmp_path_factory):
 
 
 def add(page, files):
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Add pictures").click()
-    chooser.value.set_files(files)
+    give_file(page, page.get_by_role("button", name="Add pictures"), files)
 
 
-def settled(page, count):
-    """The strip holds so many, each with what the network says."""
+def wait_for_strip(page, count):
+    """Wait until the strip holds so many, each with what the network says."""
     expect(page.locator(PICK)).to_have_count(count)
     expect(page.locator(PICK).filter(has_text="…")).to_have_count(0)
-
-
-def opened(page, name):
-    tab = page.get_by_role("tab", name=name)
-    if not tab.is_visible():  # on a phone, behind "more"
-        page.locator("#tabs .overflow-menu button").first.click()
-    tab.first.click()
 
 
 def test_from_several_files_to_one_and_none(open_page, drawings):
@@ -56,19 +48,19 @@ def test_from_several_files_to_one_and_none(open_page, drawings):
     add(page, drawings)
     notice = page.get_by_role("alert")
     expect(notice).to_contain_text("Skipped. 'broken.png' is not a picture")
-    settled(page, 4)
+    wait_for_strip(page, 4)
     pressed = page.locator(f"{PICK}[aria-pressed=true]")
     expect(pressed).to_have_attribute("title", re.compile(r"^d\.png: \w+ \d"))
-    said = page.locator(PICK).nth(2).get_attribute("title")
+    title = page.locator(PICK).nth(2).get_attribute("title")
 
     page.locator(PICK).nth(2).click()
-    label, share = re.fullmatch(r"c\.png: (\w+) (.+)", said).groups()
+    label, share = re.fullmatch(r"c\.png: (\w+) (.+)", title).groups()
     expect(page.locator("#verdict h2")).to_contain_text(f"It says {label}, {share}")
-    expect(pressed).to_have_attribute("title", said)
+    expect(pressed).to_have_attribute("title", title)
     expect(page.locator("#viewer figure")).to_have_count(15)
 
     page.get_by_role("button", name="Remove c.png").click(force=True)  # seen while pointed at
-    settled(page, 3)
+    wait_for_strip(page, 3)
     expect(pressed).to_have_attribute("title", re.compile(r"^a\.png"))
     page.get_by_role("button", name="Remove all").click()
     expect(page.locator(PICK)).to_have_count(0)
@@ -107,7 +99,7 @@ def test_a_picture_is_taken_away_and_given_again(open_page, drawings):
 def test_the_strip_by_keyboard(open_page, drawings):
     page = open_page()
     add(page, drawings[:3])
-    settled(page, 3)
+    wait_for_strip(page, 3)
     page.locator(PICK).first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
@@ -116,12 +108,12 @@ def test_the_strip_by_keyboard(open_page, drawings):
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Remove b.png")).to_be_focused()
     page.keyboard.press("Enter")
-    settled(page, 2)
+    wait_for_strip(page, 2)
 
 
 def test_all_of_them_on_one_sheet(open_page, drawings):
     page = open_page()
-    opened(page, "All pictures")
+    open_tab(page, "All pictures")
     expect(page.locator("#sheet")).to_contain_text("Here you see all of your pictures at once")
     add(page, drawings[:4])
     expect(page.locator(TILE)).to_have_count(4)
@@ -136,8 +128,8 @@ def test_all_of_them_on_one_sheet(open_page, drawings):
     expect(names).to_have_text(["a.png", "b.png", "c.png", "d.png"])
     pick("Order", "most certain first")
     expect(names).not_to_have_text(["a.png", "b.png", "c.png", "d.png"])
-    said = page.locator("#sheet .cv-what span").all_inner_texts()
-    shares = [float(text.strip("%< ")) for text in said]
+    texts = page.locator("#sheet .cv-what span").all_inner_texts()
+    shares = [float(text.strip("%< ")) for text in texts]
     assert shares == sorted(shares, reverse=True)
     pick("Of", "layer3")
     expect(page.locator("#sheet")).to_contain_text("layer layer3, of 4 pictures")
@@ -163,8 +155,8 @@ def test_all_of_them_on_one_sheet(open_page, drawings):
 def test_opacity_of_the_sheet_asks_nobody(open_page, drawings):
     page = open_page()
     add(page, drawings[:2])
-    settled(page, 2)
-    opened(page, "All pictures")
+    wait_for_strip(page, 2)
+    open_tab(page, "All pictures")
     expect(page.locator(TILE)).to_have_count(2)
     page.get_by_label("Opacity").last.press("Home")
     heat = page.locator("#sheet .cv-heat").first
@@ -175,18 +167,18 @@ def test_opacity_of_the_sheet_asks_nobody(open_page, drawings):
 def test_on_a_phone_nothing_hangs_over(open_page, drawings, theme):
     page = open_page(390, 844, theme)
     add(page, drawings[:4])
-    settled(page, 4)
-    opened(page, "All pictures")
+    wait_for_strip(page, 4)
+    open_tab(page, "All pictures")
     expect(page.locator(TILE)).to_have_count(4)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert fits_window(page)
     boxes = [page.locator(TILE).nth(i).bounding_box() for i in range(2)]
     assert boxes[0]["y"] == boxes[1]["y"] and boxes[1]["x"] + boxes[1]["width"] <= 390
 
 
-def test_the_zip_holds_all_and_each_report_opens(open_page, drawings, tmp_path, offline):
+def test_the_zip_holds_all_and_each_report_opens(open_page, drawings, tmp_path, open_file):
     page = open_page()
     add(page, drawings[:3])
-    settled(page, 3)
+    wait_for_strip(page, 3)
     with page.expect_download() as download:  # at once: the address bar is written a bit later
         page.locator("#viewer [data-number=opacity]").first.evaluate(
             """slider => { slider.value = "0.25"
@@ -195,7 +187,7 @@ def test_the_zip_holds_all_and_each_report_opens(open_page, drawings, tmp_path, 
         )
     with zipfile.ZipFile(download.value.path()) as archive:
         archive.extractall(tmp_path)
-    sheet = offline(tmp_path / "index.html")
+    sheet = open_file(tmp_path / "index.html")
     expect(sheet.locator("li")).to_have_count(3)
     sheet.locator("li a").nth(1).click()
     expect(sheet.locator("#viewer figure")).to_have_count(15)
@@ -209,32 +201,13 @@ def test_the_zip_holds_all_and_each_report_opens(open_page, drawings, tmp_path, 
 
 
 @pytest.fixture
-def offline(chromium):
-    """offline(path): a file opened from the disk. What it asks of anybody fails the test."""
-    pages, wrong = [], []
+def open_file(browse):
+    """open_file(path): a file opened from the disk. Whatever it asks of anybody fails the test."""
 
     def get(path, width=1440, scheme="light"):
-        page = chromium.new_page(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
-        )
-        pages.append(page)
-        page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
-        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-        page.on(
-            "request",
-            lambda asked: (
-                None
-                if asked.url.startswith(("file:", "data:", "blob:"))
-                else wrong.append(asked.url)
-            ),
-        )
-        page.goto(path.as_uri())
-        return page
+        return browse(path.as_uri(), width, scheme=scheme)
 
-    yield get
-    for page in pages:
-        page.close()
-    assert not wrong
+    return get
 
 
 @pytest.fixture(scope="module")
@@ -251,9 +224,9 @@ def written(tiny, tmp_path_factory, drawings):
     return path, rows["layercam"]
 
 
-def test_the_report_is_the_viewer_without_a_server(offline, written):
+def test_the_report_is_the_viewer_without_a_server(open_file, written):
     path, x = written
-    page = offline(path)
+    page = open_file(path)
     expect(page.locator("#viewer figure")).to_have_count(10)
     expect(page.locator("[data-part=colors]")).to_have_value("magma")
     expect(page.get_by_label("Map", exact=True)).to_be_checked()
@@ -279,9 +252,9 @@ def test_the_report_is_the_viewer_without_a_server(offline, written):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_report_on_a_phone(offline, written, scheme):
-    page = offline(written[0], 390, scheme)
+def test_the_report_on_a_phone(open_file, written, scheme):
+    page = open_file(written[0], 390, scheme)
     expect(page.get_by_role("tab")).to_have_count(3)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert fits_window(page)
     ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 26, 34)"}[scheme]

@@ -6,11 +6,19 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
+from tests.support.pages import (
+    fits_window,
+    give_file,
+    open_tab,
+    pixels,
+    take_away,
+    upload,
+    wait_for_pixels,
+)
+
 pytestmark = pytest.mark.browser
 
-COUNT = "document.querySelector('#similar-here .vw').stats.values"
-# The pixels of a figure's canvas, as one string.
-PIXELS = "canvas => canvas.toDataURL()"
+VALUES = "document.querySelector('#similar-here .vw').stats.values"
 
 
 @pytest.fixture
@@ -18,13 +26,7 @@ def tab(open_page):
     """tab(width): the page with the tab open and everything in it."""
 
     def get(width=1440, height=900, theme="light"):
-        page = open_page(width, height, theme)
-        expect(page.locator("#verdict h2")).to_contain_text("It says")
-        chosen = page.get_by_role("tab", name="Prototypes", exact=True)
-        if not chosen.is_visible():  # the tabs that do not fit stand in a menu
-            page.locator("#tabs .overflow-menu > button").click()
-            chosen = page.locator("#tabs .overflow-dropdown button", has_text="Prototypes")
-        chosen.click()
+        page = open_page(width, height, theme, "&tab=prototypes")
         expect(page.locator(".cv-card").first).to_be_visible()
         expect(page.locator("#similar-here figure")).to_have_count(4)
         return page
@@ -34,10 +36,6 @@ def tab(open_page):
 
 def card(page, index):
     return page.locator(f'.cv-card[data-index="{index}"]')
-
-
-def pixels(page, viewer, figure=0):
-    return page.locator(f"#{viewer} figure canvas").nth(figure).evaluate(PIXELS)
 
 
 def test_foreground_and_context_stand_side_by_side(tab):
@@ -58,40 +56,34 @@ def test_foreground_and_context_stand_side_by_side(tab):
 
 def test_dropping_changes_the_map_and_compare_follows(tab):
     page = tab()
-    page.get_by_role("tab", name="Compare", exact=True).click()
+    open_tab(page, "Compare")
     row = page.locator('#viewer [data-row="prototypes"] figure').first
     expect(row).to_be_visible()
     compared = row.get_by_text(re.compile(r"\d+ prototypes"))
     before_there = compared.inner_text()
-    page.get_by_role("tab", name="Prototypes", exact=True).click()
+    open_tab(page, "Prototypes")
     reset = page.get_by_role("button", name="Back to the automatic choice")
     expect(reset).to_be_disabled()
-    before = pixels(page, "proto-map")
+    before = pixels(page, "#proto-map")
     switch = page.locator(".cv-keep input:checked").first
     index = switch.evaluate("e => e.closest('.cv-card').dataset.index")
     switch.focus()
     page.keyboard.press("Space")
     expect(reset).to_be_enabled()
     expect(card(page, index)).to_have_attribute("data-kept", "0")
-    page.wait_for_function(
-        "before => document.querySelector('#proto-map figure canvas').toDataURL() !== before",
-        arg=before,
-    )
+    wait_for_pixels(page, "#proto-map", before)
     focused = "document.activeElement.closest('.cv-card')?.dataset.index"
     assert page.evaluate(focused) == index  # the keyboard is where it was
 
-    page.get_by_role("tab", name="Compare", exact=True).click()
+    open_tab(page, "Compare")
     expect(compared).not_to_have_text(before_there)
-    page.get_by_role("tab", name="Prototypes", exact=True).click()
+    open_tab(page, "Prototypes")
     reset.click()
     expect(reset).to_be_disabled()
     expect(card(page, index)).to_have_attribute("data-kept", "1")
     expect(card(page, index).get_by_role("switch")).to_be_checked()
-    page.wait_for_function(
-        "before => document.querySelector('#proto-map figure canvas').toDataURL() === before",
-        arg=before,
-    )
-    page.get_by_role("tab", name="Compare", exact=True).click()
+    wait_for_pixels(page, "#proto-map", before, same=True)
+    open_tab(page, "Compare")
     expect(compared).to_have_text(before_there)
 
 
@@ -110,17 +102,13 @@ def test_a_name_is_kept_in_the_file_and_comes_back(tab, tmp_path):
 
     again = tab()
     assert again.get_by_role("switch", name="Keep bark").count() == 0
-    with again.expect_file_chooser() as chooser:
-        again.get_by_role("button", name="Load prototypes").click()
-    chooser.value.set_files(path)
+    give_file(again, again.get_by_role("button", name="Load prototypes"), path)
     expect(again.get_by_role("switch", name="Keep bark")).to_be_visible()
     expect(again.locator("#notice")).to_contain_text("Loaded prototypes of")
 
     wrong = tmp_path / "wrong.safetensors"
     wrong.write_bytes(b"no such thing")
-    with again.expect_file_chooser() as chooser:
-        again.get_by_role("button", name="Load prototypes").click()
-    chooser.value.set_files(wrong)
+    give_file(again, again.get_by_role("button", name="Load prototypes"), wrong)
     expect(again.get_by_role("alert")).to_contain_text("not a .safetensors file")
     expect(again.get_by_role("switch", name="Keep bark")).to_be_visible()
 
@@ -148,9 +136,9 @@ def test_learned_from_a_gallery(tab, tmp_path):
         assert 1 <= page.locator(f'[data-kind="{kind}"] .cv-card').count() <= 2
     sources = page.locator(".cv-patch").evaluate_all("all => all.map(e => e.title)")
     assert sources and all(source.startswith("drawing") for source in sources)
-    page.get_by_role("tab", name="Compare", exact=True).click()
+    open_tab(page, "Compare")
     expect(page.locator("#learned")).to_contain_text("what you gave (3 of")
-    page.get_by_role("tab", name="Prototypes", exact=True).click()
+    open_tab(page, "Prototypes")
     page.get_by_role("button", name="Back to those without them").click()
     expect(page.locator("#proto-introduction")).to_contain_text("this picture alone")
 
@@ -163,15 +151,12 @@ def rings(page, viewer="similar-here"):
 
 def test_find_similar_places_by_mouse(tab):
     page = tab()
-    before = pixels(page, "similar-here")
+    before = pixels(page, "#similar-here")
     figure = page.locator("#similar-here figure .vw-open").nth(1)
     box = figure.bounding_box()
     figure.click(position={"x": 0.2 * box["width"], "y": 0.8 * box["height"]})
     expect(page.get_by_label("number input for Across")).not_to_have_value("50")
-    page.wait_for_function(
-        "before => document.querySelector('#similar-here figure canvas').toDataURL() !== before",
-        arg=before,
-    )
+    wait_for_pixels(page, "#similar-here", before)
     found = rings(page)
     assert len(found) == 4 and len(set(map(tuple, found))) == 1
     assert found[0] == pytest.approx([20, 80], abs=1.5)
@@ -186,10 +171,10 @@ def test_find_similar_places_by_keyboard(tab):
     page = tab()
     slider = page.get_by_label("range slider for Across")
     slider.focus()
-    values = page.evaluate(COUNT)
+    values = page.evaluate(VALUES)
     for _ in range(5):
         page.keyboard.press("PageUp")
-    page.wait_for_function(f"values => {COUNT} > values", arg=values)
+    page.wait_for_function(f"values => {VALUES} > values", arg=values)
     at = float(slider.input_value())
     assert at > 50
     page.wait_for_function(
@@ -202,10 +187,10 @@ def test_find_similar_places_by_keyboard(tab):
     page.keyboard.press("Home")
     for _ in range(6):
         page.keyboard.press("ArrowDown")
-    values = page.evaluate(COUNT)
+    values = page.evaluate(VALUES)
     before = rings(page)[0]
     page.keyboard.press("Enter")
-    page.wait_for_function(f"values => {COUNT} > values", arg=values)
+    page.wait_for_function(f"values => {VALUES} > values", arg=values)
     assert rings(page)[0][1] != before[1]
     assert page.locator("#similar-here dialog[open]").count() == 0
 
@@ -216,32 +201,21 @@ def test_similar_places_in_a_second_picture_follows_the_point_and_the_tools(tab,
     expect(page.locator("#similar-there figure")).to_have_count(4)
     expect(page.locator("#similar-there .vw-tools")).to_be_hidden()
     assert len(rings(page, "similar-there")) == 4
-    before = pixels(page, "similar-there")
+    before = pixels(page, "#similar-there")
     page.locator("#similar-here").get_by_role("radio", name="Picture").check(force=True)
-    page.wait_for_function(
-        "before => document.querySelector('#similar-there figure canvas').toDataURL() !== before",
-        arg=before,
-    )
+    wait_for_pixels(page, "#similar-there", before)
     page.locator("#similar-here").get_by_role("radio", name="Overlay").check(force=True)
-    page.wait_for_function(
-        "before => document.querySelector('#similar-there figure canvas').toDataURL() === before",
-        arg=before,
-    )
+    wait_for_pixels(page, "#similar-there", before, same=True)
     box = page.locator("#similar-here figure .vw-open").first.bounding_box()
     page.locator("#similar-here figure .vw-open").first.click(
         position={"x": 0.1 * box["width"], "y": 0.1 * box["height"]}
     )
-    page.wait_for_function(
-        "before => document.querySelector('#similar-there figure canvas').toDataURL() !== before",
-        arg=before,
-    )
+    wait_for_pixels(page, "#similar-there", before)
     bad = tmp_path / "bad.png"
     bad.write_text("no picture")
-    page.locator("#similar-picture").get_by_label("Remove Image").click()
+    take_away(page, "#similar-picture")
     expect(page.locator("#similar-there figure")).to_have_count(0)
-    with page.expect_file_chooser() as chooser:
-        page.locator("#similar-picture").get_by_label("Drop an image file here to upload").click()
-    chooser.value.set_files(bad)
+    upload(page, bad, "#similar-picture")
     expect(page.locator("#similar-there")).to_contain_text("not a picture")
     expect(page.locator("#similar-here figure")).to_have_count(4)
 
@@ -257,7 +231,7 @@ def test_another_class_on_the_left_brings_its_prototypes(tab):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_phone(tab, theme):
     page = tab(390, 844, theme)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert fits_window(page)
     beyond = "all => all.filter(e => e.getBoundingClientRect().right > innerWidth + 0.5).length"
     parts = ("#page .cv-card", "#proto-tools", "#similar-point", "#similar-second")
     inside = ", ".join(f"{part} *" for part in (*parts, "#proto-introduction"))

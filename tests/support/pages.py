@@ -111,30 +111,38 @@ def give_file(page, button, path):
     chooser.value.set_files(path)
 
 
-def upload(page, path):
+def upload(page, path, frame="#picture"):
     """Give another picture in place of the one that is shown."""
-    page.locator("#picture").get_by_label("Remove Image").click()
-    expect(heading(page)).to_have_text("No picture yet")
-    drop_zone = page.locator("#picture").get_by_label("Drop an image file here to upload")
+    take_away(page, frame)
+    drop_zone = page.locator(frame).get_by_label("Drop an image file here to upload")
     give_file(page, drop_zone, path)
+
+
+def take_away(page, frame="#picture"):
+    """Take the picture away, if there is one."""
+    remove = page.locator(frame).get_by_label("Remove Image")
+    drop_zone = page.locator(frame).get_by_label("Drop an image file here to upload")
+    expect(remove.or_(drop_zone).first).to_be_visible()
+    if remove.is_visible():
+        remove.click()
+    expect(drop_zone).to_be_visible()
 
 
 def wait_for_maps(page, viewer, count):
     """Wait until so many maps are on the page and painted."""
     expect(page.locator(f"{viewer} .vw-panel canvas")).to_have_count(count)
     page.wait_for_function(
-        "css => document.querySelector(css).viewer.draws > 0", arg=f"{viewer} .vw"
+        "css => document.querySelector(css)?.stats?.draws > 0", arg=f"{viewer} .vw"
     )
 
 
-def pixels(page, viewer, figure=0):
-    """The pixels of a figure's canvas, as text that can be compared."""
-    canvas = page.locator(f"{viewer} figure canvas").nth(figure)
-    return canvas.evaluate("canvas => canvas.toDataURL()")
+def pixels(page, viewer):
+    """The pixels of the first map in a viewer, as text that can be compared."""
+    return page.locator(f"{viewer} figure canvas").first.evaluate("c => c.toDataURL()")
 
 
 def wait_for_pixels(page, viewer, before, *, same=False):
-    """Wait until the first canvas shows something else than before, or the same again."""
+    """Wait until the first map shows something else than before; same: the same again."""
     page.wait_for_function(
         """([css, before, same]) =>
         (document.querySelector(css).toDataURL() === before) === same""",
