@@ -71,7 +71,7 @@ def test_the_last_of_quick_clicks_on_the_strip_wins(open_page, drawings):
     """What the page shows meanwhile is no choice of the visitor's."""
     page = open_page()
     add(page, drawings[:4])
-    settled(page, 4)
+    wait_for_strip(page, 4)
     for number in (1, 2, 3, 0, 2):
         page.locator(PICK).nth(number).click()
         page.wait_for_timeout(60)  # between two clicks of a quick hand
@@ -82,7 +82,7 @@ def test_the_last_of_quick_clicks_on_the_strip_wins(open_page, drawings):
     expect(page.locator(f"{PICK}[aria-pressed=true]")).to_have_attribute("title", text)
     for name in ("d.png", "b.png"):
         page.get_by_role("button", name=f"Remove {name}").click(force=True)
-    settled(page, 2)
+    wait_for_strip(page, 2)
 
 
 def test_a_picture_is_taken_away_and_given_again(open_page, drawings):
