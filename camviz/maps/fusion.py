@@ -79,7 +79,7 @@ def _interpolation(positions: Tensor, placement: Placement, axis: int, count: in
 
 
 def geometric_mean(maps: Sequence[Tensor]) -> Tensor:
-    """What all stages agree on.
+    """The geometric mean over stages, where all of them agree.
 
         F = (n_1 * ... * n_L)^(1/L)
 
@@ -91,12 +91,12 @@ def geometric_mean(maps: Sequence[Tensor]) -> Tensor:
 
 
 def arithmetic_mean(maps: Sequence[Tensor]) -> Tensor:
-    """What the stages say on average: F = (n_1 + ... + n_L) / L."""
+    """The mean over stages: F = (n_1 + ... + n_L) / L."""
     return torch.stack(list(maps)).mean(dim=0)
 
 
 def maximum(maps: Sequence[Tensor]) -> Tensor:
-    """What any stage saw: F = max_l n_l."""
+    """The maximum over stages: F = max_l n_l."""
     return torch.stack(list(maps)).amax(dim=0)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from camviz.defaults import THRESHOLD
 from camviz.maps.boxes import as_heat, mask_at, wsol_boxes
 
 # The grid of the WSOL protocol's command line, to the last bit: its thresholds are truncated.
@@ -26,7 +27,7 @@ def measure(
     heat: Any,
     truth: Any,
     *,
-    threshold: float = 0.2,
+    threshold: float = THRESHOLD,
     parts: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Every figure of one picture: how well the map locates the object.
@@ -62,7 +63,7 @@ def iou(a: Any, b: Any) -> float:
     return float(np.count_nonzero(a & b) / union) if union else 1.0
 
 
-def iou_at(heat: Any, truth: Any, threshold: float = 0.2) -> float:
+def iou_at(heat: Any, truth: Any, threshold: float = THRESHOLD) -> float:
     """IoU of the truth with the map cut at a fraction of its maximum."""
     heat, truth = _pair(heat, truth)
     return iou(mask_at(heat, threshold), truth)
@@ -87,7 +88,7 @@ def best_iou(heat: Any, truth: Any) -> tuple[float, float]:
     return float(ious[best]), threshold
 
 
-def precision_recall_at(heat: Any, truth: Any, threshold: float = 0.2) -> tuple[float, float]:
+def precision_recall_at(heat: Any, truth: Any, threshold: float = THRESHOLD) -> tuple[float, float]:
     """The share of the map, cut at a fraction of its maximum, that is object, and the share of the
     object that it covers; (0, 0) for an empty map.
     """

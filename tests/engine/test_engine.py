@@ -24,7 +24,8 @@ from camviz.errors import (
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS, denoise
 from camviz.network.trace import Target, Trace
-from tests.support.engines import Disapproving, copy_of
+from tests.support.engines import Disapproving
+from tests.support.networks import copy_of
 
 import timm  # isort: skip  after vision_ops, which lets torchvision be imported
 

@@ -9,9 +9,10 @@ from camviz.errors import MethodError
 from camviz.methods.activation import cam
 from camviz.network.head import head_weights, patch_probabilities
 from camviz.network.trace import Target, trace
+from tests.support.networks import copy_of
 from tests.support.tensors import close_to_scale, noise
 from tests.support.toys import Branches, Net
-from tests.support.traces import copy_of, image_for, taps_of
+from tests.support.traces import image_for, taps_of
 
 
 def last_map(backbone, index, seed=0):

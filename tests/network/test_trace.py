@@ -14,9 +14,10 @@ from camviz.methods.gradient import checkerboard
 from camviz.network.layouts import Layout
 from camviz.network.taps import Tap
 from camviz.network.trace import Target, trace
+from tests.support.networks import copy_of
 from tests.support.tensors import close_to_scale, noise
 from tests.support.toys import Branches, Net
-from tests.support.traces import copy_of, evidence_at, image_for, reference, taps_of
+from tests.support.traces import evidence_at, image_for, reference, taps_of
 
 FAMILIES = (
     "test_resnet",

@@ -9,7 +9,8 @@ import torch
 from camviz.methods.gradient import layer_cam
 from camviz.network.head import head_weights
 from camviz.network.trace import Target, trace
-from tests.support.traces import copy_of, image_for, taps_of
+from tests.support.networks import copy_of
+from tests.support.traces import image_for, taps_of
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_mambaout"])

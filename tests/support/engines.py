@@ -1,17 +1,7 @@
-"""Networks for tests: copies whose passes can be counted, and one whose maps are known."""
-
-import threading
-from copy import deepcopy
-from dataclasses import replace
+"""A network for tests of the engine whose maps are known."""
 
 import torch
 from torch import nn
-
-
-def copy_of(backbone):
-    return replace(
-        backbone, model=deepcopy(backbone.model), lock=threading.RLock(), _module_stages={}
-    )
 
 
 class Disapproving(nn.Module):

@@ -1,5 +1,9 @@
 """Networks for tests: untrained ones, copies, weights ready to be saved."""
 
+import threading
+from copy import deepcopy
+from dataclasses import replace
+
 import torch
 
 import timm  # isort: skip  after vision_ops
@@ -14,3 +18,11 @@ def untrained(name="test_resnet", **options):
 def weights_of(model):
     """A state dict as safetensors can save it."""
     return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+
+
+def copy_of(backbone, change=None):
+    """The same backbone around a copy of its network, with a lock of its own."""
+    model = deepcopy(backbone.model)
+    if change is not None:
+        change(model)
+    return replace(backbone, model=model, lock=threading.RLock(), _module_stages={})

@@ -1,8 +1,6 @@
 """Inputs, taps and copies of backbones for traces."""
 
-import threading
 from copy import deepcopy
-from dataclasses import replace
 
 import torch
 
@@ -23,14 +21,6 @@ def taps_of(backbone):
     taps = [tap for stage in backbone.stages for tap in (stage.output, stage.activation)]
     pre_pool = backbone.discovery.pre_pool
     return list(dict.fromkeys(taps if pre_pool is None else [*taps, pre_pool]))
-
-
-def copy_of(backbone, change=None):
-    """The same backbone around a copy of its network, with a lock of its own."""
-    model = deepcopy(backbone.model)
-    if change is not None:
-        change(model)
-    return replace(backbone, model=model, lock=threading.RLock(), _module_stages={})
 
 
 def reference(backbone, image, taps, score):

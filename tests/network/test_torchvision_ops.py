@@ -14,7 +14,7 @@ import torch
 
 from camviz.network import torchvision_ops
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(script):
