@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from camviz.errors import CamvizError, ImageError, MethodError, PrototypeError
+from camviz.errors import CamvizError, ImageError, MethodError
 from camviz.examples import example
 from camviz.network.hub import needs_download
-from camviz.prototypes.bank import CLUSTERS
 from camviz.ui import choices, html, links
-from camviz.ui.compute import engine
-from camviz.ui.service import explain, load, picture_at, stages_of
+from camviz.ui.service import load, picture_at
 from camviz.ui.state import (
     DEFAULT,
     NOBODY,
@@ -25,7 +23,6 @@ from camviz.ui.state import (
     Controls,
     Selection,
     Session,
-    Task,
 )
 
 NO_LAYER = "No layer is ticked; tick at least one and the maps follow."
@@ -135,44 +132,6 @@ def _same_picture(one: str | None, other: str | None) -> bool:
 def choose_example(session: Session, selection: Selection) -> None:
     """An example was clicked."""
     choose_picture(session, str(example(str(selection.value)).path))
-
-
-def learn_prototypes(session: Session, files: Sequence[str], clusters: Any, task: Task) -> str:
-    """Build prototypes of the class that is explained from pictures of it; returns a message.
-
-    Runs the network once or twice a picture. Raises `PrototypeError` where there is nothing to
-    build them from.
-    """
-    controls = session.controls
-    if not files:
-        raise PrototypeError("no pictures were given; add some of the class that is explained")
-    target: int | str = controls.target
-    if controls.target == TOP:
-        if controls.picture is None:
-            raise PrototypeError("no class is chosen; choose the one that the pictures show")
-        target = explain(controls, versus=None).target
-    bank = engine().build_prototypes(
-        list(files),
-        load(controls.backbone),
-        target,
-        int(clusters or CLUSTERS),
-        tap=controls.options.tap,
-        fit=controls.options.fit,
-        stages=stages_of(controls),
-        progress=task.report,
-    )
-    text = f"Learned what “{bank.label}” looks like from {len(bank.pictures)} pictures."
-    if bank.skipped:
-        left = "; ".join(f"{name}: {reason}" for name, reason in bank.skipped)
-        text += f" Left out: {left}."
-    with session.lock:
-        session.change(replace(session.controls, bank=bank))
-    return text
-
-
-def forget_prototypes(session: Session, _: Any = None) -> None:
-    """Use the prototypes at hand again, instead of the visitor's own."""
-    session.change(replace(session.controls, bank=None))
 
 
 def open_link(session: Session, query: dict[str, str], picture: str | None) -> None:

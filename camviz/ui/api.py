@@ -32,7 +32,7 @@ from camviz.ui.downloads.bundle import pack, write_rows
 from camviz.ui.service import load
 from camviz.ui.signature import Argument, number, option_argument, option_value, with_signature
 from camviz.ui.state import BackboneChoice
-from camviz.ui.uploads import uploaded, uploads_only
+from camviz.ui.uploads import upload_path, uploads_only
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +100,8 @@ def explain_endpoint(options: type[Options] = Options) -> Callable[..., Any]:
         model = _backbone(given["backbone"], given["untrained"])
         chosen = {name: option_value(row, given[name]) for name, row in rows.items()}
         if given["prototypes"] is not None:
-            chosen["prototypes"] = PrototypeBank.load(uploaded(given["prototypes"]))
-        picture = open_picture(uploaded(given["image"]))
+            chosen["prototypes"] = PrototypeBank.load(upload_path(given["prototypes"]))
+        picture = open_picture(upload_path(given["image"]))
         x = engine().explain(picture, model, target=given["target"] or None, **chosen)
         folder = write_rows({x.request.method: x}, _new_folder() / "camviz")
         return _findings(x, number("threshold", given["threshold"])), _file_data(pack(folder))
@@ -192,7 +192,7 @@ def prototypes(
         raise ImageError(f"{len(images)} pictures were given; {MOST_PICTURES} are the most")
     model = _backbone(backbone, untrained)
     bank = engine().build_prototypes(
-        [uploaded(image) for image in images],
+        [upload_path(image) for image in images],
         model,
         target,
         clusters=int(number("clusters", clusters)),

@@ -29,7 +29,7 @@ from camviz.ui.state import (
     sentence,
 )
 from camviz.ui.tabs.base import Action, Tab, Work
-from camviz.ui.uploads import uploaded
+from camviz.ui.uploads import upload_path
 
 log = logging.getLogger(__name__)
 
@@ -268,9 +268,9 @@ def plain(values: Sequence[Any]) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict) and "path" in value:
-        return uploaded(value)
+        return upload_path(value)
     if isinstance(value, list) and any(isinstance(v, dict) and "path" in v for v in value):
-        return [uploaded(file) for file in value]
+        return [upload_path(file) for file in value]
     return value
 
 

@@ -19,7 +19,7 @@ from camviz.ui.state import COMPARE, Selection, Session, Task, Update
 from camviz.ui.tabs.base import Tab
 from camviz.ui.tabs.table import TABS
 from camviz.ui.theme import theme
-from camviz.ui.uploads import upload_limit, uploaded
+from camviz.ui.uploads import upload_limit, upload_path
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _wire_downloads(events: PageEvents, parts: Parts) -> None:
 
 def _save(session: Session, address: Any, task: Task) -> Any:
     """Everything shown, as one file."""
-    file = bundle.zipped(session.controls, str(address or ""), task)
+    file = bundle.make_zip(session.controls, str(address or ""), task)
     yield Update({"file": str(file)})
 
 
@@ -126,7 +126,7 @@ async def _open(session: Session, picture: Any, request: gr.Request) -> list[Any
     query = dict(request.query_params)
 
     def follow(session: Session, _: Any) -> None:
-        path = None if picture is None else uploaded(picture)
+        path = None if picture is None else upload_path(picture)
         session.mirror["picture"] = path
         actions.open_link(session, query, path)
 

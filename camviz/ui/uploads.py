@@ -17,7 +17,7 @@ from camviz.images import MAX_BYTES
 from camviz.space.spacefile import spacefile
 
 
-def uploaded(file: Any) -> str:
+def upload_path(file: Any) -> str:
     """The path of an upload. Raises `ImageError` for anything else that a program may send.
 
     file: what gradio makes of an upload, its path, a data URL, or an address at which this server

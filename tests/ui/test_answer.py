@@ -18,7 +18,7 @@ from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import actions, choices, html, links, service
 from camviz.ui.state import DEFAULT, NOBODY, TOP, BackboneChoice, Selection, Task, Unavailable
-from camviz.ui.tabs import compare
+from camviz.ui.tabs import compare, prototype_actions
 
 RESNET = "test_resnet.r160_in1k"
 VIT = "test_vit.r160_in1k"
@@ -459,25 +459,24 @@ def test_prototypes_from_a_gallery(opened, tmp_path, photo):
         files.append(str(path))
     (tmp_path / "broken.png").write_text("nothing")
     task = Task()
-    text = actions.learn_prototypes(
-        opened.session, [*files, str(tmp_path / "broken.png")], 12, task
-    )
-    bank = opened.controls.bank
+    given = [[*files, str(tmp_path / "broken.png")], 12]
+    assert list(prototype_actions.learn(opened.session, given, task)) == []
+    text, bank = opened.session.notice, opened.controls.bank
     assert bank.source == "gallery" and len(bank.pictures) == 3
     assert "from 3 pictures" in text and "broken.png" in text
     assert (task.done, task.total) == (4, 4)
     assert "what you gave</strong> (3 of" in opened.answer().tab["learned"]
     other = opened.do(actions.choose_class, "tennis ball")
     assert "what you gave</strong> (3 of" not in other.tab["learned"]  # they are of another class
-    assert opened.do(actions.forget_prototypes).controls.bank is None
+    assert opened.do(prototype_actions.forget).controls.bank is None
 
 
 def test_a_gallery_needs_pictures_and_a_class(opened):
     with pytest.raises(PrototypeError, match="no pictures"):
-        actions.learn_prototypes(opened.session, [], 12, Task())
+        list(prototype_actions.learn(opened.session, [[], 12], Task()))
     opened.session.controls = replace(opened.controls, picture=None)
     with pytest.raises(PrototypeError, match="no class"):
-        actions.learn_prototypes(opened.session, ["x.png"], 12, Task())
+        list(prototype_actions.learn(opened.session, [["x.png"], 12], Task()))
 
 
 # -- Words ---------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def unpack(path):
 
 
 def test_zip_holds_what_is_shown(controls):
-    names, manifest, arrays = unpack(bundle.zipped(controls))
+    names, manifest, arrays = unpack(bundle.make_zip(controls))
     rows = service.rows(controls)
     assert names == sorted([*manifest["files"], "manifest.json", "report.html"])
     assert "picture.png" in names
@@ -40,7 +40,7 @@ def test_zip_holds_what_is_shown(controls):
 
 
 def test_a_row_that_is_a_sentence_stays_one(controls):
-    _, manifest, arrays = unpack(bundle.zipped(controls.with_options(method="eigen_cam")))
+    _, manifest, arrays = unpack(bundle.make_zip(controls.with_options(method="eigen_cam")))
     assert "no gradient" in manifest["rows"]["denoised"]["said"]
     assert not any(key.startswith("denoised/") for key in arrays)
 
@@ -67,7 +67,7 @@ def test_garbage_in_the_address_bar_does_no_harm(controls, tmp_path, query):
 
 def test_the_report_links_to_the_view_of_its_own_picture(controls):
     address = "https://host/camviz/?colors=magma&method=grad_cam&utm_x=1#there"
-    with zipfile.ZipFile(bundle.zipped(controls, address)) as archive:
+    with zipfile.ZipFile(bundle.make_zip(controls, address)) as archive:
         text = archive.read("report.html").decode()
     assert "https://host/camviz/?backbone=test_resnet.r160_in1k&amp;example=upload" in text
     assert "colors=magma" in text and "utm_x" not in text and "method=grad_cam" not in text
@@ -101,7 +101,7 @@ class Reported(Task):
 
 def test_every_picture_has_a_folder_of_its_own(three):
     task = Reported()
-    path = bundle.zipped(three, "", task)
+    path = bundle.make_zip(three, "", task)
     assert task.reports == [
         ("Packing picture 1 of 3 …", 0, 3),
         ("Packing picture 2 of 3 …", 1, 3),
@@ -126,7 +126,7 @@ def test_every_picture_has_a_folder_of_its_own(three):
 
 def test_a_class_that_was_chosen_is_explained_in_all(three):
     label = service.load(three.backbone).labels[7]
-    with zipfile.ZipFile(bundle.zipped(replace(three, target=label))) as archive:
+    with zipfile.ZipFile(bundle.make_zip(replace(three, target=label))) as archive:
         for name in archive.namelist():
             if name.endswith("manifest.json"):
                 manifest = json.loads(archive.read(name))
@@ -135,18 +135,18 @@ def test_a_class_that_was_chosen_is_explained_in_all(three):
 
 
 def test_a_picture_beside_the_others_is_not_forgotten_and_none_is_there_twice(three, controls):
-    with zipfile.ZipFile(bundle.zipped(replace(three, picture=controls.picture))) as archive:
+    with zipfile.ZipFile(bundle.make_zip(replace(three, picture=controls.picture))) as archive:
         assert "01-photo/manifest.json" in archive.namelist()
         assert "04-photo/manifest.json" in archive.namelist()
     copied = Path(controls.picture).with_name("copy.png")
     copied.write_bytes(Path(three.picture).read_bytes())
-    with zipfile.ZipFile(bundle.zipped(replace(three, picture=str(copied)))) as again:
+    with zipfile.ZipFile(bundle.make_zip(replace(three, picture=str(copied)))) as again:
         assert not any("copy" in name for name in again.namelist())
 
 
 def test_what_cannot_be_explained_has_its_reason_in_the_zip(three):
     Path(three.pictures[0]).write_text("no picture any more")
-    with zipfile.ZipFile(bundle.zipped(three)) as archive:
+    with zipfile.ZipFile(bundle.make_zip(three)) as archive:
         assert {name.split("/")[0] for name in archive.namelist()} == {
             "02-a",
             "03-photo",
@@ -159,19 +159,19 @@ def test_packing_can_be_stopped(three):
     task = Task()
     task.cancel()
     with pytest.raises(Stopped):
-        bundle.zipped(three, "", task)
+        bundle.make_zip(three, "", task)
 
 
 def test_the_rival_is_that_of_the_picture_shown(three):
     """With a class it is compared in every picture; without one, in none but in a zip of one."""
     labels = service.load(three.backbone).labels
-    with zipfile.ZipFile(bundle.zipped(replace(three, versus=labels[3]))) as archive:
+    with zipfile.ZipFile(bundle.make_zip(replace(three, versus=labels[3]))) as archive:
         for name in archive.namelist():
             if name.endswith("manifest.json"):
                 request = json.loads(archive.read(name))["rows"]["layercam"]["request"]
                 assert request["versus"] is None
     chosen = replace(three, target=labels[7], versus=labels[3])
-    with zipfile.ZipFile(bundle.zipped(chosen)) as archive:
+    with zipfile.ZipFile(bundle.make_zip(chosen)) as archive:
         for name in archive.namelist():
             if name.endswith("manifest.json"):
                 request = json.loads(archive.read(name))["rows"]["layercam"]["request"]

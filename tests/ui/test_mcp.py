@@ -145,7 +145,7 @@ def test_errors_are_sentences(address):
 def test_a_large_data_url_is_refused(monkeypatch):
     monkeypatch.setattr(uploads, "upload_limit", lambda: 1000)
     with pytest.raises(ImageError, match="MB at most"):
-        uploads.uploaded(data_url(RAM))
+        uploads.upload_path(data_url(RAM))
 
 
 def test_agents_are_served_unless_gradio_is_told_otherwise(monkeypatch):

@@ -13,11 +13,13 @@ from timm.models import save_for_hf
 from torch.nn.functional import cosine_similarity
 
 import camviz
-from camviz.errors import CamvizError, MethodError, PrototypeError
+from camviz.errors import CamvizError, ImageError, MethodError, PrototypeError
 from camviz.examples import example
 from camviz.network.trace import trace
 from camviz.prototypes.bank import PrototypeBank
 from camviz.ui import service
+from camviz.ui.events import plain as plain_values
+from camviz.ui.events import take
 from camviz.ui.state import BackboneChoice, Selection, Session, Stopped, Task
 from camviz.ui.tabs import prototype_actions as actions
 from camviz.ui.tabs import prototypes
@@ -43,7 +45,7 @@ def other(folder, photo):
     """A second picture, as the browser names it."""
     path = folder / "other.png"
     Image.fromarray(np.rot90(photo)[:70]).save(path)
-    return {"path": str(path)}
+    return str(path)
 
 
 @pytest.fixture
@@ -307,7 +309,7 @@ def test_what_was_dropped_in_one_picture_is_not_dropped_in_another(controls, oth
     """A picture's own prototypes are of that picture."""
     bank = edit(controls, 0, "keep", False).bank
     target, stage = service.explain(controls).target, deepest(controls)
-    elsewhere = replace(controls, picture=other["path"], bank=bank)
+    elsewhere = replace(controls, picture=other, bank=bank)
     x = service.prototype_map(elsewhere, target)
     alone = service.prototype_map(replace(elsewhere, bank=None), target)
     assert x.bank is alone.bank
@@ -338,14 +340,14 @@ def test_saved_and_loaded_again(controls, folder):
 
     upload = folder / "bank.safetensors"
     bank.save(upload)
-    session = load(controls, {"path": str(upload)})
+    session = load(controls, str(upload))
     assert session.controls.target == bank.label
     assert session.controls.bank.source == "gallery"
     assert f"“{bank.label}”" in session.notice
     assert 'value="horn"' in parts_of(session)["cards"]
     x = service.row(session.controls, service.PROTOTYPES)
     assert not x.bank.stage(stage).prototypes[1].kept
-    without = load(replace(controls, picture=None), {"path": str(upload)})
+    without = load(replace(controls, picture=None), str(upload))
     assert without.controls.bank.label == bank.label
 
 
@@ -359,7 +361,7 @@ def test_a_saved_file_does_not_tell_where_the_network_lies(controls, folder, mon
     name, bank = save(own, folder)
     assert name.endswith("-mine.safetensors") and bank.backbone == "mine"
     assert b"private" not in (folder / "sent.safetensors").read_bytes()
-    session = load(own, {"path": str(folder / "sent.safetensors")})
+    session = load(own, str(folder / "sent.safetensors"))
     assert session.controls.bank.label == bank.label
 
 
@@ -369,15 +371,13 @@ def test_files_that_will_not_do_are_refused_in_sentences(controls, ram, folder):
     broken.write_bytes(b"nothing of the kind")
     for given, sentence in (
         (None, "no file was given"),
-        ({"path": str(alien)}, "of scenes-resnet, not of test_resnet"),
-        ({"path": str(broken)}, "not a .safetensors file"),
-        ({"path": "/etc/passwd"}, "must be uploaded"),
-        ("/etc/passwd", "must be uploaded"),
+        (str(alien), "of scenes-resnet, not of test_resnet"),
+        (str(broken), "not a .safetensors file"),
     ):
         with pytest.raises(PrototypeError, match=re.escape(sentence)):
             load(controls, given)
     with pytest.raises(PrototypeError, match="choose the same"):
-        load(ram.with_options(tap="output"), {"path": str(alien)})
+        load(ram.with_options(tap="output"), str(alien))
 
 
 def test_clusters_are_as_many_as_were_set(controls, photo_file):
@@ -404,6 +404,28 @@ def test_nothing_to_learn_from(controls, photo_file):
     session = session_of(controls)
     with pytest.raises(Stopped):
         list(actions.learn(session, [[photo_file], 3], task))
+    assert session.controls.bank is None
+
+
+def test_files_come_by_upload_only(controls):
+    """Whatever a program may send in the place of an upload."""
+    session = session_of(controls)
+    take(session, prototypes._set("second_picture"), [{"path": "/etc/passwd"}])
+    assert "must be uploaded" in session.notice and session.get(ID, "second_picture") is None
+    for sent in ({"path": "/etc/passwd"}, [{"path": "/etc/passwd"}]):  # a bank, a gallery
+        with pytest.raises(ImageError, match="must be uploaded"):
+            plain_values([sent])
+
+
+def test_another_backbone_is_chosen_while_prototypes_are_learned(controls, photo_file):
+    session = session_of(controls)
+
+    class Interrupted(Task):
+        def report(self, *_):
+            session.change(replace(controls, backbone=BackboneChoice(SCENES)))
+
+    with pytest.raises(PrototypeError, match="changed meanwhile"):
+        list(actions.learn(session, [[photo_file], 3], Interrupted()))
     assert session.controls.bank is None
 
 
@@ -463,7 +485,7 @@ def test_what_a_row_of_similar_places_is_called(controls, other):
 
 def test_the_nearest_place_of_a_second_picture_is_ringed(controls, other):
     there = content(controls, across=30, down=30, second_picture=other)["there"]
-    maps = similarity_maps(controls, 30, 30, other["path"])
+    maps = similarity_maps(controls, 30, 30, other)
     for name, panel in panels(there).items():
         column, row = panel["ring"]
         drawn = maps[name].map
@@ -510,11 +532,9 @@ def test_negative_similarity_is_shown_as_such(vit):
 def test_a_second_picture_that_cannot_be_opened_harms_nothing(controls, folder):
     bad = folder / "bad.png"
     bad.write_text("no picture")
-    parts = content(controls, second_picture={"path": str(bad)})
+    parts = content(controls, second_picture=str(bad))
     assert "not a picture" in parts["there"]["rows"][0]["reason"]
     assert parts["here"]["rows"][0]["panels"]
-    parts = content(controls, second_picture={"path": "/etc/passwd"})
-    assert "must be uploaded" in parts["there"]["rows"][0]["reason"]
 
 
 def test_a_place_that_was_not_shown_to_the_network(controls, folder, photo):

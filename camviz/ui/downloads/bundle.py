@@ -35,7 +35,7 @@ class Entry:
     share: float | None = None
 
 
-def zipped(controls: Controls, address: str = "", task: Task | None = None) -> Path:
+def make_zip(controls: Controls, address: str = "", task: Task | None = None) -> Path:
     """The three rows of a picture in a zip of its own; of every picture, when there are several.
 
     address: the address bar, in which the viewer keeps how the maps are coloured. Several pictures

@@ -14,14 +14,13 @@ from typing import Any
 
 from camviz.engine.explanation import Explanation
 from camviz.engine.export import file_name
-from camviz.errors import ImageError, PrototypeError
+from camviz.errors import PrototypeError
 from camviz.prototypes.bank import CLUSTERS, PrototypeBank, with_thumbnails
 from camviz.prototypes.build import filter_by_score
 from camviz.ui import html, service
 from camviz.ui.compute import engine
 from camviz.ui.state import TOP, Controls, Selection, Session, Task, Update
 from camviz.ui.tabs.prototype_cards import patches_of
-from camviz.ui.uploads import uploaded
 
 ID = "prototypes"
 LONGEST_NAME = 40
@@ -118,14 +117,10 @@ def save(session: Session, _: Any, task: Task) -> Iterator[Update]:
     yield Update(tab={"file": link}, of=ID)
 
 
-def load(session: Session, file: Any, task: Task) -> Iterator[Update]:
+def load(session: Session, path: str | None, task: Task) -> Iterator[Update]:
     """Use a bank from a file; the class that it is of becomes the one explained."""
-    if file is None:
+    if path is None:
         raise PrototypeError("no file was given; choose a .safetensors file saved here")
-    try:
-        path = uploaded(file)
-    except ImageError as error:  # which would empty the page
-        raise PrototypeError(str(error)) from error
     bank = PrototypeBank.load(path)
     controls = session.controls
     bank.check(service.load(controls.backbone))
@@ -145,26 +140,27 @@ def load(session: Session, file: Any, task: Task) -> Iterator[Update]:
 
 def learn(session: Session, values: Sequence[Any], task: Task) -> Iterator[Update]:
     """Build a bank of the class that is explained from (pictures of it, how many clusters)."""
-    files, clusters = values
-    bank = build_bank(session.controls, files or [], int(clusters or CLUSTERS), task)
+    (files, clusters), controls = values, session.controls
+    bank = build_bank(controls, files or [], int(clusters or CLUSTERS), task)
     text = f"Learned what “{bank.label}” looks like from {len(bank.pictures)} pictures."
     if bank.skipped:
         skipped = "; ".join(f"{name}: {reason}" for name, reason in bank.skipped)
         text += f" Left out: {skipped}."
     with session.lock:
-        bank.check(service.load(session.controls.backbone))
+        if session.controls.backbone != controls.backbone:
+            raise PrototypeError("the backbone was changed meanwhile; learn them again")
         session.change(replace(session.controls, bank=bank))
         session.notify(html.message(text))
     yield from ()
 
 
 def build_bank(
-    controls: Controls, files: Sequence[Any], clusters: int, task: Task
+    controls: Controls, files: Sequence[str], clusters: int, task: Task
 ) -> PrototypeBank:
     """Prototypes of the class that is explained, from pictures of it.
 
-    files: uploads. The task reports before every picture, and ends the work when it is cancelled.
-    Raises `PrototypeError` where there is nothing to build them from.
+    files: their paths. The task reports before every picture, and ends the work if it is
+    cancelled. Raises `PrototypeError` where there is nothing to build them from.
     """
     if not files:
         raise PrototypeError("no pictures were given; add some of the class that is explained")
@@ -179,7 +175,7 @@ def build_bank(
         task.report(done, total)
 
     return engine().build_prototypes(
-        [uploaded(file) for file in files],
+        list(files),
         service.load(controls.backbone),
         target,
         clusters,

@@ -5,7 +5,6 @@ The class has no say in it. Nothing here imports gradio.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from camviz.ui import service
 from camviz.ui.compute import engine
 from camviz.ui.state import NOBODY, TOP, Controls, Unavailable, sentence
 from camviz.ui.tabs.prototype_cards import SIDE, small_fit
-from camviz.ui.uploads import uploaded
 from camviz.ui.viewer import Description, MapRow, Payload, RawPanel, Words, payload
 
 HERE = "similar-here"  # the DOM id of the viewer whose tools serve both pictures
@@ -59,16 +57,18 @@ def in_this_picture(controls: Controls, across: float, down: float) -> Payload:
     return payload({"similarity": _row("In this picture", SUMMARY, maps, places)}, pick=PICK)
 
 
-def in_second_picture(controls: Controls, across: float, down: float, picture: Any) -> Payload:
+def in_second_picture(
+    controls: Controls, across: float, down: float, picture: str | None
+) -> Payload:
     """The maps of a second picture, the nearest place of each stage ringed.
 
-    picture: an upload; None: there is none. What is wrong with it stands in its own place: the
+    picture: its path; None: there is none. What is wrong with it stands in its own place: the
     first picture is shown all the same.
     """
     if picture is None:
         return payload({})
     try:
-        maps = similarity_maps(controls, across, down, uploaded(picture))
+        maps = similarity_maps(controls, across, down, picture)
     except CamvizError as error:
         return payload({"similarity": Unavailable(sentence(error))})
     places = {name: nearest(each) for name, each in maps.items()}
