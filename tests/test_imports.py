@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "ui.gradio_compat": "",
     "ui.theme": "",
     "ui.html": BELOW_UI,
-    "ui.uploads": BELOW_UI,
+    "ui.uploads": f"{BELOW_UI} ui.gradio_compat",
     "ui.signature": BELOW_UI,
     "ui.thumbnails": f"{BELOW_UI} ui.html",
     "ui.state": BELOW_UI,

@@ -16,7 +16,7 @@ import gradio as gr
 from camviz.errors import CamvizError
 from camviz.ui import html
 from camviz.ui.answer import answer
-from camviz.ui.gradio_compat import OF_VALUES, WITH_DATA, served_path
+from camviz.ui.gradio_compat import OF_VALUES, REPEATED_LAST, WITH_DATA, served_path
 from camviz.ui.notices import UNEXPECTED, with_notices
 from camviz.ui.state import (
     Enabled,
@@ -192,14 +192,13 @@ class PageEvents:
                     break
                 if not task.cancelled:
                     waited, announced = 0.0, ""
-                    file = {k: v for k, v in update.frame.items() if k == "file"}
+                    file = {k: v for k, v in update.frame.items() if k in REPEATED_LAST}
                     session.mirror |= update.mirror
                     around = {"progress": "", **update.frame}
                     yield self._values(replace(update, frame=around))
         except (asyncio.CancelledError, GeneratorExit):
             task.cancel()
             raise
-        # A download button forgets its file unless the last update has it (not reported).
         yield self._values(Update({"progress": "", **file}))
 
     def _values(self, update: Update) -> Outputs:

@@ -1,5 +1,6 @@
 """Work-arounds for Gradio, each with the link of its upstream issue or the words "not reported"."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def served_path(path: str | None) -> str | None:
     """A path that Gradio serves: of a copy among the uploads, unless it lies there already.
 
     Gradio refuses files outside of the working directory, the temporary directory and
-    `allowed_paths`, and an installed package may lie anywhere. By design of Gradio; not reported.
+    `allowed_paths`, and an installed package may lie anywhere. By design:
+    https://github.com/gradio-app/gradio/pull/9122
     """
     if path is None or Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
         return path
@@ -48,8 +50,32 @@ def served_path(path: str | None) -> str | None:
 
 
 # Where events come while one is under way, Gradio's "always_last" sends the data of the running
-# event once more in place of the last one's. "multiple" sends each with its own. Not reported.
+# event once more in place of the last one's. "multiple" sends each with its own. What "always_last"
+# was made for: https://github.com/gradio-app/gradio/issues/3627; that it does not do it for event
+# data: not reported.
 WITH_DATA = "multiple"
 # Events that bring values of components are read when they are sent, so that one behind the
 # running event is enough.
 OF_VALUES = "always_last"
+
+# A download button forgets its file unless the last update of an event has it. Not reported.
+REPEATED_LAST = ("file",)
+
+
+def resolve_addresses(page: gr.Blocks, resolve: Callable[[str], str]) -> None:
+    """Let `resolve` turn every address that is sent in place of a file into a path, or refuse it.
+
+    Gradio would fetch the address, in the name of whoever runs the server, and has no option for
+    it: the method that fetches is wrapped in every component. Not reported.
+    """
+
+    def wrap(block: Any) -> None:
+        move = block.async_move_resource_to_block_cache
+
+        async def move_path(file: Any) -> Any:
+            return await move(resolve(file) if isinstance(file, str) and "://" in file else file)
+
+        block.async_move_resource_to_block_cache = move_path
+
+    for block in page.blocks.values():
+        wrap(block)

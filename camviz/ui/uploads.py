@@ -15,6 +15,7 @@ from gradio.utils import get_upload_folder
 from camviz.errors import ImageError
 from camviz.images import MAX_BYTES
 from camviz.space.spacefile import spacefile
+from camviz.ui.gradio_compat import resolve_addresses
 
 
 def upload_path(file: Any) -> str:
@@ -46,27 +47,16 @@ def upload_limit() -> int:
 
 
 def uploads_only(page: gr.Blocks) -> None:
-    """Refuse addresses, which gradio would fetch in the name of whoever runs this server.
+    """Refuse addresses; one at which this server itself gave out a file stands for that file."""
 
-    An address at which this server itself gave out a file stands for that file. Gradio has no
-    option for it (not reported), so that the method which fetches is wrapped in every component.
-    """
+    def resolve(address: str) -> str:
+        path = _served_path(address)
+        if path is None:
+            sentence = "files come by upload only, not by address"
+            raise gr.Error(sentence, print_exception=False)
+        return path
 
-    def guard(block: Any) -> None:
-        move = block.async_move_resource_to_block_cache
-
-        async def move_unless_address(file: Any) -> Any:
-            if isinstance(file, str) and "://" in file:
-                file = _served_path(file)
-                if file is None:
-                    sentence = "files come by upload only, not by address"
-                    raise gr.Error(sentence, print_exception=False)
-            return await move(file)
-
-        block.async_move_resource_to_block_cache = move_unless_address
-
-    for block in page.blocks.values():
-        guard(block)
+    resolve_addresses(page, resolve)
 
 
 def _served_path(address: str) -> str | None:
