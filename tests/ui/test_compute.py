@@ -22,16 +22,14 @@ from camviz.engine.remote import RemoteRunner, RemoteTask
 from camviz.engine.work import FindStages, LocalRunner, MeasurePlacements, ReadHead, TracePicture
 from camviz.errors import BackboneError, MethodError
 from camviz.images import Picture
+from camviz.prototypes.build import BuildSettings
 from camviz.ui import compute as compute_module
 
 RESNET, VIT = "test_resnet", "test_vit"
 HERE = os.getpid()
 GRAD = torch.autograd.grad
 LOOK = TracePicture(Picture(np.zeros((8, 8, 3), np.uint8), "digest"), "stretch", ())
-GALLERY = BankFromGallery(
-    images=(), names=(), target=0, taps={}, clusters=1, tau=0.1, mu_f=0.9, mu_b=0.9, seed=0,
-    tap="activation", fit="stretch",
-)  # fmt: skip
+GALLERY = BankFromGallery(images=(), names=(), target=0, taps={}, settings=BuildSettings())
 
 
 @pytest.fixture
