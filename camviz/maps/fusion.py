@@ -79,7 +79,7 @@ def _interpolation(positions: Tensor, placement: Placement, axis: int, count: in
 
 
 def geometric_mean(maps: Sequence[Tensor]) -> Tensor:
-    """The geometric mean over stages, where all of them agree.
+    """The geometric mean over stages: high where all of them are.
 
         F = (n_1 * ... * n_L)^(1/L)
 

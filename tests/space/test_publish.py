@@ -156,7 +156,7 @@ def test_names_that_are_none(small, hub, name):
     assert hub.spaces == {}
 
 
-def test_nothing_out_of_order_is_publish_to(hub, small):
+def test_nothing_out_of_order_is_published(hub, small):
     (small.root / "README.md").write_text("# stale\n")
     with pytest.raises(SpaceError, match="not published: the head of README"):
         publish_to(hub, small)
