@@ -1,7 +1,7 @@
 """Localisation by the maps on held-out scenes with exact masks, for every bundled backbone.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.against_truth [--count 500] [--vary grid|tap|method]
-        [NAME ...]
+    OMP_NUM_THREADS=1 python -m benchmarks.against_truth [--count 500]
+        [--vary checkerboard|tap|method] [NAME ...]
 
 Each scene holds one thing, before a background that was never trained on; the class that is
 drawn is the one explained, whether or not the network names it. Figures are means over scenes

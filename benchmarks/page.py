@@ -24,7 +24,7 @@ from tests.support.server import served
 
 QUIET = 1200  # milliseconds, after which an answer has come whole
 # Counts the values that the viewer has drawn.
-DRAWN = "document.querySelector('[data-part=root]')?.viewer?.values ?? 0"
+DRAWN = "document.querySelector('.vw')?.stats?.values ?? 0"
 PIXELS = """
 () => [...document.querySelectorAll('.vw-rows canvas')]
   .map(c => c.toDataURL().length).reduce((a, b) => a + b, 0)"""
