@@ -10,7 +10,8 @@ from playwright.sync_api import expect
 
 from camviz.engine.engine import Engine
 from camviz.ui.downloads.report import report_html
-from tests.support.pages import fits_window, give_file, open_tab
+from camviz.ui.state import Unavailable
+from tests.support.pages import fits_window, give_file, open_tab, perform, take_away, upload
 
 pytestmark = pytest.mark.browser
 
@@ -72,9 +73,8 @@ def test_the_last_of_quick_clicks_on_the_strip_wins(open_page, drawings):
     page = open_page()
     add(page, drawings[:4])
     wait_for_strip(page, 4)
-    for number in (1, 2, 3, 0, 2):
-        page.locator(PICK).nth(number).click()
-        page.wait_for_timeout(60)  # between two clicks of a quick hand
+    picks = [("click", f"#strip li:nth-child({number}) .cv-pick") for number in (2, 3, 4, 1, 3)]
+    perform(page, picks, pace=60)
     text = page.locator(PICK).nth(2).get_attribute("title")
     label, share = re.fullmatch(r"c\.png: (\w+) (.+)", text).groups()
     expect(page.locator("#verdict h2")).to_contain_text(f"It says {label}, {share}")
@@ -88,11 +88,9 @@ def test_the_last_of_quick_clicks_on_the_strip_wins(open_page, drawings):
 def test_a_picture_is_taken_away_and_given_again(open_page, drawings):
     page = open_page()
     for _ in range(2):
-        page.get_by_label("Remove Image").first.click()
+        take_away(page)
         expect(page.locator("#verdict h2")).to_have_text("No picture yet")
-        with page.expect_file_chooser() as chooser:
-            page.get_by_label("Drop an image file here to upload").click()
-        chooser.value.set_files(drawings[0])
+        upload(page, drawings[0])
         expect(page.locator("#verdict h2")).to_contain_text("It says")
 
 
@@ -217,7 +215,7 @@ def written(tiny, tmp_path_factory, drawings):
     rows = {
         "layercam": engine.explain(drawings[0], tiny("test_resnet"), target=3),
         "denoised": engine.explain(drawings[0], tiny("test_resnet"), target=3, truncation=0.9),
-        "prototypes": "There are none.",
+        "prototypes": Unavailable("There are none."),
     }
     path = tmp_path_factory.mktemp("report") / "a report.html"
     path.write_text(report_html(rows, "https://host/?colors=magma&view=map"), encoding="utf-8")

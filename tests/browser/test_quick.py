@@ -3,7 +3,6 @@
 import random
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -16,13 +15,13 @@ from tests.support.pages import (
     heading,
     link_of,
     open_settings,
+    perform,
     wait_for_link,
     wait_until_idle,
 )
 
 pytestmark = pytest.mark.browser
 
-PERFORM = Path(__file__).with_name("quick.js").read_text()
 SCENE = "&backbone=scenes-resnet&example=a-ram"
 MODULE = "layer2.0.conv1"
 
@@ -68,9 +67,9 @@ BACKBONE = Step(("pick", "backbone", "scenes-vit"), {"backbone": "scenes-vit", "
 AVOIDED = ("ram", "zebra", "windmill", "sailing boat", "church")
 
 
-def perform(page, steps, pace):
-    """Do steps on a page, one each `pace` milliseconds; returns the link's parameters then."""
-    done = page.evaluate(PERFORM, [[step.act for step in steps], pace, AVOIDED])
+def use(page, steps, pace):
+    """Do steps on a page, one each `pace` milliseconds; returns the parameters of the link then."""
+    done = perform(page, [step.act for step in steps], pace, AVOIDED)
     wanted = dict(link_of(page))
     for step, label in zip(steps, done, strict=True):
         wanted |= {key: label if value is CLICKED else value for key, value in step.sets.items()}
@@ -102,7 +101,7 @@ def test_controls_used_within_two_seconds_all_count(open_page, seed):
     wait_until_idle(page)
     open_settings(page)
     steps = order(seed)
-    wanted = perform(page, steps, 2000 / len(steps))
+    wanted = use(page, steps, 2000 / len(steps))
     wait_for_link(page, **wanted)
     wait_until_idle(page)
     wanted = {key: value for key, value in wanted.items() if value is not None}
@@ -139,7 +138,7 @@ def test_controls_used_within_two_seconds_all_count(open_page, seed):
 def test_the_last_of_two_examples_wins(open_page):
     page = open_page(query=SCENE)
     wait_until_idle(page)
-    perform(page, [STEPS["an example"], STEPS["another example"]], 400)
+    use(page, [STEPS["an example"], STEPS["another example"]], 400)
     wait_for_link(page, example="a-windmill")
     wait_until_idle(page)
     assert link_of(page)["example"] == "a-windmill"
@@ -156,7 +155,7 @@ def test_the_last_of_ten_clicks_wins(open_page, kind, seed):
     labels = buttons.evaluate_all("all => all.map(one => one.dataset.label)")
     clicks = [label for label in shuffled.choices(labels[1:], k=9) if label != labels[1]]
     steps = [Step(("click", f'#{kind} [data-label="{label}"]')) for label in [*clicks, labels[1]]]
-    perform(page, steps, 2000 / len(steps))
+    use(page, steps, 2000 / len(steps))
     key = {"examples": "example", "bars": "class"}[kind]
     wait_for_link(page, **{key: labels[1]})
     wait_until_idle(page)

@@ -2,12 +2,14 @@
 
 import time
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from weakref import WeakKeyDictionary
 
 from playwright.sync_api import TimeoutError, expect
 
 MAPS = "#viewer figure"
+QUICK = Path(__file__).with_name("quick.js").read_text()
 PATIENCE = 30  # seconds
 ENDLESS = "/heartbeat/"  # a request that stays open as long as the page does
 
@@ -102,6 +104,14 @@ def choose(page, menu, typed, label, *, by_keyboard=False):
     expect(page.locator(f"#{menu} [role=option]")).to_have_count(1)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
+
+
+def perform(page, acts, pace, avoid=()):
+    """Do what quick.js can do, one each `pace` milliseconds; returns what each has done.
+
+    avoid: the classes that are never clicked where any will do.
+    """
+    return page.evaluate(QUICK, [acts, pace, avoid])
 
 
 def give_file(page, button, path):
