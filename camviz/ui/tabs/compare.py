@@ -61,7 +61,7 @@ class Parts:
 def build() -> Parts:
     """Three families of maps, side by side."""
     with gr.Row(elem_id="top"):
-        heading = gr.HTML(html.render("waiting.html"), elem_id="verdict")
+        heading = gr.HTML(html.render("waiting.html"), elem_id="verdict", elem_classes="cv-lead")
         with gr.Column(elem_id="ask-truncation", scale=0, min_width=0):
             truncation = gr.Slider(
                 0,

@@ -39,7 +39,9 @@ class Parts:
 
 
 def build() -> Parts:
-    return Parts(gr.HTML(elem_id="methods-said"), Viewer(elem_id="methods-viewer"))
+    return Parts(
+        gr.HTML(elem_id="methods-said", elem_classes="cv-lead"), Viewer(elem_id="methods-viewer")
+    )
 
 
 def wire(parts: Parts, events: Events) -> None:

@@ -71,7 +71,7 @@ class Parts:
 
 
 def build() -> Parts:
-    heading = gr.HTML(elem_id="models-said")
+    heading = gr.HTML(elem_id="models-said", elem_classes="cv-lead")
     with gr.Row(elem_id="models-asked"):
         others = gr.Dropdown(
             [],

@@ -30,6 +30,7 @@ AGGREGATES: tuple[tuple[str, Aggregate], ...] = (
     ("the nearest of all kept", "max"),
 )
 CENTRE = 50.0  # percent, where the point stands at first
+LEAD = ["cv-lead", "cv-proto-lead"]
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def build() -> Parts:
 
 def _build_prototypes() -> dict[str, Any]:
     made: dict[str, Any] = {
-        "introduction": gr.HTML(elem_id="proto-introduction"),
+        "introduction": gr.HTML(elem_id="proto-introduction", elem_classes="cv-lead"),
         "maps": Viewer(elem_id="proto-map"),
     }
     with gr.Row(elem_id="proto-tools"):
@@ -225,7 +226,7 @@ def _build_gallery() -> dict[str, Any]:
 def _build_similarity() -> dict[str, Any]:
     """A point, and two pictures in which similar places are looked for."""
     made: dict[str, Any] = {}
-    gr.HTML(html.render("prototypes-similar.html"), elem_classes="cv-proto-lead")
+    gr.HTML(html.render("prototypes-similar.html"), elem_classes=LEAD)
     with gr.Row(elem_id="similar-point"):
         made["across"] = gr.Slider(
             0, 100, CENTRE, step=0.1, label="Across", info="percent, from the left", buttons=[]
@@ -234,7 +235,7 @@ def _build_similarity() -> dict[str, Any]:
             0, 100, CENTRE, step=0.1, label="Down", info="percent, from the top", buttons=[]
         )
     made["here"] = Viewer(elem_id=similarity.HERE)
-    gr.HTML(html.render("prototypes-second.html"), elem_classes="cv-proto-lead")
+    gr.HTML(html.render("prototypes-second.html"), elem_classes=LEAD)
     with gr.Row(elem_id="similar-second"):
         made["second_picture"] = gr.Image(
             label="Second picture",
