@@ -9,6 +9,9 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+import timm
 
 from camviz.errors import BackboneError
 from camviz.examples import Example, examples
@@ -72,12 +75,35 @@ def available() -> dict[str, Choice]:
     if own := os.environ.get("CAMVIZ_BACKBONE"):
         name = Path(own.partition(":")[2] or own).resolve().name
         choices[name] = Choice(name, f"{name} · {SOURCES['own']}", own, "own")
-    for entry in catalogue():
+    for entry in sorted(catalogue(), key=_place):
         small = entry.source == "bundled" or (entry.parameters or limit + 1) <= limit
-        if entry.classifier and small and entry.name not in choices:
+        if entry.classifier and small and _can_be_had(entry) and entry.name not in choices:
             label = _label(entry)
             choices[entry.name] = Choice(entry.name, label, entry.name, entry.source, entry)
     return choices
+
+
+def _place(entry: Entry) -> tuple[Any, ...]:
+    """Sorts what is at hand first, what is untrained last, and short names before long ones.
+
+    Of one architecture timm's usual weights come first.
+    The browser shows what contains the text typed, in this order: whatever else contains the whole
+    name of an architecture has a longer one, so that the architecture itself comes first.
+    """
+    where = ("bundled", "cached", "hub", "untrained").index(entry.source)
+    tag = entry.name.partition(".")[2]
+    return where, len(entry.architecture), entry.architecture, tag != _usual_tag(entry), entry.name
+
+
+def _usual_tag(entry: Entry) -> str:
+    """The tag of the weights that timm gives to the architecture's bare name."""
+    known = entry.source != "bundled" and timm.get_pretrained_cfg(entry.architecture)
+    return (known.tag or "") if known else ""
+
+
+def _can_be_had(entry: Entry) -> bool:
+    """Whether its weights are anywhere; timm lists some that no hub has."""
+    return entry.source != "hub" or hub_repository(entry.name) is not None
 
 
 def _label(entry: Entry) -> str:
@@ -94,6 +120,29 @@ def lookup(name: str | None) -> Choice:
     if choice is None:
         raise BackboneError("no such backbone is offered here; choose one from the list")
     return choice
+
+
+def search(text: str) -> list[str]:
+    """The names of what fits a text, the best first.
+
+    Exactly the name or the architecture; then what begins so; then what has all of its words, in
+    any order; case does not count. Equals stand as in `available`.
+    """
+    words = text.casefold().split()
+    if not words:
+        return []
+    ranks = {name: _rank(name.casefold(), words) for name in available()}
+    return sorted((n for n in ranks if ranks[n] is not None), key=lambda n: ranks[n] or 0)
+
+
+def _rank(name: str, words: list[str]) -> int | None:
+    """How well a name fits words, 0 the best; None if one of them is not in it."""
+    whole = " ".join(words)
+    if whole in (name, name.partition(".")[0]):
+        return 0 if whole == name else 1
+    if name.startswith(whole):
+        return 2
+    return 3 if all(word in name for word in words) else None
 
 
 def default_choice() -> str | None:

@@ -21,6 +21,8 @@ from camviz.ui.tabs.table import TABS
 from camviz.ui.theme import theme
 from camviz.ui.uploads import upload_limit, upload_path
 
+MENUS = "#backbone, #models-with, #target, #versus, #modules"  # that are searched by typing
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -80,6 +82,8 @@ def _wire(
     events.then_answer(opened)
     titles = {tab.ID: tab.TITLE for tab, *_ in built}
     page.load(None, None, None, js=html.call("open-tab.js", titles), api_visibility="private")
+    search = html.call("search-menus.js", MENUS)
+    page.load(None, None, None, js=search, api_visibility="private")
     for tab, item, made in built:
         chosen = item.select(
             _opener(tab.ID),

@@ -191,6 +191,15 @@ def test_search_is_narrowed_by_family_and_source(open_page):
     assert options.count() < 20
 
 
+@pytest.mark.parametrize("typed", ["resnet50", "50 a1 resnet"])
+def test_enter_chooses_the_backbone_that_was_typed(open_page, typed):
+    page = open_page()
+    page.locator("#backbone input").click()
+    page.keyboard.type(typed)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("resnet50.a1_in1k")  # it is not here
+
+
 def test_a_backbone_that_cannot_be_had_leaves_everything_as_it_was(open_page):
     page = open_page()
     choose(page, "backbone", "test_vit.", re.compile(r"test_vit\.r160"))

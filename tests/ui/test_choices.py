@@ -9,6 +9,7 @@ from timm.models import save_for_hf
 import camviz
 from camviz.errors import BackboneError, StageError, TargetError
 from camviz.examples import examples
+from camviz.network.hub import hub_repository
 from camviz.network.weights import build_untrained
 from camviz.space.spacefile import spacefile
 from camviz.ui import choices, html
@@ -33,7 +34,10 @@ def test_offer_is_the_classifiers_up_to_a_size():
         assert entries[name].classifier
         assert entries[name].source == "bundled" or entries[name].parameters <= 150e6
     left_out = [name for name in entries if name not in offered and entries[name].classifier]
-    assert all(entries[name].parameters > 150e6 for name in left_out)
+    for name in left_out:
+        entry = entries[name]
+        nowhere = entry.source == "hub" and hub_repository(name) is None
+        assert entry.parameters > 150e6 or nowhere, name
 
 
 def test_limit_is_a_setting(monkeypatch):
@@ -100,6 +104,45 @@ def test_the_page_begins_as_the_spacefile_says(monkeypatch):
     choices.available.cache_clear()
     assert "resnet18.a1_in1k" not in choices.available() and RESNET in choices.available()
     assert default_choice().startswith("scenes-")  # its weights are not here
+
+
+def test_nothing_is_offered_whose_weights_are_nowhere():
+    names = [e.name for e in camviz.catalogue() if e.source == "hub" and not hub_repository(e.name)]
+    assert "gcvit_tiny.in1k" in names and "legacy_seresnet50.in1k" in names
+    assert not set(names) & set(choices.available())
+
+
+@pytest.mark.parametrize(
+    ("text", "best"),
+    [
+        ("resnet50", "resnet50.a1_in1k"),
+        ("ResNet50", "resnet50.a1_in1k"),
+        ("resnet50.a1h_in1k", "resnet50.a1h_in1k"),
+        ("vit_base_patch16_224", "vit_base_patch16_224.augreg2_in21k_ft_in1k"),
+        ("efficientnet_b0", "efficientnet_b0.ra_in1k"),
+        ("resnet18", "resnet18.a1_in1k"),
+        ("mobilenetv3_large_100", "mobilenetv3_large_100.ra_in1k"),
+    ],
+)
+def test_the_name_of_an_architecture_finds_it(text, best):
+    assert choices.search(text)[0] == best
+    contained = [
+        choice.name for choice in choices.available().values() if text.lower() in choice.label
+    ]
+    assert contained[0] == best, "the browser shows what contains the text, in this order"
+
+
+def test_search_ranks_beginnings_before_words_in_any_order():
+    found = choices.search("vit_b")
+    assert found[0].startswith("vit_b") and any(not name.startswith("vit_b") for name in found)
+    assert choices.search("50 resnet a1")[0] == "resnet50.a1_in1k"
+    assert choices.search("no_such network") == choices.search("  ") == []
+
+
+def test_what_is_at_hand_comes_first():
+    sources = [choice.source for choice in choices.available().values()]
+    here = [source in ("own", "bundled", "cached") for source in sources]
+    assert here == sorted(here, reverse=True)
 
 
 @pytest.mark.parametrize(
