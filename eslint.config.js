@@ -33,7 +33,7 @@ export default [
     },
   },
   {
-    files: ["assets/web/**/*.js", "tests/browser/*.js"],
+    files: ["assets/web/**/*.js", "tests/support/*.js"],
     languageOptions: { globals: globals.browser },
   },
   {
@@ -42,7 +42,7 @@ export default [
   },
   {
     // Functions that gradio, or a test, calls: such a file is one expression, without a semicolon.
-    files: ["assets/web/*.js", "tests/browser/*.js"],
+    files: ["assets/web/*.js", "tests/support/*.js"],
     rules: { "@stylistic/semi": "off", "no-unused-expressions": "off" },
   },
   { files: ["tests/js/**/*.js"], languageOptions: { globals: globals.node } },
