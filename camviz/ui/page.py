@@ -23,6 +23,8 @@ from camviz.ui.uploads import upload_limit, upload_path
 
 MENUS = "#backbone, #models-with, #target, #versus, #modules"  # that are searched by typing
 
+MENUS = "#backbone, #models-with, #target, #versus, #modules"  # that are searched by typing
+
 
 @dataclass(frozen=True)
 class Parts:
