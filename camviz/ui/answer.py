@@ -109,6 +109,7 @@ def settle(session: Session, controls: Controls, task: Task) -> tuple[Controls, 
         wanted = BackboneChoice(choices.default_choice())
     if wanted == session.loaded:
         wanted = _suitable(session, controls, wanted)
+    session.attempted = controls.backbone
     _fetch(wanted, task)
     backbone = load(wanted)
     controls = replace(controls, backbone=wanted)

@@ -119,16 +119,18 @@ class PageEvents:
 
             async def on_select(session: Session, event: gr.SelectData) -> None:
                 chosen = Selection(event.value, event.index or 0, bool(event.selected))
-                await asyncio.to_thread(take, session, action, chosen)
+                async with session.order:
+                    await asyncio.to_thread(take, session, action, chosen)
 
             return trigger(on_select, self.session, None, trigger_mode=WITH_DATA, **options)
 
         names = [name for name, part in self.frame.items() if part in inputs]
 
         async def on_values(session: Session, *values: Any) -> None:
-            for name in names:  # an answer on its way may yet overwrite what was just set
-                session.mirror.pop(name, None)
-            await asyncio.to_thread(take, session, action, values)
+            async with session.order:
+                for name in names:  # an answer on its way may yet overwrite what was just set
+                    session.mirror.pop(name, None)
+                await asyncio.to_thread(take, session, action, values)
 
         given = [self.session, *inputs]
         return trigger(on_values, given, None, trigger_mode=OF_VALUES, **options)
@@ -137,13 +139,10 @@ class PageEvents:
 
     async def _answer(self, session: Session) -> AsyncIterator[Outputs]:
         """The answer to everything that was set, unless it is on the page already."""
-        with session.lock:
-            if session.opened and session.answered == session.version:
-                yield self._values(Update({"progress": ""}))
-                return
-            if session.answering is not None:
-                session.answering.cancel()
-            task = session.answering = Task()
+        task = await asyncio.to_thread(session.begin_answer)
+        if task is None:
+            yield self._values(Update({"progress": ""}))
+            return
         steps = with_notices(session, answer(session, task, self.tabs), self.tabs)
         async for outputs in self._stream(session, steps, task):
             yield outputs
@@ -246,9 +245,14 @@ PRIVATE: dict[str, Any] = {
 
 
 def take(session: Session, action: Action, value: Any) -> None:
-    """Run an action; an error becomes a notice."""
+    """Run an action; an error becomes a notice.
+
+    The session is locked meanwhile: what an action reads is what it changes.
+    """
     try:
-        action(session, value if isinstance(value, Selection) else plain(value))
+        given = value if isinstance(value, Selection) else plain(value)
+        with session.lock:
+            action(session, given)
     except Stopped:
         return
     except CamvizError as error:

@@ -30,7 +30,8 @@ def with_notices(
     except BackboneError as error:
         text, actions = _without_weights(error, session)
         with session.lock:
-            if session.loaded.name is not None:
+            chosen_since = session.controls.backbone != session.attempted
+            if session.loaded.name is not None and not chosen_since:
                 session.controls = replace(session.controls, backbone=session.loaded)
         notice = _pop_notice(session, html.notice(text, actions))
         yield merged(notice, frame.backbone_in_use(session))

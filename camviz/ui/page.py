@@ -120,8 +120,9 @@ def _save(session: Session, address: Any, task: Task) -> Any:
 
 
 def _opener(tab: str) -> Any:
-    def open_tab(session: Session) -> None:
-        session.open_tab(tab)
+    async def open_tab(session: Session) -> None:
+        async with session.order:
+            session.open_tab(tab)
 
     return open_tab
 

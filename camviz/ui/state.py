@@ -5,6 +5,7 @@ depends on; a `Session` holds the controls of one visitor and is shared by all e
 Actions change controls, `answer` turns them into `Update`s.
 """
 
+import asyncio
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -109,7 +110,8 @@ class Session:
     its own controls -> value. notice: shown with the next answer. opened: whether the page was
     opened on this server; it was not if the server was started anew behind an open page.
 
-    loaded: the backbone that the page shows. picture: the digest of the picture explained last.
+    loaded: the backbone that the page shows; attempted: the one that was loaded last, or could
+    not be. picture: the digest of the picture explained last.
     answers: tab id -> what its content is the answer to. answered: the version whose answer is
     whole. mirror: what the browser's controls show, as far as that is known. problems, remedies:
     parts of the link that cannot be used, and buttons for what can be done about it.
@@ -117,6 +119,7 @@ class Session:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.order = asyncio.Lock()  # events are taken in the order in which they come
         self.controls = DEFAULT
         self.tab = COMPARE
         self.settings: dict[str, dict[str, Any]] = {}
@@ -124,6 +127,7 @@ class Session:
         self.opened = False
         self.version = 0
         self.loaded = BackboneChoice()
+        self.attempted = BackboneChoice()
         self.picture: str | None = None
         self.answers: dict[str, Any] = {}
         self.answered = 0
@@ -174,6 +178,16 @@ class Session:
             self.version += 1
             if self.answering is not None:
                 self.answering.cancel()
+
+    def begin_answer(self) -> Task | None:
+        """A task for the answer to what is set now; None if the page has that answer."""
+        with self.lock:
+            if self.opened and self.answered == self.version:
+                return None
+            if self.answering is not None:
+                self.answering.cancel()
+            self.answering = Task()
+            return self.answering
 
     def stop(self) -> None:
         """Give up everything under way; the controls go back to the backbone that is shown."""
