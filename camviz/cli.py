@@ -9,12 +9,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from camviz.defaults import THRESHOLD
 from camviz.engine.options import Option, Options, option_table
 from camviz.errors import CamvizError
+from camviz.files import output_file, output_folder, user_path
+from camviz.network.settings import Settings
 
 DRAWN_BACKBONE = "scenes-resnet"  # the plainest of those that were trained on scenes
 
@@ -82,6 +85,7 @@ def _add_explain(commands: Commands, options: type[Options]) -> None:
     explain.add_argument("--target", metavar="CLASS", help="label or index; default: the top one")
     for row in option_table(options).values():
         _add_option(explain, row)
+    _add_settings(explain)
     explain.add_argument(
         "--threshold",
         type=_fraction,
@@ -108,6 +112,21 @@ def _add_option(parser: argparse.ArgumentParser, row: Option) -> None:
         metavar=row.metavar,
         help=(row.help + listed + default).replace("%", "%%"),
     )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Give a command the settings of a network; `Settings` checks them."""
+    settings = parser.add_argument_group("where the network's own configuration is wrong or silent")
+    for name, metavar, text in (
+        ("labels", "FILE", "a name on each line, JSON, or A,B,C: in the order of the logits"),
+        ("output", "KIND", "what the head gives: softmax, sigmoid or value"),
+        ("input-size", "H,W", "of the picture that the network is shown"),
+        ("mean", "R,G,B", "subtracted from the pixels, which go from 0 to 1"),
+        ("std", "R,G,B", "by which the pixels are divided then"),
+        ("interpolation", "NAME", "by which the picture is scaled"),
+        ("crop-pct", "SHARE", "of the scaled picture that is shown with --fit crop"),
+    ):
+        settings.add_argument(f"--{name}", metavar=metavar, help=text)
 
 
 def _add_serve(commands: Commands) -> None:
@@ -220,6 +239,8 @@ def _explain(options: type[Options], arguments: argparse.Namespace) -> int:
     from camviz.engine.engine import Engine
 
     _set_threads()
+    if arguments.out:
+        output_folder(arguments.out)  # found out before the work
     picture, backbone, target = arguments.picture, arguments.backbone, arguments.target
     scene = None
     if arguments.scene is not None:
@@ -236,6 +257,7 @@ def _explain(options: type[Options], arguments: argparse.Namespace) -> int:
         weights=arguments.weights,
         target=target,
         **{name: getattr(arguments, name) for name in option_table(options)},
+        **{each.name: getattr(arguments, each.name) for each in fields(Settings)},
     )
     figures = {} if scene is None else _against_truth(x, scene, arguments.threshold)
     folder = x.save(arguments.out, threshold=arguments.threshold) if arguments.out else None
@@ -246,10 +268,8 @@ def _explain(options: type[Options], arguments: argparse.Namespace) -> int:
         print(json.dumps(manifest, indent=2, ensure_ascii=False))
         return 0
     _print_explanation(x, arguments.threshold, figures)
-    if folder is not None:
-        print(f"written to {folder}")
-    else:
-        print("nothing written; --out DIR keeps overlays, maps and manifest")
+    nothing = "nothing written; --out DIR keeps overlays, maps and manifest"
+    print(nothing if folder is None else f"written to {folder}")
     return 0
 
 
@@ -261,9 +281,10 @@ def _print_explanation(x: "Explanation", threshold: float, figures: Figures) -> 
     if not x.is_confident:
         print("not sure: this may be none of the things it knows")
     top = x.predictions[:5]
-    for index, label, probability in top + [p for p in x.predictions[5:] if p[0] == x.target]:
+    for index, label, figure in top + [p for p in x.predictions[5:] if p[0] == x.target]:
         mark = "*" if index == x.target else " "
-        print(f"{mark} {probability:6.1%}  {label} ({index})")
+        text = f"{figure:7.4g}" if x.backbone.output == "value" else f"{figure:6.1%}"
+        print(f"{mark} {text}  {label} ({index})")
     for name, notes in x.notes.items():
         print(f"  {name}: {notes}")
     for box in x.boxes(threshold, multi=True):
@@ -349,6 +370,7 @@ def _build_prototypes(arguments: argparse.Namespace) -> int:
     from camviz.engine.engine import Engine
 
     _set_threads()
+    out = output_file(arguments.out)
 
     def progress(done: int, of: int, name: str) -> None:
         if sys.stderr.isatty():
@@ -371,16 +393,15 @@ def _build_prototypes(arguments: argparse.Namespace) -> int:
     )
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
-    file = bank.save(arguments.out)
     _print_bank(bank)
-    print(f"written to {file}")
+    print(f"written to {bank.save(out)}")
     return 0
 
 
 def _show_prototypes(arguments: argparse.Namespace) -> int:
     from camviz.prototypes.bank import PrototypeBank
 
-    bank = PrototypeBank.load(arguments.file)
+    bank = PrototypeBank.load(user_path(arguments.file))
     if arguments.json:
         print(json.dumps(bank.table, indent=2, ensure_ascii=False))
     else:

@@ -8,6 +8,7 @@
     ├── TargetError          a class that the backbone does not have, or an ambiguous name
     ├── MethodError          a method, fusion or option that does not exist or does not apply here
     ├── PrototypeError       prototypes that cannot be built, or belong to another backbone
+    ├── OutputError          a place that results cannot be written to
     └── SpaceError           a Spacefile or a Space that is not in order
 
 A message has three parts: what was wrong, what was given and what would do. Whatever is not a
@@ -59,6 +60,10 @@ class MethodError(CamvizError):
 
 class PrototypeError(CamvizError):
     """Prototypes cannot be built, or belong to another backbone or other weights."""
+
+
+class OutputError(CamvizError):
+    """Results cannot be written to the place that was given."""
 
 
 class SpaceError(CamvizError):

@@ -13,6 +13,7 @@ import hashlib
 import io
 import math
 import os
+import re
 import stat
 import warnings
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from camviz.errors import ImageError
+from camviz.files import user_path
 
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 25_000_000
@@ -53,6 +55,9 @@ _NOT_PICTURES = {
     b"<html": "a web page",
     b"<?xml": "an XML document",
     b"%pdf": "a PDF document",
+    b"jp  \r\n\x87\n": "a JPEG 2000 picture",
+    b"\xff\x4f\xff\x51": "a JPEG 2000 picture",
+    b"jxl \r\n\x87\n": "a JPEG XL picture",
     b"ftyp": "an HEIC or AVIF picture, or a video",
     b"pk\x03\x04": "a zip archive",
     b"8bps": "a Photoshop document",
@@ -97,7 +102,7 @@ def open_picture(source: PictureSource, *, name: str | None = None) -> Picture:
     if isinstance(source, Picture):
         return source if name is None else replace(source, name=name)
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        path = _local(source)
         name = path.name if name is None else name
         return _picture(_decode(_read(path), _quote(name)), name)
     name = name or ""
@@ -111,6 +116,20 @@ def open_picture(source: PictureSource, *, name: str | None = None) -> Picture:
         f"cannot open a {type(source).__name__} as a picture; "
         "give a path, bytes, a PIL image or a uint8 array"
     )
+
+
+def _local(source: "str | os.PathLike[str]") -> Path:
+    """The path of a picture, "~" replaced. Raises `ImageError` for an address on the web."""
+    text = os.fspath(source)
+    scheme = (
+        re.match(r"(?i)(https?|ftp|s3|gs|data|file|hf):", text) if isinstance(text, str) else None
+    )
+    if scheme:
+        raise ImageError(
+            f"'{text[:80]}' is an address ({scheme[1].lower()}), and camviz opens files only; "
+            "download the picture and give its path"
+        )
+    return user_path(source)
 
 
 def _picture(pixels: np.ndarray, name: str) -> Picture:
@@ -398,6 +417,11 @@ def to_tensor(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
     """
     channels = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32)) / 255
     return ((channels - _per_channel(mean)) / _per_channel(std)).unsqueeze(0)
+
+
+def to_grey(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (h, w, 3) -> (h, w, 1): the luma of ITU-R 601-2, as PIL's mode "L" has it."""
+    return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
 
 
 def to_pixels(tensor: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:

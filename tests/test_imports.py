@@ -19,7 +19,7 @@ CAMVIZ = ROOT / "camviz"
 # Which modules of camviz a module may import, by dotted name without "camviz.": the longest row
 # that is a prefix of its name counts, and a name in a row stands for everything below it. From the
 # bottom to the top. Modules under one row may import each other, as long as there is no cycle.
-BASE = "errors defaults resources version images"
+BASE = "errors defaults resources version files images"
 BELOW_UI = f"{BASE} methods maps network prototypes engine scenes examples space"
 BELOW_SERVICE = f"{BELOW_UI} ui.choices ui.compute ui.html ui.links ui.state"
 MAY_IMPORT = {
@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "defaults": "",
     "resources": "",
     "version": "resources",
-    "images": "errors",
+    "files": "errors",
+    "images": "errors files",
     "methods": "",
     "maps": "errors defaults",
     "network": f"{BASE} methods maps",

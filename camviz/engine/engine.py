@@ -41,13 +41,14 @@ from camviz.engine.work import (
     Runner,
     plain_arithmetic,
 )
-from camviz.errors import PrototypeError
+from camviz.errors import BackboneError, PrototypeError
 from camviz.images import PictureSource, open_picture
 from camviz.maps.fusion import Placement
 from camviz.methods import METHODS
 from camviz.methods.activation import cosine_maps
 from camviz.network.backbone import GIVEN, Backbone
 from camviz.network.placement import plain_placement
+from camviz.network.settings import Settings, split_settings
 from camviz.network.stages import TapKind
 from camviz.network.taps import Tap
 from camviz.network.weights import default_backbone
@@ -90,16 +91,18 @@ class Engine:
         name: str | None = None,
         weights: str | Path = "auto",
         display_name: str | None = None,
-        **timm_kwargs: Any,
+        **arguments: Any,
     ) -> Backbone:
         """A backbone by name, loaded once; see `load_backbone`."""
         name = name or default_backbone()
-        key = backbone_key(name, weights, timm_kwargs)
+        settings, timm_kwargs = split_settings(arguments)
+        arguments = {**settings.given, **timm_kwargs}
+        key = backbone_key(name, weights, arguments)
         with self._loading:
             backbone = self._backbones.get(key)
             if backbone is None:
                 backbone = self._runner.load(
-                    name, weights, self.device, display_name=display_name, **timm_kwargs
+                    name, weights, self.device, display_name=display_name, **arguments
                 )
                 self._backbones.put(key, backbone)
             elif display_name not in (None, backbone.display_name):
@@ -129,10 +132,13 @@ class Engine:
         7. Answer with an `Explanation`.
 
         options: those of `Options`, which has their choices, defaults and meanings: method,
-        stages, fuse, tap, fit, placement, score, versus, truncation, prototypes and others.
+        stages, fuse, tap, fit, placement, score, versus, truncation, prototypes and others. For a
+        backbone by name those of `Settings`, too: mean, std, interpolation, crop_pct, input_size,
+        labels, output.
 
         Raises a `CamvizError`: what was wrong, what was given and what would do.
         """
+        settings, options = split_settings(options)
         chosen = self._options.from_mapping(options)
         method = METHODS[chosen.method]
 
@@ -140,7 +146,7 @@ class Engine:
         picture = open_picture(image)
 
         # 2. Load the backbone.
-        backbone = self._loaded(backbone, weights)
+        backbone = self._loaded(backbone, weights, settings)
 
         # 3. Plan stages, taps and target.
         bank = None
@@ -171,6 +177,7 @@ class Engine:
 
         # 6. Compute one map a stage.
         request = chosen.resolve(
+            **vars(backbone.settings),
             backbone=backbone.name,
             weights=backbone.loaded_with or GIVEN,
             target=goal.index,
@@ -243,7 +250,7 @@ class Engine:
             clusters=clusters, tau=tau, mu_f=mu_f, mu_b=mu_b, seed=seed, tap=tap, fit=fit
         )
         chosen = Options(stages=stages, tap=tap, fit=fit)  # type: ignore[arg-type]
-        backbone = self._loaded(backbone, weights)
+        backbone = self._loaded(backbone, weights, Settings())
         if target is None:
             raise PrototypeError("prototypes are of one class: give target, an index or a label")
         index = backbone.target(target)
@@ -290,8 +297,17 @@ class Engine:
         """Do a task in this process, on a device (None: the engine's own); see `TaskWorker.run`."""
         return self._worker.run(task, device or self.device)
 
-    def _loaded(self, backbone: str | Backbone | None, weights: str | Path) -> Backbone:
-        return backbone if isinstance(backbone, Backbone) else self.backbone(backbone, weights)
+    def _loaded(
+        self, backbone: str | Backbone | None, weights: str | Path, settings: Settings
+    ) -> Backbone:
+        if not isinstance(backbone, Backbone):
+            return self.backbone(backbone, weights, **settings.given)
+        if settings not in (Settings(), backbone.settings):
+            raise BackboneError(
+                f"{backbone.display_name} is made already, so {', '.join(settings.given)} has no "
+                "effect; give it to wrap_backbone or load_backbone, or the backbone by name"
+            )
+        return backbone
 
     def _placements(
         self, backbone: Backbone, taps: Mapping[str, Tap], kind: PlacementKind

@@ -4,7 +4,7 @@ Normalised, fused and drawn maps are made when they are first read, from the raw
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,7 @@ from camviz.maps import localization
 from camviz.maps.boxes import Box
 from camviz.maps.fusion import Placement, fuse, normalize, resample
 from camviz.network.backbone import Backbone
+from camviz.network.outputs import shares
 from camviz.prototypes.bank import Member, Prototype, PrototypeBank, StagePrototypes
 
 
@@ -134,19 +135,38 @@ class Explanation:
 
     @cached_property
     def predictions(self) -> list[tuple[int, str, float]]:
-        """(class index, label, probability) of every class, best first."""
-        shifted = np.exp(self.logits - self.logits.max())
-        probabilities = shifted / shifted.sum()
-        order = np.argsort(-probabilities, kind="stable")
-        return [(int(i), self.backbone.labels[i], float(probabilities[i])) for i in order]
+        """(class index, label, probability) of every class, best first.
+
+        By `Backbone.output` the probabilities sum to 1 (softmax), are one of each class (sigmoid),
+        or are the values themselves, which are no probabilities (value).
+        """
+        kind = self.backbone.output
+        if kind == "softmax":
+            shifted = np.exp(self.logits - self.logits.max())
+            figures = shifted / shifted.sum()
+        else:
+            figures = shares(torch.from_numpy(self.logits), kind).numpy()
+        order = np.argsort(-self.logits, kind="stable")
+        return [(int(i), self.backbone.labels[i], float(figures[i])) for i in order]
 
     @property
     def is_confident(self) -> bool:
         """Whether the two best classes together reach `Backbone.confidence_threshold`.
 
-        Two, because a picture may hold two things that share the probability.
+        Two, because a picture may hold two things that share the probability. Where each class
+        has its own (sigmoid), the best alone; values are never in doubt.
         """
-        return sum(p for *_, p in self.predictions[:2]) >= self.backbone.confidence_threshold
+        if self.backbone.output == "value":
+            return True
+        best = self.predictions[: 2 if self.backbone.output == "softmax" else 1]
+        return sum(p for *_, p in best) >= self.backbone.confidence_threshold
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What it was made of: what is drawn on demand is made again in a copy."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
 
     @cached_property
     def normalized(self) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from camviz.defaults import THRESHOLD
+from camviz.files import output_folder
 from camviz.maps import render
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS, denoise
@@ -35,6 +36,7 @@ def save_explanation(x: "Explanation", folder: str | Path, threshold: float = TH
 
     threshold: the boxes drawn on the fused overlay are around this share of its maximum.
     """
+    output_folder(folder)  # before the work, not after it
     visible = None if x.fit.shows_all else x.visible
     pixels = x.picture.pixels
     boxes = x.boxes(threshold, multi=True)
@@ -82,6 +84,7 @@ def manifest_of(
     """
     method, fusion = METHODS[x.request.method], FUSIONS[x.request.fuse]
     request = asdict(x.request)
+    figure = "value" if x.backbone.output == "value" else "probability"
     if public:
         request["backbone"] = x.backbone.display_name
     return {
@@ -100,6 +103,12 @@ def manifest_of(
             "digest": x.backbone.digest,
             "parameters": x.backbone.parameters,
             "input_size": list(x.backbone.input_size),
+            "mean": list(x.backbone.mean),
+            "std": list(x.backbone.std),
+            "interpolation": x.backbone.interpolation,
+            "crop_pct": x.backbone.crop_pct,
+            "crop_mode": x.backbone.crop_mode,
+            "output": x.backbone.output,
         },
         "geometry": {
             "fit": x.request.fit,
@@ -109,7 +118,7 @@ def manifest_of(
         "target": {"index": x.target, "label": x.label},
         "sure": x.is_confident,
         "predictions": [
-            {"index": i, "label": label, "probability": p} for i, label, p in x.predictions[:10]
+            {"index": i, "label": label, figure: p} for i, label, p in x.predictions[:10]
         ],
         "method": {
             "label": method.label,
@@ -135,7 +144,7 @@ def write_folder(
     An existing folder keeps its other files; those of the same names are replaced. pictures:
     uint8 (H, W, 3). If anything fails, nothing of this result is left behind.
     """
-    target = Path(folder)
+    target = output_folder(folder)
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".camviz-") as work:
         files = []

@@ -278,8 +278,7 @@ class Options:
 
     def resolve(self, **resolved: Any) -> "Request":
         """The request that these options became: backbone, weights, target, what was resolved."""
-        kind = _request_type(type(self))  # type: ignore[arg-type]
-        return kind(**{**vars(self), **resolved})
+        return _make_request(type(self), {**vars(self), **resolved})
 
     def __post_init__(self) -> None:
         for name, row in option_table(type(self)).items():
@@ -319,17 +318,38 @@ class Options:
 class Request(Options):
     """What was computed, in plain values: `engine.explain(picture, **asdict(request))` repeats it.
 
-    Every option as it was resolved: stages by name, classes by index, prototypes by their origin.
+    Every option as it was resolved: stages by name, classes by index, prototypes by their origin;
+    and the `Settings` that the backbone was loaded with, None where its configuration decides.
     """
 
     backbone: str
     weights: str
     target: int
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    interpolation: str | None = None
+    crop_pct: float | None = None
+    input_size: tuple[int, ...] | None = None
+    labels: tuple[str, ...] | None = None
+    output: str | None = None
     if TYPE_CHECKING:  # what resolving narrows
         stages: tuple[str, ...]
         truncated: tuple[str, ...]
         versus: int | None
         prototypes: str | None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The class is made on demand for a subclass of `Options`, and not found by its name.
+        return _make_request, (_options_of(type(self)), vars(self))
+
+
+def _options_of(request: type[Request]) -> type[Options]:
+    """The options that a class of requests was made for."""
+    return Options if request is Request else request.__mro__[2]
+
+
+def _make_request(options: type[Options], values: Mapping[str, Any]) -> Request:
+    return _request_type(options)(**values)  # type: ignore[arg-type]
 
 
 @lru_cache

@@ -21,6 +21,7 @@ from camviz.engine.cache import LRUCache
 from camviz.engine.traces import TraceCache
 from camviz.engine.work import Device, FindStages, LocalRunner, Result, Traces, Work
 from camviz.network.backbone import Backbone
+from camviz.network.settings import Settings, split_settings
 from camviz.network.weights import load_backbone
 
 _TRACE_BYTES = 2**30
@@ -31,7 +32,7 @@ class RemoteTask:
     """A piece of work on a network, for another process.
 
     backbone, weights: what `load_backbone` makes the network from, in any process. parameters:
-    its size, 0 before it is loaded. display_name: what errors call it.
+    its size, 0 before it is loaded. display_name: what errors call it. settings: as it was loaded.
     """
 
     backbone: str
@@ -39,6 +40,7 @@ class RemoteTask:
     parameters: int
     work: Work[Any] = field(repr=False)
     display_name: str | None = None
+    settings: Settings = field(default=Settings(), repr=False)
 
     def __str__(self) -> str:
         return f"{type(self.work).__name__} of {self.backbone}"
@@ -65,14 +67,21 @@ class RemoteRunner:
         device: Device,
         *,
         display_name: str | None = None,
-        **timm_kwargs: Any,
+        **arguments: Any,
     ) -> Backbone:
         discovery = None
+        settings, timm_kwargs = split_settings(arguments)
         if not timm_kwargs:
-            task = RemoteTask(name, str(weights), 0, FindStages(), display_name)
+            task = RemoteTask(name, str(weights), 0, FindStages(), display_name, settings)
             discovery = self._send(task)
         return load_backbone(
-            name, weights, device, display_name=display_name, discovery=discovery, **timm_kwargs
+            name,
+            weights,
+            device,
+            display_name=display_name,
+            discovery=discovery,
+            settings=settings,
+            **timm_kwargs,
         )
 
     def run(self, backbone: Backbone, work: Work[Result], traces: Traces) -> Result:
@@ -85,6 +94,7 @@ class RemoteRunner:
             parameters=backbone.parameters,
             work=work,
             display_name=backbone.display_name,
+            settings=backbone.settings,
         )
         return work.unpack(self._send(task))
 
@@ -105,10 +115,15 @@ class TaskWorker:
         if forked:  # locks are copied as they were, perhaps held by threads that are not
             self._process = os.getpid()
             self._backbones.unlock()
-        backbone = self._backbones.get(backbone_key(task.backbone, task.weights))
+        key = backbone_key(task.backbone, task.weights, task.settings.given)
+        backbone = self._backbones.get(key)
         if backbone is None:
             backbone = load_backbone(
-                task.backbone, task.weights, device, display_name=task.display_name
+                task.backbone,
+                task.weights,
+                device,
+                display_name=task.display_name,
+                settings=task.settings,
             )
         else:
             lock = threading.RLock() if forked else backbone.lock
@@ -122,8 +137,8 @@ class TaskWorker:
 
 
 def backbone_key(
-    name: str, weights: str | Path, timm_kwargs: Mapping[str, Any] | None = None
+    name: str, weights: str | Path, given: Mapping[str, Any] | None = None
 ) -> Hashable:
-    """What a loaded backbone is held under."""
-    arguments = sorted((key, repr(value)) for key, value in (timm_kwargs or {}).items())
+    """What a loaded backbone is held under; given: settings and timm's own arguments."""
+    arguments = sorted((key, repr(value)) for key, value in (given or {}).items())
     return (name, str(weights), tuple(arguments))

@@ -12,20 +12,24 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from timm.data import resolve_model_data_config
 from torch import nn
 
-from camviz.errors import BackboneError, StageError, TargetError, one_line
-from camviz.images import Fit, Picture, fit_picture, to_tensor
-from camviz.network.discovery import discover
+from camviz.errors import BackboneError, TargetError, one_line
+from camviz.images import Fit, Picture, fit_picture, to_grey, to_tensor
 from camviz.network.labels import class_names, unique_labels
 from camviz.network.modules import derive_stage
 from camviz.network.names import display_name as default_display_name
+from camviz.network.outputs import output_kind, two_sided
+from camviz.network.settings import Labels, OutputKind, Settings, split_settings
+from camviz.network.setup import data_config, find_stages
 from camviz.network.stages import Discovery, Stage
+from camviz.network.taps import primary_logits
+from camviz.network.wrappers import check_network, find_network
 
 WeightsSource = Literal["bundled", "cached", "hub", "local", "file", "random", "given"]
 # `Request.weights` of a network that cannot be made again from its name.
 GIVEN = "given"
+_UIDS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,9 @@ class Backbone:
     others are chosen. `labels` are unique and in the order of the logits, `synonyms` all names of
     each class. `lock` is held while the network runs. `confidence_threshold`: below this
     probability of its two best classes together, a prediction is marked as not sure; 0: never.
-    `loaded_with`: the `weights` with which `load_backbone` makes this very network again from its
-    name, None if it cannot. `uid` differs between networks.
+    `output`: what the logits mean, see `Settings`. `loaded_with`: the `weights` with which
+    `load_backbone` makes this very network again from its name and `settings`, None if it cannot.
+    `uid` differs between networks.
     """
 
     name: str
@@ -69,8 +74,10 @@ class Backbone:
     crop_mode: str
     device: torch.device
     confidence_threshold: float = 0.0
+    output: OutputKind = "softmax"
+    settings: Settings = field(default=Settings(), repr=False)
     loaded_with: str | None = None
-    uid: int = field(default_factory=itertools.count().__next__, repr=False)
+    uid: int = field(default_factory=_UIDS.__next__, repr=False)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _module_stages: dict[str, Stage] = field(default_factory=dict, repr=False)
 
@@ -106,6 +113,21 @@ class Backbone:
             digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
         return digest.hexdigest()
 
+    def scores(self, output: Any) -> torch.Tensor:
+        """(N, labels) from what the network returns.
+
+        A single logit with two labels becomes two, of its absence and its presence.
+        """
+        logits = primary_logits(output)
+        return two_sided(logits) if logits.shape[1] < len(self.labels) else logits
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("lock", "uid")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy is a network of its own.
+        vars(self).update(state, lock=threading.RLock(), uid=next(_UIDS))
+
     def stage(self, name: str) -> Stage:
         """The stage of that name; for the name of any other module a stage at its output."""
         for stage in self.stages:
@@ -119,7 +141,10 @@ class Backbone:
         return self._module_stages[name]
 
     def prepare(self, picture: Picture, fit: str = "stretch") -> tuple[torch.Tensor, Fit]:
-        """(1, 3, h, w) on the network's device, and how the picture was brought to that size."""
+        """(1, C, h, w) on the network's device, and how the picture was brought to that size.
+
+        A network of one channel is shown the grey picture.
+        """
         pixels, placed = fit_picture(
             picture,
             self.input_size[1:],
@@ -129,6 +154,8 @@ class Backbone:
             crop_mode=self.crop_mode,
             mean=self.mean,
         )
+        if self.input_size[0] == 1:
+            pixels = to_grey(pixels)
         return to_tensor(pixels, self.mean, self.std).to(self.device), placed
 
     def target(self, wanted: int | str) -> int:
@@ -182,45 +209,59 @@ def wrap_backbone(
     *,
     name: str | None = None,
     display_name: str | None = None,
-    labels: Sequence[str] | None = None,
     weights: Weights | None = None,
     device: str | torch.device | None = None,
-    input_size: tuple[int, int, int] | None = None,
     confidence_threshold: float = 0.0,
     loaded_with: str | None = None,
     discovery: Discovery | None = None,
+    settings: Settings | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    interpolation: str | None = None,
+    crop_pct: float | None = None,
+    input_size: int | Sequence[int] | None = None,
+    labels: Labels | None = None,
+    output: OutputKind | None = None,
 ) -> Backbone:
     """A timm classifier that is already built, made ready to be explained: frozen, in eval mode.
 
-    display_name: what sentences call it; None: its name without prefix and path. labels: one name
-    a class, in the order of the logits; None: the model's own, else ImageNet's if the class count
-    fits, else "class 0", "class 1", ... input_size: (3, height, width) if it is not the network's
-    own. Raises `BackboneError` if the network has no classifier or the labels are too few or too
-    many.
+    A compiled network and one in a wrapper (data parallelism, weight averages, Lightning) is taken
+    out of it. display_name: what sentences call it; None: its name without prefix and path.
+
+    mean, std, interpolation, crop_pct, input_size, labels, output: where they are not what the
+    network's configuration says, see `Settings`; `settings` has them all in one. labels None: the
+    configuration's own, else ImageNet's, if there are as many as logits, else "class 0", "class 1",
+    ... A single logit may have two labels: of its absence, and of its presence.
+
+    Raises a `BackboneError` that says what to pass if the network cannot be explained, or the
+    labels are too few or too many; `StageError` if it keeps no maps.
     """
+    if settings is None:
+        given = {
+            "mean": mean, "std": std, "interpolation": interpolation, "crop_pct": crop_pct,
+            "input_size": input_size, "labels": labels, "output": output,
+        }  # fmt: skip
+        settings, _ = split_settings(given)
+    model = find_network(model, settings.input_size)
     config = dict(getattr(model, "pretrained_cfg", None) or {})
     name = name or str(config.get("architecture") or type(model).__name__)
     display_name = display_name or default_display_name(name)
-    classes = int(getattr(model, "num_classes", 0))
-    if classes < 1:
-        raise BackboneError(f"{display_name} has no classifier: it gives features, no class scores")
+    check_network(model, display_name)
     model.eval().requires_grad_(False).float()  # maps are made in single precision
-    data = resolve_model_data_config(model)
-    size = getattr(getattr(model, "patch_embed", None), "img_size", None)
-    own_size = (data["input_size"][0], *(size or data["input_size"][1:]))
-    input_size = input_size or own_size
     try:
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise BackboneError(f"device '{device}' cannot be used: {one_line(error)}") from error
-    with torch.inference_mode(False):
-        try:
-            discovery = discovery or discover(model.cpu(), input_size)
-        except StageError as error:
-            raise StageError(f"{display_name}: {error}") from error
-        model.to(chosen)
-    names = class_names(model, config, classes, labels, display_name)
+    discovery = discovery or find_stages(model.cpu(), settings, display_name)
+    model.to(chosen)
+    kind = output_kind(model, config, discovery.logits, settings.output, display_name)
+    names = class_names(config, discovery.logits, settings.labels, display_name)
+    if len(names) > discovery.logits and kind != "sigmoid":
+        raise BackboneError(
+            f"{display_name} gives one {kind}, and two labels need output 'sigmoid'; give one label"
+        )
+    data = data_config(model, settings, discovery.input_size[0], display_name)
     return Backbone(
         name=name,
         display_name=display_name,
@@ -229,13 +270,11 @@ def wrap_backbone(
         synonyms=names,
         weights=weights or Weights("given", "given by the caller", config.get("license")),
         discovery=discovery,
-        input_size=input_size,
-        mean=tuple(data["mean"]),
-        std=tuple(data["std"]),
-        interpolation=data["interpolation"],
-        crop_pct=data["crop_pct"],
-        crop_mode=data["crop_mode"],
+        input_size=discovery.input_size,
+        **data,
         device=chosen,
         confidence_threshold=confidence_threshold,
+        output=kind,
+        settings=settings,
         loaded_with=loaded_with,
     )

@@ -18,12 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camviz.errors import StageError
+from camviz.errors import BackboneError, StageError
 from camviz.network.layouts import Layout, channels, layout_by_shape
 from camviz.network.stages import Discovery, Stage
 from camviz.network.taps import (
     Address,
     Tap,
+    class_scores,
     forward_hooks,
     frozen_eval,
     primary_logits,
@@ -31,6 +32,7 @@ from camviz.network.taps import (
     record_taps,
     tensors_in,
 )
+from camviz.network.wrappers import describe_unsuitable, has_classifier, is_timm
 
 # The least value that an activation function can give; a lower one proves that the tensor is
 # not its output. Kinds that are not here (GELU, leaky ReLU) keep the stage output: for the
@@ -104,11 +106,8 @@ def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
     intermediate maps, or if none of them can be found in its forward pass.
     """
     network: Any = model  # timm's methods are not part of nn.Module's type
-    if not hasattr(model, "forward_intermediates"):
-        raise StageError(
-            f"{type(model).__name__} has no forward_intermediates(); camviz needs a network of "
-            "timm 1.0 or newer"
-        )
+    if not is_timm(model):
+        raise StageError(describe_unsuitable(model))
     device = next(model.parameters()).device
     image = probe_input(input_size).to(device)
     with frozen_eval(model, gradients=False):
@@ -135,7 +134,13 @@ def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
     pre_pool = survey.pre_pool(found[-1][1])
     stages = _build_stages(model, image, survey, found, pre_pool, input_size)
     return Discovery(
-        stages, default_stages(stages), pre_pool, missing, survey.bytes_after(found[0][1])
+        stages,
+        default_stages(stages),
+        pre_pool,
+        missing,
+        survey.bytes_after(found[0][1]),
+        survey.logits,
+        input_size,
     )
 
 
@@ -178,11 +183,17 @@ class _Survey:
         self.order_of: dict[Address, int] = {}
         self.sizes: list[int] = []  # bytes of each leaf module's output, in order of execution
         self._last_activated: Tensor | None = None
+        self.logits = 0
 
     def run(self, image: Tensor) -> None:
         """Run the network, and once more if a map is not found in its usual order."""
         with forward_hooks(self.modules, self._observe):
-            self.model(image)
+            scores = class_scores(self.model(image))
+        if not has_classifier(self.model, scores):
+            raise BackboneError(
+                f"{type(self.model).__name__} has no classifier: it gives features, no class scores"
+            )
+        self.logits = scores.shape[1]
         lost = [index for index, matches in enumerate(self.matches) if not matches]
         if lost:  # a second pass, for maps whose tokens are kept in another order
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from camviz.errors import MethodError
 from camviz.network.backbone import Backbone
-from camviz.network.taps import frozen_eval, primary_logits
+from camviz.network.outputs import shares
+from camviz.network.taps import frozen_eval
 from camviz.network.trace import Trace
 
 
@@ -56,7 +57,7 @@ def head_weights(backbone: Backbone, trace: Trace, index: int) -> HeadWeights:
     ):
         for scale in (1.0, 2.0):  # an affine head has the same gradient at both
             point = (features * scale).requires_grad_(True)
-            score = primary_logits(network.forward_head(point))[0, index]
+            score = backbone.scores(network.forward_head(point))[0, index]
             (gradient,) = torch.autograd.grad(score, point, allow_unused=True)
             if gradient is None:
                 gradient = torch.zeros_like(point)
@@ -104,7 +105,7 @@ def patch_probabilities(backbone: Backbone, vectors: Tensor) -> Tensor:
         try:
             # One vector more, all zero: a head that reads the map gives it other logits.
             probed = torch.cat([maps, torch.zeros_like(maps[:1])])
-            logits = primary_logits(network.forward_head(probed))
+            logits = backbone.scores(network.forward_head(probed))
         except (RuntimeError, ValueError, AssertionError, IndexError) as error:
             raise MethodError(
                 f"the classifier of {backbone.display_name} cannot be shown a single place "
@@ -114,7 +115,7 @@ def patch_probabilities(backbone: Backbone, vectors: Tensor) -> Tensor:
         raise MethodError(
             f"the classifier of {backbone.display_name} reads a class token, not the map"
         )
-    return logits[:-1].float().softmax(dim=1).cpu()
+    return shares(logits[:-1].float(), backbone.output).cpu()
 
 
 class _FrozenNorms:

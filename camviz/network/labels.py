@@ -1,44 +1,50 @@
 """The names of a network's classes."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from timm.data import ImageNetInfo, infer_imagenet_subset
-from torch import nn
 
 from camviz.errors import BackboneError
 
+# ImageNet's classes are WordNet's synsets, and their descriptions synonyms between commas.
+_SYNSET = re.compile(r"n\d{8}")
+
 
 def class_names(
-    model: nn.Module,
-    config: dict[str, Any],
-    classes: int,
-    given: Sequence[str] | None,
-    backbone: str,
+    config: dict[str, Any], classes: int, given: Sequence[str] | None, backbone: str
 ) -> tuple[tuple[str, ...], ...]:
     """For every class its names: the label first, then synonyms.
 
-    Labels that were given come before those of the model's own configuration, and these before
-    ImageNet's. backbone: what the error calls it. Raises `BackboneError` for too few or too many.
+    classes: how many logits the network gives. Labels that were given come before those of the
+    model's own configuration, and these before ImageNet's; those of a configuration count only if
+    there is one for each logit. backbone: what the error calls it. Raises `BackboneError` for too
+    few or too many; a single logit may have two: of its absence, and of its presence.
     """
-    own = given or config.get("label_names")
-    if own:
-        if len(own) != classes:
+    if given is not None:
+        if len(given) != classes and (classes, len(given)) != (1, 2):
             raise BackboneError(
-                f"{backbone} has {classes} classes, but {len(own)} labels were given"
+                f"{backbone} has {classes} classes, but {len(given)} labels were given"
             )
+        return tuple((text.strip(),) for text in given)
+    own = config.get("label_names") or ()
+    if len(own) == classes:
         described = config.get("label_descriptions") or {}
-        texts = [str(described.get(label, label)) for label in own]
-        if given:
-            return tuple((text,) for text in texts)
-    else:
-        subset = infer_imagenet_subset(model)
-        if subset is None:
-            return tuple((f"class {index}",) for index in range(classes))
-        info = ImageNetInfo(subset)
-        texts = [info.index_to_description(index) for index in range(classes)]
-    return tuple(tuple(part.strip() for part in text.split(",")) for text in texts)
+        texts = [(str(label), str(described.get(label, label))) for label in own]
+        return tuple(
+            _synonyms(text) if _SYNSET.fullmatch(label) else (text,) for label, text in texts
+        )
+    subset = infer_imagenet_subset({**config, "num_classes": classes})
+    if own or subset is None:
+        return tuple((f"class {index}",) for index in range(classes))
+    info = ImageNetInfo(subset)
+    return tuple(_synonyms(info.index_to_description(index)) for index in range(classes))
+
+
+def _synonyms(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def unique_labels(names: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:

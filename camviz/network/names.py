@@ -5,6 +5,8 @@ display_name("local-dir:/srv/models/trees")   # "trees"
 """
 
 import difflib
+import os
+import re
 from pathlib import Path
 
 import timm
@@ -12,9 +14,11 @@ from huggingface_hub.utils import validate_repo_id
 from torch import nn
 
 from camviz.errors import BackboneError
+from camviz.files import user_path
 from camviz.network.bundled import bundled_names
 
 LOCAL = "local-dir:"  # followed by a folder in timm's own format
+_CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 HUB = ("hf-hub:", "hf_hub:")  # followed by ORG/NAME
 
 
@@ -48,7 +52,8 @@ def check_name(name: str) -> None:
             raise BackboneError(f"'{name}' is not hf-hub:ORG/NAME") from error
         return
     architecture, dot, tag = name.partition(".")
-    if not timm.is_model(architecture):
+    if not timm.is_model(architecture) and name not in bundled_names():
+        _check_place(name)
         known = [*bundled_names(), *timm.list_models()]
         near = difflib.get_close_matches(architecture, known, n=4)
         hint = f"; similar: {', '.join(near)}" if near else ""
@@ -60,3 +65,29 @@ def check_name(name: str) -> None:
                 f"unknown backbone '{name}': {architecture} has no weights tagged '{tag}'; "
                 f"tags: {', '.join(tags) or 'none'}"
             )
+
+
+def _check_place(name: str) -> None:
+    """Raise `BackboneError` for what is no name, but a place: with the name of what is there."""
+    bare = name.removeprefix("timm/")
+    if bare != name and timm.is_model(bare.partition(".")[0]):
+        raise BackboneError(
+            f"unknown backbone '{name}': timm's own are called without 'timm/'; give '{bare}'"
+        )
+    path = user_path(name)
+    looks_like_path = name.startswith(("/", ".", "~")) or os.sep in name or "\\" in name
+    if looks_like_path and path.is_dir():
+        raise BackboneError(f"'{name}' is a folder; give it as '{LOCAL}{name}'")
+    if (looks_like_path and path.is_file()) or Path(name).suffix in _CHECKPOINTS:
+        raise BackboneError(
+            f"'{name}' is a file; give the name of its architecture as the backbone, and the file "
+            "as weights"
+        )
+    if re.fullmatch(r"https?://huggingface\.co/[\w.-]+/[\w.-]+/?", name):
+        repository = "/".join(name.rstrip("/").split("/")[-2:])
+        raise BackboneError(f"'{name}' is an address; give 'hf-hub:{repository}'")
+    if re.fullmatch(r"[\w-]+/[\w.-]+", name):
+        raise BackboneError(
+            f"unknown backbone '{name}'; if it is a repository on the hub, give 'hf-hub:{name}', "
+            f"if a folder, '{LOCAL}{name}'"
+        )

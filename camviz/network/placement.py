@@ -4,7 +4,11 @@ A 3x3 convolution of stride 2 that pads both sides centres cell i on pixel 2i; o
 TensorFlow does, on 2i + 1. Five of them move a whole map by 15 pixels to one side or the other,
 and trained kernels, being asymmetric, move it again. The gradient of a cell with respect to the
 input is the cell's receptive field at that input; its centre of mass, averaged over cells and
-pictures, minus the place that plain up-sampling assumes, is the stage's offset.
+pictures, minus the place that the stride puts the cell at, is the stage's offset.
+
+The stride is measured, too: where it does not divide the input (32 into 100 pixels: 3 cells, which
+plain up-sampling draws 33.3 apart), the input moved by one stride gives the same map moved by one
+cell, and moved by anything else it does not.
 """
 
 import json
@@ -25,6 +29,8 @@ _BATCH = 8
 # Standard error, in strides, at which a measured offset is precise enough.
 PRECISION = 1 / 20
 # A spread estimated from fewer than 24 samples is too uncertain itself.
+# The right stride leaves less than this share of the mismatch that the next best one leaves.
+_CLEAR = 0.9
 _FEWEST_BATCHES, _MOST_BATCHES = 3, 48
 
 
@@ -33,13 +39,15 @@ class Offset:
     """An offset, (y, x) in input pixels, its standard error and the number of samples behind it.
 
     `settled`: the standard error is below a twentieth of the stride on both axes. `samples` is 0
-    where the offset needs no measuring: cells of non-overlapping patches.
+    where the offset needs no measuring: cells of non-overlapping patches. `stride`: the distance
+    of neighbouring cells, (y, x) in input pixels.
     """
 
     offset: tuple[float, float]
     error: tuple[float, float]
     samples: int
     settled: bool
+    stride: tuple[float, float]
 
 
 def plain_placement(tap: Tap, input_size: Sequence[int]) -> Placement:
@@ -49,16 +57,14 @@ def plain_placement(tap: Tap, input_size: Sequence[int]) -> Placement:
 
 
 def true_placements(backbone: Backbone, taps: Sequence[Tap]) -> dict[Address, Placement]:
-    """Placements with measured offsets, from the cache on disk if they were measured before.
+    """Placements with measured strides and offsets, from the cache on disk if they are there.
 
     The first call for a network takes some seconds to a minute; the cache is in
     ~/.cache/camviz, or in the folder that CAMVIZ_CACHE names, keyed by the weights.
     """
     offsets = measured_offsets(backbone, taps)
     return {
-        tap.address: Placement(
-            plain_placement(tap, backbone.input_size).stride, offsets[tap.address].offset
-        )
+        tap.address: Placement(offsets[tap.address].stride, offsets[tap.address].offset)
         for tap in taps
     }
 
@@ -96,9 +102,12 @@ def measure_offsets(
     open_taps = []
     for tap in taps:
         if _patches_do_not_overlap(model, tap, input_size):
-            result[tap.address] = Offset((0.0, 0.0), (0.0, 0.0), 0, True)
+            projection = model.patch_embed.proj  # type: ignore[union-attr]
+            stride = tuple(float(side) for side in projection.stride)  # type: ignore[union-attr]
+            result[tap.address] = Offset((0.0, 0.0), (0.0, 0.0), 0, True, stride)
         else:
             open_taps.append(tap)
+    strides = measure_strides(model, open_taps, input_size, device=device, seed=seed)
     samples: dict[Address, list[Tensor]] = {tap.address: [] for tap in open_taps}
     for round_ in range(_MOST_BATCHES):
         if not open_taps:
@@ -107,7 +116,7 @@ def measure_offsets(
         for tap, centres in _measure_centres(model, images, open_taps, input_size, round_).items():
             samples[tap.address].append(centres)
         for tap in list(open_taps):
-            estimate = _estimate(torch.cat(samples[tap.address]), tap, input_size)
+            estimate = _estimate(torch.cat(samples[tap.address]), strides[tap.address])
             result[tap.address] = estimate
             if estimate.settled and round_ + 1 >= _FEWEST_BATCHES:
                 open_taps.remove(tap)
@@ -131,7 +140,7 @@ def _patches_do_not_overlap(model: nn.Module, tap: Tap, input_size: tuple[int, i
 def _natural_noise(size: tuple[int, int, int], count: int, generator: torch.Generator) -> Tensor:
     """Noise whose amplitude falls with frequency as that of photographs does, 1/f; unit spread."""
     channels, height, width = size
-    noise = torch.randn(count, channels, height, width, generator=generator)
+    noise = torch.randn(count, channels, height, width, generator=generator, dtype=torch.float32)
     frequency = torch.hypot(
         torch.fft.fftfreq(height).unsqueeze(1), torch.fft.rfftfreq(width).unsqueeze(0)
     )
@@ -178,21 +187,97 @@ def _measure_centres(
     return centres
 
 
-def _estimate(samples: Tensor, tap: Tap, input_size: tuple[int, int, int]) -> Offset:
+def _estimate(samples: Tensor, stride: tuple[float, float]) -> Offset:
     if len(samples) < 2:
-        return Offset((0.0, 0.0), (math.inf, math.inf), len(samples), False)
-    plain = plain_placement(tap, input_size)
+        return Offset((0.0, 0.0), (math.inf, math.inf), len(samples), False, stride)
     offsets, errors = [], []
     for axis in (0, 1):
-        stride = plain.stride[axis]
-        expected = samples[:, 2 + axis] * stride + (stride - 1) / 2
+        expected = samples[:, 2 + axis] * stride[axis] + (stride[axis] - 1) / 2
         difference = samples[:, axis] - expected
         offsets.append(float(difference.mean()))
         errors.append(float(difference.std() / len(difference) ** 0.5))
-    settled = all(
-        error < PRECISION * stride for error, stride in zip(errors, plain.stride, strict=True)
-    )
-    return Offset((offsets[0], offsets[1]), (errors[0], errors[1]), len(samples), settled)
+    settled = all(error < PRECISION * side for error, side in zip(errors, stride, strict=True))
+    return Offset((offsets[0], offsets[1]), (errors[0], errors[1]), len(samples), settled, stride)
+
+
+def measure_strides(
+    model: nn.Module,
+    taps: Sequence[Tap],
+    input_size: tuple[int, int, int],
+    *,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+) -> dict[Address, tuple[float, float]]:
+    """The distance of neighbouring cells of each tap, (y, x) in pixels of the input.
+
+    The window of the network is moved over a larger picture, by every whole number of pixels that
+    the stride may be. The right one moves the map by one cell; it is taken if the maps differ by
+    clearly less than after any other. Otherwise (a single cell, maps that are resized on the way)
+    cells are evenly spread over the input.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    found = {tap.address: list(plain_placement(tap, input_size).stride) for tap in taps}
+    for axis in (0, 1):
+        moves = {
+            tap.address: _possible_strides(tap.layout.grid[axis], input_size[1 + axis])
+            for tap in taps
+        }
+        wanted = sorted(set().union(*moves.values()))
+        if not wanted:
+            continue
+        size = list(input_size)
+        size[1 + axis] += wanted[-1]
+        canvas = _natural_noise((size[0], size[1], size[2]), 1, generator).to(device)
+        windows = [canvas.narrow(2 + axis, move, input_size[1 + axis]) for move in (0, *wanted)]
+        errors: dict[Address, dict[int, float]] = {tap.address: {} for tap in taps}
+        first: dict[Address, Tensor] = {}
+        for move, window in zip((0, *wanted), windows, strict=True):
+            stored: dict[Address, Tensor] = {}
+            with frozen_eval(model, gradients=False), record_taps(model, taps, stored):
+                model(window.clone())
+            for tap in taps:
+                heat = tap.layout.to_nchw(stored[tap.address].detach()).float()
+                if move == 0:
+                    first[tap.address] = heat
+                elif move in moves[tap.address]:
+                    errors[tap.address][move] = _mismatch(first[tap.address], heat, 2 + axis)
+        for tap in taps:
+            found[tap.address][axis] = _clear_winner(errors[tap.address], found[tap.address][axis])
+    return {address: (stride[0], stride[1]) for address, stride in found.items()}
+
+
+def _possible_strides(cells: int, side: int) -> list[int]:
+    """Whole numbers of pixels, from unpadded layers (cells end early) to padded ones (they reach
+    beyond the input); none for a single cell."""
+    if cells < 2:
+        return []
+    low, high = side / (1.25 * cells + 1), side / (cells - 1)
+    return list(range(max(1, math.ceil(low)), math.floor(high) + 1))
+
+
+def _mismatch(first: Tensor, moved: Tensor, dim: int) -> float:
+    """How unlike a map is to another moved on by one cell: in the middle, as a share of its spread.
+
+    The border of the input, where layers pad, moves along with the window and is left out.
+    """
+    count = first.shape[dim] - 1
+    margin = count // 3
+    before = first.narrow(dim, 1 + margin, count - 2 * margin)
+    after = moved.narrow(dim, margin, count - 2 * margin)
+    spread = before - before.mean(dim=(2, 3), keepdim=True)
+    scale = float(spread.square().sum()) or float(before.square().sum())
+    return float((before - after).square().sum()) / scale if scale > 0 else math.inf
+
+
+def _clear_winner(errors: dict[int, float], plain: float) -> float:
+    """The move of least mismatch if all others are clearly worse, else the plain stride."""
+    if not errors:
+        return plain
+    best, *others = sorted(errors, key=lambda move: errors[move])
+    if errors[best] == 0 and others and errors[others[0]] == 0:
+        return plain  # a constant map
+    clear = not others or errors[best] < _CLEAR * errors[others[0]]
+    return float(best) if clear and math.isfinite(errors[best]) else plain
 
 
 def _key(tap: Tap) -> str:
@@ -209,14 +294,15 @@ def _read(file: Path) -> dict[str, Offset]:
     try:
         rows = json.loads(file.read_text())
         return {
-            key: Offset(tuple(row[0]), tuple(row[1]), row[2], row[3]) for key, row in rows.items()
+            key: Offset(tuple(row[0]), tuple(row[1]), row[2], row[3], tuple(row[4]))
+            for key, row in rows.items()
         }
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return {}  # not measured yet, or half written: measured again
 
 
 def _write(file: Path, offsets: dict[str, Offset]) -> None:
-    rows = {key: [o.offset, o.error, o.samples, o.settled] for key, o in offsets.items()}
+    rows = {key: [o.offset, o.error, o.samples, o.settled, o.stride] for key, o in offsets.items()}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(f".{os.getpid()}.part")

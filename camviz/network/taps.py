@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from camviz.errors import BackboneError
 from camviz.network.layouts import Layout
 
 # (module name, call number, path into a nested output): where in a forward pass a tensor is.
@@ -38,8 +39,8 @@ class Tap:
 def frozen_eval(model: nn.Module, *, gradients: bool) -> Iterator[None]:
     """Put a network into eval mode, freeze its weights, turn autocast off; undo it all after.
 
-    gradients: whether autograd records in the block, whatever no_grad or inference_mode is on
-    outside.
+    Gradient checkpointing and compiled passes are put aside, too. gradients: whether autograd
+    records in the block, whatever no_grad or inference_mode is on outside.
     """
     training = [module for module in model.modules() if module.training]
     unfrozen = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -50,6 +51,7 @@ def frozen_eval(model: nn.Module, *, gradients: bool) -> Iterator[None]:
         for parameter in unfrozen:
             parameter.requires_grad_(False)
         with (
+            _plain_passes(model),
             torch.inference_mode(False),
             torch.set_grad_enabled(gradients),
             torch.autocast(kind, enabled=False),
@@ -60,6 +62,37 @@ def frozen_eval(model: nn.Module, *, gradients: bool) -> Iterator[None]:
             module.training = True
         for parameter in unfrozen:
             parameter.requires_grad_(True)
+
+
+# Switches of gradient checkpointing in timm, in transformers and in research code. A pass that is
+# run again while differentiating would record its tensors twice.
+_CHECKPOINTING = ("grad_checkpointing", "gradient_checkpointing", "use_checkpoint", "with_cp")
+
+
+@contextmanager
+def _plain_passes(model: nn.Module) -> Iterator[None]:
+    """Within the block nothing is computed twice, and compiled modules run as they were written."""
+    changed: list[tuple[nn.Module, str, Any]] = []
+
+    def put_aside(module: nn.Module, name: str, value: Any) -> None:
+        changed.append((module, name, module.__dict__[name]))
+        module.__dict__[name] = value
+
+    try:
+        for module in model.modules():
+            held = module.__dict__
+            for name in _CHECKPOINTING:
+                if held.get(name) is True:
+                    put_aside(module, name, False)
+            if held.get("_compiled_call_impl") is not None:  # model.compile()
+                put_aside(module, "_compiled_call_impl", None)
+            inner = module._modules.get("_orig_mod")
+            if inner is not None and "forward" in held:  # a part that torch.compile wraps
+                put_aside(module, "forward", inner.__call__)
+        yield
+    finally:
+        for module, name, value in reversed(changed):
+            module.__dict__[name] = value
 
 
 def tensors_in(output: Any, path: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, Tensor]]:
@@ -161,7 +194,27 @@ def primary_logits(output: Any) -> Tensor:
     return output.flatten(1) if output.ndim > 2 else output
 
 
+def class_scores(output: Any) -> Tensor:
+    """`primary_logits` of a network that is seen for the first time.
+
+    Raises `BackboneError` for what is no (N, classes) tensor of numbers.
+    """
+    first = output
+    while isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    if not (isinstance(first, Tensor) and first.is_floating_point()):
+        raise BackboneError(
+            f"it returns a {type(first).__name__}, and camviz needs a tensor of class scores"
+        )
+    if first.ndim < 2 or first.shape[2:].numel() != 1:
+        raise BackboneError(
+            f"it returns a tensor of shape {tuple(first.shape)}, and camviz needs class scores, "
+            "(pictures, classes); give it a pooling (global_pool) and a head"
+        )
+    return primary_logits(output)
+
+
 def probe_input(input_size: Sequence[int], samples: int = 1) -> Tensor:
     """The same noise for every network, from a generator of its own."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(samples, *input_size, generator=generator)
+    return torch.randn(samples, *input_size, generator=generator, dtype=torch.float32)

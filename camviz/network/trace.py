@@ -16,9 +16,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from camviz.errors import TargetError
+from camviz.errors import BackboneError, TargetError
 from camviz.network.backbone import Backbone
-from camviz.network.taps import Address, Tap, frozen_eval, primary_logits, record_taps
+from camviz.network.outputs import shares
+from camviz.network.settings import OutputKind
+from camviz.network.taps import Address, Tap, frozen_eval, record_taps
+from camviz.network.wrappers import check_precision, listed, not_finite
 
 Score = Literal["logit", "log_probability", "probability"]
 # The cotangents from which every target is combined: one class's logit, or logsumexp of all.
@@ -44,16 +47,28 @@ class Target:
         if self.versus == self.index:
             raise TargetError(f"class {self.index} cannot be compared with itself")
 
-    def combination(self, probability: float) -> dict[int, float]:
+    def combination(
+        self, probability: float, output: OutputKind = "softmax", rest: float = 0.0
+    ) -> dict[int, float]:
         """The target's gradient as a weighted sum of gradients in the cotangent basis.
 
-        log p_c = s_c - logsumexp(s);   dp_c = p_c * d(log p_c);   margin = s_c - s_d
+        softmax: log p_c = s_c - logsumexp(s);   dp_c = p_c * d(log p_c);   margin = s_c - s_d
+        sigmoid: d(log p_c) = (1 - p_c) ds_c,    with rest = 1 - p_c
+
+        Raises `TargetError` for the probability of an output that is none.
         """
         if self.versus is not None:
             return {self.index: 1.0, self.versus: -1.0}
         if self.score == "logit":
             return {self.index: 1.0}
+        if output == "value":
+            raise TargetError(
+                f"the network gives values, not probabilities, so score '{self.score}' does not "
+                "exist; take score 'logit'"
+            )
         weight = probability if self.score == "probability" else 1.0
+        if output == "sigmoid":
+            return {self.index: weight * rest}
         return {self.index: weight, _LOG_SUM_EXP: -weight}
 
 
@@ -61,7 +76,8 @@ class Target:
 class Trace:
     """What a network did with one picture.
 
-    `logits` and `probabilities`: (classes,), fp32 on the CPU. `activations`: per tap
+    `logits` and `probabilities`: (classes,), fp32 on the CPU; `output`: what the logits mean.
+    `activations`: per tap
     (1, C, H, W), fp32, in (N, C, H, W) order whatever the network's own. `features`: the map that
     enters the pooling, in the network's own layout, or None. Gradients are computed on demand
     and kept. A trace from another process, or one whose graph was dropped to save memory, has only
@@ -72,6 +88,7 @@ class Trace:
     logits: Tensor
     activations: dict[Address, Tensor]
     features: Tensor | None
+    output: OutputKind = "softmax"
     _gradient_basis: dict[int, dict[Address, Tensor]] = field(default_factory=dict, repr=False)
     _memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     _graph: tuple[Tensor, dict[Address, Tensor]] | None = field(default=None, repr=False)
@@ -80,7 +97,7 @@ class Trace:
 
     @property
     def probabilities(self) -> Tensor:
-        return self.logits.softmax(dim=0)
+        return shares(self.logits, self.output)
 
     @property
     def has_graph(self) -> bool:
@@ -126,7 +143,9 @@ class Trace:
         return self._memo[key]
 
     def _parts(self, target: Target) -> dict[int, float]:
-        return target.combination(float(self.probabilities[target.index]))
+        index = target.index
+        rest = float((-self.logits[index].double()).sigmoid())  # 1 - p, also where p rounds to 1
+        return target.combination(float(self.probabilities[index]), self.output, rest)
 
     def _differentiate(self, part: int) -> dict[Address, Tensor]:
         if self._graph is None:
@@ -198,6 +217,7 @@ class Trace:
             return {
                 "taps": self.taps,
                 "logits": self.logits.numpy(),
+                "output": self.output,
                 "features": None if self.features is None else self.features.cpu().numpy(),
                 "activations": {a: t.cpu().numpy() for a, t in self.activations.items()},
                 "basis": {
@@ -215,6 +235,7 @@ class Trace:
             torch.from_numpy(arrays["logits"]),
             {a: torch.from_numpy(t) for a, t in arrays["activations"].items()},
             None if features is None else torch.from_numpy(features),
+            arrays["output"],
             {
                 part: {a: torch.from_numpy(t) for a, t in gradients.items()}
                 for part, gradients in arrays["basis"].items()
@@ -228,14 +249,17 @@ def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap], *, graph: bool
     Works under a caller's no_grad or inference_mode, with frozen weights, from any thread: the
     network's lock is held meanwhile. Whether it succeeds or not, no hook, mode or flag of the
     network is left changed. All arithmetic is fp32, whatever autocast is on outside. Without
-    `graph` it is cheaper, and there are no gradients.
+    `graph` it is cheaper, and there are no gradients. Raises `BackboneError` for class scores that
+    are not finite.
     """
+    check_precision()
     taps = tuple(dict.fromkeys(taps))
     stored: dict[Address, Tensor] = {}
     with backbone.lock, frozen_eval(backbone.model, gradients=graph):
         # A caller's inference tensor cannot be saved for a backward pass; its clone can.
         with record_taps(backbone.model, taps, stored):
-            output = primary_logits(backbone.model(image.clone()))
+            output = backbone.scores(backbone.model(image.clone()))
+        _check_finite(backbone, output)
         missing = [tap.module for tap in taps if tap.address not in stored]
         assert not missing, f"{missing} ran at discovery, but not now"
         pre_pool = backbone.discovery.pre_pool
@@ -245,6 +269,25 @@ def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap], *, graph: bool
             output[0].detach().float().cpu(),
             {tap.address: tap.layout.to_nchw(stored[tap.address].detach()).float() for tap in taps},
             None if raw is None else raw.detach(),
+            backbone.output,
             _graph=(output, stored) if output.requires_grad else None,
             _graph_bytes=backbone.discovery.graph_bytes,
         )
+
+
+def _check_finite(backbone: Backbone, logits: Tensor) -> None:
+    """Raise `BackboneError`, naming the cause, unless every class score is a finite number."""
+    wrong = int((~torch.isfinite(logits)).sum())
+    if not wrong:
+        return
+    bad = not_finite(backbone.model)
+    cause = (
+        f"its weights hold NaN or infinite numbers ({listed(bad)}); load weights from before the "
+        "training failed"
+        if bad
+        else "its values overflow on the way; look at mean, std and at the weights"
+    )
+    raise BackboneError(
+        f"{wrong} of {logits.numel()} class scores of {backbone.display_name} for this picture "
+        f"are NaN or infinite: {cause}"
+    )

@@ -14,14 +14,15 @@ from typing import Any
 
 import timm
 import torch
-from timm.models import load_state_dict
 from torch import nn
 
 from camviz.errors import WeightsError, one_line
 from camviz.network.backbone import GIVEN, Backbone, Weights, WeightsSource, wrap_backbone
 from camviz.network.bundled import bundled_folder, bundled_names
+from camviz.network.checkpoints import Checkpoint, load_checkpoint, read_checkpoint
 from camviz.network.hub import WEIGHT_FILES, cached_file, fetch_file, remedies
 from camviz.network.names import HUB, LOCAL, check_name
+from camviz.network.settings import Settings, split_settings
 from camviz.network.stages import Discovery
 
 # Preferred over the bundled ones as soon as its weights are on the machine.
@@ -48,7 +49,8 @@ def load_backbone(
     *,
     display_name: str | None = None,
     discovery: Discovery | None = None,
-    **timm_kwargs: Any,
+    settings: Settings | None = None,
+    **arguments: Any,
 ) -> Backbone:
     """A classifier by name, frozen, in eval mode, its stages found and proved.
 
@@ -57,13 +59,18 @@ def load_backbone(
     cached, else hub), "random" (untrained, the same at every call), or a checkpoint: a
     .safetensors file or a pickled state dict, of which only tensors are ever loaded. display_name:
     what sentences and errors call it; None: its name without prefix and path. With one, no error
-    shows the path of its folder. discovery: its stages, if they were found before. timm_kwargs go
+    shows the path of its folder. discovery: its stages, if they were found before.
+
+    arguments: mean, std, interpolation, crop_pct, input_size, labels and output, where they are not
+    what the network's configuration says, see `Settings`; `settings` has them all in one. Others go
     to `timm.create_model`.
 
     Raises `BackboneError` for an unknown name or a network without a classifier, `WeightsError`
     if the weights cannot be had or do not fit.
     """
     name = name or default_backbone()
+    given, timm_kwargs = split_settings(arguments)
+    settings = settings or given
     title, hidden = display_name or name, display_name is not None
     if name in bundled_names():
         loader = _Loader(title, f"{LOCAL}{bundled_folder(name)}", timm_kwargs, "bundled", hidden)
@@ -81,6 +88,7 @@ def load_backbone(
         confidence_threshold=CONFIDENCE_THRESHOLD if origin.source == "bundled" else 0.0,
         loaded_with=None if timm_kwargs else str(weights),
         discovery=discovery,
+        settings=settings,
     )
 
 
@@ -117,7 +125,7 @@ class _Loader:
         if weights == "random":
             return self.untrained(), Weights("random", "untrained")
         if weights != "auto":
-            return self._from_checkpoint(Path(weights).expanduser())
+            return self._from_checkpoint(weights)
         if self.location.startswith(LOCAL):
             model = self._create(pretrained=True)
             return model, Weights(self.folder_source, self._folder.name, _license(model))
@@ -163,35 +171,23 @@ class _Loader:
         model = self._create(pretrained=True, pretrained_cfg_overlay=overlay)
         return model, Weights(source, config.hf_hub_id, config.license)
 
-    def _from_checkpoint(self, file: Path) -> tuple[nn.Module, Weights]:
+    def _from_checkpoint(self, file: str | Path) -> tuple[nn.Module, Weights]:
         """A named architecture with the tensors of a file, its class count read off them."""
-        state = _read_checkpoint(file)
+        found = read_checkpoint(file)
         kwargs = {}
-        if "num_classes" not in self.timm_kwargs and (classes := self._class_count(state)):
+        if "num_classes" not in self.timm_kwargs and (classes := self._class_count(found)):
             kwargs["num_classes"] = classes
         model = self._create(pretrained=False, **kwargs)
-        try:
-            missing, unexpected = model.load_state_dict(state, strict=False)
-        except RuntimeError as error:
-            raise WeightsError(
-                f"'{file.name}' does not fit {self.title}: {one_line(error)}"
-            ) from error
-        if missing or unexpected:
-            raise WeightsError(
-                f"'{file.name}' is not a checkpoint of {self.title}: {len(missing)} tensors are "
-                f"missing ({', '.join(missing[:3])}), {len(unexpected)} are unknown"
-                f" ({', '.join(unexpected[:3])})"
-            )
-        return model, Weights("file", file.name)
+        found = load_checkpoint(model, found, self.title)
+        return model, Weights("file", found.origin)
 
-    def _class_count(self, state: dict[str, torch.Tensor]) -> int | None:
+    def _class_count(self, found: Checkpoint) -> int | None:
         """How many rows the classifier has in a checkpoint of a timm architecture."""
         if self.location.startswith(LOCAL):
             return None
         heads = getattr(timm.get_pretrained_cfg(self.location), "classifier", None)
         head = heads[0] if isinstance(heads, (list, tuple)) else heads
-        rows = state.get(f"{head}.weight")
-        return rows.shape[0] if rows is not None and rows.ndim > 0 else None
+        return None if head is None else found.rows(head)
 
     def _create(self, **kwargs: Any) -> nn.Module:
         try:
@@ -201,25 +197,6 @@ class _Loader:
             secret = self.hidden and self.location.startswith(LOCAL)
             detail = type(error).__name__ if secret else one_line(error)
             raise WeightsError(f"{self.title} could not be made: {detail}") from error
-
-
-def _read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .safetensors or state-dict file; nothing else in it is loaded."""
-    if not file.is_file():
-        raise WeightsError(
-            f"no checkpoint at '{file}'; weights are 'auto', 'random' or a .safetensors or "
-            "state-dict file"
-        )
-    try:
-        state = load_state_dict(str(file), device="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsError(
-            f"'{file.name}' holds no tensors that can be loaded safely ({type(error).__name__}); "
-            "save it as .safetensors or as a plain state dict"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
-        raise WeightsError(f"'{file.name}' holds no table of tensors; save model.state_dict()")
-    return state
 
 
 def _license(model: nn.Module) -> str | None:

@@ -5,7 +5,7 @@ manifest, without another line.
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -20,6 +20,7 @@ from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.methods.activation import Aggregate
 from camviz.methods.denoise import Calibration, Mode
+from camviz.network.settings import Settings
 from camviz.network.stages import TapKind
 from camviz.network.trace import Score
 from camviz.prototypes.bank import PrototypeBank
@@ -128,7 +129,8 @@ def test_a_request_holds_every_option_resolved(engine, tiny, photo):
     x = engine.explain(photo, tiny("test_resnet"), target=4, versus="lion", truncation=0.9)
     request = x.request
     assert type(request) is Request and isinstance(request, Options)
-    assert set(asdict(request)) == {"backbone", "weights", "target", *TABLE}
+    settings = {each.name for each in fields(Settings)}
+    assert set(asdict(request)) == {"backbone", "weights", "target", *TABLE, *settings}
     assert (request.target, request.versus) == (4, 291)
     assert request.stages == x.stages and request.truncated == x.stages[:-1]
     assert replace(request, versus=5).versus == 5

@@ -1,0 +1,199 @@
+"""The timm network inside what was given, and why a network cannot be explained at all.
+
+find_network(torch.compile(model))        # model
+find_network(DataParallel(model))         # model
+check_network(model, "resnet18")          # raises BackboneError for quantised layers, NaN ...
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from camviz.errors import BackboneError
+from camviz.network.taps import frozen_eval, primary_logits, probe_input
+
+# What camviz uses of a timm network.
+TIMM_METHODS = ("forward_intermediates", "forward_features", "forward_head")
+# Where wrappers keep the network: data parallelism and averages, torch.compile, Lightning, PEFT.
+_KNOWN_PLACES = ("module", "_orig_mod", "model", "base_model", "ema")
+_DEEPEST = 4
+_ADVICE = "pass the timm network itself, as timm.create_model makes it"
+
+
+def find_network(model: Any, size: tuple[int, ...] | None = None) -> nn.Module:
+    """The timm network that this is, or that it wraps without changing what comes out.
+
+    size: (channels, height, width) at which a wrapper is compared with what it wraps; None: the
+    network's own. Raises `BackboneError` that says what to pass.
+    """
+    if not isinstance(model, nn.Module):
+        raise BackboneError(
+            f"wrap_backbone takes a network (a torch.nn.Module), not {type(model).__name__}; "
+            "load_backbone takes names"
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise BackboneError(
+            f"{_class(model)} is a scripted or traced module, whose inside cannot be recorded; "
+            "pass the network that it was made from"
+        )
+    if is_timm(model):
+        return model
+    for place, inner in _inner_networks(model):
+        if is_timm(inner):
+            if isinstance(inner, torch.jit.ScriptModule):
+                return find_network(inner)
+            _compare(model, inner, place, size)
+            return inner
+    return model
+
+
+def is_timm(model: nn.Module) -> bool:
+    """Whether a network has the methods of timm's by which maps are found."""
+    return all(callable(getattr(model, name, None)) for name in TIMM_METHODS[:1])
+
+
+def describe_unsuitable(model: nn.Module) -> str:
+    """What is missing in a network that is not timm's, and what would do."""
+    missing = [f"{name}()" for name in TIMM_METHODS if not hasattr(model, name)]
+    name, home = type(model).__name__, type(model).__module__.partition(".")[0]
+    whose = f"{home}'s {name}" if home in ("torchvision", "transformers") else name
+    text = f"{whose} has no {' and no '.join(missing)}; camviz needs a network of timm 1.0 or newer"
+    inside = [(place, net) for place, net in _inner_networks(model) if is_timm(net)]
+    if inside:
+        return f"{text}: pass the one at '{inside[0][0]}', with its own classifier"
+    twin = name.lower()
+    if timm.is_model(twin):
+        return f"{text}: timm.create_model('{twin}') is one"
+    return text
+
+
+def check_network(model: nn.Module, backbone: str) -> None:
+    """Raise `BackboneError` for a network that can have no gradients or no finite scores.
+
+    backbone: what the error calls it.
+    """
+    if type(model).__name__ in ("FeatureListNet", "FeatureDictNet", "FeatureHookNet"):
+        raise BackboneError(
+            f"{backbone} has no classifier: it gives features, no class scores; make it without "
+            "features_only"
+        )
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    empty = [name for name, tensor in tensors if tensor.is_meta]
+    if empty:
+        raise BackboneError(
+            f"the weights of {backbone} are on the device 'meta', where they have no values "
+            f"({listed(empty)}); load them first, or make the network on the CPU"
+        )
+    quantised = [f"{name}: {_class(module)}" for name, module in _quantised(model)]
+    if quantised:
+        raise BackboneError(
+            f"{backbone} has quantised layers ({listed(quantised)}), and gradients do not pass "
+            "through whole numbers; pass the network as it was before it was quantised"
+        )
+    bad = not_finite(model)
+    if bad:
+        raise BackboneError(
+            f"the weights of {backbone} hold NaN or infinite numbers ({listed(bad)}), so that its "
+            "scores mean nothing; load weights from before the training failed"
+        )
+    check_precision()
+
+
+def check_precision() -> None:
+    """Raise `BackboneError` unless new tensors are of single precision."""
+    if torch.get_default_dtype() != torch.float32:
+        raise BackboneError(
+            f"torch's default dtype is {torch.get_default_dtype()}, and maps are made in single "
+            "precision; call torch.set_default_dtype(torch.float32) first"
+        )
+
+
+def not_finite(model: nn.Module) -> list[str]:
+    """Names of parameters and running statistics that hold NaN or infinite numbers."""
+    statistics = (row for row in model.named_buffers() if "running_" in row[0])
+    return [
+        name
+        for name, tensor in (*model.named_parameters(), *statistics)
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
+    ]
+
+
+def has_classifier(model: nn.Module, scores: Tensor) -> bool:
+    """Whether what a timm network puts out is class scores rather than pooled features."""
+    network: Any = model
+    try:
+        heads = network.get_classifier()
+    except (AttributeError, NotImplementedError, TypeError):
+        return True  # a head of another kind has been put on
+    heads = heads if isinstance(heads, (tuple, list)) else (heads,)
+    if any(head is not None and not isinstance(head, nn.Identity) for head in heads):
+        return True
+    widths = {getattr(model, name, None) for name in ("num_features", "head_hidden_size")}
+    return scores.ndim == 2 and scores.shape[1] not in widths
+
+
+def listed(names: list[str], most: int = 5) -> str:
+    """Names in a sentence, those beyond `most` counted only."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _class(module: nn.Module) -> str:
+    return getattr(module, "original_name", None) or type(module).__name__
+
+
+def _inner_networks(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """(path, network) that a wrapper holds: known places first, then all its children."""
+    level: list[tuple[str, nn.Module]] = [("", model)]
+    for _ in range(_DEEPEST):
+        following = []
+        for path, module in level:
+            children = dict(module.named_children())
+            for name in (*_KNOWN_PLACES, "timm_model"):  # properties and closures, too
+                child = getattr(module, name, None) if name not in children else children[name]
+                if isinstance(child, nn.Module) and child is not module:
+                    children = {name: child, **children}
+            following += [(f"{path}.{name}".lstrip("."), each) for name, each in children.items()]
+        yield from following
+        level = [row for row in following if not is_timm(row[1])]
+
+
+def _compare(
+    wrapper: nn.Module, inner: nn.Module, place: str, size: tuple[int, ...] | None
+) -> None:
+    """Raise `BackboneError` if a wrapper computes other scores than the network in it."""
+    config = getattr(inner, "pretrained_cfg", None) or {}
+    image = probe_input(size or config.get("input_size", (3, 224, 224)))
+    weight = next(inner.parameters(), image)
+    image = image.to(weight.device, weight.dtype)
+    inner = getattr(inner, "_orig_mod", inner)
+    with frozen_eval(wrapper, gradients=False), frozen_eval(inner, gradients=False):
+        try:
+            expected = primary_logits(inner(image))
+            output = wrapper(image)
+            found = primary_logits(getattr(output, "logits", output))
+        except Exception:  # wrappers without a forward pass of their own, or for several devices
+            return
+    same = found.shape == expected.shape and torch.allclose(
+        found.float(), expected.float(), rtol=1e-3, atol=1e-3, equal_nan=True
+    )
+    if not same:
+        raise BackboneError(
+            f"{type(wrapper).__name__} computes other class scores than the timm network at "
+            f"'{place}' in it, from other pixels or with a head outside it; {_ADVICE}: a "
+            "normalisation goes into mean= and std=, a head onto the network by "
+            "reset_classifier(), and then its weights"
+        )
+
+
+def _quantised(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for name, module in model.named_modules():
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        weight = getattr(module, "weight", None)
+        packed = "quantized" in type(module).__module__ and "qat" not in type(module).__module__
+        whole = isinstance(weight, Tensor) and weight.dtype in (torch.int8, torch.uint8)
+        if packed or whole or any(tensor.is_quantized for tensor in own):
+            yield name, module
