@@ -65,7 +65,7 @@ def make_zip(controls: Controls, address: str = "", task: Task | None = None) ->
 
 
 def _write_picture(controls: Controls, folder: Path, address: str) -> Entry:
-    """One of several pictures in a folder; what the index says about it."""
+    """Write one of several pictures to a folder; returns its entry in the index."""
     if controls.target == TOP:  # a rival belongs to the picture that is shown, and to no other
         controls = replace(controls, versus=NOBODY)
     try:
@@ -99,7 +99,7 @@ def _is_among(picture: str, pictures: Sequence[str]) -> bool:
 
 
 def _write(rows: dict[str, Found], folder: Path, address: str, link: dict[str, str]) -> Path:
-    """A folder with its report; the manifest, last of all, says that it is complete."""
+    """Write a folder with its report, and last of all the manifest: with it, it is complete."""
     folder.mkdir()
     page = report_html(rows, _address(address, link))
     (folder / FILE).write_text(page, encoding="utf-8")
