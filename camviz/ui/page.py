@@ -25,6 +25,8 @@ MENUS = "#backbone, #models-with, #target, #versus, #modules"  # that are search
 
 MENUS = "#backbone, #models-with, #target, #versus, #modules"  # that are searched by typing
 
+MENUS = "#backbone, #models-with, #target, #versus, #modules"  # that are searched by typing
+
 
 @dataclass(frozen=True)
 class Parts:
