@@ -33,15 +33,24 @@ MISSING = (
 
 
 def choose_backbone(session: Session, name: str | None) -> None:
-    """Request another backbone; its weights may have to be downloaded first."""
-    choice = replace(session.controls.backbone, name=choices.lookup(name).name)
-    session.change(replace(session.controls, backbone=choice))
+    """Request another backbone, with its weights, which may have to be downloaded first.
+
+    The menu sends its value when it is left, too: the name that is set already changes nothing.
+    """
+    if name != session.controls.backbone.name:
+        _choose(session, BackboneChoice(choices.lookup(name).name))
 
 
 def choose_untrained(session: Session, untrained: Any) -> None:
     """Request random weights, or trained ones again."""
-    choice = replace(session.controls.backbone, untrained=bool(untrained))
-    session.change(replace(session.controls, backbone=choice))
+    _choose(session, replace(session.controls.backbone, untrained=bool(untrained)))
+
+
+def _choose(session: Session, choice: BackboneChoice) -> None:
+    """Request a backbone for the visitor: the page replaces it no longer."""
+    with session.lock:
+        session.chosen.add(choice)
+        session.change(replace(session.controls, backbone=choice))
 
 
 def follow_notice(session: Session, selection: Selection) -> None:
@@ -52,7 +61,7 @@ def follow_notice(session: Session, selection: Selection) -> None:
         return
     choice = BackboneChoice(choices.lookup(name).name, untrained=kind == "raw")
     session.mirror.clear()
-    session.change(replace(session.controls, backbone=choice))
+    _choose(session, choice)
 
 
 def choose_class(session: Session, label: str | None) -> None:
@@ -150,11 +159,14 @@ def open_link(session: Session, query: dict[str, str], picture: str | None) -> N
         if link.example == links.UPLOAD:
             session.notify(html.notice(MISSING))
     controls = replace(DEFAULT, picture=picture)
-    choice = BackboneChoice(link.backbone or usual, bool(link.untrained))
+    refused = link.backbone is None and "backbone" in query
+    choice = BackboneChoice(link.backbone or usual, bool(link.untrained) and not refused)
+    if link.backbone or choice.untrained:
+        session.chosen.add(choice)
     remedies = {}
     if _is_remote(choice) and usual:
         wanted = choices.lookup(choice.name)
-        problems = [*problems, f"{wanted.name} is not on this machine"]
+        problems = [*problems, f"{wanted.name} is not on this machine, and {usual} is asked"]
         remedies[f"backbone:{wanted.name}"] = f"Download {wanted.name}{wanted.megabytes}"
         controls = replace(controls, backbone=BackboneChoice(usual))
     else:

@@ -107,8 +107,9 @@ def settle(session: Session, controls: Controls, task: Task) -> tuple[Controls, 
     wanted = controls.backbone
     if wanted.name is None:
         wanted = BackboneChoice(choices.default_choice())
-    if wanted == session.loaded:
-        wanted = _suitable(session, controls, wanted)
+    replaced = ""
+    if wanted == session.loaded and wanted not in session.chosen:
+        wanted, replaced = _suitable(session, controls, wanted)
     session.attempted = controls.backbone
     _fetch(wanted, task)
     backbone = load(wanted)
@@ -127,7 +128,8 @@ def settle(session: Session, controls: Controls, task: Task) -> tuple[Controls, 
         missing = None
     controls = _without_itself(controls)
     if not from_link:
-        return controls, html.notice(f"{sentence(missing)} It was left out.") if missing else ""
+        left_out = html.notice(f"{sentence(missing)} It was left out.") if missing else ""
+        return controls, replaced + left_out
     if missing is not None:
         complaints.append(str(missing))
     session.problems = []
@@ -137,24 +139,30 @@ def settle(session: Session, controls: Controls, task: Task) -> tuple[Controls, 
     return controls, html.notice(text, session.remedies)
 
 
-def _suitable(session: Session, controls: Controls, wanted: BackboneChoice) -> BackboneChoice:
-    """The backbone in use, or one that may know what a new picture shows.
+def _suitable(
+    session: Session, controls: Controls, wanted: BackboneChoice
+) -> tuple[BackboneChoice, str]:
+    """The backbone in use, or one that may know what a new picture shows, and a notice about it.
 
-    A photograph leaves the default for drawings; a visitor who chose one for drawings keeps it.
+    Only for a backbone that the page took by itself: what a visitor chose stays.
     """
     if controls.picture is None:
-        return wanted
+        return wanted, ""
     digest = picture_at(controls.picture).digest
     if digest == session.picture:
-        return wanted
+        return wanted, ""
     name = links.example_of(digest)
     if name is not None:
         suitable = choices.suitable_backbone(example(name), wanted.name)
     else:
         drawn = (wanted.name or "").startswith(choices.DRAWN)
-        usual = drawn and wanted.name == choices.default_choice()
-        suitable = choices.photograph_backbone() if usual else wanted.name
-    return wanted if suitable in (None, wanted.name) else BackboneChoice(suitable)
+        suitable = choices.photograph_backbone() if drawn else wanted.name
+    if suitable in (None, wanted.name):
+        return wanted, ""
+    made = "made" if (wanted.name or "").startswith(choices.DRAWN) else "not made"
+    text = f"For this picture {suitable} is asked: {wanted.name} was {made} for drawn scenes."
+    back = f"{'raw' if wanted.untrained else 'backbone'}:{wanted.name}"
+    return BackboneChoice(suitable), html.notice(text, {back: f"Back to {wanted.name}"})
 
 
 def _fetch(wanted: BackboneChoice, task: Task) -> None:

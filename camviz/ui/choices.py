@@ -135,6 +135,13 @@ def search(text: str) -> list[str]:
     return sorted((n for n in ranks if ranks[n] is not None), key=lambda n: ranks[n] or 0)
 
 
+def named(text: str) -> str | None:
+    """The backbone of that name, or the usual one of that architecture; None if there is none."""
+    if text in available():
+        return text
+    return next((name for name in available() if name.partition(".")[0] == text), None)
+
+
 def _rank(name: str, words: list[str]) -> int | None:
     """How well a name fits words, 0 the best; None if one of them is not in it."""
     whole = " ".join(words)

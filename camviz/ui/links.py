@@ -134,9 +134,10 @@ def _option(row: Option, text: str) -> Any:
 
 
 def _backbone(text: str) -> str:
-    if text not in choices.available():
+    name = choices.named(text)
+    if name is None:
         raise ValueError("no such backbone is offered here")
-    return text
+    return name
 
 
 def _untrained(text: str) -> bool:

@@ -71,6 +71,11 @@ def build() -> Parts:
                 "Where its weights are", [("any source", choices.ANY)], choices.ANY
             )
         made["network"] = gr.HTML(elem_id="network", elem_classes="cv-fine")
+        made["untrained"] = gr.Checkbox(
+            label="Untrained weights: no download, and maps that mean nothing",
+            value=False,
+            elem_id="untrained",
+        )
     with gr.Column(elem_id="ask-class", elem_classes="cv-section", min_width=0):
         gr.HTML(html.render("says.html"), elem_classes="cv-title")
         made["bars"] = gr.HTML(elem_id="bars", js_on_load=html.script("click.js"))
@@ -116,11 +121,6 @@ def _settings() -> dict[str, Any]:
         made["tap"] = _radio("tap", "A layer is read", "maps are cleaner after an activation")
         made["placement"] = _radio(
             "placement", "Cells are drawn", "measuring may take a minute, once"
-        )
-        made["untrained"] = gr.Checkbox(
-            label="Untrained weights",
-            info="to try an architecture without a download: its maps mean nothing",
-            value=False,
         )
     return made
 

@@ -108,7 +108,8 @@ class Session:
 
     controls: what was set; tab: the id of the tab that is open; settings: tab id -> name of one of
     its own controls -> value. notice: shown with the next answer. opened: whether the page was
-    opened on this server; it was not if the server was started anew behind an open page.
+    opened on this server; it was not if the server was started anew behind an open page. chosen:
+    every backbone that the visitor chose; the page replaces none of them.
 
     loaded: the backbone that the page shows; attempted: the one that was loaded last, or could
     not be. picture: the digest of the picture explained last.
@@ -125,6 +126,7 @@ class Session:
         self.settings: dict[str, dict[str, Any]] = {}
         self.notice = ""
         self.opened = False
+        self.chosen: set[BackboneChoice] = set()
         self.version = 0
         self.loaded = BackboneChoice()
         self.attempted = BackboneChoice()

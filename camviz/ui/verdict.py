@@ -34,11 +34,22 @@ def warnings(x: Explanation) -> list[str]:
         found.append("untrained: maps mean nothing")
     elif x.backbone.name.startswith(DRAWN) and not _is_drawn(x):
         found.append("made for drawn scenes: of any other picture it knows little")
+    elif unknown := _unknown_things(x):
+        found.append(f"it has no class for what is drawn here: {', '.join(unknown)}")
     elif not x.is_confident:
         found.append(f"not sure: this may be none of the {len(x.backbone.labels)} things it knows")
     if not x.fit.shows_all:
         found.append("the hatched part was not shown to the network")
     return found
+
+
+def _unknown_things(x: Explanation) -> list[str]:
+    """What a drawn example shows, if the network knows nothing of it by name."""
+    name = links.example_of(x.picture.digest)
+    things = [thing.label for thing in example(name).truth] if name is not None else []
+    known = {word.casefold() for names in x.backbone.synonyms for word in names}
+    known |= {label.casefold() for label in x.backbone.labels}
+    return [] if any(thing.casefold() in known for thing in things) else things
 
 
 def _is_drawn(x: Explanation) -> bool:

@@ -60,9 +60,9 @@ def test_backbone_layers_and_method_are_in_sight(open_page):
 def test_every_control_can_be_scrolled_to(open_page, height):
     page = open_page(height=height)
     open_settings(page)
-    raw = page.get_by_label("Untrained weights")
-    raw.scroll_into_view_if_needed()
-    left, box = page.locator("#left").bounding_box(), raw.bounding_box()
+    last = page.locator("#placement input").last
+    last.scroll_into_view_if_needed()
+    left, box = page.locator("#left").bounding_box(), last.bounding_box()
     assert left["x"] < box["x"] < left["x"] + 40
     assert left["y"] < box["y"] < left["y"] + left["height"]
     assert page.locator("#left").evaluate("e => e.scrollWidth <= e.clientWidth")
@@ -221,9 +221,8 @@ def test_a_backbone_that_cannot_be_had_leaves_everything_as_it_was(open_page):
 
 def test_who_does_not_wait_for_a_backbone_gets_it_all_the_same(open_page):
     page = open_page()
-    open_settings(page)
-    page.get_by_label("Untrained weights").click()
     choose(page, "backbone", "test_vit.", re.compile(r"test_vit\.r160"))
+    page.get_by_label("Untrained weights").click()
     choose(page, "method", "HiRes", re.compile("^HiRes"))
     expect(page.locator("#verdict")).to_contain_text("HiRes-CAM (")
     wait_for_link(page, backbone="test_vit.r160_in1k", method="hires_cam", weights="untrained")

@@ -235,7 +235,7 @@ def test_the_picture_that_is_shown_is_no_other(opened, tmp_path):
 def test_another_backbone_keeps_a_class_that_it_knows(opened):
     opened.change(target="tennis ball")
     opened.session.controls = replace(opened.controls, versus="no such thing")
-    view = opened.do(actions.choose_backbone, VIT)
+    view = opened.do(actions.follow_notice, Selection(f"raw:{VIT}"))
     assert view.controls.target == view.frame["target"].value == "tennis ball"
     assert view.controls.versus == NOBODY
     assert view.frame["target"].choices[0][1] == TOP
@@ -320,16 +320,65 @@ def test_an_example_for_the_backbone_in_use_leaves_it(visit, controls_of, photo_
     assert all("backbone" not in update.frame for update in view.updates)
 
 
-def test_a_photograph_leaves_the_default_for_drawings(visit, controls_of, photo_file):
+def test_the_page_says_when_it_asks_another_backbone_and_offers_the_way_back(
+    visit, controls_of, photo_file
+):
     assert choices.default_choice() == "scenes-resnet"
     ram = str(example("a-ram").path)
     visit.open(controls_of(ram, "scenes-resnet", untrained=False))
     view = visit.do(actions.choose_picture, photo_file)
     assert view.controls.backbone == BackboneChoice("photos-resnet")
     assert view.frame["backbone"].value == "photos-resnet"
-    visit.open(controls_of(ram, "scenes-vit", untrained=False))
-    view = visit.do(actions.choose_picture, photo_file)
-    assert view.controls.backbone.name == "scenes-vit"  # that one was chosen
+    notice = view.frame["notice"]
+    assert "photos-resnet is asked: scenes-resnet was made for drawn scenes" in notice
+    assert 'data-label="backbone:scenes-resnet">Back to scenes-resnet' in notice
+    view = visit.do(actions.follow_notice, Selection("backbone:scenes-resnet"))
+    assert view.controls.backbone == BackboneChoice("scenes-resnet")
+    view = visit.do(actions.choose_example, Selection("two-boats"))
+    view = visit.do(actions.choose_picture, photo_file)  # that one was chosen now
+    assert view.controls.backbone == BackboneChoice("scenes-resnet")
+
+
+@pytest.mark.parametrize("name", ["photos-resnet", "scenes-vit", RESNET])
+def test_a_backbone_that_was_chosen_stays_whatever_the_picture(
+    visit, controls_of, photo_file, name, write
+):
+    visit.open(controls_of(str(example("a-ram").path), "scenes-resnet", untrained=False))
+    untrained = name == RESNET
+    if untrained:
+        visit.do(actions.follow_notice, Selection(f"raw:{name}"))
+    else:
+        visit.do(actions.choose_backbone, name)
+    for action, value in (
+        (actions.choose_example, Selection("two-boats")),
+        (actions.choose_picture, photo_file),
+        (actions.choose_picture, write("other.png", 5)),
+        (actions.choose_example, Selection("a-zebra")),
+    ):
+        view = visit.do(action, value)
+        assert view.controls.backbone == BackboneChoice(name, untrained)
+        assert view.frame["notice"] == ""
+
+
+def test_a_badge_says_what_a_network_does_not_know(visit, controls_of):
+    path = str(example("two-boats").path)
+    view = visit.open(controls_of(path, RESNET))
+    assert "untrained" in view.tab["verdict"]
+    view = visit.open(controls_of(path, "photos-resnet", untrained=False))
+    assert "no class for what is drawn here: rowing boat, sailing boat" in view.tab["verdict"]
+    view = visit.open(controls_of(path, "scenes-vit", untrained=False))
+    assert "no class" not in view.tab["verdict"]
+
+
+def test_the_backbone_of_a_link_stays(visit, photo_file):
+    query = {"backbone": "resnet18", "weights": "untrained", "example": "two-boats"}
+    actions.open_link(visit.session, query, None)
+    wanted = BackboneChoice("resnet18.a1_in1k", untrained=True)
+    assert visit.answer().controls.backbone == wanted
+    for value in ("a-zebra", "a-ram"):
+        view = visit.do(actions.choose_example, Selection(value))
+        assert view.controls.backbone == wanted
+    assert visit.do(actions.choose_picture, photo_file).controls.backbone == wanted
 
 
 # -- Backbones -----------------------------------------------------------------------------------
@@ -337,10 +386,31 @@ def test_a_photograph_leaves_the_default_for_drawings(visit, controls_of, photo_
 
 def test_another_backbone_leaves_out_what_it_cannot_do(opened):
     opened.options(method="cam")
-    view = opened.do(actions.choose_backbone, VIT)
+    view = opened.do(actions.follow_notice, Selection(f"raw:{VIT}"))
     assert view.controls.backbone.name == VIT
     assert view.controls.options.method == view.frame["method"] == DEFAULT.options.method
     assert "CAM is not defined" in view.frame["notice"] and "left out" in view.frame["notice"]
+
+
+def test_untrained_belongs_to_one_choice(opened):
+    assert opened.controls.backbone.untrained
+    view = opened.do(actions.choose_backbone, opened.controls.backbone.name)  # the menu was left
+    assert view.controls.backbone == BackboneChoice(RESNET, True)
+    view = opened.do(actions.choose_backbone, "scenes-resnet")
+    assert view.controls.backbone == BackboneChoice("scenes-resnet")
+    assert view.frame["untrained"] is False
+    view = view.do(actions.choose_untrained, True)
+    assert view.controls.backbone == BackboneChoice("scenes-resnet", True)
+    view = view.do(actions.follow_notice, Selection("backbone:scenes-vit"))
+    assert view.controls.backbone == BackboneChoice("scenes-vit")
+
+
+def test_a_link_to_an_unknown_backbone_does_not_untrain_another(visit, photo_file):
+    query = {"backbone": "no_such_net", "weights": "untrained"}
+    actions.open_link(visit.session, query, photo_file)
+    view = visit.answer()
+    assert view.controls.backbone == BackboneChoice(choices.default_choice())
+    assert "no such backbone" in view.frame["notice"]
 
 
 def test_a_backbone_that_cannot_be_had_leaves_the_one_in_use(opened, monkeypatch):
