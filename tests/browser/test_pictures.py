@@ -229,7 +229,7 @@ def test_the_report_is_the_viewer_without_a_server(open_file, written):
     expect(page.locator("[data-part=colors]")).to_have_value("magma")
     expect(page.get_by_label("Map", exact=True)).to_be_checked()
     expect(page.get_by_text("There are none.").first).to_be_visible()
-    assert page.locator("#shown").evaluate("image => image.complete && image.naturalWidth") == 240
+    assert page.locator("#picture").evaluate("image => image.complete && image.naturalWidth") == 240
 
     panel = page.locator("#viewer figure .vw-open").first
     canvas = panel.locator("canvas").evaluate(
