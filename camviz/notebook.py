@@ -21,7 +21,7 @@ def frame(x: Explanation) -> str:
         heading=verdict.heading(x),
         style=Markup(f"{html.script('notebook.css')}\n#viewer {{ {style()} }}"),
         viewer=Markup(markup()),
-        given={
+        data={
             "configuration": configuration().to_json(),
             "value": payload({_row_of(x): x}).to_json(),
         },

@@ -37,16 +37,16 @@ def x(engine, tiny, photo):
     return engine.explain(photo, tiny("test_resnet"))
 
 
-def document(x):
+def document_in(x):
     """The document in the frame."""
     found = re.fullmatch(r'<iframe title="([^"]*)" srcdoc="([^"]*)" style="[^"]*"></iframe>\n?', x)
     assert found
     return html.unescape(found[2])
 
 
-def given(x):
-    """What the script in the frame is given."""
-    found = re.search(r'<script type="application/json" id="given">(.*?)</script>', document(x))
+def data_of(x):
+    """What the script in the frame reads."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', document_in(x))
     return json.loads(found[1])
 
 
@@ -59,14 +59,14 @@ def test_a_notebook_shows_viewer_and_picture(tmp_path, photo_file):
     nbclient.NotebookClient(book, timeout=120, resources=place).execute()
     (output,) = [o for o in book.cells[0].outputs if o.output_type == "execute_result"]
     assert set(output.data) == {"text/plain", "text/html", "image/png"}
-    value = given(output.data["text/html"])["value"]
+    value = data_of(output.data["text/html"])["value"]
     assert [panel["key"] for panel in value["rows"][0]["panels"]][-1] == "fused"
     with Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) as shown:
         assert shown.size == (2 * 90 + 6, 60)
 
 
 def test_the_frame_has_everything_in_it(x):
-    text = document(x._repr_html_())
+    text = document_in(x._repr_html_())
     assert "default-src 'none'" in text
     assert not re.search(r"""(src|href)=["'](?!data:)|@import|url\((?!data:)""", text)
     assert not re.search(r"^(import|export) ", text, re.M)
@@ -81,8 +81,8 @@ def test_nothing_in_a_label_ends_the_frame_or_its_script(x):
         x, backbone=replace(x.backbone, labels=labels), request=replace(x.request, target=0)
     )
     shown = x._repr_html_()
-    assert document(shown).count("</script>") == 2
-    assert hostile in json.dumps(given(shown)["value"], ensure_ascii=False).replace('\\"', '"')
+    assert document_in(shown).count("</script>") == 2
+    assert hostile in json.dumps(data_of(shown)["value"], ensure_ascii=False).replace('\\"', '"')
 
 
 @pytest.mark.parametrize(
@@ -96,16 +96,16 @@ def test_nothing_in_a_label_ends_the_frame_or_its_script(x):
 )
 def test_the_row_is_titled_after_what_it_is(engine, tiny, photo, options, title):
     x = engine.explain(photo, tiny("test_resnet"), **options)
-    assert [row["title"] for row in given(x._repr_html_())["value"]["rows"]] == [title]
+    assert [row["title"] for row in data_of(x._repr_html_())["value"]["rows"]] == [title]
 
 
-def shown(x):
+def read_png(x):
     with Image.open(io.BytesIO(x._repr_png_())) as image:
         return np.asarray(image)
 
 
 def test_the_picture_is_beside_its_fused_map(x, photo):
-    left, gap, right = np.split(shown(x), [90, 96], axis=1)
+    left, gap, right = np.split(read_png(x), [90, 96], axis=1)
     assert (left == photo).all() and (gap == 255).all()
     assert left.shape == right.shape and (left != right).mean() > 0.5
 
@@ -113,14 +113,14 @@ def test_the_picture_is_beside_its_fused_map(x, photo):
 def test_a_large_picture_is_made_smaller(engine, tiny):
     noise = np.random.default_rng(0).integers(0, 256, (700, 1400, 3), np.uint8)
     x = engine.explain(noise, tiny("test_resnet"), fit="crop")
-    assert shown(x).shape == (240, 2 * 480 + 6, 3)
-    outside = shown(x)[:100, 490:560].reshape(-1, 3)  # hatched grey
+    assert read_png(x).shape == (240, 2 * 480 + 6, 3)
+    outside = read_png(x)[:100, 490:560].reshape(-1, 3)  # hatched grey
     assert (outside == outside[:, :1]).all()
 
 
 def test_a_strip_is_shown(engine, tiny):
     line = np.random.default_rng(0).integers(0, 256, (8, 4800, 3), np.uint8)
-    assert shown(engine.explain(line, tiny("test_resnet"))).shape == (1, 2 * 480 + 6, 3)
+    assert read_png(engine.explain(line, tiny("test_resnet"))).shape == (1, 2 * 480 + 6, 3)
 
 
 def test_the_viewer_draws_its_maps_in_a_browser(x, tmp_path):

@@ -43,8 +43,8 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def built(source, tmp_path_factory):
-    """(sdist, wheel), the wheel built from the sdist."""
+def distributions(source, tmp_path_factory):
+    """(sdist, wheel), the wheel made from the sdist."""
     pytest.importorskip("build", reason="build is not installed")
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source)
@@ -52,7 +52,7 @@ def built(source, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def environment(built, tmp_path_factory):
+def environment(distributions, tmp_path_factory):
     """The folder of programs of an environment with the wheel in it."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
@@ -61,7 +61,7 @@ def environment(built, tmp_path_factory):
     packages = Path(run(python, "-c", place).strip())
     borrowed = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     (packages / "borrowed.pth").write_text("\n".join(borrowed))
-    installing = ("install", "--quiet", "--no-deps", "--no-index", built[1])
+    installing = ("install", "--quiet", "--no-deps", "--no-index", distributions[1])
     run(sys.executable, "-m", "pip", "--python", python, *installing)
     return python.parent
 
@@ -84,7 +84,7 @@ def run(*command, cwd=None, status=0):
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env=cleaned(),
+        env=clean_environment(),
         capture_output=True,
         text=True,
         timeout=180,
@@ -93,7 +93,7 @@ def run(*command, cwd=None, status=0):
     return done.stdout if status == 0 else done.stderr
 
 
-def cleaned():
+def clean_environment():
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("CAMVIZ_", "PYTHON"))}
     return kept | {"HF_HUB_OFFLINE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
@@ -105,14 +105,14 @@ def files_below(folder):
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_sdist_is_the_checkout(source, built):
-    with tarfile.open(built[0]) as archive:
+def test_the_sdist_is_the_checkout(source, distributions):
+    with tarfile.open(distributions[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert files_below(source) <= names
 
 
-def test_the_wheel_has_the_package_and_everything_that_it_reads(source, built):
-    with zipfile.ZipFile(built[1]) as archive:
+def test_the_wheel_has_the_package_and_everything_that_it_reads(source, distributions):
+    with zipfile.ZipFile(distributions[1]) as archive:
         names = set(archive.namelist())
     package = {f"camviz/{name}" for name in files_below(source / "camviz")}
     assets = {f"camviz/assets/{name}" for name in files_below(source / "assets")}
@@ -136,8 +136,8 @@ def test_what_has_gone_from_the_checkout_is_not_in_the_next_wheel(source, tmp_pa
     assert files_below(tmp_path / "build" / "lib") == kept
 
 
-def test_the_wheel_requires_what_requirements_txt_names(built):
-    with zipfile.ZipFile(built[1]) as archive:
+def test_the_wheel_requires_what_requirements_txt_names(distributions):
+    with zipfile.ZipFile(distributions[1]) as archive:
         name = next(name for name in archive.namelist() if name.endswith("/METADATA"))
         metadata = message_from_string(archive.read(name).decode())
     needed = {Requirement(line) for line in metadata.get_all("Requires-Dist")}
@@ -170,35 +170,37 @@ def test_every_import_is_of_a_package_that_is_required():
 
 
 def test_it_is_imported_from_its_environment(environment, empty):
-    said = run(
+    answer = run(
         environment / "python",
         "-c",
         "import camviz, sys; print(camviz.__file__, camviz.__version__, 'torch' in sys.modules)",
         cwd=empty,
     )
-    file, version, loaded = said.split()
+    file, version, loaded = answer.split()
     assert Path(file).is_relative_to(environment.parent)
     assert (version, loaded) == (camviz.__version__, "False")
 
 
 def test_it_explains_a_picture_from_an_empty_folder(environment, empty, photo):
-    said = json.loads(
+    answer = json.loads(
         run(environment / "camviz", "explain", photo, "--out", "out", "--json", cwd=empty)
     )
-    assert said["camviz"] == camviz.__version__
-    assert said["backbone"]["name"] == "photos-resnet"
-    assert said["boxes"]
+    assert answer["camviz"] == camviz.__version__
+    assert answer["backbone"]["name"] == "photos-resnet"
+    assert answer["boxes"]
     assert {"manifest.json", "maps.npz", "overlay_fused.png"} <= files_below(empty / "out")
     written = json.loads((empty / "out" / "manifest.json").read_text())
-    assert said.items() <= written.items()
+    assert answer.items() <= written.items()
 
 
 def test_it_serves_the_page_from_an_empty_folder(environment, photo, tmp_path):
     with serve([str(environment / "camviz"), "serve"], tmp_path, PYTHONPATH="") as url:
         client = Client(url, verbose=False, download_files=tmp_path / "downloads")
-        said, _ = client.predict(handle_file(photo), backbone="scenes-resnet", api_name="/explain")
+        answer, _ = client.predict(
+            handle_file(photo), backbone="scenes-resnet", api_name="/explain"
+        )
         client.close()
-    assert said["target"]["label"] == "ram"
+    assert answer["target"]["label"] == "ram"
 
 
 def test_commands_for_a_checkout_are_refused_in_a_sentence(environment, empty):

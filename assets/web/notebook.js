@@ -6,10 +6,10 @@ import { define } from "./viewer/map-viewer.js";
 /** @typedef {import("./viewer/map-viewer.js").MapViewer} MapViewer */
 
 define();
-const given = JSON.parse(document.querySelector("#given")?.textContent ?? "");
+const data = JSON.parse(document.querySelector("#data")?.textContent ?? "");
 const viewer = /** @type {MapViewer} */ (document.querySelector("map-viewer"));
-viewer.configuration = given.configuration;
-viewer.value = given.value;
+viewer.configuration = data.configuration;
+viewer.value = data.value;
 
 // Null where the notebook keeps its outputs apart; the frame then has the height that it came with.
 const frame = /** @type {HTMLElement|null} */ (window.frameElement);
