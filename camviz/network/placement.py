@@ -103,7 +103,8 @@ def measure_offsets(
     for tap in taps:
         if _patches_do_not_overlap(model, tap, input_size):
             projection = model.patch_embed.proj  # type: ignore[union-attr]
-            stride = tuple(float(side) for side in projection.stride)  # type: ignore[union-attr]
+            rows, columns = projection.stride  # type: ignore[union-attr]
+            stride = (float(rows), float(columns))
             result[tap.address] = Offset((0.0, 0.0), (0.0, 0.0), 0, True, stride)
         else:
             open_taps.append(tap)

@@ -8,7 +8,7 @@ ends with the answer to the last one, however fast events come.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -16,10 +16,9 @@ import gradio as gr
 from camviz.errors import CamvizError
 from camviz.ui import html
 from camviz.ui.answer import answer
-from camviz.ui.gradio_compat import OF_VALUES, REPEATED_LAST, WITH_DATA, served_path
+from camviz.ui.gradio_compat import OF_VALUES, REPEATED_LAST, WITH_DATA
 from camviz.ui.notices import UNEXPECTED, with_notices
 from camviz.ui.state import (
-    Enabled,
     Menu,
     Selection,
     Session,
@@ -29,7 +28,7 @@ from camviz.ui.state import (
     sentence,
 )
 from camviz.ui.tabs.base import Action, Tab, Work
-from camviz.ui.uploads import upload_path
+from camviz.ui.values import by_name, component_value, plain
 
 log = logging.getLogger(__name__)
 
@@ -261,39 +260,6 @@ def take(session: Session, action: Action, value: Any) -> None:
     except Exception:
         log.exception("unexpected error in %s", getattr(action, "__name__", action))
         session.notify(html.notice(UNEXPECTED))
-
-
-def plain(values: Sequence[Any]) -> Any:
-    """Values of inputs as actions take them: files as paths; one value by itself."""
-    found = [_plain(value) for value in values]
-    return None if not found else found[0] if len(found) == 1 else found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict) and "path" in value:
-        return upload_path(value)
-    if isinstance(value, list) and any(isinstance(v, dict) and "path" in v for v in value):
-        return [upload_path(file) for file in value]
-    return value
-
-
-def component_value(name: str, value: Any) -> Any:
-    """A plain value as a component takes it."""
-    if isinstance(value, Menu):
-        given = {"value": value.value, "choices": value.choices, "visible": value.visible}
-        return gr.update(**{k: v for k, v in given.items() if v is not None or k == "value"})
-    if isinstance(value, Enabled):
-        return gr.update(interactive=value.interactive)
-    if hasattr(value, "to_json"):
-        return value.to_json()
-    if name.endswith("picture"):
-        return served_path(value)
-    return str(value) if isinstance(value, str) else value
-
-
-def by_name(parts: Any) -> dict[str, Any]:
-    """The components of a dataclass of parts, by the names of its fields."""
-    return {each.name: getattr(parts, each.name) for each in fields(parts)}
 
 
 def _close(steps: Iterator[Any]) -> None:

@@ -13,13 +13,14 @@ import gradio as gr
 from camviz.space.spacefile import spacefile
 from camviz.ui import actions, api, choices, html, sidebar, strip
 from camviz.ui.downloads import bundle
-from camviz.ui.events import PRIVATE, PageEvents, by_name, take
+from camviz.ui.events import PRIVATE, PageEvents, take
 from camviz.ui.gradio_compat import Page
 from camviz.ui.state import COMPARE, Selection, Session, Task, Update
 from camviz.ui.tabs.base import Tab
 from camviz.ui.tabs.table import TABS
 from camviz.ui.theme import theme
 from camviz.ui.uploads import upload_limit, upload_path
+from camviz.ui.values import by_name
 
 MENUS = "#backbone, #models-with, #target, #versus, #modules"  # that are searched by typing
 

@@ -21,12 +21,13 @@ from camviz.errors import BackboneError, ImageError, StageError, WeightsError
 from camviz.maps.fusion import FUSIONS
 from camviz.network.hub import Stopped as DownloadStopped
 from camviz.ui import actions, answer, build_app, choices, events, launch_options, links
-from camviz.ui.events import PageEvents, plain, take
+from camviz.ui.events import PageEvents, take
 from camviz.ui.gradio_compat import Page, served_path
 from camviz.ui.notices import with_notices
 from camviz.ui.state import BackboneChoice, Selection, Session, Stopped, Task, Update
 from camviz.ui.tabs import compare
 from camviz.ui.tabs.table import TABS
+from camviz.ui.values import plain
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
