@@ -17,6 +17,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -102,8 +103,8 @@ def measure_offsets(
     open_taps = []
     for tap in taps:
         if _patches_do_not_overlap(model, tap, input_size):
-            projection = model.patch_embed.proj  # type: ignore[union-attr]
-            rows, columns = projection.stride  # type: ignore[union-attr]
+            projection: Any = model.patch_embed.proj  # type: ignore[union-attr]
+            rows, columns = projection.stride
             stride = (float(rows), float(columns))
             result[tap.address] = Offset((0.0, 0.0), (0.0, 0.0), 0, True, stride)
         else:
