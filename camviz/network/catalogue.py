@@ -70,6 +70,12 @@ def catalogue(pattern: str = "*") -> list[Entry]:
     return sorted(fitting, key=lambda entry: (not entry.classifier, entry.architecture != pattern))
 
 
+def usual_tag(architecture: str) -> str:
+    """The tag of the weights that timm loads for an architecture's bare name; "" for none."""
+    known = timm.get_pretrained_cfg(architecture) if timm.is_model(architecture) else None
+    return (known.tag or "") if known else ""
+
+
 def _bundled_entry(name: str) -> Entry:
     config = json.loads((bundled_folder(name) / "config.json").read_text())
     details = config.get("pretrained_cfg", config)

@@ -11,14 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import timm
-
 from camviz.errors import BackboneError
 from camviz.examples import Example, examples
 from camviz.methods import METHODS, Method
 from camviz.network.backbone import Backbone
 from camviz.network.bundled import bundled_names
-from camviz.network.catalogue import Entry, catalogue
+from camviz.network.catalogue import Entry, catalogue, usual_tag
 from camviz.network.hub import hub_repository
 from camviz.network.weights import default_backbone
 from camviz.space.spacefile import spacefile
@@ -92,13 +90,13 @@ def _place(entry: Entry) -> tuple[Any, ...]:
     """
     where = ("bundled", "cached", "hub", "untrained").index(entry.source)
     tag = entry.name.partition(".")[2]
-    return where, len(entry.architecture), entry.architecture, tag != _usual_tag(entry), entry.name
-
-
-def _usual_tag(entry: Entry) -> str:
-    """The tag of the weights that timm gives to the architecture's bare name."""
-    known = entry.source != "bundled" and timm.get_pretrained_cfg(entry.architecture)
-    return (known.tag or "") if known else ""
+    return (
+        where,
+        len(entry.architecture),
+        entry.architecture,
+        tag != usual_tag(entry.architecture),
+        entry.name,
+    )
 
 
 def _can_be_had(entry: Entry) -> bool:
