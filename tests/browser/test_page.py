@@ -49,6 +49,21 @@ def test_first_result_without_a_click(open_page):
         expect(page.get_by_role("heading", name=name)).to_be_visible()
 
 
+# Keeps every notice that was ever on the page, however briefly, in window.notices.
+NOTICES = """
+window.notices = []
+new MutationObserver(() => {
+  for (const one of document.querySelectorAll('.cv-notice')) window.notices.push(one.innerText)
+}).observe(document, {childList: true, subtree: true})"""
+
+
+@pytest.mark.parametrize("query", ["", "&tab=models"])
+def test_no_notice_flashes_while_the_page_opens(open_page, query):
+    page = open_page(query=query, script=NOTICES)
+    wait_until_idle(page)
+    assert page.evaluate("window.notices") == []
+
+
 def test_backbone_layers_and_method_are_in_sight(open_page):
     page = open_page()
     for name in ("backbone", "stages", "method"):
