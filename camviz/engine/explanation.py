@@ -23,7 +23,7 @@ from camviz.maps import localization
 from camviz.maps.boxes import Box
 from camviz.maps.fusion import Placement, fuse, normalize, resample
 from camviz.network.backbone import Backbone
-from camviz.network.outputs import shares
+from camviz.network.outputs import Value, shares
 from camviz.prototypes.bank import Member, Prototype, PrototypeBank, StagePrototypes
 
 
@@ -138,7 +138,7 @@ class Explanation:
         """(class index, label, probability) of every class, best first.
 
         By `Backbone.output` the probabilities sum to 1 (softmax), are one of each class (sigmoid),
-        or are the values themselves, which are no probabilities (value).
+        or are values, which are no probabilities (each a `Value`).
         """
         kind = self.backbone.output
         if kind == "softmax":
@@ -147,7 +147,8 @@ class Explanation:
         else:
             figures = shares(torch.from_numpy(self.logits), kind).numpy()
         order = np.argsort(-self.logits, kind="stable")
-        return [(int(i), self.backbone.labels[i], float(figures[i])) for i in order]
+        figure = Value if kind == "value" else float
+        return [(int(i), self.backbone.labels[i], figure(figures[i])) for i in order]
 
     @property
     def is_confident(self) -> bool:

@@ -50,6 +50,10 @@ def shares(logits: Tensor, kind: OutputKind) -> Tensor:
     return logits.sigmoid() if kind == "sigmoid" else logits
 
 
+class Value(float):
+    """A number that a head gives and that is no probability."""
+
+
 def two_sided(logits: Tensor) -> Tensor:
     """(N, 1) -> (N, 2), of absence and presence: (-s, s), whose sigmoids are 1 - p and p."""
     return torch.cat([-logits, logits], dim=1)

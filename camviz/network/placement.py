@@ -31,7 +31,7 @@ _BATCH = 8
 PRECISION = 1 / 20
 # A spread estimated from fewer than 24 samples is too uncertain itself.
 # The right stride leaves less than this share of the mismatch that the next best one leaves.
-_CLEAR = 0.9
+_CLEAR = 0.7
 _FEWEST_BATCHES, _MOST_BATCHES = 3, 48
 
 
@@ -214,8 +214,9 @@ def measure_strides(
 
     The window of the network is moved over a larger picture, by every whole number of pixels that
     the stride may be. The right one moves the map by one cell; it is taken if the maps differ by
-    clearly less than after any other. Otherwise (a single cell, maps that are resized on the way)
-    cells are evenly spread over the input.
+    clearly less than after any other. Where none is clear (few cells, each of which sees nearly all
+    of the input) it is a multiple of the next finer tap's stride, and for a single cell, or where
+    that does not fit either, cells are evenly spread over the input.
     """
     generator = torch.Generator().manual_seed(seed)
     found = {tap.address: list(plain_placement(tap, input_size).stride) for tap in taps}
@@ -243,8 +244,15 @@ def measure_strides(
                     first[tap.address] = heat
                 elif move in moves[tap.address]:
                     errors[tap.address][move] = _mismatch(first[tap.address], heat, 2 + axis)
-        for tap in taps:
-            found[tap.address][axis] = _clear_winner(errors[tap.address], found[tap.address][axis])
+        finer: tuple[int, float] | None = None  # cells and stride of the tap before
+        for tap in sorted(taps, key=lambda t: -t.layout.grid[axis]):
+            cells, winner = tap.layout.grid[axis], _clear_winner(errors[tap.address])
+            if winner is None and finer is not None and moves[tap.address]:
+                multiple = finer[1] * round(finer[0] / cells)
+                winner = multiple if multiple in moves[tap.address] else None
+            if winner is not None:
+                finer = (cells, winner)
+                found[tap.address][axis] = winner
     return {address: (stride[0], stride[1]) for address, stride in found.items()}
 
 
@@ -271,15 +279,14 @@ def _mismatch(first: Tensor, moved: Tensor, dim: int) -> float:
     return float((before - after).square().sum()) / scale if scale > 0 else math.inf
 
 
-def _clear_winner(errors: dict[int, float], plain: float) -> float:
-    """The move of least mismatch if all others are clearly worse, else the plain stride."""
+def _clear_winner(errors: dict[int, float]) -> float | None:
+    """The move of least mismatch if all others are clearly worse."""
     if not errors:
-        return plain
-    best, *others = sorted(errors, key=lambda move: errors[move])
-    if errors[best] == 0 and others and errors[others[0]] == 0:
-        return plain  # a constant map
-    clear = not others or errors[best] < _CLEAR * errors[others[0]]
-    return float(best) if clear and math.isfinite(errors[best]) else plain
+        return None
+    best, *others = sorted(errors.values())
+    if not math.isfinite(best) or (others and best >= _CLEAR * others[0]):
+        return None
+    return float(min(errors, key=lambda move: errors[move]))
 
 
 def _key(tap: Tap) -> str:

@@ -127,6 +127,8 @@ def _labels_by_index(given: Mapping[Any, Any]) -> tuple[str, ...]:
 
 
 def _index(value: Any) -> int | None:
+    if isinstance(value, bool):
+        return None
     if isinstance(value, str):
         return int(value) if value.strip().isdecimal() else None
     try:

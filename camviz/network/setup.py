@@ -10,6 +10,7 @@ from camviz.errors import BackboneError, StageError, one_line
 from camviz.network.discovery import discover
 from camviz.network.settings import Settings
 from camviz.network.stages import Discovery
+from camviz.network.wrappers import stem_channels
 
 # What torch and timm raise where a picture has the wrong size or the wrong number of channels.
 _REFUSALS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, ZeroDivisionError)
@@ -23,7 +24,7 @@ def find_stages(model: nn.Module, settings: Settings, backbone: str) -> Discover
     """
     own = own_size(model)
     size = settings.input_size or own[1:]
-    stem = _stem_channels(model)
+    stem = stem_channels(model)
     stated = size[0] if len(size) == 3 else None
     refused: Exception | None = None
     # The channels that the configuration states are those of the weights, not of this network.
@@ -97,12 +98,6 @@ def _check_channels(discovery: Discovery, backbone: str) -> Discovery:
             "grey (1); give a network made with in_chans=3 or in_chans=1"
         )
     return discovery
-
-
-def _stem_channels(model: nn.Module) -> int | None:
-    """The channels that the first layer takes; None if there is no such layer."""
-    stem = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    return None if stem is None else stem.in_channels
 
 
 def _text(size: tuple[int, ...]) -> str:

@@ -12,7 +12,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from camviz.errors import BackboneError
+from camviz.errors import BackboneError, one_line
 from camviz.network.taps import frozen_eval, primary_logits, probe_input
 
 # What camviz uses of a timm network.
@@ -34,6 +34,8 @@ def find_network(model: Any, size: tuple[int, ...] | None = None) -> nn.Module:
             f"wrap_backbone takes a network (a torch.nn.Module), not {type(model).__name__}; "
             "load_backbone takes names"
         )
+    while "_orig_mod" in model._modules:  # torch.compile, which passes every attribute on
+        model = model._modules["_orig_mod"]
     if isinstance(model, torch.jit.ScriptModule):
         raise BackboneError(
             f"{_class(model)} is a scripted or traced module, whose inside cannot be recorded; "
@@ -43,8 +45,7 @@ def find_network(model: Any, size: tuple[int, ...] | None = None) -> nn.Module:
         return model
     for place, inner in _inner_networks(model):
         if is_timm(inner):
-            if isinstance(inner, torch.jit.ScriptModule):
-                return find_network(inner)
+            inner = find_network(inner)
             _compare(model, inner, place, size)
             return inner
     return model
@@ -60,13 +61,15 @@ def describe_unsuitable(model: nn.Module) -> str:
     missing = [f"{name}()" for name in TIMM_METHODS if not hasattr(model, name)]
     name, home = type(model).__name__, type(model).__module__.partition(".")[0]
     whose = f"{home}'s {name}" if home in ("torchvision", "transformers") else name
-    text = f"{whose} has no {' and no '.join(missing)}; camviz needs a network of timm 1.0 or newer"
+    text = f"{whose} has no {', '.join(missing)}; camviz needs a network of timm 1.0 or newer"
     inside = [(place, net) for place, net in _inner_networks(model) if is_timm(net)]
     if inside:
         return f"{text}: pass the one at '{inside[0][0]}', with its own classifier"
     twin = name.lower()
     if timm.is_model(twin):
         return f"{text}: timm.create_model('{twin}') is one"
+    if home == "torchvision":
+        return f"{text}: it has torchvision's weights, too, such as 'resnet18.tv_in1k'"
     return text
 
 
@@ -135,6 +138,12 @@ def has_classifier(model: nn.Module, scores: Tensor) -> bool:
     return scores.ndim == 2 and scores.shape[1] not in widths
 
 
+def stem_channels(model: nn.Module) -> int | None:
+    """The channels that the first convolution takes; None if there is none."""
+    stem = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    return None if stem is None else stem.in_channels
+
+
 def listed(names: list[str], most: int = 5) -> str:
     """Names in a sentence, those beyond `most` counted only."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -166,17 +175,29 @@ def _compare(
 ) -> None:
     """Raise `BackboneError` if a wrapper computes other scores than the network in it."""
     config = getattr(inner, "pretrained_cfg", None) or {}
-    image = probe_input(size or config.get("input_size", (3, 224, 224)))
-    weight = next(inner.parameters(), image)
-    image = image.to(weight.device, weight.dtype)
-    inner = getattr(inner, "_orig_mod", inner)
+    own = tuple(config.get("input_size", (3, 224, 224)))
     with frozen_eval(wrapper, gradients=False), frozen_eval(inner, gradients=False):
+        for channels in dict.fromkeys((own[0], stem_channels(inner) or own[0])):
+            image = probe_input((channels, *(size or own)[-2:]))
+            weight = next(inner.parameters(), image)
+            image = image.to(weight.device, weight.dtype)
+            try:
+                expected = primary_logits(inner(image))
+                break
+            except Exception:  # the network itself does not take it: said once it is discovered
+                continue
+        else:
+            return
         try:
-            expected = primary_logits(inner(image))
             output = wrapper(image)
             found = primary_logits(getattr(output, "logits", output))
-        except Exception:  # wrappers without a forward pass of their own, or for several devices
+        except NotImplementedError:  # no forward pass of its own
             return
+        except Exception as error:
+            raise BackboneError(
+                f"{type(wrapper).__name__} cannot be run on a picture of {tuple(image.shape[1:])}, though the "
+                f"timm network at '{place}' in it can ({one_line(error)}); {_ADVICE}"
+            ) from error
     same = found.shape == expected.shape and torch.allclose(
         found.float(), expected.float(), rtol=1e-3, atol=1e-3, equal_nan=True
     )
@@ -195,5 +216,7 @@ def _quantised(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         weight = getattr(module, "weight", None)
         packed = "quantized" in type(module).__module__ and "qat" not in type(module).__module__
         whole = isinstance(weight, Tensor) and weight.dtype in (torch.int8, torch.uint8)
+        if name.endswith("_packed_params"):
+            continue
         if packed or whole or any(tensor.is_quantized for tensor in own):
             yield name, module

@@ -99,7 +99,7 @@ def bars(x: Explanation | None) -> str:
         }
         for rank, (index, label, share) in shown
     ]
-    return html.render("bars.html", rows=rows, most=BARS)
+    return html.render("bars.html", rows=rows, most=BARS, output=x.backbone.output)
 
 
 def strip_updates(session: Session, controls: Controls, task: Task) -> Iterator[Update]:

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from camviz.network.outputs import Value
 from camviz.resources import WEB
 
 
@@ -28,7 +29,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "plural": plural}
+    environment.filters |= {"bar": bar, "percent": percent, "plural": plural}
     return environment
 
 
@@ -64,8 +65,15 @@ def progress(label: str, share: float | None = None) -> Markup:
 
 
 def percent(share: float) -> str:
-    """A probability as people read it: "< 0.1%", "17.3%"."""
+    """A probability as people read it: "< 0.1%", "17.3%"; a value that is none: "-5.71"."""
+    if isinstance(share, Value):
+        return f"{share:.3g}"
     return "< 0.1%" if share < 0.001 else f"{share:.1%}"
+
+
+def bar(share: float) -> str:
+    """How long the bar behind a probability is, as a share of 1; there is none behind a value."""
+    return "0" if isinstance(share, Value) else f"{share:.4f}"
 
 
 def plural(count: int, noun: str) -> str:

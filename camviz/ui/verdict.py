@@ -17,6 +17,7 @@ def heading(x: Explanation) -> str:
         label=x.label,
         probability=next(p for index, _, p in x.predictions if index == x.target),
         rival=None if rival is None else x.backbone.labels[rival],
+        output=x.backbone.output,
         top=x.target == x.predictions[0][0],
         warnings=warnings(x),
         method=method,

@@ -386,7 +386,7 @@ def test_values_that_overflow_are_refused_in_words(engine, photo):
     with torch.no_grad():
         backbone.model.a[0].weight.fill_(3e38)
     for method in ("layer_cam", "eigen_cam", "cam"):
-        with pytest.raises(MethodError, match=r"not finite|overflow"):
+        with pytest.raises((MethodError, BackboneError), match="overflow"):
             engine.explain(photo, backbone, target=1, method=method)
 
 

@@ -20,11 +20,13 @@ from camviz.network.placement import (
     PRECISION,
     Offset,
     measure_offsets,
+    measure_strides,
     measured_offsets,
     plain_placement,
     true_placements,
 )
 from camviz.network.taps import Tap
+from tests.support.networks import untrained
 
 
 def even(layer):
@@ -139,9 +141,11 @@ def test_axes_are_measured_on_their_own():
 
 
 def test_on_odd_sizes_the_same_layer_looks_straight_ahead():
-    """33 pixels, 17 cells: cell 8 is in the middle of both."""
+    """33 pixels, 17 cells: cell 8 is in the middle of both, and cells are 2 apart, not 33 / 17."""
     found = measured(conv(3, 2, 1), size=(33, 33))
-    assert found.offset == pytest.approx((0, 0), abs=1e-4)
+    assert found.stride == (2, 2)
+    centres = Placement(found.stride, found.offset).centres(0, 17)
+    assert centres.tolist() == pytest.approx([2 * i for i in range(17)], abs=1e-4)
 
 
 def test_a_kernel_that_reads_to_one_side_is_seen_to():
@@ -166,8 +170,8 @@ def test_a_kernel_that_reads_to_one_side_is_seen_to():
         # a ResNet's stem: 4i against 4i + 1.5
         (lambda: [conv(7, 2, 3), nn.AvgPool2d(3, 2, 1)], 64, -1.5),
         (lambda: [conv(2, 2, 0), conv(2, 2, 0, (4, 4)), conv(2, 2, 0, (4, 4))], 64, 0),
-        # 65 -> 33 -> 17 -> 9: odd all the way, as trained at 225 pixels
-        (lambda: [conv(3, 2, 1), conv(3, 2, 1, (4, 4)), conv(3, 2, 1, (4, 4))], 65, 0),
+        # 65 -> 33 -> 17 -> 9: odd all the way, as trained at 225 pixels; 8i, and 8 apart
+        (lambda: [conv(3, 2, 1), conv(3, 2, 1, (4, 4)), conv(3, 2, 1, (4, 4))], 65, -3.5),
     ],
 )
 def test_stacks_add_up(layers, size, expected):
@@ -212,7 +216,7 @@ def test_cells_of_patches_that_do_not_overlap_need_no_measuring(tiny, monkeypatc
     monkeypatch.setattr(backbone.model, "forward", never)
     taps = [stage.output for stage in backbone.stages]
     found = measure_offsets(backbone.model, taps, backbone.input_size)
-    assert set(found.values()) == {Offset((0.0, 0.0), (0.0, 0.0), 0, True)}
+    assert set(found.values()) == {Offset((0.0, 0.0), (0.0, 0.0), 0, True, (16.0, 16.0))}
     assert len(found) == len(taps)
 
 
@@ -391,3 +395,56 @@ def test_for_a_vision_transformer_true_is_plain(own_folder, tiny, photo):
     )
     assert plain.placements == true.placements
     assert np.array_equal(plain.fused, true.fused)
+
+
+# --- strides ---
+
+
+def exact_centres(layers, count):
+    """The input pixel of each cell's centre, on one axis, by the arithmetic of convolutions."""
+    stride, first = 1, 0.0
+    for layer in layers:
+        (size, *_), (step, *_), (padding, *_) = layer.kernel_size, layer.stride, layer.padding
+        first += ((size - 1) / 2 - padding) * stride
+        stride *= step
+    return [first + stride * i for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("layers", "size"),
+    [
+        # 4, 2, 2, 2 into 100 and 93: 3 and 2 cells of 32 pixels rather than 33.3 and 46.5
+        (lambda: [conv(4, 4, 0), *(conv(2, 2, 0, (4, 4)) for _ in range(3))], (100, 93)),
+        (lambda: [conv(3, 2, 1), conv(3, 2, 1, (4, 4)), conv(3, 2, 1, (4, 4))], (50, 61)),
+        # without padding, cells end early
+        (lambda: [conv(3, 2, 0), conv(3, 1, 0, (4, 4)), conv(3, 2, 0, (4, 4))], (64, 81)),
+        (lambda: [conv(7, 4, 2), conv(3, 3, 1, (4, 4))], (75, 100)),
+    ],
+)
+def test_cells_are_where_arithmetic_has_them_to_the_last(layers, size):
+    layers = layers()
+    model = Stack(*layers, size=size)
+    tap = last_tap(model, size)
+    found = next(iter(measure_offsets(model, [tap], (3, *size)).values()))
+    placement = Placement(found.stride, found.offset)
+    plain = plain_placement(tap, (3, *size))
+    for axis in (0, 1):
+        expected = exact_centres(layers, tap.layout.grid[axis])
+        assert placement.centres(axis, len(expected)).tolist() == pytest.approx(expected, abs=0.02)
+        assert plain.stride[axis] != found.stride[axis]
+
+
+def test_strides_of_real_networks_that_do_not_divide_the_input():
+    for name, size in (("test_efficientnet", (3, 100, 90)), ("test_convnext", (3, 100, 133))):
+        backbone = wrap_backbone(untrained(name), input_size=size, device="cpu")
+        taps = [stage.output for stage in backbone.stages]
+        found = measure_strides(backbone.model, taps, backbone.input_size)
+        for tap in taps:
+            height, width = found[tap.address]
+            assert height == width == 2 ** round(np.log2(size[1] / tap.layout.grid[0]))
+
+
+def test_a_single_cell_has_no_neighbour_to_be_measured_by():
+    model = Stack(conv(8, 8, 0), size=(8, 20))
+    tap = last_tap(model, (8, 20))
+    assert measure_strides(model, [tap], (3, 8, 20))[tap.address] == (8, 8)

@@ -40,6 +40,8 @@ def arguments(x: Explanation, picture: str | None = None, out: str | None = None
             value = SAVED
         if value != row.default and not _needless(x, name):
             given[name] = row.write(value) if row.many else str(value)
+    for name, value in x.backbone.settings.given.items():
+        given[name] = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
     if out is not None:
         given["out"] = out
     words = ["explain", _file(picture or x.picture.name or "picture.png")]

@@ -1,0 +1,133 @@
+"""Settings: every way of writing them, and what is refused in a sentence."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from camviz import wrap_backbone
+from camviz.errors import BackboneError
+from camviz.network.settings import Settings, read_labels
+from tests.support.networks import untrained
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["ant", "bee", "cat"],
+        ("ant", "bee", "cat"),
+        np.array(["ant", "bee", "cat"]),
+        {0: "ant", 2: "cat", 1: "bee"},
+        {"0": "ant", "1": "bee", "2": "cat"},
+        {"bee": 1, "ant": 0, "cat": 2},
+        {"bee": np.int64(1), "ant": np.int64(0), "cat": np.int64(2)},
+        "ant, bee,cat",
+    ],
+    ids=repr,
+)
+def test_labels_may_be_written_in_many_ways(given):
+    assert read_labels(given) == ("ant", "bee", "cat")
+    backbone = wrap_backbone(untrained(num_classes=3), labels=given, device="cpu")
+    assert backbone.labels == ("ant", "bee", "cat")
+
+
+def test_labels_are_read_from_files(tmp_path):
+    lines, table, listed = (tmp_path / name for name in ("a.txt", "b.json", "c.json"))
+    lines.write_text("nevus, benign\n\ncafé\n", encoding="utf-8-sig")
+    table.write_text(json.dumps({"1": "café", "0": "nevus, benign"}))
+    listed.write_text(json.dumps(["nevus, benign", "café"]))
+    for file in (lines, table, listed, str(lines)):
+        assert read_labels(file) == ("nevus, benign", "café")
+
+
+def test_commas_belong_to_a_label():
+    labels = ["nevus, benign", "nevus, malign"]
+    backbone = wrap_backbone(untrained(num_classes=2), labels=labels, device="cpu")
+    assert backbone.labels == tuple(labels)
+    model = untrained(num_classes=2)
+    model.pretrained_cfg["label_names"] = labels
+    assert wrap_backbone(model, device="cpu").labels == tuple(labels)
+    model.pretrained_cfg["label_names"] = ["n02123045", "n02123159"]
+    model.pretrained_cfg["label_descriptions"] = {"n02123045": "tabby, tabby cat"}
+    backbone = wrap_backbone(model, device="cpu")
+    assert backbone.labels[0] == "tabby" and backbone.synonyms[0] == ("tabby", "tabby cat")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({0: "a", 5: "b"}, "0 to 1, and 1 has no name"),
+        ({"a": "b", "c": "d"}, "neither side holds whole numbers"),
+        ({"a", "b"}, "no order"),
+        (5, "not 5"),
+        (["a", None], "not None"),
+        (np.array([["a"], ["b"]]), "a label is a name"),
+        ("nowhere.txt", "no file of labels"),
+    ],
+)
+def test_labels_that_are_none_are_refused(given, sentence):
+    with pytest.raises(BackboneError, match=sentence):
+        wrap_backbone(untrained(num_classes=2), labels=given, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        (96, (3, 96, 96)),
+        ((96, 64), (3, 96, 64)),
+        ([3, 96, 64], (3, 96, 64)),
+        (torch.Size([96, 64]), (3, 96, 64)),
+        (np.array([96, 64]), (3, 96, 64)),
+        ("96", (3, 96, 96)),
+        ("96x64", (3, 96, 64)),
+    ],
+    ids=repr,
+)
+def test_sizes_may_be_written_in_many_ways(given, size):
+    backbone = wrap_backbone(untrained(), input_size=given, device="cpu")
+    assert backbone.input_size == size
+    assert backbone.stages[-1].grid == (3, size[2] // 32)
+
+
+@pytest.mark.parametrize("given", [0, -5, 3.5, True, (0, 5), (1, 2, 3, 4), (), "large", None])
+def test_sizes_that_are_none_are_refused(given):
+    if given is None:
+        assert Settings(input_size=given).given == {}
+        return
+    with pytest.raises(BackboneError, match=r"input_size is a side.*224"):
+        wrap_backbone(untrained(), input_size=given, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"mean": "grey"}, "mean is a number for each channel"),
+        ({"mean": [float("nan")] * 3}, "mean is a number"),
+        ({"mean": (0.5, 0.5)}, "mean has 2 numbers, and .* takes pictures of 3 channels"),
+        ({"std": 0}, "std is a positive number"),
+        ({"crop_pct": 87.5}, "at most 1"),
+        ({"crop_pct": "all"}, "at most 1"),
+        ({"interpolation": "cubic"}, "choices: nearest, bilinear"),
+        ({"output": "logits"}, "choices: softmax, sigmoid, value"),
+    ],
+)
+def test_settings_that_are_none_are_refused(given, sentence):
+    with pytest.raises(BackboneError, match=sentence):
+        wrap_backbone(untrained(), device="cpu", **given)
+
+
+def test_settings_reach_the_pixels(photo):
+    from camviz import open_picture
+
+    picture = open_picture(photo)
+    given = {"mean": 0.5, "std": (0.5, 0.25, 0.5), "interpolation": "nearest", "crop_pct": 0.5}
+    backbone = wrap_backbone(untrained(), device="cpu", **given)
+    assert backbone.mean == (0.5, 0.5, 0.5) and backbone.std == (0.5, 0.25, 0.5)
+    seen, _ = backbone.prepare(picture)
+    pixels = (seen[0] * torch.tensor(backbone.std).view(3, 1, 1) + 0.5) * 255
+    rows, columns = (((np.arange(160) + 0.5) * side / 160).astype(int) for side in (60, 90))
+    expected = photo[rows][:, columns]
+    np.testing.assert_allclose(pixels.permute(1, 2, 0).numpy(), expected, atol=1e-3)
+    _, fit = backbone.prepare(picture, "crop")
+    assert fit.rect[2] - fit.rect[0] == pytest.approx(30, abs=1)  # half of the shorter side
