@@ -195,8 +195,8 @@ def _compare(
             return
         except Exception as error:
             raise BackboneError(
-                f"{type(wrapper).__name__} cannot be run on a picture of {tuple(image.shape[1:])}, though the "
-                f"timm network at '{place}' in it can ({one_line(error)}); {_ADVICE}"
+                f"{type(wrapper).__name__} cannot be run on a picture of {tuple(image.shape[1:])}, "
+                f"though the timm network at '{place}' in it can ({one_line(error)}); {_ADVICE}"
             ) from error
     same = found.shape == expected.shape and torch.allclose(
         found.float(), expected.float(), rtol=1e-3, atol=1e-3, equal_nan=True

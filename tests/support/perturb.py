@@ -6,6 +6,7 @@ check_case(case, photo)       # raises AssertionError unless camviz is right or 
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,10 +72,8 @@ def _spoil(model: nn.Module, value: float) -> nn.Module:
 
 
 def _checkpointing(model: nn.Module) -> nn.Module:
-    try:
+    with suppress(AttributeError, AssertionError):  # not every architecture has it
         model.set_grad_checkpointing()
-    except (AttributeError, AssertionError):
-        pass  # not every architecture has it
     return model
 
 
