@@ -56,7 +56,7 @@ _NOT_PICTURES = {
     b"<?xml": "an XML document",
     b"%pdf": "a PDF document",
     b"jp  \r\n\x87\n": "a JPEG 2000 picture",
-    b"\xff\x4f\xff\x51": "a JPEG 2000 picture",
+    b"\xff\x4f\xff\x51".lower(): "a JPEG 2000 picture",
     b"jxl \r\n\x87\n": "a JPEG XL picture",
     b"ftyp": "an HEIC or AVIF picture, or a video",
     b"pk\x03\x04": "a zip archive",

@@ -21,7 +21,7 @@ ARCHITECTURES = (
 CASES = 36
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quant")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("seed", range(CASES))
 def test_a_network_is_explained_or_the_cause_is_named(seed, photo):

@@ -15,7 +15,7 @@ from timm.utils import ModelEmaV2, ModelEmaV3  # isort: skip
 from tests.support.networks import untrained
 
 # torch warns of its own old parts when it compiles, scripts and quantises.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quant")
 
 
 class Lightning(nn.Module):
