@@ -109,14 +109,16 @@ def _labels_in_text(text: str | Path) -> Any:
 
 def _labels_by_index(given: Mapping[Any, Any]) -> tuple[str, ...]:
     """Names in order from {index: name} or {name: index}; an index may be a number in text."""
-    pairs = [(_index(key), name) for key, name in given.items()]
-    if any(index is None for index, _ in pairs):
-        pairs = [(_index(index), name) for name, index in given.items()]
-    if any(index is None for index, _ in pairs):
+    by_index = [(_index(key), name) for key, name in given.items()]
+    by_name = [(_index(value), name) for name, value in given.items()]
+    whole = [rows for rows in (by_index, by_name) if None not in dict(rows)]
+    if not whole:
         raise BackboneError(
             "labels in a dict are {index: name} or {name: index}, and here neither side holds "
             f"whole numbers only: {_shown(dict(list(given.items())[:2]))}"
         )
+    # Names may be numbers, too: the side that counts from 0 is the index.
+    pairs = min(whole, key=lambda rows: {index for index, _ in rows} != set(range(len(rows))))
     names = dict(pairs)
     missing = [index for index in range(len(pairs)) if index not in names]
     if missing:

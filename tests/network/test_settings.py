@@ -32,6 +32,12 @@ def test_labels_may_be_written_in_many_ways(given):
     assert backbone.labels == ("ant", "bee", "cat")
 
 
+def test_names_that_are_numbers_are_not_taken_for_indices():
+    assert read_labels({"7": 0, "9": 1}) == ("7", "9")
+    assert read_labels({"1": 0, "2": 1}) == ("1", "2")
+    assert read_labels({1: "5", 0: "3"}) == ("3", "5")
+
+
 def test_labels_are_read_from_files(tmp_path):
     lines, table, listed = (tmp_path / name for name in ("a.txt", "b.json", "c.json"))
     lines.write_text("nevus, benign\n\ncafé\n", encoding="utf-8-sig")
