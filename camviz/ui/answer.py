@@ -86,6 +86,8 @@ def _around_and_tabs(
                 task.start(tab.LABEL)
             for update in tab.show(session, controls):
                 task.check()
+                if tab.ID == COMPARE:
+                    session.shown, task.outdated = controls.picture, False
                 yield merged(pending, replace(update, of=tab.ID))
                 pending = Update()
             session.answers[tab.ID] = key

@@ -174,11 +174,15 @@ class PageEvents:
         end, announced, waited = object(), "", 0.0
         file: dict[str, Any] = {}
         try:
+            if task.outdated:
+                announced = html.progress(None, outdated=True)
+                yield self._values(Update({"progress": announced}))
             while not task.cancelled:
                 step = asyncio.ensure_future(asyncio.to_thread(next, steps, end))
                 while not (await asyncio.wait({step}, timeout=TICK))[0] and not task.cancelled:
                     waited += TICK
-                    shown = html.progress(task.label, task.share) if waited >= SOON else ""
+                    label = task.label if waited >= SOON else None
+                    shown = html.progress(label, task.share, task.outdated)
                     if shown != announced and round(waited / TICK) % round(SOON / TICK) == 0:
                         announced = shown
                         yield self._values(Update({"progress": shown}))
@@ -197,7 +201,12 @@ class PageEvents:
         except (asyncio.CancelledError, GeneratorExit):
             task.cancel()
             raise
-        yield self._values(Update({"progress": "", **file}))
+        last = gr.skip() if self._is_overtaken(session, task) else ""
+        yield self._values(Update({"progress": last, **file}))
+
+    def _is_overtaken(self, session: Session, task: Task) -> bool:
+        """Whether a newer answer is under way, which says itself how far it is."""
+        return task.cancelled and session.answering not in (None, task)
 
     def _values(self, update: Update) -> Outputs:
         """An update as gradio takes it, by component."""

@@ -59,9 +59,13 @@ def message(text: str) -> Markup:
     return render("message.html", text=text)
 
 
-def progress(label: str, share: float | None = None) -> Markup:
-    """How far work has come, in words and as a share of 1, and a button that stops it."""
-    return render("progress.html", label=label, share=share)
+def progress(label: str | None, share: float | None = None, outdated: bool = False) -> Markup:
+    """How far work has come, in words and as a share of 1, and a button that stops it.
+
+    label: None for a moment in which nothing is announced. outdated: what stands on the page is
+    of another picture, and is dimmed.
+    """
+    return render("progress.html", label=label, share=share, outdated=outdated)
 
 
 def percent(share: float) -> str:

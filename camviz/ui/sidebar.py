@@ -72,7 +72,7 @@ def build() -> Parts:
             )
         made["network"] = gr.HTML(elem_id="network", elem_classes="cv-fine")
         made["untrained"] = gr.Checkbox(
-            label="Untrained weights: no download, and maps that mean nothing",
+            label="Untrained weights: maps mean nothing",
             value=False,
             elem_id="untrained",
         )

@@ -65,9 +65,11 @@ class Task:
     """Work that takes a while: what is done, how far it is, and whether it is to be given up.
 
     `report(done, total)` is called by the work; it raises `Stopped` once the task was cancelled.
+    `outdated`: what the page shows meanwhile is of another picture.
     """
 
-    def __init__(self, label: str = "") -> None:
+    def __init__(self, label: str = "", outdated: bool = False) -> None:
+        self.outdated = outdated
         self.start(label)
         self._cancelled = threading.Event()
 
@@ -112,10 +114,11 @@ class Session:
     every backbone that the visitor chose; the page replaces none of them.
 
     loaded: the backbone that the page shows; attempted: the one that was loaded last, or could
-    not be. picture: the digest of the picture explained last.
-    answers: tab id -> what its content is the answer to. answered: the version whose answer is
-    whole. mirror: what the browser's controls show, as far as that is known. problems, remedies:
-    parts of the link that cannot be used, and buttons for what can be done about it.
+    not be. picture: the digest of the picture explained last; shown: the path of the one whose
+    maps stand on the page. answers: tab id -> what its content is the answer to. answered: the
+    version whose answer is whole. mirror: what the browser's controls show, as far as that is
+    known. problems, remedies: parts of the link that cannot be used, and buttons for what can be
+    done about it.
     """
 
     def __init__(self) -> None:
@@ -131,6 +134,7 @@ class Session:
         self.loaded = BackboneChoice()
         self.attempted = BackboneChoice()
         self.picture: str | None = None
+        self.shown: str | None = None
         self.answers: dict[str, Any] = {}
         self.answered = 0
         self.mirror: dict[str, Any] = {}
@@ -188,7 +192,7 @@ class Session:
                 return None
             if self.answering is not None:
                 self.answering.cancel()
-            self.answering = Task()
+            self.answering = Task(outdated=self.shown not in (None, self.controls.picture))
             return self.answering
 
     def stop(self) -> None:

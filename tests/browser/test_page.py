@@ -134,6 +134,81 @@ def test_class_by_its_bar_and_by_search(open_page, trees):
     expect(heading(page)).to_contain_text(third)
 
 
+def test_the_true_outline_follows_the_class(open_page):
+    page = open_page(query="&backbone=scenes-resnet&example=two-boats&outline=sailing+boat"
+                     "&class=sailing+boat")  # fmt: skip
+    outline = page.locator("#viewer [data-part=outline]")
+    expect(outline).to_have_value("sailing boat")
+    choose(page, "target", "rowing", "rowing boat", by_keyboard=True)
+    expect(outline).to_have_value("rowing boat")
+    wait_for_link(page, outline="rowing boat")
+    choose(page, "target", "church", "church", by_keyboard=True)  # it is not in the picture
+    expect(heading(page)).to_contain_text("church")
+    expect(outline).to_have_value("rowing boat")
+
+
+DIMMED = """
+window.dimmed = 0
+new MutationObserver(() => { if (document.querySelector('.cv-outdated')) window.dimmed++ })
+  .observe(document, {childList: true, subtree: true})"""
+
+
+def test_the_old_answer_is_dimmed_under_a_new_picture(open_page):
+    page = open_page(script=DIMMED)
+    assert page.evaluate("window.dimmed") == 0
+    page.locator("#examples button").nth(1).click()
+    page.wait_for_function("window.dimmed > 0")
+    expect(page.locator(".cv-outdated")).to_have_count(0)
+    wait_for_link(page, example=page.locator("#examples button").nth(1).get_attribute("data-label"))
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_progress_and_stop_are_in_sight_wherever_the_page_stands(open_page, width):
+    page = open_page(width=width)
+    wait_until_idle(page)
+    tall = page.evaluate("document.documentElement.scrollHeight")
+    page.evaluate(
+        """() => { document.querySelector('#progress .prose').innerHTML =
+        '<div class="cv-progress"><span>Working</span><progress></progress><button>Stop</button>'
+        window.scrollTo(0, document.documentElement.scrollHeight) }"""
+    )
+    box = page.locator("#progress button").bounding_box()
+    assert 0 <= box["y"] <= 900 - box["height"] and 0 <= box["x"] <= width - box["width"]
+    assert page.evaluate("document.documentElement.scrollHeight") == tall  # nothing was pushed
+
+
+CONTRAST = """node => {
+  const light = text => {
+    const canvas = new OffscreenCanvas(1, 1).getContext('2d')
+    canvas.fillStyle = text
+    canvas.fillRect(0, 0, 1, 1)
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map(
+      v => v / 255 <= .04045 ? v / 3294.6 : ((v / 255 + .055) / 1.055) ** 2.4)
+    return .2126 * r + .7152 * g + .0722 * b
+  }
+  let ground = node
+  while (getComputedStyle(ground).backgroundColor === 'rgba(0, 0, 0, 0)') {
+    ground = ground.parentElement
+  }
+  const [one, other] = [light(getComputedStyle(node).color),
+    light(getComputedStyle(ground).backgroundColor)].sort((a, b) => b - a)
+  return (one + .05) / (other + .05)
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_coloured_text_can_be_read(open_page, theme):
+    page = open_page(theme=theme)
+    page.locator(".cv-rival").nth(1).click()
+    expect(page.locator(".cv-rival[aria-pressed=true]")).to_have_count(1)
+    for selector in ("#verdict h2 em", "#tabs [role=tab].selected", ".cv-rival[aria-pressed=true]"):
+        page.wait_for_function(
+            f"css => ({CONTRAST})(document.querySelector(css)) >= 4.5", arg=selector
+        )
+    for button in page.locator("#bars button").all():
+        assert button.get_attribute("aria-label") or len(button.inner_text()) > 3
+
+
 def test_compare_with_a_second_class(open_page):
     page = open_page()
     rival = page.locator(".cv-rival").nth(1)
@@ -237,7 +312,7 @@ def test_a_backbone_that_cannot_be_had_leaves_everything_as_it_was(open_page):
 def test_who_does_not_wait_for_a_backbone_gets_it_all_the_same(open_page):
     page = open_page()
     choose(page, "backbone", "test_vit.", re.compile(r"test_vit\.r160"))
-    page.get_by_label("Untrained weights").click()
+    page.get_by_role("alert").get_by_role("button", name="untrained").click()
     choose(page, "method", "HiRes", re.compile("^HiRes"))
     expect(page.locator("#verdict")).to_contain_text("HiRes-CAM (")
     wait_for_link(page, backbone="test_vit.r160_in1k", method="hires_cam", weights="untrained")

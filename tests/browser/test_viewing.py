@@ -534,7 +534,13 @@ def test_signed_maps_have_both_colours(open_page, shown):
         wanted = render.colorize(x.signed(name) / 2 + 0.5, render.DIVERGING).astype(int)
         assert np.abs(pixels - wanted).mean() < 2 and np.abs(pixels - wanted).max() < 30
         page.keyboard.press("Escape")
-    expect(page.locator(f"{FIRST} .vw-row").nth(2)).to_contain_text("against")
+    rows = page.locator(f"{FIRST} .vw-row")
+    expect(rows.nth(2)).to_contain_text("against")
+    expect(rows.first).not_to_contain_text("against")  # LayerCAM has nothing below zero
+    signed = canvas(page)
+    menu(page).get_by_label("For and against").uncheck()
+    expect(rows.nth(2)).not_to_contain_text("against")
+    assert np.array_equal(canvas(page), signed)
 
 
 def test_boxes_are_listed_in_pixels_of_the_picture(open_page, shown):

@@ -5,6 +5,7 @@ import shutil
 import threading
 from dataclasses import replace
 from html import escape
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -139,6 +140,28 @@ def test_a_map_that_truncation_made_larger_is_not_said_to_have_lost(visit, contr
     assert f"{-min(shares):.0%}" in view.tab["denoising"]
     facts = str(view.row("denoised"))
     assert f"{-min(shares):.0%} added" in facts and "-" + f"{-min(shares):.0%}" not in facts
+
+
+@pytest.mark.parametrize(
+    ("maps", "words"),
+    [
+        ([0.53, 0.61], "Taken away: 53–61% of the maps, 55% of noise."),
+        ([-1.51, -1.57],
+         "Taken away: 55% of noise. Without it the maps are stronger, by 151–157%."),
+        ([-0.2], "Taken away: 55% of noise. Without it the map is stronger, by 20%."),
+        ([0.1, 0.3, -0.2],
+         "Taken away: 10–30% of 2 maps, 55% of noise. Without it one map is stronger, by 20%."),
+        ([0.1, -0.2, -0.2],
+         "Taken away: 10% of 1 map, 55% of noise. Without it 2 maps are stronger, by 20%."),
+    ],
+)  # fmt: skip
+def test_what_denoising_did_is_a_plain_sentence(maps, words):
+    noise = SimpleNamespace(noise=0.45)
+    notes = [
+        SimpleNamespace(denoising=SimpleNamespace(removed=share, noise=noise)) for share in maps
+    ]
+    row = SimpleNamespace(notes=dict(enumerate(notes)))
+    assert re.sub(r"<.*?>", "", compare._denoising(row)).strip() == words
 
 
 def test_what_the_page_answers_already_is_not_answered_again(opened):

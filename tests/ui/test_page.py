@@ -18,6 +18,7 @@ from gradio.utils import get_upload_folder
 
 from camviz.engine.options import Options, option_table
 from camviz.errors import BackboneError, ImageError, StageError, WeightsError
+from camviz.examples import example
 from camviz.maps.fusion import FUSIONS
 from camviz.network.hub import Stopped as DownloadStopped
 from camviz.ui import actions, answer, build_app, choices, events, launch_options, links
@@ -157,6 +158,46 @@ def test_what_takes_longer_is_announced(page_events, session, monkeypatch):
     assert "<progress" in waiting["<progress>"] and "Working …" in waiting["<progress>"]
     assert "Stop" in waiting["<progress>"]
     assert shown == {"<bars>": "one", "<progress>": ""} and last == {"<progress>": ""}
+
+
+def test_what_stands_on_the_page_is_dimmed_while_it_is_of_another_picture(
+    page_events, visit, controls_of, photo_file
+):
+    ram = str(example("a-ram").path)
+    view = visit.open(controls_of(ram, "scenes-resnet", untrained=False))
+    page_events._values = lambda update: {f"<{name}>": v for name, v in update.frame.items()}
+    outdated = 'class="cv-outdated"'
+    view.session.change(view.controls.with_options(fit="crop"))
+    progress = [each.get("<progress>", "") for each in collected(page_events._answer(view.session))]
+    assert not any(outdated in text for text in progress)  # of the same picture
+    view.session.change(replace(view.controls, picture=photo_file))
+    progress = [each.get("<progress>", "") for each in collected(page_events._answer(view.session))]
+    assert outdated in progress[0] and "cv-progress" not in progress[0]
+    assert not any(outdated in text for text in progress[1:]) and progress[-1] == ""
+
+
+def test_who_is_overtaken_does_not_undim_the_page(page_events, session):
+    session.opened = True
+    task = Task(outdated=True)
+    task.cancel()
+    session.answering = Task(outdated=True)
+    *_, last = collected(page_events._stream(session, iter(()), task))
+    assert last["<progress>"] == gr.skip()
+
+
+def test_stop_before_there_is_anything_offers_to_try_again(page_events, session):
+    stopped = []
+    page_events.outputs = []
+    page_events.on_stop(lambda handle, *_, **options: stopped.append(handle))
+    notice = stopped[0](session)["<notice>"]
+    assert "before there was anything to show" in notice and 'data-label="retry:"' in notice
+    session.opened = True
+    version = session.version
+    actions.follow_notice(session, Selection("retry:"))
+    assert session.version > version and session.answered != session.version
+    session.answers["compare"] = "something"
+    notice = stopped[0](session)["<notice>"]
+    assert "the last result" in notice and "retry" not in notice
 
 
 def test_a_change_gives_up_the_answer_under_way(page_events, session):

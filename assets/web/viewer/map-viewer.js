@@ -160,7 +160,9 @@ export class MapViewer extends HTMLElement {
     const same = source !== undefined && shown?.src === source;
     const image = source === undefined ? null : same ? shown : await decoded(source);
     if (turn !== this.#latest) return;
+    const before = this.#model;
     this.#model = new ViewerModel(payload);
+    this.#followClass(before, this.#model);
     this.#renderer.show(this.#model, image);
     if (image && this.#crosshair) this.#crosshair = this.#model.inside(this.#crosshair);
     if (!this.#linked && payload.link) {
@@ -171,6 +173,20 @@ export class MapViewer extends HTMLElement {
     this.#scheduleAddress();
     this.#broadcastSettings();
     this.#stats.values += 1;
+  }
+
+  /**
+   * An outline that is shown goes to the class that is explained, when that is another one now.
+   *
+   * @param {ViewerModel|null} before
+   * @param {ViewerModel} model
+   */
+  #followClass(before, model) {
+    const label = model.explained;
+    const shown = this.#settings.values.outline;
+    const gone = !model.payload.truth.some(thing => thing.label === shown);
+    if (before === null || !shown || label === null) return;
+    if (gone || label !== before.explained) this.#settings.change({ outline: label });
   }
 
   #build() {

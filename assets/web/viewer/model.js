@@ -25,7 +25,13 @@ import { bytesOf, clamp, summitOf, upsample } from "./maps.js";
  */
 
 /** @typedef {Panel & Unpacked} MapPanel */
-/** @typedef {Omit<Row, "panels"> & {panels: MapPanel[]}} MapRow */
+/**
+ * @typedef {object} Rows
+ * @property {MapPanel[]} panels
+ * @property {boolean} signed   a map has values below zero, other than a difference
+ */
+
+/** @typedef {Omit<Row, "panels"> & Rows} MapRow */
 
 export class ViewerModel {
   /** @param {Payload} payload */
@@ -57,6 +63,11 @@ export class ViewerModel {
     return { x: clamp(x, 0, this.width - 1), y: clamp(y, 0, this.height - 1) };
   }
 
+  /** What is known to be in the picture and is the class that is explained. */
+  get explained() {
+    return this.payload.truth.find(thing => thing.explained)?.label ?? null;
+  }
+
   /**
    * Where on the picture a map is highest.
    *
@@ -84,7 +95,7 @@ export class ViewerModel {
  */
 function unpackRow(row, width, height) {
   /** @type {MapRow} */
-  const unpacked = { ...row, panels: [] };
+  const unpacked = { ...row, panels: [], signed: false };
   unpacked.panels = row.panels.map(panel => {
     const bytes = bytesOf(panel.data);
     const view = { ...panel.scene, width, height };
@@ -99,5 +110,6 @@ function unpackRow(row, width, height) {
       summit: summitOf(bytes, panel, view),
     };
   });
+  unpacked.signed = unpacked.panels.some(panel => panel.below !== null && panel.ends === null);
   return unpacked;
 }

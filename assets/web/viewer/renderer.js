@@ -84,14 +84,14 @@ export class MapRenderer {
   }
 
   /**
-   * Whether a map is drawn for and against, on a diverging scale. A difference always is; a map
-   * without a negative part is all "for".
+   * Whether a map is drawn for and against, on a diverging scale. A difference always is; others
+   * are where a map of their row has a negative part: a method without signs has nothing against.
    *
    * @param {MapPanel} panel
    */
   isSigned(panel) {
     return panel.ends !== null
-      || (this.#settings.values.signed && this.#model !== null && this.#model.payload.has_signs);
+      || (this.#settings.values.signed && panel.row.signed);
   }
 
   /**
@@ -238,7 +238,7 @@ export class MapRenderer {
   drawColorBar(home, row, panel) {
     const settings = this.#settings.values;
     const sample = panel ?? row.panels[0];
-    const signed = panel ? this.isSigned(panel) : settings.signed && this.#hasSigns;
+    const signed = panel ? this.isSigned(panel) : settings.signed && row.signed;
     const table = this.#tableOf(signed);
     const stops = Array.from({ length: STOPS }, (_, i) => {
       const at = 3 * Math.round(i * 255 / (STOPS - 1));
@@ -261,10 +261,6 @@ export class MapRenderer {
     home.replaceChildren(make("span", "", least), ramp, make("span", "", most));
     home.setAttribute("role", "img");
     home.setAttribute("aria-label", `Colour scale from ${least} to ${most}`);
-  }
-
-  get #hasSigns() {
-    return this.#model !== null && this.#model.payload.has_signs;
   }
 
   /* -- Reading -- */

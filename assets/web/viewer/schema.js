@@ -35,6 +35,7 @@
  * @property {string} label
  * @property {string} src          data URL of a mask, white where the thing is
  * @property {string|null} note    how much of it the network was not shown
+ * @property {boolean} explained  it is the class that is explained
  */
 
 /**

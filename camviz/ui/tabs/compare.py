@@ -130,14 +130,26 @@ def _denoising(row: Found) -> str:
     found = [note.denoising for note in row.notes.values() if note.denoising is not None]
     maps = [d.removed for d in found if d.removed is not None]
     noise = [1 - d.noise.noise for d in found if d.noise and d.noise.noise is not None]
-    taken = {"the maps": [s for s in maps if s >= 0], "noise": noise}
+    weaker, stronger = [s for s in maps if s >= 0], [-s for s in maps if s < 0]
+    which = html.plural(len(weaker), "map") if stronger else "the maps"
+    taken = {which: weaker, "noise": noise}
     return html.render(
         "denoising.html",
         reason=None,
         nothing=not maps,
         taken={name: _range(shares) for name, shares in taken.items() if shares},
-        added=_range([-s for s in maps if s < 0]),
+        stronger=_grown(len(stronger), len(maps)),
+        added=_range(stronger),
     )
+
+
+def _grown(count: int, of: int) -> str:
+    """The subject and verb of a sentence on maps that are stronger than before; "" for none."""
+    if not count:
+        return ""
+    if count == of:
+        return "the maps are stronger," if count > 1 else "the map is stronger,"
+    return "one map is stronger," if count == 1 else f"{count} maps are stronger,"
 
 
 def _range(shares: list[float]) -> str:

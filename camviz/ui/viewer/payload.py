@@ -78,7 +78,13 @@ def payload(
         pick=pick,
         follows=follows,
     )
-    return _with_picture(found, sources, truth or {}) if sources else found
+    return _with_picture(found, sources, truth or {}, _explained(rows)) if sources else found
+
+
+def _explained(rows: Mapping[str, Explanation | MapRow | Unavailable]) -> set[str]:
+    """The labels of the classes that are explained."""
+    found = [row.of if isinstance(row, MapRow) else row for row in rows.values()]
+    return {x.label for x in found if isinstance(x, Explanation)}
 
 
 def _title(key: str, row: Explanation | MapRow | Unavailable) -> str:
@@ -191,6 +197,7 @@ def _with_picture(
     found: Payload,
     sources: Sequence[tuple[Picture, Fit, bool]],
     masks: Mapping[str, np.ndarray],
+    explained: set[str],
 ) -> Payload:
     picture, fit, _ = sources[0]
     fits = [each for _, each, whole_row in sources if whole_row]
@@ -210,7 +217,8 @@ def _with_picture(
             encode_picture(picture), picture.width, picture.height, picture.name
         ),
         truth=tuple(
-            _truth(label, mask, visible) for label, mask in _checked(masks, visible).items()
+            replace(_truth(label, mask, visible), explained=label in explained)
+            for label, mask in _checked(masks, visible).items()
         ),
         crop_note=crop_note,
     )

@@ -24,12 +24,13 @@ class Truth:
     """The pixels of one thing that is in the picture.
 
     `src`: data URL of a mask of one bit a pixel. `note`: how much of the thing the network was not
-    shown.
+    shown. `explained`: whether it is the class that is explained.
     """
 
     label: str
     src: str
     note: str | None
+    explained: bool = False
 
 
 @dataclass(frozen=True)
