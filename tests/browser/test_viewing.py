@@ -799,6 +799,43 @@ def test_two_viewers_do_not_disturb_each_other(open_page):
     expect(page.locator(f"{FIRST} [value=overlay]")).to_be_checked()
 
 
+def test_an_element_that_leaves_the_page_is_done_with_it(open_page):
+    """Its listeners and observers go with it, and come back with it."""
+    page = open_page()
+    settled(page)
+    page.locator(f"{FIRST} summary").click()
+    leave = """() => {
+      window.viewer = document.querySelector('#first map-viewer')
+      window.home = viewer.parentElement
+      const {disconnect} = ResizeObserver.prototype
+      let observers = 0
+      ResizeObserver.prototype.disconnect = function () { observers += 1; disconnect.call(this) }
+      viewer.remove()
+      ResizeObserver.prototype.disconnect = disconnect
+      history.replaceState(null, '', '?x=1')
+      document.dispatchEvent(new Event('viewer-publish'))
+      document.body.dispatchEvent(new PointerEvent('pointerdown', {bubbles: true}))
+      return [observers, viewer.querySelector('details').open, location.search, viewer.stats.draws]
+    }"""
+    observers, menu_open, address, draws = page.evaluate(leave)
+    assert observers == 1 and menu_open and address == "?x=1"
+    page.set_viewport_size({"width": 1000, "height": 900})
+    settled(page)
+    assert page.evaluate("viewer.stats.draws") == draws
+    page.evaluate("home.append(viewer)")
+    settled(page)
+    assert page.evaluate("viewer.stats.draws") > draws, "it is drawn for the width there is now"
+    page.evaluate("document.dispatchEvent(new Event('viewer-publish'))")
+    assert query(page) == {"x": "1", "backbone": "tiny", "class": "3"}
+    page.locator("#which").dispatch_event("pointerdown")
+    expect(page.locator(f"{FIRST} .vw-menu")).to_be_hidden()
+    page.locator(OPEN).first.click()
+    expect(page.locator(f"{FIRST} dialog")).to_be_visible()
+    page.locator(f"{FIRST} dialog").get_by_label("Next map").click()
+    titles = page.locator(f"{PANEL} .vw-name b").all_inner_texts()
+    expect(page.locator(f"{FIRST} dialog h3")).to_have_text(titles[1])  # one step for one click
+
+
 # --- the address bar ---
 
 

@@ -1,8 +1,8 @@
 """The source of the element <map-viewer>, and what it is told once.
 
 Its parts are ES modules in assets/web/viewer. gradio and the offline report, whose policy forbids
-it to load any file, take one script each: `inline` joins the modules without their imports and
-exports, so that there is nothing to build.
+it to load any file, take one script each: `inline` joins the modules without their imports,
+exports and types, so that there is nothing to build.
 """
 
 import re
@@ -20,6 +20,7 @@ LINK_KEYS = ("backbone", "example", "class", "weights")  # beside the options wi
 
 _IMPORT = re.compile(r'^import [^;]*?"([^"]+)";\n', re.M)
 _EXPORT = re.compile(r"^export (?:\{\};\n)?", re.M)
+_TYPES = re.compile(r"^(?:// @ts-check|[ \t]*/\*\*.*?\*/)\n?", re.M | re.S)
 
 
 def inline(name: str) -> str:
@@ -31,7 +32,7 @@ def inline(name: str) -> str:
             text = path.read_text(encoding="utf-8")
             for imported in _IMPORT.findall(text):
                 add((path.parent / imported).resolve())
-            parts[path] = _EXPORT.sub("", _IMPORT.sub("", text))
+            parts[path] = _TYPES.sub("", _EXPORT.sub("", _IMPORT.sub("", text)))
 
     add((WEB / name).resolve())
     return "\n".join(parts.values())
