@@ -11,13 +11,14 @@ raw map -> ReLU -> divide by the maximum at the stage's own resolution -> fuse o
 """
 
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from camviz.engine.backbones import BackboneCache, BackboneKey
 from camviz.engine.banks import (
     BankFromGallery,
     bank_name,
@@ -29,7 +30,7 @@ from camviz.engine.cache import LRUCache
 from camviz.engine.explanation import Explanation
 from camviz.engine.options import Options, PlacementKind
 from camviz.engine.plan import make_plan, resolve_target, select_stages
-from camviz.engine.remote import RemoteTask, TaskWorker, backbone_key
+from camviz.engine.remote import RemoteTask, TaskWorker
 from camviz.engine.similarity import SimilarityMap, cell_at
 from camviz.engine.stage_map import MapInputs, compute_stage_map
 from camviz.engine.traces import TraceCache
@@ -54,6 +55,8 @@ from camviz.network.taps import Tap
 from camviz.network.weights import default_backbone
 from camviz.prototypes.bank import CLUSTERS, MU_CONTEXT, MU_FOREGROUND, TAU, PrototypeBank
 from camviz.prototypes.build import BuildSettings, Progress
+
+_MEASURED = 256  # sets of placements that are held
 
 
 class Engine:
@@ -80,9 +83,11 @@ class Engine:
         self.device = device
         self._runner = runner or LocalRunner()
         self._options = options
-        self._backbones: LRUCache[Backbone] = LRUCache(backbone_bytes, lambda b: 4 * b.parameters)
         self._traces = TraceCache(self._runner, trace_bytes)
-        self._measured: dict[Hashable, dict[str, Placement]] = {}
+        self._backbones = BackboneCache(
+            backbone_bytes, on_drop=lambda backbone: self._traces.drop_graphs(backbone.model)
+        )
+        self._measured: LRUCache[dict[str, Placement]] = LRUCache(_MEASURED)
         self._worker = TaskWorker(self._backbones)
         self._loading = threading.Lock()
 
@@ -93,11 +98,11 @@ class Engine:
         display_name: str | None = None,
         **arguments: Any,
     ) -> Backbone:
-        """A backbone by name, loaded once; see `load_backbone`."""
+        """A backbone by name, loaded once, and again if its file changed; see `load_backbone`."""
         name = name or default_backbone()
         settings, timm_kwargs = split_settings(arguments)
         arguments = {**settings.given, **timm_kwargs}
-        key = backbone_key(name, weights, arguments)
+        key = BackboneKey.of(name, weights, arguments)
         with self._loading:
             backbone = self._backbones.get(key)
             if backbone is None:
@@ -179,7 +184,7 @@ class Engine:
         request = chosen.resolve(
             **vars(backbone.settings),
             backbone=backbone.name,
-            weights=backbone.loaded_with or GIVEN,
+            weights=backbone.reloads_with or GIVEN,
             target=goal.index,
             versus=goal.versus,
             stages=tuple(plan.taps),
@@ -208,6 +213,7 @@ class Engine:
             picture=picture,
             fit=fit,
             backbone=backbone,
+            state=trace.state,
             logits=trace.logits.numpy().copy(),
             raw={name: each.raw for name, each in maps.items()},
             notes={name: each.notes for name, each in maps.items()},
@@ -315,7 +321,9 @@ class Engine:
         """Where the cells of each tap are drawn; measured once."""
         if kind == "plain":
             return {name: plain_placement(tap, backbone.input_size) for name, tap in taps.items()}
-        key = (backbone.uid, *taps.items())
-        if key not in self._measured:
-            self._measured[key] = self._runner.run(backbone, MeasurePlacements(taps), self._traces)
-        return dict(self._measured[key])
+        key = (backbone.fingerprint, *taps.items())
+        measured = self._measured.get(key)
+        if measured is None:
+            work = MeasurePlacements(taps)
+            measured = self._measured.put(key, self._runner.run(backbone, work, self._traces))
+        return dict(measured)

@@ -3,7 +3,7 @@
 Normalised, fused and drawn maps are made when they are first read, from the raw ones.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib import import_module
@@ -103,7 +103,8 @@ class Explanation:
     before any ReLU. `maps`: per stage float32 (H, W) of the picture's own size, in [0, 1];
     `fused` the same of all stages together. `plain`: what `raw` would be without
     truncation, for the stages that were truncated. `bank`: the prototypes that the picture was
-    compared with, `cosines` the cosine of each to every place, (n, h, w) per stage. Where a crop
+    compared with, `cosines` the cosine of each to every place, (n, h, w) per stage. `state`: the
+    fingerprint of the network, with the weights it had. Where a crop
     did not show the picture to the network (`fit`), maps are 0 and `visible` is False.
     """
 
@@ -118,6 +119,7 @@ class Explanation:
     plain: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
     bank: PrototypeBank | None = field(repr=False, default=None)
     cosines: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
+    state: Hashable = field(repr=False, default=None)
 
     @property
     def target(self) -> int:
@@ -128,6 +130,12 @@ class Explanation:
     def label(self) -> str:
         """The name of the class explained."""
         return self.backbone.labels[self.target]
+
+    @property
+    def digest(self) -> str | None:
+        """`Backbone.digest` of what was explained; None if its weights are others now."""
+        same = self.state in (None, self.backbone.fingerprint)
+        return self.backbone.digest if same else None
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -164,10 +172,13 @@ class Explanation:
 
     def __getstate__(self) -> dict[str, Any]:
         """What it was made of: what is drawn on demand is made again in a copy."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**state, "state": "" if self.digest is None else None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        if self.state is None:  # the copy of the network is the one that was explained
+            self.state = self.backbone.fingerprint
 
     @cached_property
     def normalized(self) -> dict[str, np.ndarray]:

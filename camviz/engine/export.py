@@ -100,7 +100,7 @@ def manifest_of(
         "backbone": {
             "name": x.backbone.display_name,
             "weights": asdict(x.backbone.weights),
-            "digest": x.backbone.digest,
+            "digest": x.digest,
             "parameters": x.backbone.parameters,
             "input_size": list(x.backbone.input_size),
             "mean": list(x.backbone.mean),

@@ -9,15 +9,14 @@ process is forked from the one that made the engine: networks that were loaded b
 
 import copy
 import os
-import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from camviz.engine.cache import LRUCache
+from camviz.engine.backbones import BackboneCache, BackboneKey
 from camviz.engine.traces import TraceCache
 from camviz.engine.work import Device, FindStages, LocalRunner, Result, Traces, Work
 from camviz.network.backbone import Backbone
@@ -53,8 +52,8 @@ Send = Callable[[RemoteTask], Any]
 class RemoteRunner:
     """Has work done in another process: nothing is differentiated here, not even to load a network.
 
-    A network that was given, or loaded with timm's own arguments, cannot be made again there;
-    work on it is done here.
+    A network that was given, loaded with timm's own arguments or changed since cannot be made again
+    there; work on it is done here.
     """
 
     def __init__(self, send: Send) -> None:
@@ -85,12 +84,13 @@ class RemoteRunner:
         )
 
     def run(self, backbone: Backbone, work: Work[Result], traces: Traces) -> Result:
-        if backbone.loaded_with is None:
+        weights = backbone.reloads_with
+        if weights is None:
             return work.do(backbone, traces)
         work = work.portable()
         task = RemoteTask(
             backbone=backbone.name,
-            weights=backbone.loaded_with,
+            weights=weights,
             parameters=backbone.parameters,
             work=work,
             display_name=backbone.display_name,
@@ -102,7 +102,7 @@ class RemoteRunner:
 class TaskWorker:
     """Does tasks in the process it is called in, which may be forked from the one that made it."""
 
-    def __init__(self, backbones: LRUCache[Backbone]) -> None:
+    def __init__(self, backbones: BackboneCache) -> None:
         self._backbones = backbones
         self._process = os.getpid()
 
@@ -111,11 +111,10 @@ class TaskWorker:
 
         Raises what the work itself raises.
         """
-        forked = os.getpid() != self._process
-        if forked:  # locks are copied as they were, perhaps held by threads that are not
+        if os.getpid() != self._process:  # a lock is copied as it was, perhaps held
             self._process = os.getpid()
             self._backbones.unlock()
-        key = backbone_key(task.backbone, task.weights, task.settings.given)
+        key = BackboneKey.of(task.backbone, task.weights, task.settings.given)
         backbone = self._backbones.get(key)
         if backbone is None:
             backbone = load_backbone(
@@ -126,19 +125,10 @@ class TaskWorker:
                 settings=task.settings,
             )
         else:
-            lock = threading.RLock() if forked else backbone.lock
             where = backbone.device if device is None else torch.device(device)
             model = backbone.model
             if where.type != backbone.device.type:
                 model = copy.deepcopy(model).to(where)
-            backbone = replace(backbone, model=model, device=where, lock=lock)
+            backbone = replace(backbone, model=model, device=where)
         traces = TraceCache(LocalRunner(), _TRACE_BYTES)
         return task.work.pack(task.work.do(backbone, traces))
-
-
-def backbone_key(
-    name: str, weights: str | Path, given: Mapping[str, Any] | None = None
-) -> Hashable:
-    """What a loaded backbone is held under; given: settings and timm's own arguments."""
-    arguments = sorted((key, repr(value)) for key, value in (given or {}).items())
-    return (name, str(weights), tuple(arguments))

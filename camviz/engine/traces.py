@@ -1,6 +1,11 @@
 """Traces of pictures: each is made once, and held while there is room."""
 
-from collections.abc import Iterable
+import weakref
+from collections.abc import Hashable, Iterable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import nn
 
 from camviz.engine.cache import LRUCache
 from camviz.engine.work import Runner, TracePicture
@@ -11,18 +16,20 @@ from camviz.network.trace import Target, Trace
 
 
 class TraceCache:
-    """Traces by picture, network and fit, bounded in bytes.
+    """Traces by picture, network, present weights of it, and fit; bounded in bytes.
 
     One pass serves every method, stage and class, so that each trace covers all default stages
-    of its network, and whatever else was requested of that picture before.
+    of its network, and whatever else was requested of that picture before. Traces made with
+    weights that a network has no more, or with a network that is gone, are dropped.
     """
 
     def __init__(self, runner: Runner, maxsize: int) -> None:
         self._runner = runner
         self._traces: LRUCache[tuple[Trace, Fit]] = LRUCache(maxsize, lambda pair: pair[0].nbytes)
+        self._keys: WeakKeyDictionary[nn.Module, set[Hashable]] = WeakKeyDictionary()
 
     def cached(self, backbone: Backbone, picture: Picture, fit: str) -> tuple[Trace, Fit] | None:
-        return self._traces.get((picture.digest, backbone.uid, fit))
+        return self._traces.get((picture.digest, backbone.fingerprint, fit))
 
     def get(
         self,
@@ -56,18 +63,49 @@ class TraceCache:
     ) -> tuple[Trace, Fit]:
         """A new trace of a picture, with the gradients of a target if one is given."""
         work = TracePicture(picture, fit, tuple(dict.fromkeys(taps)), target)
+        state = backbone.fingerprint
         trace, geometry = self._runner.run(backbone, work, self)
-        former = self.cached(backbone, picture, fit)
+        trace.state = trace.state or state  # from another process it comes without
+        former = self._traces.get((picture.digest, trace.state, fit))
         if former is not None and not trace.has_graph:
             trace.adopt_gradients(former[0])  # which this one could not make again
-        return self._traces.put((picture.digest, backbone.uid, fit), (trace, geometry))
+        return self._put(backbone, picture, trace, geometry)
 
     def keep(
         self, backbone: Backbone, picture: Picture, trace: Trace, geometry: Fit, target: Target
     ) -> None:
         """Hold a trace that may have grown, within the bound; the gradients of target stay."""
         trace.shrink(self._traces.maxsize, target)
-        self._traces.put((picture.digest, backbone.uid, geometry.mode), (trace, geometry))
+        self._put(backbone, picture, trace, geometry)
+
+    def drop_graphs(self, model: nn.Module) -> None:
+        """Free what further classes would need of traces of a network: it holds the weights."""
+        for key in list(self._keys.get(model, ())):
+            pair = self._traces.get(key)
+            if pair is not None:
+                pair[0].drop_graph()
+
+    def _put(
+        self, backbone: Backbone, picture: Picture, trace: Trace, geometry: Fit
+    ) -> tuple[Trace, Fit]:
+        key = (picture.digest, trace.state, geometry.mode)
+        keys = self._keys.get(backbone.model)
+        if keys is None:
+            keys = self._keys[backbone.model] = set()
+            forget = weakref.WeakMethod(self._traces.remove_soon)
+            weakref.finalize(backbone.model, _call, forget, keys).atexit = False
+        stale = [other for other in list(keys) if other[1] != trace.state]  # type: ignore[index]
+        self._traces.remove(stale)
+        keys.difference_update(stale)
+        keys.add(key)
+        return self._traces.put(key, (trace, geometry))
+
+
+def _call(method: weakref.WeakMethod[Any], keys: Any) -> None:
+    """Call a method with keys, if its object is still there."""
+    function = method()
+    if function is not None:
+        function(keys)
 
 
 def _default_taps(backbone: Backbone) -> list[Tap]:

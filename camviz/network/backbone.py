@@ -1,14 +1,13 @@
-"""Backbone: a frozen timm classifier with everything needed to explain it."""
+"""Backbone: a timm classifier with everything needed to explain it."""
 
+import copy
 import difflib
 import hashlib
 import itertools
 import operator
 import re
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -23,6 +22,7 @@ from camviz.network.outputs import output_kind, two_sided
 from camviz.network.settings import Labels, OutputKind, Settings, split_settings
 from camviz.network.setup import data_config, find_stages
 from camviz.network.stages import Discovery, Stage
+from camviz.network.state import Copy, fingerprint, is_plain, network_lock, tensors_of
 from camviz.network.taps import primary_logits
 from camviz.network.wrappers import check_network, find_network
 
@@ -47,15 +47,18 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A frozen timm classifier in eval mode, with everything needed to explain its predictions.
+    """A timm classifier with everything needed to explain its predictions.
+
+    Whatever runs `model` for an explanation does so in eval mode, its weights frozen, and puts
+    both back afterwards. Its weights may change between two explanations: `fingerprint` says so.
 
     `name` is what `load_backbone` makes it from, `display_name` what sentences call it: never a
     path. `stages` run from shallow to deep; `default_stages` names those that are explained unless
     others are chosen. `labels` are unique and in the order of the logits, `synonyms` all names of
-    each class. `lock` is held while the network runs. `confidence_threshold`: below this
+    each class. `confidence_threshold`: below this
     probability of its two best classes together, a prediction is marked as not sure; 0: never.
     `output`: what the logits mean, see `Settings`. `loaded_with`: the `weights` with which
-    `load_backbone` makes this very network again from its name and `settings`, None if it cannot.
+    `load_backbone` made this very network from its name and `settings`, None if it did not.
     `uid` differs between networks.
     """
 
@@ -78,8 +81,37 @@ class Backbone:
     settings: Settings = field(default=Settings(), repr=False)
     loaded_with: str | None = None
     uid: int = field(default_factory=_UIDS.__next__, repr=False)
-    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _copy: Copy | None = field(default=None, repr=False)
+    _loaded_state: str | None = field(default=None, repr=False)
+    _digests: dict[bool, tuple[str, str]] = field(default_factory=dict, repr=False)
     _module_stages: dict[str, Stage] = field(default_factory=dict, repr=False)
+
+    @property
+    def lock(self) -> Any:
+        """Held while the network runs: one for each network, however many Backbones share it.
+
+        Code that calls `model` itself, from another thread, need not hold it to be safe from hooks,
+        which concern camviz's own thread alone. It then may see eval mode, and weights that need
+        no gradient, while an explanation is being made; with the lock it does not.
+        """
+        return network_lock(self.model)
+
+    @property
+    def fingerprint(self) -> tuple[int, str]:
+        """What tells this network with its present weights from all others, and from itself with
+        other weights; see `camviz.network.state.fingerprint`.
+        """
+        if self._copy is not None:
+            with self.lock:
+                self._copy.update()
+        return self.uid, fingerprint(self.model)
+
+    @property
+    def reloads_with(self) -> str | None:
+        """`loaded_with`, or None if the weights were changed since."""
+        if self.loaded_with is None or self.fingerprint[1] != self._loaded_state:
+            return None
+        return self.loaded_with
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -89,29 +121,42 @@ class Backbone:
     def default_stages(self) -> tuple[str, ...]:
         return self.discovery.defaults
 
-    @cached_property
+    @property
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
-    @cached_property
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all weights and buffers."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(self.model))
+
+    @property
     def digest(self) -> str:
         """What this very network is: a hash over its modules and every tensor it holds."""
-        return self._hash_tensors(repr(self.model), dtypes=True)
+        return self._hash(whole=True)
 
-    @cached_property
+    @property
     def weights_digest(self) -> str:
         """What its weights are, whichever version of timm built the network around them."""
-        return self._hash_tensors("", dtypes=False)
+        return self._hash(whole=False)
 
-    def _hash_tensors(self, start: str, *, dtypes: bool) -> str:
-        """A hash over some text and every tensor: its name, type if that counts, shape, bytes."""
-        digest = hashlib.blake2b(start.encode(), digest_size=16)
+    def _hash(self, *, whole: bool) -> str:
+        """A hash over every tensor: name, shape, bytes; of the whole network modules and types too.
+
+        Computed once for each state of the weights.
+        """
+        _, state = self.fingerprint
+        known = self._digests.get(whole)
+        if known is not None and known[0] == state:
+            return known[1]
+        digest = hashlib.blake2b((repr(self.model) if whole else "").encode(), digest_size=16)
         for name, tensor in sorted(self.model.state_dict().items()):
-            kind = f"{tensor.dtype} " if dtypes else ""
+            kind = f"{tensor.dtype} " if whole else ""
             digest.update(f"{name} {kind}{tuple(tensor.shape)}".encode())
             flat = tensor.detach().cpu().contiguous().flatten()
             digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-        return digest.hexdigest()
+        self._digests[whole] = (state, digest.hexdigest())
+        return self._digests[whole][1]
 
     def scores(self, output: Any) -> torch.Tensor:
         """(N, labels) from what the network returns.
@@ -122,11 +167,16 @@ class Backbone:
         return two_sided(logits) if logits.shape[1] < len(self.labels) else logits
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("lock", "uid")}
+        # Whether the weights are those that were loaded is found out by addresses in memory.
+        state = {name: value for name, value in vars(self).items() if name != "uid"}
+        return {**state, "_loaded_state": None, "_unchanged": self.reloads_with is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A copy is a network of its own.
-        vars(self).update(state, lock=threading.RLock(), uid=next(_UIDS))
+        unchanged = state.pop("_unchanged")
+        vars(self).update(state, uid=next(_UIDS))
+        if unchanged:
+            vars(self).update(_loaded_state=fingerprint(self.model))
 
     def stage(self, name: str) -> Stage:
         """The stage of that name; for the name of any other module a stage at its output."""
@@ -223,7 +273,11 @@ def wrap_backbone(
     labels: Labels | None = None,
     output: OutputKind | None = None,
 ) -> Backbone:
-    """A timm classifier that is already built, made ready to be explained: frozen, in eval mode.
+    """A timm classifier that is already built, made ready to be explained.
+
+    The network stays as it is: its mode, its flags and its weights are the caller's, training can
+    go on, and the next explanation is of the weights as they are then. One that is not in single
+    precision, or not on the device, is explained by a copy that follows its weights.
 
     A compiled network and one in a wrapper (data parallelism, weight averages, Lightning) is taken
     out of it. display_name: what sentences call it; None: its name without prefix and path.
@@ -247,14 +301,14 @@ def wrap_backbone(
     name = name or str(config.get("architecture") or type(model).__name__)
     display_name = display_name or default_display_name(name)
     check_network(model, display_name)
-    model.eval().requires_grad_(False).float()  # maps are made in single precision
-    try:
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise BackboneError(f"device '{device}' cannot be used: {one_line(error)}") from error
-    discovery = discovery or find_stages(model.cpu(), settings, display_name)
-    model.to(chosen)
+    chosen = find_device(device)
+    mine = None if is_plain(model, chosen) else Copy(model, chosen)
+    if mine is not None:
+        model = mine.model
+    if discovery is None:
+        with network_lock(model):
+            there = model if chosen.type == "cpu" else copy.deepcopy(model).cpu()
+            discovery = find_stages(there, settings, display_name)
     kind = output_kind(model, config, discovery.logits, settings.output, display_name)
     names = class_names(config, discovery.logits, settings.labels, display_name)
     if len(names) > discovery.logits and kind != "sigmoid":
@@ -277,4 +331,15 @@ def wrap_backbone(
         output=kind,
         settings=settings,
         loaded_with=loaded_with,
+        _copy=mine,
+        _loaded_state=None if loaded_with is None else fingerprint(model),
     )
+
+
+def find_device(wanted: str | torch.device | None = None) -> torch.device:
+    """A device by name; None: the GPU if there is one. Raises `BackboneError` if it cannot be."""
+    try:
+        device = torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise BackboneError(f"device '{wanted}' cannot be used: {one_line(error)}") from error

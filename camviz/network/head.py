@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from camviz.errors import MethodError
 from camviz.network.backbone import Backbone
 from camviz.network.outputs import shares
-from camviz.network.taps import frozen_eval
+from camviz.network.taps import calls_of_this_thread, frozen_eval
 from camviz.network.trace import Trace
 
 
@@ -123,6 +123,7 @@ class _FrozenNorms:
 
     def __init__(self) -> None:
         self.scales: dict[nn.Module, Tensor] = {}
+        self._own_calls = calls_of_this_thread()
 
     @property
     def used(self) -> bool:
@@ -142,6 +143,8 @@ class _FrozenNorms:
                 handle.remove()
 
     def _freeze(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if not self._own_calls():
+            return output
         (x,) = inputs
         axis = 1 if type(module).__name__.endswith("2d") else -1
         centred = x - x.mean(dim=axis, keepdim=True) if isinstance(module, nn.LayerNorm) else x

@@ -5,6 +5,7 @@ which the tensor found there is a map, (N, C, H, W). `record_taps` collects tapp
 they can be differentiated; no hook and no flag outlives its block.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,7 +41,9 @@ def frozen_eval(model: nn.Module, *, gradients: bool) -> Iterator[None]:
     """Put a network into eval mode, freeze its weights, turn autocast off; undo it all after.
 
     Gradient checkpointing and compiled passes are put aside, too. gradients: whether autograd
-    records in the block, whatever no_grad or inference_mode is on outside.
+    records in the block, whatever no_grad or inference_mode is on outside. Modes and flags belong
+    to the network: another thread that runs it within the block, without its lock, runs it in
+    eval mode.
     """
     training = [module for module in model.modules() if module.training]
     unfrozen = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -108,18 +111,28 @@ def tensors_in(output: Any, path: tuple[int | str, ...] = ()) -> Iterator[tuple[
             yield from tensors_in(value, (*path, index))
 
 
+def calls_of_this_thread() -> Callable[[], bool]:
+    """Tells whether it is called from the thread in which it was made."""
+    own = threading.get_ident()
+    return lambda: threading.get_ident() == own
+
+
 @contextmanager
 def forward_hooks(
     modules: dict[str, nn.Module], observe: Callable[[str, nn.Module, int, Any], Any]
 ) -> Iterator[None]:
     """Call `observe(name, module, call number, output)` after every call of these modules.
 
-    What `observe` returns, if not None, replaces the output. No hook outlives the block.
+    What `observe` returns, if not None, replaces the output. Calls made by other threads are none
+    of its business and are left alone. No hook outlives the block.
     """
     calls = dict.fromkeys(modules, -1)
+    own_calls = calls_of_this_thread()
 
     def hook_for(name: str) -> Callable[[nn.Module, Any, Any], Any]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+            if not own_calls():
+                return None
             calls[name] += 1
             return observe(name, module, calls[name], output)
 

@@ -81,7 +81,8 @@ class Trace:
     (1, C, H, W), fp32, in (N, C, H, W) order whatever the network's own. `features`: the map that
     enters the pooling, in the network's own layout, or None. Gradients are computed on demand
     and kept. A trace from another process, or one whose graph was dropped to save memory, has only
-    the gradients that were computed before.
+    the gradients that were computed before. `state`: of the weights it was made with, see
+    `Backbone.fingerprint`.
     """
 
     taps: tuple[Tap, ...]
@@ -89,6 +90,7 @@ class Trace:
     activations: dict[Address, Tensor]
     features: Tensor | None
     output: OutputKind = "softmax"
+    state: Hashable = None
     _gradient_basis: dict[int, dict[Address, Tensor]] = field(default_factory=dict, repr=False)
     _memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     _graph: tuple[Tensor, dict[Address, Tensor]] | None = field(default=None, repr=False)
@@ -236,6 +238,7 @@ class Trace:
             {a: torch.from_numpy(t) for a, t in arrays["activations"].items()},
             None if features is None else torch.from_numpy(features),
             arrays["output"],
+            None,
             {
                 part: {a: torch.from_numpy(t) for a, t in gradients.items()}
                 for part, gradients in arrays["basis"].items()
@@ -256,6 +259,7 @@ def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap], *, graph: bool
     taps = tuple(dict.fromkeys(taps))
     stored: dict[Address, Tensor] = {}
     with backbone.lock, frozen_eval(backbone.model, gradients=graph):
+        state = backbone.fingerprint
         # A caller's inference tensor cannot be saved for a backward pass; its clone can.
         with record_taps(backbone.model, taps, stored):
             output = backbone.scores(backbone.model(image.clone()))
@@ -270,6 +274,7 @@ def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap], *, graph: bool
             {tap.address: tap.layout.to_nchw(stored[tap.address].detach()).float() for tap in taps},
             None if raw is None else raw.detach(),
             backbone.output,
+            state,
             _graph=(output, stored) if output.requires_grad else None,
             _graph_bytes=backbone.discovery.graph_bytes,
         )

@@ -17,7 +17,14 @@ import torch
 from torch import nn
 
 from camviz.errors import WeightsError, one_line
-from camviz.network.backbone import GIVEN, Backbone, Weights, WeightsSource, wrap_backbone
+from camviz.network.backbone import (
+    GIVEN,
+    Backbone,
+    Weights,
+    WeightsSource,
+    find_device,
+    wrap_backbone,
+)
 from camviz.network.bundled import bundled_folder, bundled_names
 from camviz.network.checkpoints import Checkpoint, load_checkpoint, read_checkpoint
 from camviz.network.hub import WEIGHT_FILES, cached_file, fetch_file, remedies
@@ -79,6 +86,8 @@ def load_backbone(
         loader = _Loader(title, name, timm_kwargs, hidden=hidden)
     with torch.inference_mode(False), torch.no_grad():
         model, origin = loader.load(weights)
+        # Nobody else has this network: it is made what a copy would be.
+        model.eval().requires_grad_(False).float().to(find_device(device))
     return wrap_backbone(
         model,
         name=name,

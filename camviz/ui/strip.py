@@ -256,7 +256,7 @@ def _known_answers(controls: Controls) -> dict[str, Answer | None]:
 
 
 def _answer_key(controls: Controls, backbone: Backbone, path: str) -> Hashable:
-    return (path, backbone.uid, controls.options.fit)
+    return (path, backbone.fingerprint, controls.options.fit)
 
 
 def _compute_answer(controls: Controls, backbone: Backbone, path: str) -> Answer:

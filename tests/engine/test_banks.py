@@ -12,6 +12,7 @@ from camviz.errors import MethodError, PrototypeError
 from camviz.images import open_picture
 from camviz.maps import localization
 from camviz.methods.activation import cosine_maps, lp_cam
+from camviz.network.backbone import Backbone
 from camviz.network.bundled import BUNDLED, bundled_names
 from camviz.network.trace import trace
 from camviz.prototypes.bank import (
@@ -401,5 +402,5 @@ def test_a_bank_of_other_weights_is_not_used(knowing, monkeypatch, engine, rams)
     x = engine.explain(rams[0], knowing, target="ram", method="lpcam")
     assert x.bank.source == "bundled" and x.request.prototypes == "shipped"
     retrained = replace(knowing, _module_stages={})
-    monkeypatch.setitem(vars(retrained), "weights_digest", "other")
+    monkeypatch.setattr(Backbone, "weights_digest", "other")
     assert shipped_bank(retrained, 1) is None

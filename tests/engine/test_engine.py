@@ -229,7 +229,7 @@ def test_a_trace_is_never_taken_for_that_of_a_network_that_is_gone(engine, photo
     for seed in (0, 1):
         torch.manual_seed(seed)
         model = timm.create_model("test_resnet", zero_init_last=False, num_classes=5)
-        wrapped.append(wrap_backbone(model, device="cpu"))
+        wrapped.append(wrap_backbone(model.eval(), device="cpu"))
     with torch.no_grad():
         logits = [b.model(b.prepare(picture)[0])[0].numpy() for b in wrapped]
     for turn in range(60):

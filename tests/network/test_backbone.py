@@ -4,19 +4,51 @@ import numpy as np
 import pytest
 import torch
 
-from camviz import load_backbone, open_picture, wrap_backbone
+from camviz import Engine, load_backbone, open_picture, wrap_backbone
 from camviz.errors import BackboneError, StageError, TargetError
 
 import timm  # isort: skip  after vision_ops
 from tests.support.networks import untrained
 
 
-def test_a_backbone_is_frozen_and_in_eval_mode():
-    backbone = wrap_backbone(untrained().train(), device="cpu")
+def test_a_loaded_backbone_is_frozen_and_in_eval_mode():
+    backbone = load_backbone("test_resnet", "random", "cpu")
     assert not any(module.training for module in backbone.model.modules())
     assert not any(parameter.requires_grad for parameter in backbone.model.parameters())
     assert backbone.parameters == sum(p.numel() for p in backbone.model.parameters())
-    assert backbone.weights.source == "given" and backbone.weights.trained
+    assert wrap_backbone(untrained(), device="cpu").weights.source == "given"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_a_given_network_stays_as_it_is(unchanged, photo, dtype):
+    model = untrained(zero_init_last=False).train().to(dtype)
+    model.conv1[0].requires_grad_(False)
+    model.layer1.eval()
+    with unchanged(model):
+        backbone = wrap_backbone(model, device="cpu")
+        Engine("cpu").explain(photo, backbone, target=3, placement="true")
+        Engine("cpu").explain(photo, backbone, target=3, stages=["layer2.0"])
+        Engine("cpu").explain(photo, backbone, target=3, method="cam")
+    assert {p.dtype for p in model.parameters()} == {dtype}
+    assert {p.dtype for p in backbone.model.parameters()} == {torch.float32}
+    assert (backbone.model is model) == (dtype == torch.float32)
+
+
+def test_a_copy_of_a_half_network_follows_its_weights(photo):
+    model = untrained(zero_init_last=False).half()
+    backbone, engine = wrap_backbone(model, device="cpu"), Engine("cpu")
+    before, digest = engine.explain(photo, backbone, target=3), backbone.digest
+    other = untrained(zero_init_last=False)
+    for parameter in other.parameters():
+        parameter.data.mul_(1.5)
+    model.load_state_dict(other.state_dict())
+    after = engine.explain(photo, backbone, target=3)
+    expected = engine.explain(photo, wrap_backbone(model, device="cpu"), target=3)
+    assert backbone.digest != digest and not np.array_equal(after.logits, before.logits)
+    assert np.array_equal(after.logits, expected.logits)
+    model.fc = torch.nn.Linear(7, 5)
+    with pytest.raises(BackboneError, match=r"layers of this ResNet were changed.*wrap it again"):
+        engine.explain(photo, backbone)
 
 
 def test_networks_without_a_classifier_are_refused():

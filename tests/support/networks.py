@@ -1,6 +1,5 @@
 """Networks for tests: untrained ones, copies, weights ready to be saved."""
 
-import threading
 from copy import deepcopy
 from dataclasses import replace
 
@@ -21,8 +20,8 @@ def weights_of(model):
 
 
 def copy_of(backbone, change=None):
-    """The same backbone around a copy of its network, with a lock of its own."""
+    """The same backbone around a copy of its network."""
     model = deepcopy(backbone.model)
     if change is not None:
         change(model)
-    return replace(backbone, model=model, lock=threading.RLock(), _module_stages={})
+    return replace(backbone, model=model, _module_stages={})

@@ -158,7 +158,7 @@ def _settings(found: Mapping[str, Explanation]) -> dict[str, str]:
     rival = None if request.versus is None else x.backbone.labels[request.versus]
     settings = {
         "Backbone": x.backbone.display_name,
-        "Weights": f"{origin}, digest {x.backbone.digest[:12]}",
+        "Weights": f"{origin}, digest {(x.digest or 'unknown')[:12]}",
         "Parameters": f"{x.backbone.parameters:,}",
         "Picture": f"{x.picture.name}, SHA-256 of its pixels {x.picture.digest[:12]}",
         "The network sees": f"{'the whole picture' if request.fit == 'stretch' else 'a crop'} "

@@ -163,7 +163,7 @@ def _name_key(path: str) -> tuple[str, str]:
 def _tile_key(controls: Controls, backbone: Backbone, path: str, row: str, panel: str) -> Hashable:
     bank = None if controls.bank is None else controls.bank.id
     plain = replace(controls, picture=path, bank=None, pictures=())
-    return (plain, backbone.uid, bank, row, panel)
+    return (plain, backbone.fingerprint, bank, row, panel)
 
 
 def _make_tile(controls: Controls, row: str, panel: str) -> Tile:
