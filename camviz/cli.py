@@ -93,6 +93,13 @@ def _add_explain(commands: Commands, options: type[Options]) -> None:
         help=f"boxes at this share of the maximum ({THRESHOLD})",
     )
     explain.add_argument("--out", metavar="DIR", help="write the result here")
+    explain.add_argument(
+        "--size",
+        choices=("screen", "original"),
+        default="screen",
+        help="how large overlays are written: at most 1600 pixels a side (default), or as the "
+        "picture is",
+    )
     explain.add_argument("--json", action="store_true", help="print the result as JSON")
     explain.set_defaults(run=partial(_explain, options))
 
@@ -260,7 +267,9 @@ def _explain(options: type[Options], arguments: argparse.Namespace) -> int:
         **{each.name: getattr(arguments, each.name) for each in fields(Settings)},
     )
     figures = {} if scene is None else _against_truth(x, scene, arguments.threshold)
-    folder = x.save(arguments.out, threshold=arguments.threshold) if arguments.out else None
+    folder = None
+    if arguments.out:
+        folder = x.save(arguments.out, threshold=arguments.threshold, size=arguments.size)
     if arguments.json:
         manifest = x.manifest(arguments.threshold)
         if figures:

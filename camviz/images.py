@@ -321,6 +321,13 @@ class Fit:
         height, width = self.picture_size
         return x0 <= 0 and y0 <= 0 and x1 >= width and y1 >= height
 
+    def scaled_to(self, height: int, width: int) -> "Fit":
+        """The same geometry for the picture at another size."""
+        down, across = height / self.picture_size[0], width / self.picture_size[1]
+        x0, y0, x1, y1 = self.rect
+        rect = (x0 * across, y0 * down, x1 * across, y1 * down)
+        return replace(self, picture_size=(height, width), rect=rect)
+
     def visible_mask(self) -> np.ndarray:
         """bool (H, W): the pixels of the picture whose centre lies in the input."""
         x0, y0, x1, y1 = self.rect

@@ -80,6 +80,11 @@ def _file_state(name: str, weights: str) -> FileState | None:
                 found = path.stat()
                 times = (found.st_mtime_ns, found.st_ctime_ns)
                 rows.append((str(path), found.st_size, *times, found.st_ino))
-    except (OSError, RuntimeError, ValueError, TypeError):  # whatever is wrong with it: loading says so
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+    ):  # loading it says what is wrong
         return None
     return tuple(rows) or None

@@ -15,16 +15,19 @@ import torch
 
 from camviz.defaults import THRESHOLD
 from camviz.engine import export
+from camviz.engine.drawing import draw
 from camviz.engine.notes import Notes
 from camviz.engine.options import Request
 from camviz.images import Fit, Picture
 from camviz.maps import boxes as box_rules
 from camviz.maps import localization
 from camviz.maps.boxes import Box
-from camviz.maps.fusion import Placement, fuse, normalize, resample
+from camviz.maps.fusion import Placement, fuse, normalize
 from camviz.network.backbone import Backbone
 from camviz.network.outputs import Value, shares
 from camviz.prototypes.bank import Member, Prototype, PrototypeBank, StagePrototypes
+
+_KEPT_PIXELS = 4_000_000  # maps of larger pictures are made whenever they are read
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,16 +77,21 @@ class PrototypeMap:
 
 
 class _LazyMaps(Mapping[str, np.ndarray]):
-    """Maps by stage, each made when it is first read."""
+    """Maps by stage, each made when it is first read; keep: and held from then on."""
 
-    def __init__(self, names: Sequence[str], make: Callable[[str], np.ndarray]) -> None:
+    def __init__(
+        self, names: Sequence[str], make: Callable[[str], np.ndarray], *, keep: bool
+    ) -> None:
         self._names = tuple(names)
         self._make = make
+        self._keep = keep
         self._made: dict[str, np.ndarray] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._names:
             raise KeyError(name)
+        if not self._keep:
+            return self._make(name)
         if name not in self._made:
             self._made[name] = self._make(name)
         return self._made[name]
@@ -120,6 +128,8 @@ class Explanation:
     bank: PrototypeBank | None = field(repr=False, default=None)
     cosines: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
     state: Hashable = field(repr=False, default=None)
+    _fused: np.ndarray | None = field(repr=False, default=None)
+    _boxes: dict[Hashable, list[Box]] = field(repr=False, default_factory=dict)
 
     @property
     def target(self) -> int:
@@ -188,7 +198,9 @@ class Explanation:
     @cached_property
     def maps(self) -> Mapping[str, np.ndarray]:
         return _LazyMaps(
-            self.stages, lambda name: self.on_picture(self.normalized[name], self.placements[name])
+            self.stages,
+            lambda name: self.on_picture(self.normalized[name], self.placements[name]),
+            keep=self._is_small,
         )
 
     @cached_property
@@ -201,9 +213,19 @@ class Explanation:
         )
         return heat.numpy(), placement
 
-    @cached_property
+    @property
     def fused(self) -> np.ndarray:
-        return self.on_picture(*self.fused_grid)
+        if self._fused is not None:
+            return self._fused
+        fused = self.on_picture(*self.fused_grid)
+        if self._is_small:
+            self._fused = fused
+        return fused
+
+    @property
+    def _is_small(self) -> bool:
+        """Whether maps of the picture's size are held once they are made."""
+        return self.picture.height * self.picture.width <= _KEPT_PIXELS
 
     def signed(self, stage: str) -> np.ndarray:
         """The map before the ReLU over its largest magnitude, (H, W), in [-1, 1]: for and against.
@@ -270,7 +292,10 @@ class Explanation:
         Half-open xyxy in pixels of the picture, one a connected component; 20 % of the maximum
         is CAM's rule (Zhou et al., CVPR 2016). `multi` leaves out specks.
         """
-        return box_rules.boxes_at(self.heat(stage), threshold, multi=multi)
+        key = (threshold, stage, multi)
+        if key not in self._boxes:
+            self._boxes[key] = box_rules.boxes_at(self.heat(stage), threshold, multi=multi)
+        return list(self._boxes[key])
 
     def mask(self, threshold: float = THRESHOLD, *, stage: str | None = None) -> np.ndarray:
         """bool (H, W): what is at or above a share of the maximum."""
@@ -294,9 +319,16 @@ class Explanation:
             for name, heat in heats.items()
         }
 
-    def save(self, folder: str | Path, *, threshold: float = THRESHOLD) -> Path:
-        """Write overlays, maps.npz and, last, manifest.json with all that repeats this."""
-        return export.save_explanation(self, folder, threshold)
+    def save(
+        self, folder: str | Path, *, threshold: float = THRESHOLD, size: export.Size = "screen"
+    ) -> Path:
+        """Write overlays, maps.npz and, last, manifest.json with all that repeats this.
+
+        size: "screen": pictures at most 1600 pixels a side; "original": as large as the picture.
+        Those of a larger picture are JPEG files, and maps.npz holds `fused` at the picture's own
+        size only with "original" then: the raw maps and `fused_grid` are always there.
+        """
+        return export.save_explanation(self, folder, threshold, size)
 
     def manifest(self, threshold: float = THRESHOLD, *, public: bool = False) -> dict[str, Any]:
         """Plain values that say what this is; public: without paths of this machine."""
@@ -310,16 +342,3 @@ class Explanation:
     def _repr_png_(self) -> bytes:
         """The picture and its fused map, for notebooks that show no HTML."""
         return export.preview(self)
-
-
-def draw(heat: np.ndarray, placement: Placement, fit: Fit) -> np.ndarray:
-    """A map at its own resolution, (h, w), drawn where it looks on the picture, (H, W).
-
-    0 where a crop did not show the picture to the network.
-    """
-    x0, y0, x1, y1 = fit.rect
-    height, width = fit.input_size
-    rows = (torch.arange(fit.picture_size[0]) + 0.5 - y0) / (y1 - y0) * height - 0.5
-    columns = (torch.arange(fit.picture_size[1]) + 0.5 - x0) / (x1 - x0) * width - 0.5
-    drawn = resample(torch.from_numpy(heat), placement, rows, columns).numpy()
-    return drawn if fit.shows_all else drawn * fit.visible_mask()

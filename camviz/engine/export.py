@@ -1,7 +1,7 @@
 """A result as files: pictures, numbers, and last of all the manifest that says what they are.
 
 The manifest is written last and the folder appears at once or not at all, so that a folder with
-a manifest is a complete one.
+a manifest is a complete one. Pictures are drawn one after the other, as they are written.
 """
 
 import io
@@ -9,17 +9,22 @@ import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from camviz.defaults import THRESHOLD
+from camviz.defaults import COLORS, OPACITY, THRESHOLD
+from camviz.engine.drawing import draw
+from camviz.errors import MethodError
 from camviz.files import output_folder
+from camviz.images import Fit
 from camviz.maps import render
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS, denoise
@@ -29,26 +34,104 @@ if TYPE_CHECKING:
     from camviz.engine.explanation import Explanation
 
 PREVIEW = 480  # pixels of a longer side
+SCREEN = 1600
+Size = Literal["screen", "original"]
+SIZES: tuple[Size, ...] = get_args(Size)
+_LARGE = 16_000_000  # bytes of an array
+# A picture, uint8 (H, W, 3), or what draws it.
+Drawing = np.ndarray | Callable[[], np.ndarray]
 
 
-def save_explanation(x: "Explanation", folder: str | Path, threshold: float = THRESHOLD) -> Path:
+@dataclass(frozen=True)
+class Canvas:
+    """A picture at the size at which maps are drawn on it, and saved."""
+
+    pixels: np.ndarray
+    fit: Fit
+    scaled: bool
+    suffix: str
+
+    @classmethod
+    def of(cls, x: "Explanation", size: Size) -> "Canvas":
+        """size: "screen": at most `SCREEN` pixels a side; "original": the picture's own size.
+
+        Pictures of more than that are saved as JPEG, others as PNG, to the bit.
+        """
+        if size not in SIZES:
+            raise MethodError(f"unknown size '{size}'; sizes: {', '.join(SIZES)}")
+        pixels = x.picture.pixels
+        height, width = pixels.shape[:2]
+        scale = SCREEN / max(height, width)
+        if scale >= 1:
+            return cls(pixels, x.fit, scaled=False, suffix=".png")
+        if size == "original":
+            return cls(pixels, x.fit, scaled=False, suffix=".jpg")
+        height, width = max(1, round(height * scale)), max(1, round(width * scale))
+        smaller = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        return cls(smaller, x.fit.scaled_to(height, width), scaled=True, suffix=".jpg")
+
+    def overlay(
+        self, x: "Explanation", stage: str | None, colors: str = COLORS, opacity: float = OPACITY
+    ) -> np.ndarray:
+        """The map of a stage, or the fused one, on the picture."""
+        heat, placement = (
+            x.fused_grid if stage is None else (x.normalized[stage], x.placements[stage])
+        )
+        visible = None if self.fit.shows_all else self.fit.visible_mask()
+        return render.overlay_strips(
+            self.pixels,
+            lambda rows: draw(heat, placement, self.fit, rows),
+            colors,
+            opacity,
+            visible,
+        )
+
+    def fused(
+        self,
+        x: "Explanation",
+        threshold: float,
+        colors: str = COLORS,
+        opacity: float = OPACITY,
+    ) -> np.ndarray:
+        """The fused map on the picture, with its boxes."""
+        down = self.pixels.shape[0] / x.picture.height
+        across = self.pixels.shape[1] / x.picture.width
+        boxes = [
+            (round(x0 * across), round(y0 * down), round(x1 * across), round(y1 * down))
+            for x0, y0, x1, y1 in (box.xyxy for box in x.boxes(threshold, multi=True))
+        ]
+        return render.draw_boxes(self.overlay(x, None, colors, opacity), boxes)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a manifest says about it: nothing if the files are of the picture's own size."""
+        if not self.scaled:
+            return {}
+        return {"saved": {"size": "screen", "pixels": list(self.pixels.shape[:2])}}
+
+
+def save_explanation(
+    x: "Explanation", folder: str | Path, threshold: float = THRESHOLD, size: Size = "screen"
+) -> Path:
     """Write overlays, raw and fused maps, and the manifest of an explanation.
 
-    threshold: the boxes drawn on the fused overlay are around this share of its maximum.
+    threshold: the boxes drawn on the fused overlay are around this share of its maximum. size:
+    see `Canvas.of`; maps.npz holds the fused map at the size of the picture unless the overlays
+    are smaller.
     """
     output_folder(folder)  # before the work, not after it
-    visible = None if x.fit.shows_all else x.visible
-    pixels = x.picture.pixels
-    boxes = x.boxes(threshold, multi=True)
-    pictures = {"picture": pixels}
+    canvas = Canvas.of(x, size)
+    pictures: dict[str, Drawing] = {"picture": canvas.pixels}
     for name in x.stages:
-        pictures[f"overlay_{name}"] = render.overlay(pixels, x.maps[name], visible=visible)
-    fused = render.overlay(pixels, x.fused, visible=visible)
-    pictures["overlay_fused"] = render.draw_boxes(fused, [box.xyxy for box in boxes])
-    arrays = {f"raw/{name}": raw for name, raw in x.raw.items()}
+        pictures[f"overlay_{name}"] = partial(canvas.overlay, x, name)
+    pictures["overlay_fused"] = partial(canvas.fused, x, threshold)
+    arrays: dict[str, Any] = {f"raw/{name}": raw for name, raw in x.raw.items()}
     arrays |= {f"plain/{name}": raw for name, raw in x.plain.items()}
-    arrays |= {"fused": x.fused, "fused_grid": x.fused_grid[0], "logits": x.logits}
-    return write_folder(folder, pictures, arrays, manifest_of(x, threshold))
+    if not canvas.scaled:
+        arrays["fused"] = lambda: x.fused
+    arrays |= {"fused_grid": x.fused_grid[0], "logits": x.logits}
+    manifest = {**manifest_of(x, threshold), **canvas.description}
+    return write_folder(folder, pictures, arrays, manifest, canvas.suffix)
 
 
 def preview(x: "Explanation") -> bytes:
@@ -135,25 +218,30 @@ def manifest_of(
 
 def write_folder(
     folder: str | Path,
-    pictures: Mapping[str, np.ndarray],
-    arrays: Mapping[str, np.ndarray],
+    pictures: Mapping[str, Drawing],
+    arrays: Mapping[str, Any],
     manifest: Mapping[str, Any],
+    suffix: str = ".png",
 ) -> Path:
     """Write `NAME.png` per picture, `maps.npz` and `manifest.json`; returns the folder.
 
     An existing folder keeps its other files; those of the same names are replaced. pictures:
-    uint8 (H, W, 3). If anything fails, nothing of this result is left behind.
+    uint8 (H, W, 3), or functions that draw them, called one at a time; so may arrays be. suffix:
+    ".png" or ".jpg". If anything fails, nothing of this result is left behind.
     """
     target = output_folder(folder)
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".camviz-") as work:
         files = []
-        for name, pixels in pictures.items():
-            file = Path(work) / f"{file_name(name)}.png"
-            Image.fromarray(pixels).save(file)
+        for name, picture in pictures.items():
+            file = Path(work) / f"{file_name(name)}{suffix}"
+            pixels = picture() if callable(picture) else picture
+            # The quality is JPEG's: overlays have sharp edges between colours. PNG has none.
+            Image.fromarray(pixels).save(file, quality=90, subsampling=0)
             files.append(file)
+            del pixels
         archive = Path(work) / "maps.npz"
-        np.savez_compressed(archive, **dict(arrays))  # type: ignore[arg-type]
+        _write_arrays(archive, arrays)
         sheet = Path(work) / "manifest.json"
         listed = {"files": [file.name for file in (*files, archive)]}
         sheet.write_text(json.dumps({**manifest, **listed}, indent=2, ensure_ascii=False) + "\n")
@@ -169,6 +257,17 @@ def write_folder(
                 file.unlink(missing_ok=True)
             raise
     return target
+
+
+def _write_arrays(file: Path, arrays: Mapping[str, Any]) -> None:
+    """What `numpy.savez_compressed` writes, one array at a time; large ones compressed less."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, made in arrays.items():
+            array = np.asanyarray(made() if callable(made) else made)
+            archive.compresslevel = 6 if array.nbytes < _LARGE else 1
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+            del array
 
 
 def file_name(name: str) -> str:

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from camviz.engine.explanation import draw
+from camviz.engine.drawing import draw
 from camviz.errors import MethodError
 from camviz.images import Fit, Picture
 from camviz.maps.fusion import Placement

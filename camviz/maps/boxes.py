@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from camviz.defaults import SPECK_AREA, SPECK_HEAT, THRESHOLD
+from camviz.maps.render import strips
 
 
 def as_heat(heat: Any) -> np.ndarray:
@@ -131,9 +132,11 @@ def boxes_at(heat: Any, threshold: float = THRESHOLD, *, multi: bool = False) ->
     heat = as_heat(heat)
     mask = mask_at(heat, threshold)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    positive = heat.clip(min=0).astype(np.float64)
-    warmth = np.bincount(labels.ravel(), weights=positive.ravel(), minlength=len(stats))
-    total = positive.sum()
+    warmth, total = np.zeros(len(stats)), 0.0
+    for rows in strips(*heat.shape):  # numbers of twice the size, hence not all at once
+        positive = heat[rows].clip(min=0).astype(np.float64)
+        warmth += np.bincount(labels[rows].ravel(), positive.ravel(), minlength=len(stats))
+        total += positive.sum()
     boxes = [
         Box(int(x), int(y), int(x + w), int(y + h), int(pixels) / heat.size, float(own / total))
         for (x, y, w, h, pixels), own in zip(stats[1:], warmth[1:], strict=True)  # 0: background

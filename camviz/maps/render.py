@@ -4,7 +4,7 @@ All functions take and return arrays: heat (H, W) in [0, 1], pictures uint8 (H, 
 maps are matplotlib's tables; nothing is plotted and no state is kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from camviz.defaults import COLORS, OPACITY
 # Perceptually uniform and readable for colour-blind people first; the last two by name only.
 COLOR_MAPS = ("viridis", "inferno", "magma", "cividis", "gray", "turbo", "jet")
 DIVERGING = "PuOr_r"
+_STRIP = 2**20  # pixels
 
 
 def color_table(name: str = COLORS) -> np.ndarray:
@@ -26,8 +27,11 @@ def color_table(name: str = COLORS) -> np.ndarray:
 
 def colorize(heat: np.ndarray, name: str = COLORS) -> np.ndarray:
     """Heat as colours, uint8 (H, W, 3); values are clipped to [0, 1]."""
-    levels = (np.clip(heat, 0, 1) * 255).round().astype(np.uint8)
-    return color_table(name)[levels]
+    return color_table(name)[_levels(heat)]
+
+
+def _levels(heat: np.ndarray) -> np.ndarray:
+    return (np.clip(heat, 0, 1) * 255).round().astype(np.uint8)
 
 
 def colorize_signed(values: np.ndarray) -> np.ndarray:
@@ -44,14 +48,46 @@ def overlay(
     opacity: float = OPACITY,
     visible: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The picture under the coloured map; hatched grey, without a map, where `visible` is False."""
-    mixed = (1 - opacity) * pixels + opacity * colorize(heat, name)
-    if visible is not None and not visible.all():
-        rows, columns = np.indices(visible.shape)
-        stripes = np.where((rows + columns) // 6 % 2, 0.75, 0.45)[..., None]
-        grey = pixels.mean(axis=2, keepdims=True) * stripes
-        mixed = np.where(visible[..., None], mixed, grey)
-    return mixed.round().astype(np.uint8)
+    """The picture under the coloured map; hatched grey, without a map, where `visible` is False.
+
+    Made strip by strip: besides the result, memory for a few million pixels is needed.
+    """
+    return overlay_strips(pixels, lambda rows: heat[rows], name, opacity, visible)
+
+
+def overlay_strips(
+    pixels: np.ndarray,
+    heat: Callable[[slice], np.ndarray],
+    name: str = COLORS,
+    opacity: float = OPACITY,
+    visible: np.ndarray | None = None,
+) -> np.ndarray:
+    """`overlay` of a map that is drawn as it is needed: heat(rows) gives some rows of it."""
+    drawn = np.empty_like(pixels)
+    hidden = visible is not None and not visible.all()
+    mixed = (1 - opacity) * np.arange(256)[:, None, None] + opacity * color_table(name)
+    # For each value of the picture, level of the map, and channel: what is shown.
+    table = mixed.round().astype(np.uint8)
+    for rows in strips(*pixels.shape[:2]):
+        levels = _levels(heat(rows))
+        for channel in range(3):
+            # One index into the channel's table is a third faster than two.
+            flat = pixels[rows, :, channel].astype(np.uint16) << 8 | levels
+            drawn[rows, :, channel] = np.ascontiguousarray(table[..., channel]).ravel()[flat]
+        if hidden:
+            assert visible is not None
+            places = np.add.outer(np.arange(rows.start, rows.stop), np.arange(pixels.shape[1]))
+            stripes = np.where(places // 6 % 2, 0.75, 0.45)[..., None]
+            grey = (pixels[rows].mean(axis=2, keepdims=True) * stripes).round().astype(np.uint8)
+            np.copyto(drawn[rows], grey, where=~visible[rows, :, None])
+    return drawn
+
+
+def strips(height: int, width: int) -> Iterator[slice]:
+    """The rows of a picture in parts of about a million pixels."""
+    step = max(1, _STRIP // width)
+    for start in range(0, height, step):
+        yield slice(start, min(start + step, height))
 
 
 def draw_boxes(

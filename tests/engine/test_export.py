@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from PIL import Image
 from camviz import Engine, load_backbone
 from camviz.engine import export
 from camviz.engine.export import file_name, write_folder
-from camviz.errors import BackboneError
+from camviz.errors import BackboneError, MethodError
+from camviz.maps import render
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 
@@ -273,3 +275,79 @@ def test_save_writes_pictures_maps_and_the_manifest(engine, tiny, photo, tmp_pat
         assert np.array_equal(arrays["logits"], x.logits)
         for stage in x.stages:
             assert np.array_equal(arrays[f"raw/{stage}"], x.raw[stage])
+
+
+# --- large pictures ---
+
+
+@pytest.fixture(scope="module")
+def large():
+    """uint8 (1300, 2000, 3): larger than a screen, and a piece of it is like any other."""
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(0, 256, (13, 20, 3), dtype=np.uint8))
+    return np.asarray(small.resize((2000, 1300), Image.Resampling.BICUBIC))
+
+
+def test_large_pictures_are_saved_at_the_size_of_a_screen(engine, tiny, large, tmp_path):
+    x = engine.explain(large, tiny("test_resnet"), fit="crop", target=3)
+    folder = x.save(tmp_path / "screen")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert sorted(manifest["files"]) == sorted(
+        ["maps.npz", "picture.jpg", "overlay_fused.jpg", *(f"overlay_{s}.jpg" for s in x.stages)]
+    )
+    assert manifest["saved"] == {"size": "screen", "pixels": [1040, 1600]}
+    assert manifest["boxes"] == json.loads(json.dumps(x.manifest()))["boxes"]
+    for name in manifest["files"]:
+        if name.endswith(".jpg"):
+            with Image.open(folder / name) as picture:
+                assert picture.size == (1600, 1040)
+    with np.load(folder / "maps.npz") as arrays:
+        assert set(arrays) == {"fused_grid", "logits", *(f"raw/{s}" for s in x.stages)}
+    # What is drawn small is what is drawn large, made smaller.
+    canvas = export.Canvas.of(x, "screen")
+    expected = render.overlay(large, x.maps["layer2"], visible=x.visible)
+    expected = np.asarray(Image.fromarray(expected).resize((1600, 1040), Image.Resampling.BOX))
+    difference = np.abs(canvas.overlay(x, "layer2").astype(int) - expected)
+    assert np.median(difference) <= 2 and difference[:, 400:1200].mean() < 3
+
+
+def test_large_pictures_are_saved_as_they_are_on_request(engine, tiny, large, tmp_path):
+    x = engine.explain(large, tiny("test_resnet"), target=3)
+    folder = x.save(tmp_path / "original", size="original")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert "saved" not in manifest
+    with Image.open(folder / "overlay_fused.jpg") as picture:
+        assert picture.size == (2000, 1300)
+    with np.load(folder / "maps.npz") as arrays:
+        assert np.array_equal(arrays["fused"], x.fused)
+    drawn = export.Canvas.of(x, "original").overlay(x, "layer1")
+    assert np.array_equal(drawn, render.overlay(large, x.maps["layer1"]))
+    with pytest.raises(MethodError, match="unknown size 'huge'; sizes: screen, original"):
+        x.save(tmp_path / "huge", size="huge")
+    assert not (tmp_path / "huge").exists()
+
+
+def test_overlays_of_large_pictures_are_never_all_in_memory(engine, tiny, large, tmp_path):
+    x = engine.explain(large, tiny("test_resnet"), target=3)
+    x.fused_grid, x.boxes(multi=True)
+    tracemalloc.start()
+    try:
+        x.save(tmp_path / "out", size="original")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 6 * large.nbytes, f"{most / large.nbytes:.1f} pictures at once"
+
+
+def test_an_overlay_is_what_the_formula_says():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    heat, visible = rng.random((50, 60)).astype(np.float32), rng.random((50, 60)) < 0.5
+    mixed = (1 - 0.35) * pixels + 0.35 * render.colorize(heat)
+    rows, columns = np.indices(visible.shape)
+    stripes = np.where((rows + columns) // 6 % 2, 0.75, 0.45)[..., None]
+    hidden = np.where(visible[..., None], mixed, pixels.mean(axis=2, keepdims=True) * stripes)
+    plain = render.overlay(pixels, heat, opacity=0.35)
+    assert np.array_equal(plain, mixed.round().astype(np.uint8))
+    hatched = render.overlay(pixels, heat, opacity=0.35, visible=visible)
+    assert np.array_equal(hatched, hidden.round().astype(np.uint8))

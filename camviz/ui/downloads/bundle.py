@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
@@ -16,7 +17,7 @@ import numpy as np
 
 from camviz.defaults import COLORS, OPACITY, THRESHOLD, VIEWER_SETTINGS
 from camviz.engine.explanation import Explanation
-from camviz.engine.export import file_name, write_folder
+from camviz.engine.export import Canvas, Drawing, Size, file_name, write_folder
 from camviz.errors import CamvizError
 from camviz.maps import render
 from camviz.ui import html, service, strip
@@ -128,35 +129,37 @@ def write_rows(
     folder: str | Path,
     query: str = "",
     link: dict[str, str] | None = None,
+    size: Size = "screen",
 ) -> Path:
-    """Overlays per row and layer, maps.npz with every raw map, and last manifest.json."""
+    """Overlays per row and layer, maps.npz with every raw map, and last manifest.json.
+
+    size: of the overlays, see `Canvas.of`.
+    """
     settings = {key: values[-1] for key, values in parse_qs(query.lstrip("?")).items()}
     colors = settings.get("colors", COLORS)
     colors = colors if colors in render.COLOR_MAPS else COLORS
     threshold = _share(settings.get("threshold"), THRESHOLD) or THRESHOLD
     opacity = _share(settings.get("opacity"), OPACITY)
-    pictures: dict[str, np.ndarray] = {}
+    pictures: dict[str, Drawing] = {}
     arrays: dict[str, np.ndarray] = {}
     manifest: dict[str, Any] = {"link": link or {}, "rows": {}}
+    canvas = None
     for key, x in rows.items():
         if isinstance(x, Unavailable):
             manifest["rows"][key] = {"said": x.reason}
             continue
-        pictures.setdefault("picture", x.picture.pixels)
+        if canvas is None:  # all rows are of one picture
+            canvas = Canvas.of(x, size)
+            pictures["picture"] = canvas.pixels
+            arrays["logits"] = x.logits
+            manifest |= canvas.description
         manifest["rows"][key] = x.manifest(threshold, public=True)
-        visible = None if x.fit.shows_all else x.visible
-        for name, heat in {**x.maps, "fused": x.fused}.items():
-            drawn = render.overlay(
-                x.picture.pixels, heat, name=colors, opacity=opacity, visible=visible
-            )
-            if name == "fused":
-                boxes = [box.xyxy for box in x.boxes(threshold, multi=True)]
-                drawn = render.draw_boxes(drawn, boxes)
-            pictures[f"{key}_{name}"] = drawn
+        for name in x.stages:
+            pictures[f"{key}_{name}"] = partial(canvas.overlay, x, name, colors, opacity)
+        pictures[f"{key}_fused"] = partial(canvas.fused, x, threshold, colors, opacity)
         arrays |= {f"{key}/{name}": raw for name, raw in x.raw.items()}
         arrays[f"{key}/fused"] = x.fused_grid[0]
-        arrays.setdefault("logits", x.logits)
-    return write_folder(folder, pictures, arrays, manifest)
+    return write_folder(folder, pictures, arrays, manifest, canvas.suffix if canvas else ".png")
 
 
 def _share(text: str | None, otherwise: float) -> float:

@@ -8,7 +8,8 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from camviz.engine.explanation import Explanation, PrototypeMap, draw
+from camviz.engine.drawing import draw
+from camviz.engine.explanation import Explanation, PrototypeMap
 from camviz.images import Fit, Picture
 from camviz.maps import render
 from camviz.maps.fusion import Placement

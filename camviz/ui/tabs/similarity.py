@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from camviz.engine.explanation import Explanation, draw
+from camviz.engine.drawing import draw
+from camviz.engine.explanation import Explanation
 from camviz.engine.similarity import SimilarityMap
 from camviz.errors import CamvizError
 from camviz.ui import service
