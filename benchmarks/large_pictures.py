@@ -78,17 +78,17 @@ def main() -> None:
     picture = open_picture(arguments.file)
     opened = time.perf_counter()
     x = [engine.explain(picture, backbone, target=0, **option) for option in options]
-    explained = time.perf_counter()
+    explained, worked = time.perf_counter(), time.process_time()
     place = Path(tempfile.mkdtemp())
     written = save(
         x[0] if arguments.kind == "save" else x, place / "x", arguments.kind, arguments.size
     )
-    done = time.perf_counter()
+    done, worked = time.perf_counter(), time.process_time() - worked
     shutil.rmtree(place)
     print(
         f"{picture.width} x {picture.height}, {arguments.kind}, {arguments.size}: "
         f"open {opened - started:.1f} s, explain {explained - opened:.1f} s, "
-        f"write {done - explained:.1f} s, {written / 1e6:.1f} MB; "
+        f"write {done - explained:.1f} s ({worked:.1f} s of CPU), {written / 1e6:.1f} MB; "
         f"peak {peak():.0f} MB ({before:.0f} MB before)"
     )
 

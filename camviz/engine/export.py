@@ -100,7 +100,7 @@ class Canvas:
             (round(x0 * across), round(y0 * down), round(x1 * across), round(y1 * down))
             for x0, y0, x1, y1 in (box.xyxy for box in x.boxes(threshold, multi=True))
         ]
-        return render.draw_boxes(self.overlay(x, None, colors, opacity), boxes)
+        return render.draw_boxes(self.overlay(x, None, colors, opacity), boxes, in_place=True)
 
     @property
     def description(self) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def boxes_at(heat: Any, threshold: float = THRESHOLD, *, multi: bool = False) ->
     """
     heat = as_heat(heat)
     mask = mask_at(heat, threshold)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     warmth, total = np.zeros(len(stats)), 0.0
     for rows in strips(*heat.shape):  # numbers of twice the size, hence not all at once
         positive = heat[rows].clip(min=0).astype(np.float64)

@@ -94,9 +94,11 @@ def draw_boxes(
     pixels: np.ndarray,
     boxes: Sequence[tuple[int, int, int, int]],
     color: tuple[int, int, int] = (255, 255, 255),
+    *,
+    in_place: bool = False,
 ) -> np.ndarray:
     """Half-open boxes as white frames with a dark edge, legible on any ground."""
-    drawn = np.ascontiguousarray(pixels).copy()
+    drawn = pixels if in_place else pixels.copy(order="C")
     width = max(1, round(min(pixels.shape[:2]) / 240))
     for x0, y0, x1, y1 in boxes:
         for tint, stroke in (((20, 20, 20), width + 2), (color, width)):

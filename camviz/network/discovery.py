@@ -133,15 +133,7 @@ def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
         )
     pre_pool = survey.pre_pool(found[-1][1])
     stages = _build_stages(model, image, survey, found, pre_pool, input_size)
-    return Discovery(
-        stages,
-        default_stages(stages),
-        pre_pool,
-        missing,
-        survey.bytes_after(found[0][1]),
-        survey.logits,
-        input_size,
-    )
+    return Discovery(stages, default_stages(stages), pre_pool, missing, survey.logits, input_size)
 
 
 def _name_taps(pairs: list[tuple[Tap, Tap]]) -> list[tuple[str, Tap]]:
@@ -181,7 +173,7 @@ class _Survey:
         self.outputs: list[_Output] = []
         self.activated: set[Address] = set()
         self.order_of: dict[Address, int] = {}
-        self.sizes: list[int] = []  # bytes of each leaf module's output, in order of execution
+        self.count = 0  # of modules that ran
         self._last_activated: Tensor | None = None
         self.logits = 0
 
@@ -206,12 +198,11 @@ class _Survey:
                 self.model(image)
 
     def _observe(self, name: str, module: nn.Module, call: int, output: Any) -> None:
-        order = len(self.sizes)
-        size = 0
+        order = self.count
+        self.count += 1
         for path, tensor in tensors_in(output):
             address = (name, call, path)
             self.order_of[address] = order
-            size += tensor.numel() * tensor.element_size()
             self.outputs.append(_Output(order, tuple(tensor.shape), address))
             if self._is_activated(module, tensor):
                 self.activated.add(address)
@@ -229,8 +220,6 @@ class _Survey:
                 and torch.equal(tensor, self.features)
             ):
                 self.feature_matches.append((address, order))
-        leaf = next(module.children(), None) is None
-        self.sizes.append(size if leaf else 0)
 
     def _is_activated(self, module: nn.Module, tensor: Tensor) -> bool:
         """Whether a tensor is the result of an activation with a lower bound near zero."""
@@ -347,10 +336,6 @@ class _Survey:
             if f"{output.address[0]}.".startswith(f"{module}.")
         )
 
-    def bytes_after(self, tap: Tap) -> int:
-        """Bytes that later modules put out: about what a graph cut off at this tap keeps."""
-        return sum(self.sizes[self.order_of[tap.address] + 1 :])
-
 
 def _build_stages(
     model: nn.Module,
@@ -365,7 +350,7 @@ def _build_stages(
         found = [*found, (pre_pool.module, pre_pool)]
     taps = [tap for _, tap in found]
     orders = [survey.order_of[tap.address] for tap in taps]
-    end = len(survey.sizes)
+    end = survey.count
     activations: list[list[Tap]] = []
     for index, tap in enumerate(taps):
         if tap.address in survey.activated or tap.layout.kind != "NCHW":

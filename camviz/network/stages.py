@@ -49,14 +49,13 @@ class Discovery:
 
     `defaults` are the names of the stages that are explained unless others are chosen.
     `pre_pool` is the map that enters the pooling, if the network has one. `missing` names maps
-    that no module's output carries. `graph_bytes` estimates what a kept graph costs. `logits` is
-    how many the network gives, `input_size` the (channels, height, width) at which it was run.
+    that no module's output carries. `logits` is how many the network gives, `input_size` the
+    (channels, height, width) at which it was run.
     """
 
     stages: tuple[Stage, ...]
     defaults: tuple[str, ...]
     pre_pool: Tap | None
     missing: tuple[str, ...]
-    graph_bytes: int
     logits: int
     input_size: tuple[int, int, int]

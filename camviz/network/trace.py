@@ -11,15 +11,17 @@ shallowest tap and no further.
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from camviz.errors import BackboneError, TargetError
 from camviz.network.backbone import Backbone
 from camviz.network.outputs import shares
 from camviz.network.settings import OutputKind
+from camviz.network.state import tensors_of
 from camviz.network.taps import Address, Tap, frozen_eval, record_taps
 from camviz.network.wrappers import check_precision, listed, not_finite
 
@@ -94,7 +96,8 @@ class Trace:
     _gradient_basis: dict[int, dict[Address, Tensor]] = field(default_factory=dict, repr=False)
     _memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     _graph: tuple[Tensor, dict[Address, Tensor]] | None = field(default=None, repr=False)
-    _graph_bytes: int = field(default=0, repr=False)
+    # Storages that the graph keeps alive, by address: activations, and the network's weights.
+    _graph_storages: dict[int, int] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -205,13 +208,19 @@ class Trace:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held by this trace; what the graph keeps is an estimate."""
+        """Bytes held by this trace, each storage counted once, the weights in its graph left out.
+
+        Those are the network's, and held as long as it is.
+        """
         held = [*self.activations.values(), self.logits]
         held += [] if self.features is None else [self.features]
         classes = list(self._gradient_basis.values())  # another thread may be adding one
         held += [tensor for part in classes for tensor in part.values()]
-        graph = self._graph_bytes if self._graph is not None else 0
-        return graph + sum(tensor.numel() * tensor.element_size() for tensor in held)
+        storages = dict(self._graph_storages) if self._graph is not None else {}
+        for tensor in held:
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+        return sum(storages.values())
 
     def to_arrays(self) -> dict[str, Any]:
         """Plain numpy arrays and names, without graph or device: fit to cross a process border."""
@@ -276,7 +285,9 @@ def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap], *, graph: bool
             backbone.output,
             state,
             _graph=(output, stored) if output.requires_grad else None,
-            _graph_bytes=backbone.discovery.graph_bytes,
+            _graph_storages=(
+                _storages_in_graph(output, backbone.model, stored) if output.requires_grad else {}
+            ),
         )
 
 
@@ -296,3 +307,43 @@ def _check_finite(backbone: Backbone, logits: Tensor) -> None:
         f"{wrong} of {logits.numel()} class scores of {backbone.display_name} for this picture "
         f"are NaN or infinite: {cause}"
     )
+
+
+def _storages_in_graph(
+    output: Tensor, model: nn.Module, stored: dict[Address, Tensor]
+) -> dict[int, int]:
+    """Address and bytes of every storage that a graph keeps alive, except those of the network.
+
+    What each node saved for its backward pass is read off its attributes.
+    """
+    own = {tensor.untyped_storage().data_ptr() for tensor in tensors_of(model)}
+    found: dict[int, int] = {}
+
+    def add(value: Any) -> None:
+        if isinstance(value, Tensor):
+            storage = value.untyped_storage()
+            if storage.data_ptr() not in own:
+                found[storage.data_ptr()] = storage.nbytes()
+        elif isinstance(value, (list, tuple)):
+            for each in value:
+                add(each)
+
+    add([output, *stored.values()])
+    nodes, visited = [output.grad_fn], set()
+    while nodes:
+        node: Any = nodes.pop()
+        if node is None or node in visited:
+            continue
+        visited.add(node)
+        nodes += [following for following, _ in node.next_functions]
+        kind: Any = type(node)
+        for name in _saved_names(kind):
+            add(getattr(node, name, None))
+    return found
+
+
+@lru_cache(maxsize=512)
+def _saved_names(kind: type) -> tuple[str, ...]:
+    """The attributes of a kind of graph node that hold tensors."""
+    names = [name for name in dir(kind) if name.startswith("_saved_")]
+    return (*names, "saved_tensors") if hasattr(kind, "saved_tensors") else tuple(names)

@@ -1,7 +1,9 @@
 """Weights change, files change: what is explained is what is there now."""
 
+import gc
 import os
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -154,3 +156,43 @@ def test_an_overwritten_folder_is_loaded_anew(engine, tmp_path):
         save_for_hf(model, folder)
         digests.append(engine.backbone(f"local-dir:{folder}").digest)
     assert digests[0] != digests[1]
+
+
+# --- networks that are gone ---
+
+
+def graphs_of(engine):
+    return [trace.has_graph for trace, _ in engine._traces._traces.values()]
+
+
+def test_a_network_that_leaves_takes_the_graphs_of_its_traces_along(photo):
+    names = ("test_resnet", "test_vit", "test_convnext")
+    size = max(load_backbone(name, "random", "cpu").nbytes for name in names)
+    engine = Engine("cpu", backbone_bytes=size)
+    held = []  # somebody else may still use it
+    for name in names:
+        held.append(engine.backbone(name, "random"))
+        engine.explain(photo, held[-1], target=3)
+    assert graphs_of(engine) == [False, False, True]
+    x = engine.explain(photo, held[0], target=5)
+    assert x.backbone is held[0]
+
+
+def test_the_traces_of_a_given_network_go_with_it(engine, photo):
+    model = alive()
+    reference = weakref.ref(model.fc.weight)
+    x = engine.explain(photo, wrap_backbone(model, device="cpu"), target=3)
+    assert graphs_of(engine) == [True]
+    del model, x
+    gc.collect()
+    assert graphs_of(engine) == [] and reference() is None
+
+
+def test_an_engine_is_not_kept_by_the_networks_it_explained(photo):
+    model = alive()
+    engine = Engine("cpu")
+    engine.explain(photo, wrap_backbone(model, device="cpu"), target=3)
+    reference = weakref.ref(engine)
+    del engine
+    gc.collect()
+    assert reference() is None

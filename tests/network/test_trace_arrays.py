@@ -29,16 +29,32 @@ def test_a_dropped_graph_keeps_what_was_made(tiny):
         traced.gradients(Target(3, "probability"))
 
 
-def test_bytes_are_counted(tiny):
-    backbone = tiny("test_resnet")
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet"])
+def test_bytes_are_counted(tiny, name):
+    """All that autograd saves and all that is held besides, each storage once; no weights."""
+    backbone = tiny(name)
+    own = {t.untyped_storage().data_ptr() for t in backbone.model.state_dict().values()}
+    storages, kept = {}, []
+
+    def saved(tensor):
+        kept.append(tensor)
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
     taps = taps_of(backbone)
+    with torch.autograd.graph.saved_tensors_hooks(saved, lambda tensor: tensor):
+        held = trace(backbone, image_for(backbone), taps)
+    for tensor in (*held.activations.values(), held.logits, held.features):
+        if tensor is not None:
+            saved(tensor)
+    expected = sum(size for address, size in storages.items() if address not in own)
     traced = trace(backbone, image_for(backbone), taps)
-    maps = 4 * sum(tap.channels * tap.layout.grid[0] * tap.layout.grid[1] for tap in taps)
-    features = 4 * traced.features.numel()
-    assert traced.nbytes == maps + features + 4 * 1000 + backbone.discovery.graph_bytes
+    assert traced.nbytes == pytest.approx(expected, rel=0.02)
     before = traced.nbytes
-    traced.gradients(Target(1))
-    assert traced.nbytes == before + maps
+    gradients = traced.gradients(Target(1))
+    made = {g.untyped_storage().data_ptr(): g.untyped_storage().nbytes()
+            for g in gradients.values()}  # fmt: skip
+    assert traced.nbytes == before + sum(made.values())
 
 
 def test_bytes_can_be_counted_while_another_thread_differentiates(tiny):
