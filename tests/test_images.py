@@ -4,13 +4,14 @@ import io
 import os
 import random
 import struct
+import sys
 import warnings
 import zlib
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 
 import camviz.network.torchvision_ops  # noqa: F401
 from camviz import images
@@ -268,7 +269,9 @@ class TestRefusals:
             (b"<!DOCTYPE html><html>404 not found</html>", "a web page"),
             (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG"),
             (b"%PDF-1.7\n", "a PDF"),
-            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+            (b"\0\0\0\x18ftypisom\0\0\2\0isomiso2avc1mp41", "a video"),
+            (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjp2 ", "a JPEG 2000 picture"),
+            (b"\xff\x4f\xff\x51\0\x29", "a JPEG 2000 picture"),
         ],
     )
     def test_what_is_no_picture(self, data, words, tmp_path):
@@ -287,11 +290,11 @@ class TestRefusals:
         with pytest.raises(ImageError, match=r"cut short|damaged"):
             open_picture(data[: int(len(data) * part)])
 
-    @pytest.mark.parametrize("side", [7000, 10_000, 20_000, 60_000])
+    @pytest.mark.parametrize("side", [7100, 10_000, 20_000, 60_000])
     def test_a_bomb_is_refused_by_its_header(self, side, monkeypatch):
         # PIL alone is silent at the first size, warns at the second and raises beyond.
         monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
-        with pytest.raises(ImageError, match=r"too large.*40 million"):
+        with pytest.raises(ImageError, match=r"too large.*50 million"):
             open_picture(png_of_size(side, side), name="bomb.png")
 
     def test_a_frame_larger_than_its_screen_is_refused_too(self):
@@ -405,3 +408,72 @@ class TestRefusals:
         with pytest.warns(UserWarning) as caught:
             open_picture(Image.new("RGB", (8, 8)))
         assert {str(warning.message) for warning in caught} == {"mine"}
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+AVIF = b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf"
+
+
+class TestPhotographsOfTelephones:
+    @pytest.mark.parametrize("kind", ["JPEG", "MPO"])
+    @pytest.mark.parametrize("progressive", [False, True])
+    def test_the_largest_jpeg_files_are_decoded_at_half_their_size(
+        self, kind, progressive, monkeypatch
+    ):
+        monkeypatch.setattr(images, "EXACT_JPEG_PIXELS", 99 * 160)
+        monkeypatch.setattr(images, "MAX_PIXELS", 100 * 160)
+        monkeypatch.setattr(images, "MAX_JPEG_PIXELS", 180 * 240)
+        colours = np.asarray(Image.fromarray(random_pixels(6, 8)).resize((240, 180)))
+        options = {"quality": 95, "progressive": progressive}
+        if kind == "MPO":
+            options |= {"save_all": True, "append_images": [Image.new("RGB", (8, 8))]}
+        image = Image.fromarray(colours)
+        found = open_picture(encode(image, kind, **options))
+        assert (found.width, found.height, found.reduction) == (120, 90, 2)
+        expected = np.asarray(image.resize((120, 90), Image.Resampling.BOX)).astype(int)
+        assert np.abs(found.pixels - expected).mean() < 4
+        again = open_picture(found.pixels.copy())
+        assert again.digest == found.digest, "the digest is of the decoded pixels"
+        assert again.reduction == 1
+        exact = open_picture(encode(image.crop((0, 0, 160, 99)), kind))
+        assert (exact.width, exact.height, exact.reduction) == (160, 99, 1)
+        with pytest.raises(ImageError, match="too large"):
+            open_picture(encode(image.resize((241, 180)), kind))
+        with pytest.raises(ImageError, match="too large"):
+            open_picture(encode(image, "PNG"))
+
+    def test_orientation_is_applied_to_what_was_decoded_small(self, monkeypatch):
+        monkeypatch.setattr(images, "EXACT_JPEG_PIXELS", 99)
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        data = encode(Image.fromarray(random_pixels(180, 240)), "JPEG", exif=exif)
+        assert open_picture(data).pixels.shape == (120, 90, 3)
+
+    def test_usual_photographs_are_within_the_limits(self):
+        assert images.MAX_PIXELS >= 8064 * 6048  # of any format
+        assert images.MAX_JPEG_PIXELS >= 12_000 * 9000
+        assert images.EXACT_JPEG_PIXELS >= 39_000_000
+
+    @pytest.mark.skipif(not features.check("avif"), reason="this pillow reads no AVIF")
+    def test_avif_opens(self):
+        pixels = np.asarray(Image.fromarray(random_pixels(6, 8)).resize((80, 60)))
+        found = open_picture(encode(Image.fromarray(pixels), "AVIF", quality=95))
+        assert np.abs(found.pixels.astype(int) - pixels).mean() < 4
+
+    def test_avif_that_pillow_cannot_read_is_named(self, monkeypatch):
+        monkeypatch.setattr(images.features, "check", lambda name: False)
+        with pytest.raises(ImageError, match=r"an AVIF picture, .* \(11\.3 and newer do\)"):
+            open_picture(AVIF)
+
+    def test_heic_is_named_where_its_reader_is_not_installed(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+        for data in (HEIC, HEIC.replace(b"ftypheic", b"ftypmif1")):
+            with pytest.raises(ImageError, match=r"an HEIC picture, .*pip install pillow-heif"):
+                open_picture(data, name="IMG_1.HEIC")
+
+    def test_heic_opens_where_its_reader_is_installed(self):
+        pillow_heif = pytest.importorskip("pillow_heif")
+        pixels = np.asarray(Image.fromarray(random_pixels(6, 8)).resize((80, 60)))
+        pillow_heif.register_heif_opener()
+        found = open_picture(encode(Image.fromarray(pixels), "HEIF", quality=95))
+        assert np.abs(found.pixels.astype(int) - pixels).mean() < 12  # half the colour

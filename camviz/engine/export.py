@@ -179,6 +179,8 @@ def manifest_of(
             "name": x.picture.name,
             "sha256": x.picture.digest,
             "size": [x.picture.height, x.picture.width],
+            # The sides of the file's picture over those of the one that was decoded.
+            **({"reduction": x.picture.reduction} if x.picture.reduction > 1 else {}),
         },
         "backbone": {
             "name": x.backbone.display_name,
