@@ -78,18 +78,18 @@ def test_the_viewer_in_it_is_the_pages_own(rows):
 
 def test_everything_about_the_picture_is_said(rows):
     x = rows["layercam"]
-    said = words(report_html(rows))
+    text = words(report_html(rows))
     for _, label, _ in x.predictions[: report.CLASSES]:
-        assert label in said
+        assert label in text
     for note in x.notes.values():
-        assert str(note) in said
+        assert str(note) in text
     for other in (x, rows["denoised"]):
-        assert METHODS[other.request.method].paper in said and command(other) in said
-    assert "There are no <prototypes> of it." in said
-    assert "my photo's $1.png, SHA-256 of its pixels " + x.picture.digest[:12] in said
-    assert "gradient truncated at 0.9" in said and "untrained: maps mean nothing" in said
-    assert f"{x.notes['layer4'].positive_share:.0%}" in said
-    assert str(x.boxes(multi=True)[0].xyxy)[1:-1] in said
+        assert METHODS[other.request.method].paper in text and command(other) in text
+    assert "There are no <prototypes> of it." in text
+    assert "my photo's $1.png, SHA-256 of its pixels " + x.picture.digest[:12] in text
+    assert "gradient truncated at 0.9" in text and "untrained: maps mean nothing" in text
+    assert f"{x.notes['layer4'].positive_share:.0%}" in text
+    assert str(x.boxes(multi=True)[0].xyxy)[1:-1] in text
 
 
 def test_the_class_explained_is_listed_though_it_is_the_last(explain):
@@ -101,9 +101,9 @@ def test_the_class_explained_is_listed_though_it_is_the_last(explain):
 def test_figures_against_the_truth_of_an_example(engine):
     x = engine.explain(example("a-zebra").path, "scenes-resnet", target="zebra")
     found = x.measure(example("a-zebra").truth[0].mask)
-    said = words(report_html({"layercam": x}))
+    text = words(report_html({"layercam": x}))
     for figure, value in found["fused"].items():
-        assert figure.replace("_", " ") in said and f"{value:.3f}" in said
+        assert figure.replace("_", " ") in text and f"{value:.3f}" in text
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_names_are_names(explain):
 
 # -- The command ---------------------------------------------------------------------------------
 
-ASKED = [
+OPTIONS = [
     {},
     {"target": 3},
     {"target": 3, "versus": 5},
@@ -162,9 +162,9 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize("asked", ASKED, ids=str)
-def test_the_command_asks_for_the_same(explain, engine, picture, asked):
-    x = explain(**asked)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_the_command_asks_for_the_same(explain, engine, picture, options):
+    x = explain(**options)
     text = command(x, str(picture))
     assert text.startswith("python -m camviz explain ")
     given = cli.build_parser().parse_args(shlex.split(text)[3:])
@@ -184,9 +184,9 @@ def test_the_command_asks_for_the_same(explain, engine, picture, asked):
 def test_the_command_runs(engine, picture, capsys):
     x = engine.explain(picture, "scenes-resnet", target="zebra", truncation=0.9)
     assert cli.main([*arguments(x, str(picture)), "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     wanted = json.loads(json.dumps(x.manifest()))
-    assert said["request"] == wanted["request"]
+    assert printed["request"] == wanted["request"]
 
 
 def test_what_is_not_said_is_what_the_command_does_anyway(explain):

@@ -96,9 +96,9 @@ def test_every_key_survives_the_way_to_the_browser(full):
     text = json.dumps(full.to_json(), allow_nan=False)
     assert read(schema.Payload, json.loads(text)) == full
     text = json.dumps(configuration().to_json(), allow_nan=False)
-    told = read(schema.Configuration, json.loads(text))
-    assert {k: tuple(v) for k, v in told.choices.items()} == dict(configuration().choices)
-    assert replace(told, choices=configuration().choices) == configuration()
+    found = read(schema.Configuration, json.loads(text))
+    assert {k: tuple(v) for k, v in found.choices.items()} == dict(configuration().choices)
+    assert replace(found, choices=configuration().choices) == configuration()
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
@@ -205,19 +205,19 @@ def test_the_component_has_markup_style_source_and_configuration(full):
     assert config["props"] == {}  # a tab that has not been opened would lose them
     strict, first, rest = config["js_on_load"].split("\n", 2)
     assert strict == '"use strict";' and rest == inline("viewer/gradio.js")
-    told = json.loads(first.removeprefix("const CONFIGURATION = ").rstrip(";"))
-    assert told == json.loads(json.dumps(configuration().to_json()))
-    assert list(told["tables"]) == [*COLOR_MAPS, DIVERGING] and told["diverging"] == DIVERGING
-    for name, text in told["tables"].items():
+    found = json.loads(first.removeprefix("const CONFIGURATION = ").rstrip(";"))
+    assert found == json.loads(json.dumps(configuration().to_json()))
+    assert list(found["tables"]) == [*COLOR_MAPS, DIVERGING] and found["diverging"] == DIVERGING
+    for name, text in found["tables"].items():
         assert base64.b64decode(text) == color_table(name).tobytes()
 
 
 def test_what_a_visitor_sees_first_is_what_python_takes_for_granted():
-    told = configuration()
-    assert told.settings["opacity"] == defaults.OPACITY and told.threshold == defaults.THRESHOLD
-    assert told.settings["colors"] in told.tables and set(told.uneven) <= set(told.tables)
-    for name, choices in told.choices.items():
-        assert told.settings[name] in choices
+    found = configuration()
+    assert found.settings["opacity"] == defaults.OPACITY and found.threshold == defaults.THRESHOLD
+    assert found.settings["colors"] in found.tables and set(found.uneven) <= set(found.tables)
+    for name, choices in found.choices.items():
+        assert found.settings[name] in choices
 
 
 @pytest.mark.parametrize("file", ["viewer.html", "viewer.css"])

@@ -29,6 +29,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # keys in their order
     environment.filters |= {"bar": bar, "percent": percent, "plural": plural}
     return environment
 

@@ -24,11 +24,6 @@ from camviz.ui.state import NOBODY, TOP, BackboneChoice, Controls, Unavailable, 
 
 # The rows of Look, by the keys that stand in links and files.
 LAYERCAM, DENOISED, PROTOTYPES = ROWS = ("layercam", "denoised", "prototypes")
-TITLES = {
-    LAYERCAM: "Hierarchical LayerCAM",
-    DENOISED: "Denoised shallow maps",
-    PROTOTYPES: "Prototype similarity",
-}
 PATIENCE = 0.1  # seconds that the other rows wait for the prototypes
 COMING = "Looking for what this picture's places have in common …"
 

@@ -126,8 +126,8 @@ def payloads(explain, shown, truth, picture):
 def address(chromium, payloads, tmp_path_factory):
     """Where the page is served; what the server logs as unexpected fails the tests."""
     folder = tmp_path_factory.mktemp("payloads")
-    for name, said in payloads.items():
-        (folder / f"{name}.json").write_text(json.dumps(said))
+    for name, value in payloads.items():
+        (folder / f"{name}.json").write_text(json.dumps(value))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -169,11 +169,11 @@ def open_page(chromium, address):
     """open_page(query=...): the page, drawn. What it does wrong fails the test."""
     pages, wrong = [], []
 
-    def said(message):
+    def on_console(message):
         if message.type in ("error", "warning"):
             wrong.append(f"console: {message.text}")
 
-    def asked(request):
+    def on_request(request):
         if not request.url.startswith((address, "data:", "blob:")):
             wrong.append(f"another host: {request.url}")
 
@@ -182,8 +182,8 @@ def open_page(chromium, address):
         pages.append(page)
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
-        page.on("console", said)
-        page.on("request", asked)
+        page.on("console", on_console)
+        page.on("request", on_request)
         page.goto(f"{address}?__theme={theme}{query}")
         page.wait_for_function(f"document.querySelector('{FIRST}')?.stats?.draws > 0")
         page.wait_for_function("document.querySelector('#second .vw')?.stats?.draws > 0")
@@ -202,13 +202,13 @@ def show(page, name):
     page.wait_for_function(f"document.querySelector('{FIRST}').stats.values > {values}")
 
 
-def settled(page):
-    """Until what was asked for is drawn, and the address bar says so."""
+def wait_until_drawn(page):
+    """Wait until all changes are drawn, and written into the address bar."""
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.wait_for_timeout(250)
 
 
-def drawn(page, selector=f"{PANEL} canvas"):
+def pixels_of(page, selector=f"{PANEL} canvas"):
     """The pixels of all canvases, as text that can be compared."""
     return page.locator(selector).evaluate_all("all => all.map(c => c.toDataURL())")
 
@@ -218,7 +218,7 @@ def canvas(page, selector=f"{PANEL} canvas", index=0):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA"))
 
 
-def downloaded(page):
+def download(page):
     """What "Download PNG" gives, and its name."""
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download PNG").click()
@@ -251,7 +251,7 @@ def script(chromium):
     page.close()
 
 
-def up_sampled(script, value, row=0):
+def upsample_all(script, value, row=0):
     """The maps of a row as the browser draws them at the picture's size, by panel."""
     source = """([value, row]) => value.rows[row].panels.map(panel => {
       const {width, height} = value.picture
@@ -264,7 +264,7 @@ def up_sampled(script, value, row=0):
     return {p.key: np.reshape(h, size) for p, h in zip(panels, heats, strict=True)}
 
 
-def moved(x):
+def move_cells(x):
     """The same maps, as if their cells looked elsewhere."""
     return replace(
         x,
@@ -280,14 +280,14 @@ def test_up_sampling_is_the_engines_own(script, explain, picture, case):
     x = {
         "stretch": lambda: explain("hires_cam"),
         "crop": lambda: explain(fit="crop"),
-        "moved": lambda: moved(explain()),
+        "moved": lambda: move_cells(explain()),
         "wide": lambda: explain(pixels=picture[:20]),
         "small": lambda: explain(pixels=picture[::5, ::5]),
         "one cell": lambda: replace(
             explain(stages=["layer4"]), raw={"layer4": np.full((1, 1), 3, np.float32)}
         ),
     }[case]()
-    heats = up_sampled(script, payload({"layercam": x}))
+    heats = upsample_all(script, payload({"layercam": x}))
     assert list(heats)[: len(x.stages)] == list(reversed(x.stages))
     for name, heat in heats.items():
         exact = x.fused if name == "fused" else x.maps[name]
@@ -296,7 +296,7 @@ def test_up_sampling_is_the_engines_own(script, explain, picture, case):
 
 
 def test_value_at_a_pixel_is_the_maps_own(script, explain):
-    x = moved(explain())
+    x = move_cells(explain())
     value = payload({"layercam": x})
     spots = [(0, 0), (319, 239), (57, 101), (200, 3)]
     values = script(
@@ -312,14 +312,14 @@ def test_value_at_a_pixel_is_the_maps_own(script, explain):
 
 @pytest.mark.parametrize("fit", ["stretch", "crop"])
 def test_a_threshold_is_a_share_of_the_highest_pixel(script, explain, fit):
-    x = moved(explain("hires_cam", fit=fit))
+    x = move_cells(explain("hires_cam", fit=fit))
     value = payload({"layercam": x})
     found = script(
         """value => value.rows[0].panels.map(panel =>
              summitOf(bytesOf(panel.data), panel, {...value.picture, ...panel.scene}))""",
         value.to_json(),
     )
-    heats = up_sampled(script, value)
+    heats = upsample_all(script, value)
     for (name, heat), summit in zip(heats.items(), found, strict=True):
         exact = x.fused if name == "fused" else x.maps[name]
         assert summit == pytest.approx((heat * x.visible).max(), abs=1e-6), "every pixel counts"
@@ -406,7 +406,7 @@ def test_the_page_opens_with_all_maps(open_page, shown):
     ]
     names = page.locator(f"{PANEL} .vw-name b").all_inner_texts()
     assert names == 3 * [*reversed(shown["layercam"].stages), "Fused"]
-    assert len(set(drawn(page))) >= 10, "maps differ"
+    assert len(set(pixels_of(page))) >= 10, "maps differ"
     tops = page.locator(PANEL).evaluate_all("all => all.map(f => f.getBoundingClientRect().top)")
     assert len(set(tops)) == 3, "a row is a line"
     assert page.locator(f"{FIRST} .vw-row .vw-scale").count() == 3
@@ -415,7 +415,7 @@ def test_the_page_opens_with_all_maps(open_page, shown):
 def test_a_download_shows_what_the_engine_would(open_page, shown, picture):
     page = open_page("&view=map&colors=gray")
     page.locator(OPEN).nth(1).click()
-    pixels, file = downloaded(page)
+    pixels, file = download(page)
     x = shown["layercam"]
     stage = x.stages[-2]
     assert file == f"picture_layercam_{stage}.png" and pixels.shape == picture.shape
@@ -424,7 +424,7 @@ def test_a_download_shows_what_the_engine_would(open_page, shown, picture):
     page.keyboard.press("Escape")
     page.get_by_label("Colours").first.select_option("viridis")
     page.locator(OPEN).nth(1).click()
-    pixels, _ = downloaded(page)
+    pixels, _ = download(page)
     step = np.abs(np.diff(render.color_table("viridis").astype(int), axis=0)).max()
     assert np.abs(pixels - render.colorize(x.maps[stage]).astype(int)).max() <= step
 
@@ -432,7 +432,7 @@ def test_a_download_shows_what_the_engine_would(open_page, shown, picture):
 def test_an_overlay_is_the_engines_overlay(open_page, payloads, shown):
     page = open_page("&opacity=0.7")
     page.locator(OPEN).nth(0).click()
-    pixels, _ = downloaded(page)
+    pixels, _ = download(page)
     x = shown["layercam"]
     source = payloads["scene"]["picture"]["src"].partition(",")[2]
     sent = np.asarray(Image.open(io.BytesIO(base64.b64decode(source))).convert("RGB"))
@@ -446,7 +446,7 @@ def test_what_was_not_shown_is_hatched(open_page, payloads):
     show(page, "crop")
     expect(page.locator(f"{FIRST} .vw-foot")).to_contain_text("Outside the crop")
     page.locator(OPEN).nth(0).click()
-    pixels, _ = downloaded(page)
+    pixels, _ = download(page)
     x0, _, x1, _ = payloads["crop"]["rows"][0]["panels"][0]["scene"]["rect"]
     outside = np.ones(pixels.shape[1], bool)
     outside[round(x0) : round(x1)] = False
@@ -465,7 +465,7 @@ def test_an_empty_map_shows_the_picture_and_says_so(open_page):
     expect(page.locator(f"{FIRST} dialog")).to_contain_text("Empty")
 
 
-# --- knobs: pixels change, and nothing is asked ---
+# --- knobs: pixels change, and nothing is requested ---
 
 
 KNOBS = {
@@ -483,23 +483,23 @@ KNOBS = {
 }
 
 
-def test_every_knob_changes_pixels_and_asks_nothing(open_page):
+def test_every_knob_changes_pixels_and_requests_nothing(open_page):
     page = open_page()
-    settled(page)
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    wait_until_drawn(page)
+    urls = []
+    page.on("request", lambda request: urls.append(request.url))
     for name, turn in KNOBS.items():
-        before = drawn(page)
+        before = pixels_of(page)
         turn(page)
-        settled(page)
-        changed = sum(a != b for a, b in zip(before, drawn(page), strict=True))
+        wait_until_drawn(page)
+        changed = sum(a != b for a, b in zip(before, pixels_of(page), strict=True))
         assert changed >= 4, f"{name}: nothing was drawn anew"
         if not page.locator(f"{FIRST} .vw-menu").is_visible():
             menu(page)
         page.get_by_role("button", name="Back to the defaults").first.click()
         page.locator(f"{FIRST} summary").click()
-        settled(page)
-    assert [url for url in asked if not url.startswith("data:")] == []
+        wait_until_drawn(page)
+    assert [url for url in urls if not url.startswith("data:")] == []
 
 
 def test_a_threshold_uncovers_the_picture(open_page, shown):
@@ -530,7 +530,7 @@ def test_signed_maps_have_both_colours(open_page, shown):
     x = shown["prototypes"]
     for offset, name in enumerate(reversed(x.stages)):
         page.locator(OPEN).nth(10 + offset).click()
-        pixels, _ = downloaded(page)
+        pixels, _ = download(page)
         wanted = render.colorize(x.signed(name) / 2 + 0.5, render.DIVERGING).astype(int)
         assert np.abs(pixels - wanted).mean() < 2 and np.abs(pixels - wanted).max() < 30
         page.keyboard.press("Escape")
@@ -548,9 +548,9 @@ def test_boxes_are_listed_in_pixels_of_the_picture(open_page, shown):
     x = shown["layercam"]
     index = len(x.stages)
     page.locator(OPEN).nth(index).click()
-    said = page.locator(f"{FIRST} [data-part=found]").inner_text()
-    assert said.startswith("Boxes at 40%")
-    found = [[int(n) for n in box.split(", ")] for box in re.findall(r"\d+(?:, \d+){3}", said)]
+    text = page.locator(f"{FIRST} [data-part=found]").inner_text()
+    assert text.startswith("Boxes at 40%")
+    found = [[int(n) for n in box.split(", ")] for box in re.findall(r"\d+(?:, \d+){3}", text)]
     wanted = [box.xyxy for box in x.boxes(0.4, multi=True)][:4]
     assert len(found) == len(wanted) > 0
     assert np.abs(np.subtract(found, wanted)).max() <= 1
@@ -573,8 +573,8 @@ def test_iou_with_the_truth(open_page, shown, truth):
 def test_crosshair_reads_every_map_at_one_pixel(open_page, shown, picture):
     page = open_page()
     page.locator(OPEN).nth(7).hover(position={"x": 61, "y": 47})
-    said = page.locator(f"{FIRST} [data-part=where]").inner_text()
-    column, row = map(int, re.fullmatch(r"Column (\d+), row (\d+)", said).groups())
+    text = page.locator(f"{FIRST} [data-part=where]").inner_text()
+    column, row = map(int, re.fullmatch(r"Column (\d+), row (\d+)", text).groups())
     assert 0 < column < picture.shape[1] and 0 < row < picture.shape[0]
     values = iter(readings(page))
     for x in shown.values():
@@ -601,8 +601,8 @@ def test_crosshair_reads_signs(open_page, shown):
     page.locator(OPEN).nth(10).hover(
         position={"x": (column + 0.5) * scale, "y": (row + 0.5) * scale}
     )
-    said = page.locator(f"{FIRST} [data-part=where]").inner_text()
-    column, row = map(int, re.findall(r"\d+", said))
+    text = page.locator(f"{FIRST} [data-part=where]").inner_text()
+    column, row = map(int, re.findall(r"\d+", text))
     largest = np.abs(x.raw[stage]).max()
     share, raw = readings(page)[10]
     assert raw < 0 and share == pytest.approx(x.signed(stage)[row, column], abs=1 / 255)
@@ -728,10 +728,10 @@ def test_settings_and_crosshair_survive_a_new_value(open_page):
     assert page.locator(f"{FIRST} [data-part=where]").inner_text() == where
     expect(page.get_by_label("Colours").first).to_have_value("magma")
     assert all(readings(page))
-    settled(page)
+    wait_until_drawn(page)
     draws = page.evaluate(f"document.querySelector('{FIRST}').stats.draws")
     page.get_by_label("Threshold").first.press("ArrowRight")
-    settled(page)
+    wait_until_drawn(page)
     assert page.evaluate(f"document.querySelector('{FIRST}').stats.draws") == draws + 1
 
 
@@ -758,10 +758,10 @@ def test_values_of_every_kind(open_page):
 def test_an_enlarged_panel_follows_a_new_value(open_page):
     page = open_page()
     page.locator(OPEN).nth(0).click()
-    before = drawn(page, f"{FIRST} dialog canvas")
+    before = pixels_of(page, f"{FIRST} dialog canvas")
     show(page, "other")
     expect(page.locator(f"{FIRST} dialog [data-part=from]")).to_contain_text("Grad-CAM++")
-    assert drawn(page, f"{FIRST} dialog canvas") != before
+    assert pixels_of(page, f"{FIRST} dialog canvas") != before
     show(page, "sentences")
     expect(page.locator(f"{FIRST} dialog")).to_be_hidden()
 
@@ -775,34 +775,34 @@ def test_names_from_checkpoints_are_text(open_page):
     page.locator(f"{FIRST} summary").click()
     page.locator(OPEN).first.click()
     expect(page.locator(f"{FIRST} dialog h3")).to_have_text(HOSTILE)
-    settled(page)
+    wait_until_drawn(page)
     assert page.evaluate("window.broken === undefined")
     assert page.locator(f"{FIRST} img").count() == 0
-    _, file = downloaded(page)
+    _, file = download(page)
     assert not set(file) & set("<>'/ ")
 
 
 def test_two_viewers_do_not_disturb_each_other(open_page):
     page = open_page()
-    settled(page)
-    other = drawn(page, "#second .vw-panel canvas")
+    wait_until_drawn(page)
+    other = pixels_of(page, "#second .vw-panel canvas")
     page.get_by_label("Colours").first.select_option("inferno")
     page.locator(OPEN).first.hover()
-    settled(page)
-    assert drawn(page, "#second .vw-panel canvas") == other
+    wait_until_drawn(page)
+    assert pixels_of(page, "#second .vw-panel canvas") == other
     assert page.locator("#second .vw-down:visible").count() == 0
-    first, address = drawn(page), page.url
+    first, address = pixels_of(page), page.url
     page.locator("#second [value=map]").check(force=True)
-    settled(page)
-    assert drawn(page) == first and page.url == address
-    assert drawn(page, "#second .vw-panel canvas") != other
+    wait_until_drawn(page)
+    assert pixels_of(page) == first and page.url == address
+    assert pixels_of(page, "#second .vw-panel canvas") != other
     expect(page.locator(f"{FIRST} [value=overlay]")).to_be_checked()
 
 
 def test_an_element_that_leaves_the_page_is_done_with_it(open_page):
     """Its listeners and observers go with it, and come back with it."""
     page = open_page()
-    settled(page)
+    wait_until_drawn(page)
     page.locator(f"{FIRST} summary").click()
     leave = """() => {
       window.viewer = document.querySelector('#first map-viewer')
@@ -820,10 +820,10 @@ def test_an_element_that_leaves_the_page_is_done_with_it(open_page):
     observers, menu_open, address, draws = page.evaluate(leave)
     assert observers == 1 and menu_open and address == "?x=1"
     page.set_viewport_size({"width": 1000, "height": 900})
-    settled(page)
+    wait_until_drawn(page)
     assert page.evaluate("viewer.stats.draws") == draws
     page.evaluate("home.append(viewer)")
-    settled(page)
+    wait_until_drawn(page)
     assert page.evaluate("viewer.stats.draws") > draws, "it is drawn for the width there is now"
     page.evaluate("document.dispatchEvent(new Event('viewer-publish'))")
     assert query(page) == {"x": "1", "backbone": "tiny", "class": "3"}
@@ -845,7 +845,7 @@ def query(page):
 
 def test_the_address_bar_reopens_the_view(open_page):
     page = open_page("&keep=me")
-    settled(page)
+    wait_until_drawn(page)
     assert query(page) == {"__theme": "light", "keep": "me", "backbone": "tiny", "class": "3"}
     page.get_by_label("Threshold").first.fill("0.35")
     page.get_by_label("Opacity").first.fill("0.8")
@@ -857,7 +857,7 @@ def test_the_address_bar_reopens_the_view(open_page):
     view.get_by_label("For and against").check()
     view.get_by_label("True outline").select_option("box")
     page.locator(f"{FIRST} [value=map]").check(force=True)
-    settled(page)
+    wait_until_drawn(page)
     settings = {
         "threshold": "0.35",
         "opacity": "0.8",
@@ -871,24 +871,24 @@ def test_the_address_bar_reopens_the_view(open_page):
     }
     assert query(page).items() >= settings.items()
     page.wait_for_timeout(300)  # the outline is decoded first
-    pictures = drawn(page)
+    pictures = pixels_of(page)
     again = open_page("&" + urlparse(page.url).query)
-    settled(again)
+    wait_until_drawn(again)
     again.wait_for_timeout(300)
-    assert drawn(again) == pictures
+    assert pixels_of(again) == pictures
     assert query(again) == query(page)
 
     menu(again).get_by_role("button", name="Back to the defaults").click()
-    settled(again)
+    wait_until_drawn(again)
     assert not query(again).keys() & settings.keys()
 
 
 def test_a_new_value_brings_the_servers_part(open_page):
     page = open_page("&colors=magma")
-    settled(page)
+    wait_until_drawn(page)
     show(page, "other")
     expect(page.locator(f"{FIRST} .vw-rows")).to_contain_text("It cannot be had.")
-    settled(page)
+    wait_until_drawn(page)
     assert query(page) == {"__theme": "light", "colors": "magma", "method": "grad_cam_pp"}
 
 
@@ -896,10 +896,10 @@ def test_nonsense_in_a_link_is_ignored(open_page):
     page = open_page(
         "&threshold=9&opacity=x&colors=rainbow&view=1&boxes=%3Cb%3E&row=none&outline=no"
     )
-    settled(page)
+    wait_until_drawn(page)
     assert page.get_by_label("Colours").first.input_value() == "viridis"
     assert not query(page).keys() & {"threshold", "opacity", "colors", "view", "boxes"}
-    assert drawn(page) == drawn(open_page())
+    assert pixels_of(page) == pixels_of(open_page())
 
 
 # --- on a phone, in the dark ---
@@ -918,7 +918,7 @@ def test_phone(open_page, theme):
     page.keyboard.press("ArrowRight")
     expect(rows.nth(2)).to_be_visible()
     expect(tabs.nth(2)).to_be_focused()
-    settled(page)
+    wait_until_drawn(page)
     assert query(page)["row"] == "prototypes"
     beyond = "all => all.filter(e => e.getBoundingClientRect().right > innerWidth + 0.5).length"
     menu(page)
@@ -938,7 +938,7 @@ def test_a_wider_window_shows_all_rows_again(open_page):
     page.set_viewport_size({"width": 1280, "height": 900})
     expect(page.locator(f"{FIRST} .vw-row").nth(2)).to_be_visible()
     expect(page.locator(f"{FIRST} [role=tablist]")).to_be_hidden()
-    settled(page)
+    wait_until_drawn(page)
     blank = "all => all.filter(c => c.width < 100).length"
     assert page.locator(f"{PANEL} canvas").evaluate_all(blank) == 0
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import {
-  columnKeys, density, fitted, isWide, layoutOf, panelSize, stageKeys,
+  columnKeys, density, fitInside, isWide, layoutOf, panelSize, stageKeys,
 } from "../../assets/web/viewer/layout.js";
 import { close } from "./support.js";
 
@@ -55,7 +55,7 @@ test("no map is smaller than can be seen, if it has room", () => {
 });
 
 test("maps have the picture's own shape", () => {
-  assert.deepEqual(fitted(200, 100, { width: 400, height: 400 }), SQUARE);
+  assert.deepEqual(fitInside(200, 100, { width: 400, height: 400 }), SQUARE);
   const { width, height } = panelSize(200, { width: 100, height: 800 });
   close(width / height, 1 / 8);
   assert.ok(height <= 260);

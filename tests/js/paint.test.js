@@ -25,7 +25,7 @@ const RASTER = {
 
 const bytes = value => [value & 255, value >>> 8 & 255, value >>> 16 & 255, value >>> 24];
 
-function composed(look = {}, raster = {}) {
+function composePanel(look = {}, raster = {}) {
   const target = new Uint32Array(COUNT);
   compose(target, PICTURE, { ...RASTER, ...raster }, { ...LOOK, ...look });
   return target;
@@ -41,28 +41,28 @@ function assertColors(target, colorAt) {
 const colorOf = level => channel => TABLE[3 * level + channel];
 
 test("an overlay is blended within half a step", () => {
-  assertColors(composed(), (i, channel) =>
+  assertColors(composePanel(), (i, channel) =>
     0.45 * bytes(PICTURE[i])[channel] + 0.55 * colorOf(Math.round(255 * HEAT[i]))(channel));
 });
 
 test("a map alone, on a scale of its neighbours", () => {
-  assertColors(composed({ show: "map" }, { factor: 0.4 }), (i, channel) =>
+  assertColors(composePanel({ show: "map" }, { factor: 0.4 }), (i, channel) =>
     colorOf(Math.floor(255 * 0.4 * HEAT[i] + 0.5))(channel));
 });
 
 test("the picture alone is left as it is", () => {
-  assert.deepEqual(composed({ show: "picture" }), PICTURE);
+  assert.deepEqual(composePanel({ show: "picture" }), PICTURE);
 });
 
 test("for and against, zero in the middle", () => {
   const raster = { signed: true, against: AGAINST, factor: 0.5, lowest: 0.8 };
-  assertColors(composed({ show: "map" }, raster), (i, channel) =>
+  assertColors(composePanel({ show: "map" }, raster), (i, channel) =>
     colorOf(Math.trunc(128 + 127.5 * (0.5 * HEAT[i] - 0.8 * AGAINST[i])))(channel));
 });
 
 test("what is below the threshold uncovers the picture, or nothing", () => {
-  const overlay = composed({ threshold: 0.5 });
-  const map = composed({ threshold: 0.5, show: "map" });
+  const overlay = composePanel({ threshold: 0.5 });
+  const map = composePanel({ threshold: 0.5, show: "map" });
   HEAT.forEach((value, i) => {
     assert.equal(overlay[i] === PICTURE[i], value < 0.5);
     assert.equal(map[i] >>> 24, value < 0.5 ? 0 : 255);
@@ -74,7 +74,7 @@ test("what the network was not shown is grey and hatched, whatever is shown", ()
   const rows = new Uint8Array(HEIGHT).fill(1);
   columns[0] = rows[4] = 0;
   for (const show of ["overlay", "map", "picture"]) {
-    const target = composed({ show }, { visible: { columns, rows } });
+    const target = composePanel({ show }, { visible: { columns, rows } });
     target.forEach((value, i) => {
       const [red, green, blue] = bytes(value);
       const hidden = i % WIDTH === 0 || Math.floor(i / WIDTH) === 4;

@@ -23,14 +23,15 @@ const CONFIGURATION = {
   link_keys: ["backbone", "class", "stages"],
 };
 
-function applied(query) {
+function settingsFrom(query) {
   const settings = new ViewerSettings(CONFIGURATION);
   settings.applyQuery(new URLSearchParams(query));
   return settings;
 }
 
 test("a link sets what it names", () => {
-  const { values } = applied("view=map&opacity=0.333&colors=magma&contours=1&row=denoised&x=y");
+  const query = "view=map&opacity=0.333&colors=magma&contours=1&row=denoised&x=y";
+  const { values } = settingsFrom(query);
   assert.deepEqual(values, {
     ...CONFIGURATION.settings,
     view: "map", opacity: 0.33, colors: "magma", contours: true, row: "denoised",
@@ -38,23 +39,23 @@ test("a link sets what it names", () => {
 });
 
 test("nonsense in a link is ignored", () => {
-  const { values } = applied("view=sideways&opacity=9&threshold=x&colors=PuOr_r&contours=yes");
+  const { values } = settingsFrom("view=sideways&opacity=9&threshold=x&colors=PuOr_r&contours=yes");
   assert.deepEqual(values, CONFIGURATION.settings);
-  assert.equal(applied("threshold=1").values.threshold, 0.95);
+  assert.equal(settingsFrom("threshold=1").values.threshold, 0.95);
 });
 
 test("a link holds what differs, and the server's part in the place of the one before", () => {
-  const settings = applied("opacity=0.2&signed=1");
+  const settings = settingsFrom("opacity=0.2&signed=1");
   const query = new URLSearchParams("keep=me&class=old&stages=a&view=map&opacity=0.9");
   const written = settings.writeQuery(query, { class: "new & better" });
   assert.deepEqual(Object.fromEntries(written), {
     keep: "me", class: "new & better", opacity: "0.2", signed: "1",
   });
-  assert.deepEqual(applied(written).values, settings.values);
+  assert.deepEqual(settingsFrom(written).values, settings.values);
 });
 
 test("changes are told from repetitions", () => {
-  const settings = applied("");
+  const settings = settingsFrom("");
   assert.equal(settings.change({ boxes: "none" }), false);
   assert.equal(settings.change({ boxes: "all", scale: "same", opacity: 0 }), true);
   assert.equal(settings.changedInMenu, 2);
@@ -64,8 +65,8 @@ test("changes are told from repetitions", () => {
 });
 
 test("a follower keeps its own row and outline", () => {
-  const settings = applied("row=mine&outline=ram");
-  settings.follow(applied("row=other&outline=boat&colors=magma").values);
+  const settings = settingsFrom("row=mine&outline=ram");
+  settings.follow(settingsFrom("row=other&outline=boat&colors=magma").values);
   const { row, outline, colors } = settings.values;
   assert.deepEqual([row, outline, colors], ["mine", "ram", "magma"]);
 });

@@ -20,6 +20,7 @@ from camviz.ui.state import NOBODY, TOP, BackboneChoice, Selection, Stopped, Tas
 from camviz.ui.strip import thumbnail
 from camviz.ui.tabs import pictures
 from camviz.ui.tabs.pictures import CONFIDENCE, FUSED, NAME, OWN, SAME
+from camviz.ui.viewer import TITLES
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +60,7 @@ def test_the_sheet_shows_one_map_of_every_picture(three, sheet):
 def test_one_layer_of_every_row(three, shown):
     for row in ("layercam", "denoised", "prototypes"):
         tab = shown(pictures, three, row=row, panel="layer3")
-        assert tab["panel"].value == "layer3" and service.TITLES[row] in tab["sheet"]
+        assert tab["panel"].value == "layer3" and TITLES[row] in tab["sheet"]
         heats = re.findall(r'class="cv-heat" src="([^"]+)"', tab["sheet"])
         x = service.row(three, row)
         assert np.abs(decoded(heats[0]).astype(int) - render.colorize(x.maps["layer3"])).mean() < 6

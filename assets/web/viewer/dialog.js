@@ -3,7 +3,7 @@
 
 import { placeInWords } from "./crosshair.js";
 import { make, part } from "./dom.js";
-import { density, fitted } from "./layout.js";
+import { density, fitInside } from "./layout.js";
 import { placeRing } from "./rows.js";
 import { digits, percent, typeset } from "./text.js";
 
@@ -117,7 +117,7 @@ export class MapDialog {
     const room = this.#part("stage").getBoundingClientRect();
     const tallest = window.innerWidth < SLIM
       ? 0.5 * window.innerHeight : Math.max(window.innerHeight - MARGIN, 160);
-    const { width, height } = fitted(Math.max(room.width, 1), tallest, model);
+    const { width, height } = fitInside(Math.max(room.width, 1), tallest, model);
     const open = this.#part("zoomed");
     open.style.width = `${width}px`;
     open.style.height = `${height}px`;

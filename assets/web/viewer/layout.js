@@ -76,7 +76,7 @@ export function layoutOf(width, count, dense, picture) {
  * @param {{width: number, height: number}} picture
  */
 export function panelSize(width, picture) {
-  return fitted(width, Math.max(1.3 * width, 120), picture);
+  return fitInside(width, Math.max(1.3 * width, 120), picture);
 }
 
 /**
@@ -86,7 +86,7 @@ export function panelSize(width, picture) {
  * @param {number} height
  * @param {{width: number, height: number}} picture
  */
-export function fitted(width, height, picture) {
+export function fitInside(width, height, picture) {
   const scale = Math.min(width / picture.width, height / picture.height);
   return { width: Math.max(picture.width * scale, 1), height: Math.max(picture.height * scale, 1) };
 }

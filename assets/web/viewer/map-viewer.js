@@ -18,7 +18,7 @@ import { MapDialog } from "./dialog.js";
 import { asNode, closest, fillSelect, part } from "./dom.js";
 import { MapGrid } from "./grid.js";
 import { ViewerModel } from "./model.js";
-import { decoded, MapRenderer } from "./renderer.js";
+import { decodeImage, MapRenderer } from "./renderer.js";
 import { changeOf, syncControls, ViewerSettings, writeAddress } from "./settings.js";
 
 /** @typedef {import("./model.js").MapPanel} MapPanel */
@@ -158,7 +158,7 @@ export class MapViewer extends HTMLElement {
     const source = payload.picture?.src;
     const shown = this.#renderer.image;
     const same = source !== undefined && shown?.src === source;
-    const image = source === undefined ? null : same ? shown : await decoded(source);
+    const image = source === undefined ? null : same ? shown : await decodeImage(source);
     if (turn !== this.#latest) return;
     const before = this.#model;
     this.#model = new ViewerModel(payload);

@@ -127,8 +127,8 @@ export class MapRenderer {
   #pictureAt(width, height) {
     const image = this.#image;
     if (!image) throw new Error("there is no picture to draw on");
-    return kept(this.#pictures, `${width}x${height}`, MOST_PICTURES,
-      () => new Uint32Array(rasterized(image, width, height).buffer));
+    return getOrCompute(this.#pictures, `${width}x${height}`, MOST_PICTURES,
+      () => new Uint32Array(rasterize(image, width, height).buffer));
   }
 
   /**
@@ -143,7 +143,7 @@ export class MapRenderer {
     let rasters = this.#heat.get(panel);
     if (!rasters) this.#heat.set(panel, rasters = new Map());
     const sign = bytes === panel.bytes ? "+" : "−";
-    return kept(rasters, `${sign} ${width}x${height}`, MOST_MAPS, () => {
+    return getOrCompute(rasters, `${sign} ${width}x${height}`, MOST_MAPS, () => {
       const heat = upsample(bytes, panel, panel.view, width, height);
       if (panel.scene.shows_all) return heat;
       return blank(heat, width, height, visibleLines(panel.view, width, height));
@@ -160,8 +160,8 @@ export class MapRenderer {
   #maskAt(label, width, height) {
     const mask = this.#masks.get(label);
     if (!mask) return null;
-    return kept(this.#maskRasters, `${label} ${width}x${height}`, MOST_PICTURES, () => {
-      const data = rasterized(mask, width, height);
+    return getOrCompute(this.#maskRasters, `${label} ${width}x${height}`, MOST_PICTURES, () => {
+      const data = rasterize(mask, width, height);
       return Float32Array.from({ length: width * height }, (_, i) => data[4 * i] / 255);
     });
   }
@@ -312,7 +312,7 @@ export class MapRenderer {
     const label = this.#settings.values.outline;
     const truth = model?.payload.truth.find(thing => thing.label === label);
     if (!truth || this.#masks.has(label)) return false;
-    const mask = await decoded(truth.src);
+    const mask = await decodeImage(truth.src);
     if (this.#model !== model || this.#masks.has(label)) return false;
     this.#masks.set(label, mask);
     return true;
@@ -353,7 +353,7 @@ export class MapRenderer {
  *
  * @param {string} source
  */
-export async function decoded(source) {
+export async function decodeImage(source) {
   const image = new Image();
   image.src = source;
   await image.decode();
@@ -370,7 +370,7 @@ export async function decoded(source) {
  * @param {() => T} compute
  * @returns {T}
  */
-function kept(cache, key, most, compute) {
+function getOrCompute(cache, key, most, compute) {
   const found = cache.get(key);
   if (found !== undefined) return found;
   for (const oldest of cache.keys()) {
@@ -389,7 +389,7 @@ function kept(cache, key, most, compute) {
  * @param {number} width
  * @param {number} height
  */
-function rasterized(source, width, height) {
+function rasterize(source, width, height) {
   const canvas = make("canvas");
   canvas.width = width;
   canvas.height = height;

@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from camviz.defaults import THRESHOLD
@@ -93,7 +92,7 @@ def report_html(rows: Mapping[str, Found], address: str = "") -> str:
         own_prototypes=next((x.label for x in found.values() if _has_own_prototypes(x)), None),
         viewer=Markup(markup()),
         style=Markup(f"{html.script('report.css')}#viewer {{\n{style()}}}"),
-        data=htmlsafe_json_dumps(data, separators=(",", ":")),
+        data=data,
         script=Markup(inline("report.js")),
     )
 

@@ -18,6 +18,7 @@ from camviz.network.backbone import Backbone
 from camviz.ui import html, service, strip
 from camviz.ui.state import NOBODY, TOP, Controls, Menu, Session, Task, Unavailable, Update
 from camviz.ui.tabs.base import Events
+from camviz.ui.viewer import TITLES
 
 ID, TITLE = "pictures", "All pictures"
 LABEL = strip.LABEL
@@ -65,7 +66,7 @@ _tiles: LRUCache[Tile] = LRUCache(256)
 
 def build() -> Parts:
     with gr.Row(elem_id="sheet-controls"):
-        row = _menu("Maps", [(service.TITLES[key], key) for key in service.ROWS], service.LAYERCAM)
+        row = _menu("Maps", [(TITLES[key], key) for key in service.ROWS], service.LAYERCAM)
         panel = _menu("Of", PANELS, FUSED)
         explained = _menu("Class explained", CLASSES, OWN)
         order = _menu("Order", ORDERS, GIVEN)
@@ -129,7 +130,7 @@ def show(session: Session, controls: Controls) -> Iterator[Update]:
         tiles = dict(sorted(tiles.items(), key=lambda item: _name_key(item[0])))
     sheet = html.render(
         "sheet.html",
-        title=service.TITLES[row],
+        title=TITLES[row],
         layer=None if panel == FUSED else panel,
         tiles=[(strip.thumbnail(path), tile) for path, tile in tiles.items()],
         target=target if same else None,

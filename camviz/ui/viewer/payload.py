@@ -78,10 +78,10 @@ def payload(
         pick=pick,
         follows=follows,
     )
-    return _with_picture(found, sources, truth or {}, _explained(rows)) if sources else found
+    return _with_picture(found, sources, truth or {}, _labels_explained(rows)) if sources else found
 
 
-def _explained(rows: Mapping[str, Explanation | MapRow | Unavailable]) -> set[str]:
+def _labels_explained(rows: Mapping[str, Explanation | MapRow | Unavailable]) -> set[str]:
     """The labels of the classes that are explained."""
     found = [row.of if isinstance(row, MapRow) else row for row in rows.values()]
     return {x.label for x in found if isinstance(x, Explanation)}
@@ -133,7 +133,7 @@ def _row(
             map_panel(name, panel, similar.get((key, name)), first, remark=True)
             for name, panel in panels_of(row).items()
         )
-        return _described(key, title, about, panels=panels)
+        return _row_about(key, title, about, panels=panels)
     about = row.of if isinstance(row.of, Description) else _description(row.of)
     if row.summary is not None:
         about = replace(about, words=replace(about.words, summary=row.summary))
@@ -141,7 +141,7 @@ def _row(
     found = next(iter(repeats)) if len(repeats) == 1 and len(row.panels) > 1 else None
     if found is not None and found.kind == "same" and found.counterpart:
         about, similar = replace(about, tag=found.tag), {}  # once for the row, not below every map
-    return _described(
+    return _row_about(
         key,
         title,
         about,
@@ -154,7 +154,7 @@ def _row(
     )
 
 
-def _described(key: str, title: str, about: Description, **maps: Any) -> Row:
+def _row_about(key: str, title: str, about: Description, **maps: Any) -> Row:
     return Row(
         key=key,
         title=title,
@@ -217,14 +217,14 @@ def _with_picture(
             encode_picture(picture), picture.width, picture.height, picture.name
         ),
         truth=tuple(
-            replace(_truth(label, mask, visible), explained=label in explained)
-            for label, mask in _checked(masks, visible).items()
+            _truth(label, mask, visible, explained=label in explained)
+            for label, mask in _check_masks(masks, visible).items()
         ),
         crop_note=crop_note,
     )
 
 
-def _checked(masks: Mapping[str, np.ndarray], visible: np.ndarray) -> dict[str, np.ndarray]:
+def _check_masks(masks: Mapping[str, np.ndarray], visible: np.ndarray) -> dict[str, np.ndarray]:
     """The masks that are not empty, as bool. Raises ValueError for one of another size."""
     for label, mask in masks.items():
         if mask.shape != visible.shape:
@@ -234,8 +234,10 @@ def _checked(masks: Mapping[str, np.ndarray], visible: np.ndarray) -> dict[str, 
     return {label: mask.astype(bool) for label, mask in masks.items() if mask.any()}
 
 
-def _truth(label: str, mask: np.ndarray, visible: np.ndarray) -> schema.Truth:
+def _truth(label: str, mask: np.ndarray, visible: np.ndarray, *, explained: bool) -> schema.Truth:
     """A mask, and how much of what it covers the network was not shown."""
     hidden = float((mask & ~visible).sum() / mask.sum())
     note = f"{hidden:.0%} of the {label} lies outside the crop."
-    return schema.Truth(label, encode_mask(mask), note if hidden >= _LEAST_HIDDEN else None)
+    return schema.Truth(
+        label, encode_mask(mask), note if hidden >= _LEAST_HIDDEN else None, explained
+    )

@@ -57,7 +57,7 @@ def find_similar(
     earlier: list[tuple[str, str, np.ndarray]] = []
     for key, row in rows.items():
         for name, heat, size in _comparable(row):
-            points = _standardized(heat, size)
+            points = _standardize(heat, size)
             if points is None:
                 continue
             scores = [float(points @ other) for *_, other in earlier]
@@ -87,7 +87,7 @@ def _comparable(
             yield name, panel.heat, panel.x.fit.input_size
 
 
-def _standardized(heat: Heat, input_size: tuple[int, int]) -> np.ndarray | None:
+def _standardize(heat: Heat, input_size: tuple[int, int]) -> np.ndarray | None:
     """A map at evenly spread points, without its mean and of length 1; None if it is constant."""
     rows, columns = ((torch.arange(_POINTS) + 0.5) / _POINTS * side - 0.5 for side in input_size)
     values = torch.from_numpy(heat.values)

@@ -1,4 +1,4 @@
-"""The source of the element <map-viewer>, and what it is told once.
+"""The source of the element <map-viewer>, and its configuration.
 
 Its parts are ES modules in assets/web/viewer. gradio and the offline report, whose policy forbids
 it to load any file, take one script each: `inline` joins the modules without their imports,
@@ -49,7 +49,7 @@ def style() -> str:
 
 
 def configuration() -> Configuration:
-    """What the element is told before its first value."""
+    """What the element has to have before its first value."""
     options = [name for name, row in option_table(Options).items() if row.page]
     return Configuration(
         settings=defaults.VIEWER_SETTINGS,
