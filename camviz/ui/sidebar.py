@@ -212,7 +212,7 @@ def _picture(path: str | None) -> gr.Image:
         sources=["upload", "clipboard", "webcam"],
         buttons=["fullscreen"],
         alt_text="The picture that is explained",
-        height=176,
+        height=160,
         min_width=0,
         elem_id="picture",
     )
