@@ -84,9 +84,7 @@ class Engine:
         self._runner = runner or LocalRunner()
         self._options = options
         self._traces = TraceCache(self._runner, trace_bytes)
-        self._backbones = BackboneCache(
-            backbone_bytes, on_drop=lambda backbone: self._traces.drop_graphs(backbone.model)
-        )
+        self._backbones = BackboneCache(backbone_bytes, on_drop=self._traces.drop_graphs)
         self._measured: LRUCache[dict[str, Placement]] = LRUCache(_MEASURED)
         self._worker = TaskWorker(self._backbones)
         self._loading = threading.Lock()

@@ -5,8 +5,6 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from torch import nn
-
 from camviz.engine.cache import LRUCache
 from camviz.engine.work import Runner, TracePicture
 from camviz.images import Fit, Picture
@@ -26,7 +24,7 @@ class TraceCache:
     def __init__(self, runner: Runner, maxsize: int) -> None:
         self._runner = runner
         self._traces: LRUCache[tuple[Trace, Fit]] = LRUCache(maxsize, lambda pair: pair[0].nbytes)
-        self._keys: WeakKeyDictionary[nn.Module, set[Hashable]] = WeakKeyDictionary()
+        self._keys: WeakKeyDictionary[Any, set[Hashable]] = WeakKeyDictionary()
 
     def cached(self, backbone: Backbone, picture: Picture, fit: str) -> tuple[Trace, Fit] | None:
         return self._traces.get((picture.digest, backbone.fingerprint, fit))
@@ -78,9 +76,9 @@ class TraceCache:
         trace.shrink(self._traces.maxsize, target)
         self._put(backbone, picture, trace, geometry)
 
-    def drop_graphs(self, model: nn.Module) -> None:
-        """Free what further classes would need of traces of a network: it holds the weights."""
-        for key in list(self._keys.get(model, ())):
+    def drop_graphs(self, backbone: Backbone) -> None:
+        """Free what further classes would need of a network's traces: it holds the weights."""
+        for key in list(self._keys.get(backbone.model, ())):
             pair = self._traces.get(key)
             if pair is not None:
                 pair[0].drop_graph()

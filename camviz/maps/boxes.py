@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from camviz.defaults import SPECK_AREA, SPECK_HEAT, THRESHOLD
-from camviz.maps.render import strips
+from camviz.maps.strips import strips
 
 
 def as_heat(heat: Any) -> np.ndarray:

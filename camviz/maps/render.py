@@ -4,18 +4,18 @@ All functions take and return arrays: heat (H, W) in [0, 1], pictures uint8 (H, 
 maps are matplotlib's tables; nothing is plotted and no state is kept.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 from matplotlib import colormaps
 
 from camviz.defaults import COLORS, OPACITY
+from camviz.maps.strips import strips
 
 # Perceptually uniform and readable for colour-blind people first; the last two by name only.
 COLOR_MAPS = ("viridis", "inferno", "magma", "cividis", "gray", "turbo", "jet")
 DIVERGING = "PuOr_r"
-_STRIP = 2**20  # pixels
 
 
 def color_table(name: str = COLORS) -> np.ndarray:
@@ -81,13 +81,6 @@ def overlay_strips(
             grey = (pixels[rows].mean(axis=2, keepdims=True) * stripes).round().astype(np.uint8)
             np.copyto(drawn[rows], grey, where=~visible[rows, :, None])
     return drawn
-
-
-def strips(height: int, width: int) -> Iterator[slice]:
-    """The rows of a picture in parts of about a million pixels."""
-    step = max(1, _STRIP // width)
-    for start in range(0, height, step):
-        yield slice(start, min(start + step, height))
 
 
 def draw_boxes(
