@@ -218,7 +218,7 @@ def test_locks_held_at_the_fork_do_not_hold_up_the_task(forked, photo):
     holding, done = threading.Event(), threading.Event()
 
     def hold():
-        with forked.engine._loading, backbone.lock, forked.engine._backbones._lock:
+        with forked.engine._loading, backbone.lock, forked.engine._backbones._held._lock:
             holding.set()
             done.wait(60)
 
