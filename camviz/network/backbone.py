@@ -31,6 +31,11 @@ WeightsSource = Literal["bundled", "cached", "hub", "local", "file", "random", "
 GIVEN = "given"
 _UIDS = itertools.count()
 
+# The `confidence_threshold` of a network for which none was measured: a rule, and no measurement.
+# Below it most of the probability is with classes other than the two best. Networks trained with
+# label smoothing or a sigmoid for each class keep it low even where they are right.
+HALF = 0.5
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -254,6 +259,13 @@ class Backbone:
         return index
 
 
+def _threshold(given: float | None, output: OutputKind, weights: Weights) -> float:
+    """The `confidence_threshold` that was given, else `HALF` for a trained softmax network."""
+    if given is not None:
+        return given
+    return HALF if output == "softmax" and weights.trained else 0.0
+
+
 def wrap_backbone(
     model: nn.Module,
     *,
@@ -261,7 +273,7 @@ def wrap_backbone(
     display_name: str | None = None,
     weights: Weights | None = None,
     device: str | torch.device | None = None,
-    confidence_threshold: float = 0.0,
+    confidence_threshold: float | None = None,
     loaded_with: str | None = None,
     discovery: Discovery | None = None,
     settings: Settings | None = None,
@@ -286,6 +298,9 @@ def wrap_backbone(
     network's configuration says, see `Settings`; `settings` has them all in one. labels None: the
     configuration's own, else ImageNet's, if there are as many as logits, else "class 0", "class 1",
     ... A single logit may have two labels: of its absence, and of its presence.
+
+    confidence_threshold: see `Backbone`; None: a half for a softmax network with trained weights,
+    none for others.
 
     Raises a `BackboneError` that says what to pass if the network cannot be explained, or the
     labels are too few or too many; `StageError` if it keeps no maps.
@@ -316,18 +331,19 @@ def wrap_backbone(
             f"{display_name} gives one {kind}, and two labels need output 'sigmoid'; give one label"
         )
     data = data_config(model, settings, discovery.input_size[0], display_name)
+    origin = weights or Weights("given", "given by the caller", config.get("license"))
     return Backbone(
         name=name,
         display_name=display_name,
         model=model,
         labels=unique_labels(names),
         synonyms=names,
-        weights=weights or Weights("given", "given by the caller", config.get("license")),
+        weights=origin,
         discovery=discovery,
         input_size=discovery.input_size,
         **data,
         device=chosen,
-        confidence_threshold=confidence_threshold,
+        confidence_threshold=_threshold(confidence_threshold, kind, origin),
         output=kind,
         settings=settings,
         loaded_with=loaded_with,

@@ -94,7 +94,7 @@ def load_backbone(
         display_name=display_name,
         weights=origin,
         device=device,
-        confidence_threshold=CONFIDENCE_THRESHOLD if origin.source == "bundled" else 0.0,
+        confidence_threshold=CONFIDENCE_THRESHOLD if origin.source == "bundled" else None,
         loaded_with=None if timm_kwargs else str(weights),
         discovery=discovery,
         settings=settings,

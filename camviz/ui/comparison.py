@@ -125,6 +125,16 @@ def class_table(
     return table
 
 
+def explained_names(explanations: Mapping[str, Explanation]) -> dict[str, str]:
+    """backbone -> the class that it explains, by the name that it has in `class_table`."""
+    names: dict[str, str] = {}
+    for row in align_classes(explanations):
+        first, index = next(iter(row.items()))
+        label = explanations[first].backbone.labels[index]
+        names |= {each: label for each, i in row.items() if i == explanations[each].target}
+    return {name: names[name] for name in explanations}
+
+
 def class_remarks(explanations: Mapping[str, Explanation]) -> list[str]:
     """Where the classes explained are not of one name, and which networks are not sure."""
     (first_name, first), *others = explanations.items()

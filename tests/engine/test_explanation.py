@@ -175,7 +175,9 @@ def test_predictions_are_sorted_and_sum_to_one(engine, tiny, photo):
 
 
 def test_a_network_that_knows_few_things_may_be_unsure(engine, tiny, photo):
-    assert engine.explain(photo, tiny("test_resnet")).is_confident  # it has no threshold
+    assert engine.explain(
+        photo, tiny("test_resnet")
+    ).is_confident  # untrained ones have no threshold
     unsure = replace(tiny("test_resnet"), confidence_threshold=0.5)
     x = engine.explain(photo, unsure)
     assert not x.is_confident and x.manifest()["sure"] is False

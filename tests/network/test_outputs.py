@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from camviz import Engine, wrap_backbone
+from camviz import Engine, load_backbone, wrap_backbone
 from camviz.errors import BackboneError, CamvizError
 from camviz.network.outputs import Value, shares
 from camviz.network.taps import probe_input
@@ -130,3 +130,11 @@ def test_the_configuration_says_what_the_output_is():
         network(1, output="softmax")
     with pytest.raises(BackboneError, match="need output 'sigmoid'"):
         network(1, output="value", labels=["small", "large"])
+
+
+def test_a_trained_softmax_network_is_not_sure_below_a_half():
+    assert network(3).confidence_threshold == 0.5
+    assert network(3, confidence_threshold=0.2).confidence_threshold == 0.2
+    for output in ("sigmoid", "value"):
+        assert network(3, output=output).confidence_threshold == 0
+    assert load_backbone("test_resnet", "random").confidence_threshold == 0

@@ -16,8 +16,10 @@ from camviz.ui.comparison import (
     align_classes,
     class_table,
     counterpart,
+    explained_names,
 )
 from camviz.ui.service import explain
+from camviz.ui.tabs import models
 from camviz.ui.viewer import MapPanel
 
 RAM = str(example("a-ram").path)
@@ -70,6 +72,22 @@ def test_the_table_has_a_class_of_one_name_in_one_line(explanations):
     cells = [cell for _, row in table for cell in row]
     assert cells.count(None) == 2 * BEST
     assert [cell.explained for cell in cells if cell].count(True) == 2
+
+
+def test_a_class_has_one_name_in_the_table_and_above_the_maps(named, photo):
+    engine = camviz.Engine("cpu")
+    found = {
+        "one": engine.explain(photo, named("ram", "ewer/pitcher", "zebra"), target=1),
+        "other": engine.explain(photo, named("pitcher/ewer", "church", "zebra"), target=0),
+    }
+    assert explained_names(found) == {"one": "ewer", "other": "ewer"}
+    assert "ewer" in [label for label, _ in class_table(found)]
+    panels = models.rows_of(found, None)["fused"].panels
+    assert [panel.facts for panel in panels.values()] == [("“ewer”",), ("“ewer”",)]
+    assert "Different classes" not in models.present(found, None)["heading"]
+    found["other"] = engine.explain(photo, found["other"].backbone, target=2)
+    heading = models.present(found, None)["heading"]
+    assert "Different classes are explained: “ewer” by one, “zebra” by other" in heading
 
 
 def test_the_table_holds_each_probability(explanations):

@@ -9,6 +9,7 @@ const LEAST = 132; // pixels, a map's least width
 const DENSE = 96; // the same in a table, and what stands beside its rows
 const BESIDE = 148;
 const GAP = 12;
+const LOWEST = 64; // pixels, a map's least height where a line of its own can give it that
 const WIDEST = 460; // one or two maps need not fill the page
 const MOST_PIXELS = 1.2e6; // that are drawn at once, by and large
 
@@ -54,11 +55,13 @@ function keysOf(rows, last) {
 export function layoutOf(width, count, dense, picture) {
   const narrow = width < NARROW;
   const most = Math.max(1, count);
-  const least = dense ? DENSE : LEAST;
   const room = width - (dense && !narrow ? BESIDE : 0);
-  const fitting = narrow ? 2 : Math.max(2, Math.floor((room + GAP) / (least + GAP)));
-  const columns = Math.min(most, fitting);
-  const column = Math.min((room - GAP * (columns - 1)) / columns, WIDEST);
+  const wide = Math.min(room, LOWEST * picture.width / picture.height); // of a panorama
+  const least = Math.max(dense ? DENSE : LEAST, wide);
+  const fitting = Math.floor((room + GAP) / (least + GAP));
+  const usual = narrow ? 2 : Math.max(2, fitting);
+  const columns = Math.min(most, wide > (room - GAP) / 2 ? 1 : usual);
+  const column = Math.min((room - GAP * (columns - 1)) / columns, Math.max(WIDEST, wide));
   const size = panelSize(column, picture);
   return {
     narrow,

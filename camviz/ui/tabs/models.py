@@ -24,6 +24,7 @@ from camviz.ui.comparison import (
     class_remarks,
     class_table,
     counterpart,
+    explained_names,
 )
 from camviz.ui.state import (
     NOBODY,
@@ -214,11 +215,12 @@ def rows_of(found: Mapping[str, Found], pair: Sequence[str] | None) -> dict[str,
     """A row a depth, a column a backbone, and the difference of two of them beside."""
     explanations = {name: x for name, x in found.items() if isinstance(x, Explanation)}
     first = next(iter(explanations.values()))
+    labels = explained_names(explanations)
     single = all(len(x.stages) == 1 for x in explanations.values())
     rows = {}
     for key, title, words in DEPTHS[:1] if single else DEPTHS:
         panels: dict[str, MapPanel | DifferencePanel | Unavailable] = {
-            name: x if isinstance(x, Unavailable) else _panel(name, x, key)
+            name: x if isinstance(x, Unavailable) else _panel(name, x, key, labels[name])
             for name, x in found.items()
             if name in explanations or key == DEPTHS[0][0]  # why one is missing stands there once
         }
@@ -231,12 +233,13 @@ def rows_of(found: Mapping[str, Found], pair: Sequence[str] | None) -> dict[str,
     return rows
 
 
-def _panel(name: str, x: Explanation, depth: str) -> MapPanel:
+def _panel(name: str, x: Explanation, depth: str, label: str) -> MapPanel:
+    """label: the class explained, by its name in the table."""
     stage = {"fused": None, "coarse": x.stages[-1], "fine": x.stages[0]}[depth]
     marks = {}
     if not x.backbone.weights.trained:
         marks["untrained"] = f"{name} is untrained: its maps mean nothing."
-    facts = (f"“{x.label}”",) if stage is None else (f"“{x.label}”", stage)
+    facts = (f"“{label}”",) if stage is None else (f"“{label}”", stage)
     return MapPanel(x, stage, name, marks, shares=True, facts=facts, last=False)
 
 
@@ -245,7 +248,14 @@ def _heading(
 ) -> Markup:
     """The agreement of every pair, in words and figures."""
     untrained = [name for name, x in explanations.items() if not x.backbone.weights.trained]
-    return html.render("models.html", agreements=agreements, untrained=untrained, cut=CUT)
+    labels = explained_names(explanations)
+    return html.render(
+        "models.html",
+        agreements=agreements,
+        untrained=untrained,
+        cut=CUT,
+        different=labels if len(set(labels.values())) > 1 else {},
+    )
 
 
 def _table(explanations: Mapping[str, Explanation]) -> Markup:
