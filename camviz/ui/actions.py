@@ -127,7 +127,11 @@ def choose_picture(session: Session, path: str | None, keep_class: bool = False)
 
 
 def remove_picture(session: Session, _: Any = None) -> None:
-    """The picture is taken away."""
+    """The picture is taken away; the browser shows none already.
+
+    It is not told so once more: that could come behind the next upload, and would take it away.
+    """
+    session.mirror["picture"] = None
     choose_picture(session, None)
 
 

@@ -54,6 +54,18 @@ test("no map is smaller than can be seen, if it has room", () => {
   }
 });
 
+test("the maps of a panorama are no strips", () => {
+  const panorama = { width: 3000, height: 200 };
+  for (const [room, count, dense] of [[950, 5, false], [1200, 8, true], [370, 5, false]]) {
+    const { columns, track } = layoutOf(room, count, dense, panorama);
+    assert.equal(columns, 1);
+    const left = room - (dense && room > 620 ? 148 : 0);
+    close(track, Math.min(left, 64 * 15));
+  }
+  assert.equal(layoutOf(950, 5, false, { width: 300, height: 100 }).columns, 4);
+  assert.equal(layoutOf(950, 5, false, { width: 200, height: 3000 }).columns, 5);
+});
+
 test("maps have the picture's own shape", () => {
   assert.deepEqual(fitInside(200, 100, { width: 400, height: 400 }), SQUARE);
   const { width, height } = panelSize(200, { width: 100, height: 800 });

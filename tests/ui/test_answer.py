@@ -309,6 +309,14 @@ def test_no_picture(opened):
     assert "stands here" in view.frame["bars"]
 
 
+def test_a_picture_that_was_taken_away_is_not_taken_away_again(opened):
+    """The answer may come behind the next upload."""
+    opened.session.mirror.pop("picture", None)
+    view = opened.do(actions.remove_picture)
+    assert "No picture yet" in view.tab["verdict"]
+    assert all("picture" not in update.frame for update in view.updates)
+
+
 def test_a_page_without_a_picture_has_its_menus(visit, controls):
     view = visit.open(replace(controls, picture=None))
     assert view.frame["stages"].value == list(STAGES)
