@@ -53,7 +53,7 @@ def full(tiny, photo):
             "empty": replace(z, notes=silent),
             "none": Unavailable("There is none."),
         },
-        truth={"ram": np.ones(photo.shape[:2], bool)},
+        truth=dict.fromkeys(("ram", x.label), np.ones(photo.shape[:2], bool)),
         link={"backbone": "tiny"},
         dense=True,
         pick="Click a place.",
