@@ -320,34 +320,14 @@ def test_who_does_not_wait_for_a_backbone_gets_it_all_the_same(open_page):
     assert page.locator("[role=alert], .toast-body").count() == 0
 
 
-# Keeps what the server streams to the page in window.streamed, and counts the open streams.
-STREAMED = """
-window.streamed = ''
-window.streams = 0
-const fetch = window.fetch
-window.fetch = async (...given) => {
-  const response = await fetch(...given)
-  if (!String(given[0].url ?? given[0]).includes('/queue/data')) return response
-  const [forPage, kept] = response.body.tee()
-  window.streams++
-  const read = async () => {
-    for await (const part of kept.pipeThrough(new TextDecoderStream())) window.streamed += part
-    window.streams--
-  }
-  read()
-  return new Response(forPage, response)
-}"""
-
-
 def test_an_answer_that_overtakes_its_receipt_is_shown_whole(open_page):
-    page = open_page(script=STREAMED)
+    page = open_page()
     wait_until_idle(page)
 
     def hold(route):
         receipt = route.fetch()
         page.wait_for_function(
-            """id => !window.streams || window.streamed.split('\\n').some(
-            line => line.includes(id) && line.includes('process_completed'))""",
+            "id => gradioEvents.answered.has(id) || !gradioEvents.streams.size",
             arg=receipt.json()["event_id"],
         )
         route.fulfill(response=receipt)

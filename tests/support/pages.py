@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 from playwright.sync_api import TimeoutError, expect
 
 MAPS = "#viewer figure"
-QUICK = Path(__file__).with_name("quick.js").read_text()
+QUICK, EVENTS = (Path(__file__).with_name(name).read_text() for name in ("quick.js", "events.js"))
 PATIENCE = 30  # seconds
-ENDLESS = "/heartbeat/"  # a request that stays open as long as the page does
+STREAMS = ("/heartbeat/", "/queue/data")  # requests that stay open
 
 _requests = WeakKeyDictionary()  # page -> those under way
 
@@ -27,13 +27,14 @@ def watch(page, *own):
     def start(request):
         if not request.url.startswith((*own, "data:", "blob:")):
             wrong.append(f"another host: {request.url}")
-        if ENDLESS not in request.url:
+        if not any(part in request.url for part in STREAMS):
             under_way.add(request)
 
     def note(message):
         if message.type == "error":
             wrong.append(f"console: {message.text}")
 
+    page.add_init_script(EVENTS)
     page.on("request", start)
     page.on("requestfinished", lambda request: under_way.discard(request))
     page.on("requestfailed", lambda request: under_way.discard(request))
@@ -43,13 +44,18 @@ def watch(page, *own):
 
 
 def wait_until_idle(page):
-    """Wait until every request of a page is answered and the answers are drawn."""
+    """Wait until every event of a page is answered and the answers are drawn."""
     deadline = time.monotonic() + PATIENCE
     idle = 0
-    while idle < 3:  # an answer may be what sends the next request
-        page.evaluate("() => new Promise(requestAnimationFrame)")
-        idle = 0 if _requests[page] else idle + 1
-        assert time.monotonic() < deadline, [request.url for request in _requests[page]]
+    while idle < 3:  # an answer may be what sends the next event
+        pending = page.evaluate(
+            """async () => { await new Promise(requestAnimationFrame)
+            const {sent, answered} = window.gradioEvents
+            return [...sent].filter(id => !answered.has(id)) }"""
+        )
+        pending += [request.url for request in _requests[page]]
+        idle = 0 if pending else idle + 1
+        assert time.monotonic() < deadline, pending
 
 
 def wait_for_link(page, **wanted):
