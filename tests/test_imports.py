@@ -97,7 +97,7 @@ MAY_REQUIRE = {
     "engine.cache": "",
     "engine.plan": "",
     "engine.notes": "",
-    "engine.traces": "",
+    "engine.traces": "torch",
     "engine.export": "numpy PIL cv2",
     "images": "numpy torch PIL cv2",
     "space": "yaml packaging huggingface_hub",
