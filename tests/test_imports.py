@@ -69,7 +69,8 @@ MAY_IMPORT = {
     "ui.api": f"{BELOW_SERVICE} ui.service ui.signature ui.uploads ui.downloads",
     "ui": f"{BELOW_UI} ui",
     "notebook": "engine ui",
-    "cli": f"{BASE} methods maps network prototypes engine scenes examples space ui",
+    "cli_space": "errors resources space",
+    "cli": f"cli_space {BASE} methods maps network prototypes engine scenes examples space ui",
     "__main__": "cli",
 }
 # What a module may import besides camviz and the standard library.
@@ -129,7 +130,7 @@ WITHOUT_GRADIO = (
 # Given tensors or a score function, never a network.
 PURE = ("methods", "maps")
 # What may import camviz inside of functions: the shell waits for nothing that it does not need.
-LATE = ("cli", "engine.options", "app", "__init__")
+LATE = ("cli", "cli_space", "engine.options", "app", "__init__")
 
 
 @cache
