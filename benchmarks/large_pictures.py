@@ -68,6 +68,8 @@ def main() -> None:
         arguments.file.write_bytes(photograph(arguments.width, arguments.height))
         print("written", arguments.file, "- run again with --file")
         return
+    if arguments.kind == "zip":
+        import camviz.ui.downloads.bundle  # noqa: F401  loads gradio, which is not counted
     engine = Engine("cpu")
     backbone = engine.backbone("photos-resnet")
     small = np.zeros((64, 64, 3), np.uint8)

@@ -294,8 +294,23 @@ class Explanation:
         """
         key = (threshold, stage, multi)
         if key not in self._boxes:
-            self._boxes[key] = box_rules.boxes_at(self.heat(stage), threshold, multi=multi)
+            self._boxes[key] = (
+                box_rules.boxes_at(self.heat(stage), threshold, multi=multi)
+                if self._is_small
+                else self._boxes_in_strips(stage, threshold, multi=multi)
+            )
         return list(self._boxes[key])
+
+    def _boxes_in_strips(self, stage: str | None, threshold: float, *, multi: bool) -> list[Box]:
+        heat, placement = (
+            self.fused_grid if stage is None else (self.normalized[stage], self.placements[stage])
+        )
+        return box_rules.boxes_of(
+            lambda rows: draw(heat, placement, self.fit, rows),
+            self.fit.picture_size,
+            threshold,
+            multi=multi,
+        )
 
     def mask(self, threshold: float = THRESHOLD, *, stage: str | None = None) -> np.ndarray:
         """bool (H, W): what is at or above a share of the maximum."""

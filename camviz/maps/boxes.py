@@ -130,15 +130,35 @@ def boxes_at(heat: Any, threshold: float = THRESHOLD, *, multi: bool = False) ->
     own: at least 1 % of the picture and at least 10 % of the largest part's heat.
     """
     heat = as_heat(heat)
-    mask = mask_at(heat, threshold)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    return boxes_of(lambda rows: heat[rows], heat.shape, threshold, multi=multi)
+
+
+def boxes_of(
+    heat: Callable[[slice], np.ndarray],
+    shape: tuple[int, ...],
+    threshold: float = THRESHOLD,
+    *,
+    multi: bool = False,
+) -> list[Box]:
+    """`boxes_at` of a map that is drawn as it is needed: heat(rows) gives some rows of it, finite.
+
+    The map itself is never in memory as a whole, and drawn three times.
+    """
+    _check_fractions(threshold)
+    peak = max(float(heat(rows).max()) for rows in strips(*shape))
+    if peak <= 0:
+        return []
+    mask = np.empty(shape, np.uint8)
+    for rows in strips(*shape):
+        mask[rows] = heat(rows) >= threshold * peak
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     warmth, total = np.zeros(len(stats)), 0.0
-    for rows in strips(*heat.shape):  # numbers of twice the size, hence not all at once
-        positive = heat[rows].clip(min=0).astype(np.float64)
+    for rows in strips(*shape):
+        positive = heat(rows).clip(min=0).astype(np.float64)
         warmth += np.bincount(labels[rows].ravel(), positive.ravel(), minlength=len(stats))
         total += positive.sum()
     boxes = [
-        Box(int(x), int(y), int(x + w), int(y + h), int(pixels) / heat.size, float(own / total))
+        Box(int(x), int(y), int(x + w), int(y + h), int(pixels) / mask.size, float(own / total))
         for (x, y, w, h, pixels), own in zip(stats[1:], warmth[1:], strict=True)  # 0: background
     ]
     boxes.sort(key=lambda box: (-box.area_fraction, -box.heat_fraction, box.y0, box.x0))

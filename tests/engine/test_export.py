@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 
 from camviz import Engine, load_backbone
-from camviz.engine import export
+from camviz.engine import explanation, export
 from camviz.engine.export import file_name, write_folder
 from camviz.errors import BackboneError, MethodError
 from camviz.maps import render
+from camviz.maps.boxes import boxes_at
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 
@@ -325,6 +326,19 @@ def test_large_pictures_are_saved_as_they_are_on_request(engine, tiny, large, tm
     with pytest.raises(MethodError, match="unknown size 'huge'; sizes: screen, original"):
         x.save(tmp_path / "huge", size="huge")
     assert not (tmp_path / "huge").exists()
+
+
+def test_boxes_of_large_pictures_are_those_of_the_map(engine, tiny, monkeypatch, large):
+    monkeypatch.setattr(explanation, "_KEPT_PIXELS", 1)
+    for fit in ("stretch", "crop"):
+        x = engine.explain(large, tiny("test_resnet"), target=3, fit=fit)
+        for stage in (None, "layer1"):
+            expected = boxes_at(x.heat(stage), 0.4, multi=True)
+            found = x.boxes(0.4, stage=stage, multi=True)
+            assert [box.xyxy for box in found] == [box.xyxy for box in expected]
+            assert np.allclose([b.heat_fraction for b in found],
+                               [b.heat_fraction for b in expected])  # fmt: skip
+        assert x.maps["layer1"] is not x.maps["layer1"], "not held"
 
 
 def test_overlays_of_large_pictures_are_never_all_in_memory(engine, tiny, large, tmp_path):
