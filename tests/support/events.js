@@ -5,9 +5,8 @@
   const events = {sent: new Set(), answered: new Set(), streams: new Set()}
   window.gradioEvents = events
 
-  const watched = (response, signal) => {
+  const watched = response => {
     events.streams.add(response)
-    signal?.addEventListener('abort', () => events.streams.delete(response))
     let rest = ''
     const note = new TransformStream({
       transform(text, controller) {
@@ -16,6 +15,7 @@
         for (const line of lines) {
           if (line.includes('"process_completed"'))
             events.answered.add(JSON.parse(line.slice('data:'.length)).event_id)
+          if (line.includes('"close_stream"')) events.streams.delete(response)
         }
         controller.enqueue(text)
       },
@@ -29,7 +29,7 @@
   window.fetch = async (...given) => {
     const response = await fetch(...given)
     const url = String(given[0].url ?? given[0])
-    if (url.includes('/queue/data')) return watched(response, given[1]?.signal)
+    if (url.includes('/queue/data')) return watched(response)
     if (url.includes('/queue/join'))
       response.clone().json().then(receipt => events.sent.add(receipt.event_id), () => {})
     return response
