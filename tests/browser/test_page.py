@@ -343,6 +343,8 @@ def test_an_answer_that_overtakes_its_receipt_is_shown_whole(open_page):
         """() => { document.querySelectorAll('.cv-bar')[1].click()
         document.querySelector('#stages input').click() }"""
     )
+    wait_until_idle(page)
+    assert len(held) >= 2
     expect(heading(page)).to_contain_text("Where it would see")
     expect(page.locator(MAPS)).to_have_count(12)
     wait_for_link(page, stages="layer1,layer2,layer3")
