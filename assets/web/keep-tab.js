@@ -1,9 +1,11 @@
 // The tab that was opened stands in the address bar; the first one does not: name is empty for it.
-// Gradio itself opens the first one before the page is ready, which is not noted.
+// Gradio itself opens the first one before the page is ready, which is not noted. Returns the values
+// of the event: the session's place, and whether a visitor or a link opened the tab.
 name => {
-  if (!window.camvizTabs) return;
+  if (!window.camvizTabs) return [null, ""];
   const here = new URL(location);
   if (name) here.searchParams.set("tab", name);
   else here.searchParams.delete("tab");
   history.replaceState(history.state, "", here);
+  return [null, "opened"];
 }

@@ -123,12 +123,12 @@ class PageEvents:
 
             return trigger(on_select, self.session, None, trigger_mode=WITH_DATA, **options)
 
-        names = [name for name, part in self.frame.items() if part in inputs]
+        names = {name: inputs.index(part) for name, part in self.frame.items() if part in inputs}
 
         async def on_values(session: Session, *values: Any) -> None:
             async with session.order:
-                for name in names:  # an answer on its way may yet overwrite what was just set
-                    session.mirror.pop(name, None)
+                for name, index in names.items():
+                    session.note_control(name, values[index])
                 await asyncio.to_thread(take, session, action, values)
 
         given = [self.session, *inputs]
@@ -195,7 +195,7 @@ class PageEvents:
                 if not task.cancelled:
                     waited, announced = 0.0, ""
                     file = {k: v for k, v in update.frame.items() if k in REPEATED_LAST}
-                    session.mirror |= update.mirror
+                    session.note_sent(update.mirror)
                     around = {"progress": "", **update.frame}
                     yield self._values(replace(update, frame=around))
         except (asyncio.CancelledError, GeneratorExit):

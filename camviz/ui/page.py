@@ -92,7 +92,7 @@ def _wire(
     for tab, item, made in built:
         chosen = item.select(
             _opener(tab.ID),
-            session,
+            [session, parts.address],
             None,
             js=html.call("keep-tab.js", "" if tab.ID == COMPARE else tab.ID),
             queue=False,
@@ -123,9 +123,10 @@ def _save(session: Session, address: Any, task: Task) -> Any:
 
 
 def _opener(tab: str) -> Any:
-    async def open_tab(session: Session) -> None:
-        async with session.order:
-            session.open_tab(tab)
+    async def open_tab(session: Session, opened: str) -> None:
+        if opened:  # gradio tells of the first tab too, perhaps behind the one of a link
+            async with session.order:
+                session.open_tab(tab)
 
     return open_tab
 

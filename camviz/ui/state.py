@@ -7,6 +7,7 @@ Actions change controls, `answer` turns them into `Update`s.
 
 import asyncio
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,6 +55,7 @@ class Controls:
 
 
 DEFAULT = Controls()
+ON_ITS_WAY = 2.0  # seconds that an update may take to the browser
 COMPARE = "compare"  # the id of the tab that is open at first
 
 
@@ -138,6 +140,7 @@ class Session:
         self.answers: dict[str, Any] = {}
         self.answered = 0
         self.mirror: dict[str, Any] = {}
+        self.sent: dict[str, float] = {}
         self.problems: list[str] = []
         self.remedies: dict[str, str] = {}
         self.answering: Task | None = None
@@ -205,6 +208,24 @@ class Session:
             self.mirror.pop("backbone", None)
             self.mirror.pop("untrained", None)
             self.answered = self.version
+
+    def note_sent(self, shown: Mapping[str, Any]) -> None:
+        """Note what the browser's controls will show."""
+        with self.lock:
+            self.mirror |= shown
+            self.sent |= dict.fromkeys(shown, time.monotonic())
+
+    def note_control(self, name: str, value: Any) -> None:
+        """Note what a control was set to in the browser.
+
+        What was sent to it a moment ago may yet overwrite that: then what it shows is not known.
+        Else it is not sent again, for it would overwrite whatever is set next.
+        """
+        with self.lock:
+            if time.monotonic() - self.sent.get(name, -ON_ITS_WAY) < ON_ITS_WAY:
+                self.mirror.pop(name, None)
+            else:
+                self.mirror[name] = value
 
     def differs(self, name: str, value: Any) -> bool:
         """Whether the browser may show something else than this value under that name."""
