@@ -1,6 +1,6 @@
 // The tab that was opened stands in the address bar; the first one does not: name is empty for it.
-// Gradio itself opens the first one before the page is ready, which is not noted. Returns the values
-// of the event: the session's place, and whether a visitor or a link opened the tab.
+// Gradio opens the first one itself before the page is ready, which is not noted. Returns the
+// values of the event: the session has none, then whether a visitor or a link opened the tab.
 name => {
   if (!window.camvizTabs) return [null, ""];
   const here = new URL(location);

@@ -7,14 +7,14 @@
 
   const watched = response => {
     events.streams.add(response)
-    let rest = ''
+    let rest = ""
     const note = new TransformStream({
       transform(text, controller) {
-        const lines = (rest + text).split('\n')
+        const lines = (rest + text).split("\n")
         rest = lines.pop()
         for (const line of lines) {
           if (line.includes('"process_completed"'))
-            events.answered.add(JSON.parse(line.slice('data:'.length)).event_id)
+            events.answered.add(JSON.parse(line.slice("data:".length)).event_id)
           if (line.includes('"close_stream"')) events.streams.delete(response)
         }
         controller.enqueue(text)
@@ -29,8 +29,8 @@
   window.fetch = async (...given) => {
     const response = await fetch(...given)
     const url = String(given[0].url ?? given[0])
-    if (url.includes('/queue/data')) return watched(response)
-    if (url.includes('/queue/join'))
+    if (url.includes("/queue/data")) return watched(response)
+    if (url.includes("/queue/join"))
       response.clone().json().then(receipt => events.sent.add(receipt.event_id), () => {})
     return response
   }
