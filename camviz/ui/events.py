@@ -140,7 +140,7 @@ class PageEvents:
         """The answer to everything that was set, unless it is on the page already."""
         task = await asyncio.to_thread(session.begin_answer)
         if task is None:
-            yield self._values(Update({"progress": ""}))
+            yield self._values(Update({"progress": gr.skip() if session.is_answering else ""}))
             return
         steps = with_notices(session, answer(session, task, self.tabs), self.tabs)
         async for outputs in self._stream(session, steps, task):
@@ -201,12 +201,8 @@ class PageEvents:
         except (asyncio.CancelledError, GeneratorExit):
             task.cancel()
             raise
-        last = gr.skip() if self._is_overtaken(session, task) else ""
+        last = gr.skip() if task.cancelled and session.is_answering else ""
         yield self._values(Update({"progress": last, **file}))
-
-    def _is_overtaken(self, session: Session, task: Task) -> bool:
-        """Whether a newer answer is under way, which says itself how far it is."""
-        return task.cancelled and session.answering not in (None, task)
 
     def _values(self, update: Update) -> Outputs:
         """An update as gradio takes it, by component."""

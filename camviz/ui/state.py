@@ -118,9 +118,9 @@ class Session:
     loaded: the backbone that the page shows; attempted: the one that was loaded last, or could
     not be. picture: the digest of the picture explained last; shown: the path of the one whose
     maps stand on the page. answers: tab id -> what its content is the answer to. answered: the
-    version whose answer is whole. mirror: what the browser's controls show, as far as that is
-    known. problems, remedies: parts of the link that cannot be used, and buttons for what can be
-    done about it.
+    version whose answer is whole; begun: the one whose answer was begun last. mirror: what the
+    browser's controls show, as far as that is known. problems, remedies: parts of the link that
+    cannot be used, and buttons for what can be done about it.
     """
 
     def __init__(self) -> None:
@@ -139,6 +139,7 @@ class Session:
         self.shown: str | None = None
         self.answers: dict[str, Any] = {}
         self.answered = 0
+        self.begun = 0
         self.mirror: dict[str, Any] = {}
         self.sent: dict[str, float] = {}
         self.problems: list[str] = []
@@ -189,14 +190,23 @@ class Session:
                 self.answering.cancel()
 
     def begin_answer(self) -> Task | None:
-        """A task for the answer to what is set now; None if the page has that answer."""
+        """A task for the answer to what is set now; None if the page has it, or it is under way."""
         with self.lock:
-            if self.opened and self.answered == self.version:
+            if self.opened and (self.answered == self.version or self.is_answering):
                 return None
             if self.answering is not None:
                 self.answering.cancel()
             self.answering = Task(outdated=self.shown not in (None, self.controls.picture))
+            self.begun = self.version
             return self.answering
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether the answer to what is set now is under way."""
+        with self.lock:
+            task = self.answering
+            current = self.begun == self.version != self.answered
+            return task is not None and not task.cancelled and current
 
     def stop(self) -> None:
         """Give up everything under way; the controls go back to the backbone that is shown."""

@@ -176,11 +176,23 @@ def test_what_stands_on_the_page_is_dimmed_while_it_is_of_another_picture(
     assert not any(outdated in text for text in progress[1:]) and progress[-1] == ""
 
 
+def test_an_answer_under_way_is_not_begun_again(page_events, session):
+    """Its notices are gone from the session, and would be lost."""
+    session.opened = True
+    session.touch()
+    task = session.begin_answer()
+    assert collected(page_events._answer(session)) == [{"<progress>": gr.skip()}]
+    assert session.answering is task and not task.cancelled
+    session.touch()
+    assert task.cancelled and session.begin_answer() is not None
+
+
 def test_who_is_overtaken_does_not_undim_the_page(page_events, session):
     session.opened = True
     task = Task(outdated=True)
     task.cancel()
-    session.answering = Task(outdated=True)
+    session.touch()
+    session.begin_answer()
     *_, last = collected(page_events._stream(session, iter(()), task))
     assert last["<progress>"] == gr.skip()
 
