@@ -182,7 +182,7 @@ class Engine:
         request = chosen.resolve(
             **vars(backbone.settings),
             backbone=backbone.name,
-            weights=backbone.reloads_with or GIVEN,
+            weights=backbone.reloads_as(trace.state) or GIVEN,
             target=goal.index,
             versus=goal.versus,
             stages=tuple(plan.taps),

@@ -14,6 +14,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
 from numbers import Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from camviz.errors import MethodError
@@ -119,8 +120,13 @@ def option(
     return field(default=default, metadata={"option": row})
 
 
-def option_table(options: "type[Options]") -> dict[str, Option]:
+def option_table(options: "type[Options]") -> Mapping[str, Option]:
     """The options by name, in their order; those of a subclass come after its parent's."""
+    return _option_table(options)  # type: ignore[arg-type]  # takes instances' hash for the class's
+
+
+@lru_cache(maxsize=64)
+def _option_table(options: "type[Options]") -> Mapping[str, Option]:
     table = {}
     for each in fields(options):
         if "option" in each.metadata:
@@ -128,7 +134,7 @@ def option_table(options: "type[Options]") -> dict[str, Option]:
             row["label"] = row["label"] or each.name.replace("_", " ")
             assert each.default is not MISSING
             table[each.name] = Option(name=each.name, default=each.default, **row)
-    return table
+    return MappingProxyType(table)
 
 
 def _methods() -> Mapping[str, str]:

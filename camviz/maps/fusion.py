@@ -59,14 +59,17 @@ def resample(heat: Tensor, placement: Placement, rows: Tensor, columns: Tensor) 
     (len(rows), len(columns)). With offset 0 and the pixels of the input itself this is bilinear
     interpolation with align_corners=False.
     """
-    down = _interpolation(rows, placement, 0, heat.shape[0]).to(heat)
-    across = _interpolation(columns, placement, 1, heat.shape[1]).to(heat)
+    down = interpolation(rows, placement, 0, heat.shape[0]).to(heat)
+    across = interpolation(columns, placement, 1, heat.shape[1]).to(heat)
     with torch.autocast(heat.device.type, enabled=False):
         return down @ heat @ across.T
 
 
-def _interpolation(positions: Tensor, placement: Placement, axis: int, count: int) -> Tensor:
-    """(len(positions), count): the two bilinear weights of each position, in its row."""
+def interpolation(positions: Tensor, placement: Placement, axis: int, count: int) -> Tensor:
+    """(len(positions), count): the two bilinear weights of each position, in its row.
+
+    count: the cells of the map along this axis, 0 for rows and 1 for columns.
+    """
     centre = placement.centres(axis, 1)[0]
     cells = ((positions.double() - centre) / placement.stride[axis]).clamp(0, count - 1)
     low = cells.floor().long().clamp(max=max(count - 2, 0))

@@ -121,12 +121,13 @@ def smooth_checkerboard(gradients: Tensor) -> Tensor:
         length = gradients.shape[axis]
         if length < 2:
             continue
-        before = smoothed.narrow(axis, 1, 1)
-        after = smoothed.narrow(axis, length - 2, 1)
-        padded = torch.cat([before, smoothed, after], dim=axis)
-        smoothed = (
-            padded.narrow(axis, 0, length) + 2 * smoothed + padded.narrow(axis, 2, length)
-        ) / 4
+        # (left + 2 * centre + right) / 4 in one new tensor: no padded copy of a large gradient.
+        total = 2 * smoothed
+        total.narrow(axis, 1, length - 1).add_(smoothed.narrow(axis, 0, length - 1))
+        total.narrow(axis, 0, 1).add_(smoothed.narrow(axis, 1, 1))
+        total.narrow(axis, 0, length - 1).add_(smoothed.narrow(axis, 1, length - 1))
+        total.narrow(axis, length - 1, 1).add_(smoothed.narrow(axis, length - 2, 1))
+        smoothed = total.mul_(0.25)
     return smoothed
 
 

@@ -114,9 +114,11 @@ class Backbone:
     @property
     def reloads_with(self) -> str | None:
         """`loaded_with`, or None if the weights were changed since."""
-        if self.loaded_with is None or self.fingerprint[1] != self._loaded_state:
-            return None
-        return self.loaded_with
+        return None if self.loaded_with is None else self.reloads_as(self.fingerprint)
+
+    def reloads_as(self, fingerprint: tuple[int, str] | None) -> str | None:
+        """`loaded_with` if it gives the weights of that fingerprint, else None."""
+        return self.loaded_with if fingerprint and fingerprint[1] == self._loaded_state else None
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -92,7 +92,7 @@ class Trace:
     activations: dict[Address, Tensor]
     features: Tensor | None
     output: OutputKind = "softmax"
-    state: Hashable = None
+    state: tuple[int, str] | None = None
     _gradient_basis: dict[int, dict[Address, Tensor]] = field(default_factory=dict, repr=False)
     _memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     _graph: tuple[Tensor, dict[Address, Tensor]] | None = field(default=None, repr=False)

@@ -1,7 +1,9 @@
 """camviz.network.state: a fingerprint follows the weights, a lock belongs to the network."""
 
 import copy
+import gc
 import time
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -74,6 +76,21 @@ def test_using_a_network_does_not_change_its_fingerprint(tiny):
         with torch.no_grad():
             model(torch.randn(1, *tiny(name).input_size))
         assert fingerprint(model) == before
+
+
+def test_a_network_that_was_fingerprinted_can_be_freed():
+    model = untrained()
+    fingerprint(model)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_weights_that_are_not_numbers_are_the_same_weights():
+    model = untrained()
+    model.fc.bias.data[:] = float("nan")
+    assert fingerprint(model) == fingerprint(model)
 
 
 def test_a_fingerprint_costs_next_to_nothing():
