@@ -2,13 +2,13 @@ import js from "@eslint/js";
 import stylistic from "@stylistic/eslint-plugin";
 import globals from "globals";
 
-// What gradio gives a script of gr.HTML(js_on_load=...); CONFIGURATION is the viewer's own.
+// What gradio gives a script of gr.HTML(js_on_load=...), and what the page's head holds.
 const GRADIO = {
   element: "readonly",
   props: "readonly",
   trigger: "readonly",
   watch: "readonly",
-  CONFIGURATION: "readonly",
+  mapViewerConfiguration: "readonly",
 };
 
 export default [

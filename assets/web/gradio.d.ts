@@ -13,5 +13,6 @@ declare global {
   ) => void;
   /** Call back whenever a property has a new value. */
   const watch: (name: "value", changed: () => void) => void;
-  const CONFIGURATION: Configuration;
+  /** What the page's head holds beside the element's script. */
+  const mapViewerConfiguration: Configuration;
 }

@@ -21,10 +21,7 @@ from camviz.ui.tabs.table import TABS
 from camviz.ui.theme import theme
 from camviz.ui.uploads import upload_limit, upload_path
 from camviz.ui.values import by_name
-
-MENUS = "#backbone, #models-with, #target, #versus, #modules"  # that are searched by typing
-
-MENUS = "#backbone, #models-with, #target, #versus, #modules"  # that are searched by typing
+from camviz.ui.viewer import viewer_head
 
 MENUS = "#backbone, #models-with, #target, #versus, #modules"  # that are searched by typing
 
@@ -157,6 +154,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme(),
         "css": html.script("page.css"),
+        "head": viewer_head(),
         "max_file_size": upload_limit(),
         "mcp_server": api.agents(),
         "footer_links": ["api", "settings"],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from camviz.ui.viewer import Viewer
+from camviz.ui.viewer import Viewer, viewer_head
 
 values = {path.stem: json.loads(path.read_text()) for path in sorted(Path(sys.argv[1]).iterdir())}
 
@@ -20,4 +20,8 @@ with gr.Blocks() as page:
     which.change(values.get, which, first, show_progress="hidden")
 
 if __name__ == "__main__":
-    page.launch(quiet=True, theme=gr.themes.Soft(font=["sans-serif"], font_mono=["monospace"]))
+    page.launch(
+        quiet=True,
+        head=viewer_head(),
+        theme=gr.themes.Soft(font=["sans-serif"], font_mono=["monospace"]),
+    )

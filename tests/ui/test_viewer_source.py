@@ -20,7 +20,7 @@ from camviz.maps.render import COLOR_MAPS, DIVERGING, color_table
 from camviz.resources import WEB
 from camviz.ui import links
 from camviz.ui.state import DEFAULT, BackboneChoice, Unavailable
-from camviz.ui.viewer import DifferencePanel, MapPanel, MapRow, Viewer, payload, schema
+from camviz.ui.viewer import DifferencePanel, MapPanel, MapRow, Viewer, payload, schema, viewer_head
 from camviz.ui.viewer.source import FILES, configuration, inline
 
 CLASSES = [kind for kind in vars(schema).values() if is_dataclass(kind)]
@@ -158,12 +158,12 @@ def test_the_server_may_take_every_key_of_its_links_out_again():
 
 
 def test_all_modules_become_one_script():
-    text = inline("viewer/gradio.js")
+    text = inline("viewer/map-viewer.js")
     assert not re.search(r"^\s*(?:import|export)\b", text, re.M)
     for path in MODULES:
         source = path.read_text(encoding="utf-8")
         assert source.startswith("// @ts-check\n"), path.name
-        if path.name != "schema.js":  # types only
+        if path.name not in ("schema.js", "gradio.js"):  # types only; gradio's own script
             code = re.findall(r"^ +(?:const|if|return|for) .*", source, re.M)
             assert code and all(line in text for line in code), f"{path.name} is not part of it"
     assert "@param" not in text and "@typedef" not in text, "types are for tools"
@@ -171,7 +171,9 @@ def test_all_modules_become_one_script():
 
 def test_no_name_of_a_module_hides_that_of_another():
     declared = re.findall(
-        r"^(?:async )?(?:function\*?|class|const|let|var) (\w+)", inline("viewer/gradio.js"), re.M
+        r"^(?:async )?(?:function\*?|class|const|let|var) (\w+)",
+        inline("viewer/map-viewer.js"),
+        re.M,
     )
     assert len(declared) > 50 and max(Counter(declared).values()) == 1
     for path in MODULES:
@@ -197,15 +199,21 @@ def config_of(value, **options):
     return asyncio.run(build())
 
 
-def test_the_component_has_markup_style_source_and_configuration(full):
+def test_the_component_has_markup_style_and_script(full):
     config = config_of(full, elem_id="maps")
     assert config["value"] == json.loads(json.dumps(full.to_json()))
     assert config["value"] == config_of(full.to_json())["value"]
     assert config["elem_id"] == "maps"
     assert config["props"] == {}  # a tab that has not been opened would lose them
-    strict, first, rest = config["js_on_load"].split("\n", 2)
-    assert strict == '"use strict";' and rest == inline("viewer/gradio.js")
-    found = json.loads(first.removeprefix("const CONFIGURATION = ").rstrip(";"))
+    assert config["js_on_load"] == (FILES / "gradio.js").read_text(encoding="utf-8")
+
+
+def test_the_head_of_a_page_has_source_and_configuration_once():
+    head = viewer_head()
+    assert head.startswith("<script>") and head.count("</script>") == 1
+    assert inline("viewer/map-viewer.js") in head
+    given = re.search(r"^window.mapViewerConfiguration = (.*);$", head, re.M)
+    found = json.loads(given[1])
     assert found == json.loads(json.dumps(configuration().to_json()))
     assert list(found["tables"]) == [*COLOR_MAPS, DIVERGING] and found["diverging"] == DIVERGING
     for name, text in found["tables"].items():

@@ -3,7 +3,7 @@
 Viewer(payload({"layercam": x, "denoised": y, "prototypes": Unavailable("There are none.")}))
 """
 
-from camviz.ui.viewer.component import Viewer
+from camviz.ui.viewer.component import Viewer, viewer_head
 from camviz.ui.viewer.panels import (
     Description,
     DifferencePanel,
@@ -27,4 +27,5 @@ __all__ = [
     "Words",
     "payload",
     "rasterize",
+    "viewer_head",
 ]

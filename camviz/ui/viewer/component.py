@@ -1,6 +1,7 @@
 """The viewer as a component of the page.
 
     maps = Viewer(elem_id="maps")
+    page.launch(head=viewer_head())
     button.click(lambda: payload({"layercam": x}), None, maps)
     maps.select(choose)          # a place was clicked; only where `payload(pick=...)` says so
 
@@ -18,6 +19,7 @@ from typing import Any
 
 import gradio as gr
 
+from camviz.ui import html
 from camviz.ui.viewer.schema import Payload
 from camviz.ui.viewer.source import configuration, inline, markup, style
 
@@ -27,13 +29,25 @@ def Viewer(value: Payload | dict[str, Any] | None = None, **options: Any) -> gr.
 
     Not a subclass: gradio writes a .pyi file beside the module of every one, on import.
     """
-    # Not as props: gradio loses them in a tab that has not been opened.
-    given = json.dumps(configuration().to_json(), separators=(",", ":"))
     return gr.HTML(
         value.to_json() if isinstance(value, Payload) else value,
         html_template=markup(),
         css_template=style(),
-        js_on_load=f'"use strict";\nconst CONFIGURATION = {given};\n{inline("viewer/gradio.js")}',
+        js_on_load=html.script("viewer/gradio.js"),
         apply_default_css=False,
         **options,
     )
+
+
+def viewer_head() -> str:
+    """What the head of a page needs, once for all viewers in it: the element's script."""
+    given = json.dumps(configuration().to_json(), separators=(",", ":"))
+    lines = (
+        "<script>(() => {",
+        '"use strict";',
+        f"window.mapViewerConfiguration = {given};",
+        inline("viewer/map-viewer.js"),
+        "define();",
+        "})();</script>",
+    )
+    return "\n".join(lines)
