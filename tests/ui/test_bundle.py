@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from camviz.defaults import THRESHOLD
 from camviz.maps import render
 from camviz.ui import service
 from camviz.ui.downloads import bundle
@@ -47,12 +48,16 @@ def test_a_row_that_is_a_sentence_stays_one(controls):
 
 def test_overlays_are_coloured_as_the_address_bar_says(controls, tmp_path):
     rows = service.rows(controls)
-    query = "?colors=magma&opacity=0.3&threshold=0.5"
+    query = "?colors=magma&opacity=0.3&threshold=0.5&boxes=all"
     folder = bundle.write_rows(rows, tmp_path / "out", query)
     x = rows["layercam"]
     with Image.open(folder / "layercam_layer4.png") as image:
         drawn = np.asarray(image)
-    wanted = render.overlay(x.picture.pixels, x.maps["layer4"], name="magma", opacity=0.3)
+    heat = x.maps["layer4"]
+    wanted = render.overlay(x.picture.pixels, heat, name="magma", opacity=0.3)
+    wanted[heat < 0.5 * heat.max()] = x.picture.pixels[heat < 0.5 * heat.max()]
+    boxes = x.boxes(0.5, stage="layer4", multi=True)
+    wanted = render.draw_boxes(wanted, [box.xyxy for box in boxes])
     assert np.array_equal(drawn, wanted)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["rows"]["layercam"]["threshold"] == 0.5
@@ -62,7 +67,7 @@ def test_overlays_are_coloured_as_the_address_bar_says(controls, tmp_path):
 def test_garbage_in_the_address_bar_does_no_harm(controls, tmp_path, query):
     folder = bundle.write_rows(service.rows(controls), tmp_path / "out", query)
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["rows"]["layercam"]["threshold"] == bundle.THRESHOLD
+    assert manifest["rows"]["layercam"]["threshold"] == THRESHOLD
 
 
 def test_the_report_links_to_the_view_of_its_own_picture(controls):

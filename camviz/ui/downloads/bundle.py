@@ -7,22 +7,21 @@ their reports.
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import numpy as np
 
-from camviz.defaults import COLORS, OPACITY, THRESHOLD, VIEWER_SETTINGS
+from camviz.defaults import VIEWER_SETTINGS
 from camviz.engine.explanation import Explanation
 from camviz.engine.export import Canvas, Drawing, Size, file_name, write_folder
 from camviz.errors import CamvizError
-from camviz.maps import render
 from camviz.ui import html, service, strip
+from camviz.ui.downloads.overlays import Look, draw_rows
 from camviz.ui.downloads.report import FILE, report_html
-from camviz.ui.service import Found
+from camviz.ui.service import Found, truth_of
 from camviz.ui.state import NOBODY, TOP, Controls, Task, Unavailable
 
 
@@ -133,39 +132,28 @@ def write_rows(
 ) -> Path:
     """Overlays per row and layer, maps.npz with every raw map, and last manifest.json.
 
-    size: of the overlays, see `Canvas.of`.
+    query: how the overlays are drawn, as the viewer keeps it in the address bar. size: of the
+    overlays, see `Canvas.of`.
     """
-    settings = {key: values[-1] for key, values in parse_qs(query.lstrip("?")).items()}
-    colors = settings.get("colors", COLORS)
-    colors = colors if colors in render.COLOR_MAPS else COLORS
-    threshold = _share(settings.get("threshold"), THRESHOLD) or THRESHOLD
-    opacity = _share(settings.get("opacity"), OPACITY)
+    look = Look.read(query)
+    found = {key: x for key, x in rows.items() if isinstance(x, Explanation)}
     pictures: dict[str, Drawing] = {}
     arrays: dict[str, np.ndarray] = {}
-    manifest: dict[str, Any] = {"link": link or {}, "rows": {}}
-    canvas = None
-    for key, x in rows.items():
-        if isinstance(x, Unavailable):
-            manifest["rows"][key] = {"said": x.reason}
+    manifest: dict[str, Any] = {"link": link or {}, "view": asdict(look), "rows": {}}
+    suffix = ".png"
+    if found:  # all rows are of one picture
+        first = next(iter(found.values()))
+        canvas = Canvas.of(first, size)
+        truth = (truth_of(first) or {}).get(look.outline)
+        pictures = {"picture": canvas.pixels, **draw_rows(found, canvas, look, truth)}
+        arrays["logits"] = first.logits
+        manifest |= canvas.description
+        suffix = canvas.suffix
+    for key, row in rows.items():
+        if isinstance(row, Unavailable):
+            manifest["rows"][key] = {"said": row.reason}
             continue
-        if canvas is None:  # all rows are of one picture
-            canvas = Canvas.of(x, size)
-            pictures["picture"] = canvas.pixels
-            arrays["logits"] = x.logits
-            manifest |= canvas.description
-        manifest["rows"][key] = x.manifest(threshold, public=True)
-        for name in x.stages:
-            pictures[f"{key}_{name}"] = partial(canvas.overlay, x, name, colors, opacity)
-        pictures[f"{key}_fused"] = partial(canvas.fused, x, threshold, colors, opacity)
-        arrays |= {f"{key}/{name}": raw for name, raw in x.raw.items()}
-        arrays[f"{key}/fused"] = x.fused_grid[0]
-    return write_folder(folder, pictures, arrays, manifest, canvas.suffix if canvas else ".png")
-
-
-def _share(text: str | None, otherwise: float) -> float:
-    """A number from 0 to 1, or what is used in its place."""
-    try:
-        value = float(text or "")
-    except ValueError:
-        return otherwise
-    return value if 0 <= value <= 1 else otherwise
+        manifest["rows"][key] = row.manifest(look.cut, public=True)
+        arrays |= {f"{key}/{name}": raw for name, raw in row.raw.items()}
+        arrays[f"{key}/fused"] = row.fused_grid[0]
+    return write_folder(folder, pictures, arrays, manifest, suffix)
