@@ -7,6 +7,8 @@ from camviz.network.head import HeadWeights
 from camviz.network.stages import Stage
 from camviz.network.taps import Tap
 
+MANY = 100  # times: of what is stronger still it matters no longer how much
+
 
 @dataclass(frozen=True)
 class Denoising:
@@ -25,10 +27,24 @@ class Denoising:
 
     @property
     def change(self) -> str:
-        """`removed` in words: "60% removed", "12% added"; nothing if there is no such share."""
+        """`removed` in words: "60% removed", "12% added"; nothing if there is no such share.
+
+        A map that is more than twice as strong as before is so many "times as strong".
+        """
         if self.removed is None:
             return ""
+        if self.removed < -1:
+            return f"{times(1 - self.removed)} as strong"
         return f"{abs(self.removed):.0%} {'removed' if self.removed >= 0 else 'added'}"
+
+
+def times(*factors: float) -> str:
+    """How many times something is what it was: "2.5 times", "1.4 to more than 100 times"."""
+    ends = dict.fromkeys(
+        f"{factor:.2g}" if factor < MANY else f"more than {MANY}"
+        for factor in (min(factors), max(factors))
+    )
+    return f"{' to '.join(ends)} times"
 
 
 @dataclass(frozen=True)
@@ -115,10 +131,10 @@ def _denoising_sentences(denoising: Denoising | None, mode: denoise.Mode) -> lis
     if denoising.removed is not None and denoising.removed >= 0:
         sentences[0] += f"; {denoising.removed:.0%} of the plain map's evidence is gone"
     elif denoising.removed is not None:
-        sentences[0] += (
-            f"; {-denoising.removed:.0%} has come on top of the plain map's evidence, for what was "
-            "subtracted there is gone too"
-        )
+        change = f"{-denoising.removed:.0%} has come on top of the plain map's evidence"
+        if denoising.removed < -1:
+            change = f"the plain map's evidence has become {denoising.change}"
+        sentences[0] += f"; {change}, for what was subtracted there is gone too"
     sentences[0] += "."
     if report is not None and report.noise is not None:
         sentences.append(

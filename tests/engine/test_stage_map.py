@@ -5,6 +5,7 @@ import pytest
 import torch.nn.functional as F
 
 from camviz import open_picture, wrap_backbone
+from camviz.engine.notes import Denoising
 from camviz.engine.stage_map import CHECKERBOARD
 from camviz.errors import (
     MethodError,
@@ -156,7 +157,15 @@ def test_a_map_that_truncation_made_larger_says_why(engine, tiny, photo):
     for note in grown:
         text = " ".join(note.sentences)
         assert "what was subtracted there is gone too" in text and "negative" not in text
-        assert note.denoising.change == f"{-note.denoising.removed:.0%} added"
+        removed = note.denoising.removed
+        assert removed < -1 or note.denoising.change == f"{-removed:.0%} added"
+
+
+def test_what_denoising_did_to_a_map_in_words():
+    words = {0.6: "60% removed", -0.12: "12% added", -1.5: "2.5 times as strong"}
+    words |= {-1637249.9: "more than 100 times as strong", None: ""}
+    for removed, change in words.items():
+        assert Denoising(0.1, removed, None).change == change
 
 
 # --- truncation ---

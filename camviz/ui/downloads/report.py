@@ -120,13 +120,12 @@ def _figures(key: str, x: Explanation, truth: Mapping[str, np.ndarray] | None) -
     known = truth is not None and x.label in truth
     found = x.measure(truth[x.label]) if truth and known else {}
     measured = list(next(iter(found.values()))) if found else []
-    heads = ["layer", "cells", "maximum", "positive", "removed"]
+    heads = ["layer", "cells", "maximum", "positive", "denoised"]
     heads += [name.replace("_", " ") for name in measured]
     lines = []
     for name in (*reversed(x.stages), "fused"):
         note = x.notes.get(name)
         cells = x.fused_grid[0].shape if note is None else note.grid
-        removed = note.denoising.removed if note and note.denoising else None
         positive = note.positive_share if note else None
         peak = "1" if note is None else f"{max(float(x.raw[name].max()), 0.0):.3g}"
         line = [
@@ -134,7 +133,7 @@ def _figures(key: str, x: Explanation, truth: Mapping[str, np.ndarray] | None) -
             f"{cells[0]} × {cells[1]}",
             peak,
             "" if positive is None else f"{positive:.0%}",
-            "" if removed is None else f"{removed:.0%}",
+            note.denoising.change if note and note.denoising else "",
             *(f"{found[name][figure]:.3f}" for figure in measured),
         ]
         lines.append(line)

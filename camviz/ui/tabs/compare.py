@@ -22,6 +22,7 @@ from typing import Any
 import gradio as gr
 
 from camviz.engine.explanation import Explanation
+from camviz.engine.notes import times
 from camviz.ui import actions, html, links, verdict
 from camviz.ui.service import (
     COMING,
@@ -138,18 +139,26 @@ def _denoising(row: Found) -> str:
         reason=None,
         nothing=not maps,
         taken={name: _range(shares) for name, shares in taken.items() if shares},
-        stronger=_grown(len(stronger), len(maps)),
-        added=_range(stronger),
+        stronger=_grown(stronger, len(maps)),
     )
 
 
-def _grown(count: int, of: int) -> str:
-    """The subject and verb of a sentence on maps that are stronger than before; "" for none."""
-    if not count:
-        return ""
-    if count == of:
-        return "the maps are stronger," if count > 1 else "the map is stronger,"
-    return "one map is stronger," if count == 1 else f"{count} maps are stronger,"
+def _grown(shares: list[float], of: int) -> tuple[str, str, str] | None:
+    """A sentence in three parts, the figures the second, on maps that are stronger than before.
+
+    shares: of what they were, that have come on top.
+    """
+    if not shares:
+        return None
+    count = len(shares)
+    subject = (
+        ("the maps are" if count > 1 else "the map is")
+        if count == of
+        else (f"{count} maps are" if count > 1 else "one map is")
+    )
+    if max(shares) > 1:
+        return subject, times(*(1 + share for share in shares)), " as strong."
+    return f"{subject} stronger, by", _range(shares), "."
 
 
 def _range(shares: list[float]) -> str:
