@@ -70,8 +70,18 @@ test("maps have the picture's own shape", () => {
   assert.deepEqual(fitInside(200, 100, { width: 400, height: 400 }), SQUARE);
   const { width, height } = panelSize(200, { width: 100, height: 800 });
   close(width / height, 1 / 8);
-  assert.ok(height <= 260);
+  assert.ok(height <= 64 * 8);
   assert.ok(panelSize(200, { width: 9000, height: 3 }).height >= 1);
+});
+
+test("the maps of a tall picture are no strips either", () => {
+  for (const [room, count, dense] of [[950, 5, false], [1200, 8, true], [370, 5, false]]) {
+    const tall = { width: 200, height: 2000 };
+    const { width } = layoutOf(room, count, dense, tall);
+    close(panelSize(width, tall).width, 64);
+    close(panelSize(width, { width: 200, height: 3000 }).height, 768);
+  }
+  close(panelSize(180, { width: 300, height: 400 }).width, 175.5); // as it was
 });
 
 test("the column of a narrow map is as wide as its words need", () => {

@@ -10,6 +10,8 @@ const DENSE = 96; // the same in a table, and what stands beside its rows
 const BESIDE = 148;
 const GAP = 12;
 const LOWEST = 64; // pixels, a map's least height where a line of its own can give it that
+const SLIMMEST = 64; // the least width of a tall map, unless it were higher than this then
+const HIGHEST = 768;
 const WIDEST = 460; // one or two maps need not fill the page
 const MOST_PIXELS = 1.2e6; // that are drawn at once, by and large
 
@@ -73,13 +75,14 @@ export function layoutOf(width, count, dense, picture) {
 }
 
 /**
- * The size of a map in so wide a column.
+ * The size of a map in so wide a column: higher than usual where it were a strip.
  *
  * @param {number} width
  * @param {{width: number, height: number}} picture
  */
 export function panelSize(width, picture) {
-  return fitInside(width, Math.max(1.3 * width, 120), picture);
+  const tall = Math.min(HIGHEST, SLIMMEST * picture.height / picture.width);
+  return fitInside(width, Math.max(1.3 * width, 120, tall), picture);
 }
 
 /**
