@@ -5,6 +5,7 @@ path, no hub address, no network beyond the limit.
 """
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -124,7 +125,8 @@ def search(text: str) -> list[str]:
     """The names of what fits a text, the best first.
 
     Exactly the name or the architecture; then what begins so; then what has all of its words, in
-    any order; case does not count. Equals stand as in `available`.
+    any order, first where each begins a part of the name; case does not count. Equals stand as in
+    `available`.
     """
     words = text.casefold().split()
     if not words:
@@ -147,7 +149,15 @@ def _rank(name: str, words: list[str]) -> int | None:
         return 0 if whole == name else 1
     if name.startswith(whole):
         return 2
-    return 3 if all(word in name for word in words) else None
+    if all(_begins_part(name, word) for word in words):
+        return 3
+    return 4 if all(word in name for word in words) else None
+
+
+def _begins_part(name: str, word: str) -> bool:
+    """Whether a word stands in a name where letters, or digits, begin."""
+    before = "0-9" if word[0].isdigit() else "a-z"
+    return re.search(rf"(?<![{before}]){re.escape(word)}", name) is not None
 
 
 def default_choice() -> str | None:

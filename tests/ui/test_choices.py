@@ -132,6 +132,20 @@ def test_the_name_of_an_architecture_finds_it(text, best):
     assert contained[0] == best, "the browser shows what contains the text, in this order"
 
 
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("vit base", "vit_base"),
+        ("base vit", "vit_base"),
+        ("convnext atto", "convnext_atto"),
+        ("regnety 016", "regnety_016"),
+        ("deit tiny", "deit_tiny"),
+    ],
+)
+def test_words_are_first_looked_for_where_parts_of_a_name_begin(text, begins):
+    assert choices.search(text)[0].startswith(begins)
+
+
 def test_search_ranks_beginnings_before_words_in_any_order():
     found = choices.search("vit_b")
     assert found[0].startswith("vit_b") and any(not name.startswith("vit_b") for name in found)
