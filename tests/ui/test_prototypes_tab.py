@@ -523,10 +523,15 @@ def test_the_ends_of_the_sliders_are_the_edges_of_the_picture(controls, photo):
 def test_negative_similarity_is_shown_as_such(vit):
     maps = similarity_maps(vit, 50, 50)
     assert min(each.raw.min() for each in maps.values()) >= -1.00001
-    for name, panel in panels(content(vit)["here"]).items():
+    here = content(vit)["here"]
+    assert here["has_signs"] and tuple(here["rows"][0]["signs"]) == ("unlike", "like")
+    assert min(each.raw.min() for each in maps.values()) < -0.01
+    for name, panel in panels(here).items():
         raw = maps[name].raw
         assert panel["facts"][-1] == f"cosine {raw.min():.2f} to {raw.max():.2f}"
-        assert panel["against"] is None  # what is drawn is likeness
+        assert panel["peak"] == pytest.approx(raw.max(), rel=1e-5)
+        assert panel["lowest"] == pytest.approx(max(-raw.min(), 0), rel=1e-5)
+        assert (panel["against"] is not None) == bool(raw.min() < 0)
 
 
 def test_a_second_picture_that_cannot_be_opened_harms_nothing(controls, folder):

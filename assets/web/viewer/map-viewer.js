@@ -199,6 +199,8 @@ export class MapViewer extends HTMLElement {
     if (!model) return;
     const { has_signs, truth } = model.payload;
     this.#part("signs").hidden = !has_signs;
+    const [less, more] = (model.rows.find(row => row.signed) ?? model.rows[0]).signs;
+    this.#part("signs-named").textContent = `${more[0].toUpperCase()}${more.slice(1)} and ${less}`;
     this.#part("scales").hidden = model.panels.every(panel => panel.unit === null);
     this.#part("truths").hidden = !truth.length;
     fillSelect(this.#select("outline"),

@@ -244,8 +244,7 @@ export class MapRenderer {
       const at = 3 * Math.round(i * 255 / (STOPS - 1));
       return `rgb(${table[at]}, ${table[at + 1]}, ${table[at + 2]})`;
     });
-    let least = signed ? "against" : "0";
-    let most = signed ? "for" : "each map's maximum";
+    let [least, most] = signed ? row.signs : ["0", "each map's maximum"];
     if (panel?.ends) [least, most] = panel.ends;
     else if (panel || (settings.scale === "same" && sample && sample.unit !== null)) {
       most = panel && panel.unit === null ? "maximum" : digits(this.#scaleTop(sample));

@@ -49,6 +49,8 @@
  * @property {string} paper
  * @property {string|null} tag     a remark on the whole row
  * @property {Words|null} words
+ * @property {[string, string]} signs  what the low and the high end of a scale with two signs are
+ *   called
  * @property {Panel[]} panels
  * @property {Absent[]} absent
  */

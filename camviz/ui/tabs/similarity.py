@@ -94,17 +94,19 @@ def _row(
     title: str, summary: str, maps: Mapping[str, SimilarityMap], places: Mapping[str, Place]
 ) -> MapRow:
     words = Words(summary, FORMULA, SYMBOLS)
-    about = Description("Similarity.", "cosine similarity", words, unit="cosine")
+    about = Description(
+        "Similarity.", "cosine similarity", words, unit="cosine", signs=("unlike", "like")
+    )
     panels = {name: _panel(title, each, places[name]) for name, each in maps.items()}
     return MapRow(title, about, panels)
 
 
 def _panel(title: str, similarity: SimilarityMap, place: Place) -> RawPanel:
-    """A map with its place ringed. Drawn is what is similar, not what is opposite."""
+    """A map with its place ringed. What is opposite is drawn where the viewer shows both signs."""
     lowest, highest = float(similarity.raw.min()), float(similarity.raw.max())
     empty = ("Empty: nothing here is like it.",) if highest <= 0 else ()
     return RawPanel(
-        replace(similarity, raw=similarity.raw.clip(min=0)),
+        similarity,
         name=similarity.stage,
         alt=f"{title}: what {similarity.stage} holds to be like the place chosen. Ringed: column "
         f"{place[0]}, row {place[1]}",

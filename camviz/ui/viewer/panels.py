@@ -117,7 +117,7 @@ class Description:
     """What is written of a row whose maps are of no method in `METHODS`.
 
     method, paper: what it is called, and after whom. unit: of the values of its maps; those of one
-    unit share a colour scale.
+    unit share a colour scale. signs: what values below and above zero speak for.
     """
 
     method: str
@@ -125,6 +125,7 @@ class Description:
     words: Words
     unit: str | None = None
     tag: str | None = None
+    signs: tuple[str, str] = ("against", "for")
 
 
 def panels_of(x: Explanation) -> dict[str, MapPanel]:

@@ -162,6 +162,7 @@ def _row_about(key: str, title: str, about: Description, **maps: Any) -> Row:
         paper=about.paper,
         tag=about.tag,
         words=about.words,
+        signs=about.signs,
         **maps,
     )
 

@@ -114,7 +114,8 @@ class Absent:
 class Row:
     """The maps of one method. `reason`: why there are none, in which case all else is empty.
 
-    `key`: its name in links. `tag`: a remark on the whole row.
+    `key`: its name in links. `tag`: a remark on the whole row. `signs`: what the low and the high
+    end of a scale with two signs are called.
     """
 
     key: str
@@ -124,6 +125,7 @@ class Row:
     paper: str = ""
     tag: str | None = None
     words: Words | None = None
+    signs: tuple[str, str] = ("against", "for")
     panels: tuple[Panel, ...] = ()
     absent: tuple[Absent, ...] = ()
 
