@@ -84,7 +84,7 @@ def _around_and_tabs(
             session.answers.pop(tab.ID, None)
             if tab.ID != COMPARE:
                 task.start(tab.LABEL)
-            for update in tab.show(session, controls):
+            for update in tab.show(session, controls, task):
                 task.check()
                 if tab.ID == COMPARE:
                     session.shown, task.outdated = controls.picture, False

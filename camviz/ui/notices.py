@@ -7,7 +7,7 @@ from dataclasses import replace
 from camviz.errors import BackboneError, CamvizError, ImageError, WeightsError
 from camviz.network.hub import Stopped as DownloadStopped
 from camviz.ui import choices, frame, html
-from camviz.ui.state import COMPARE, Session, Stopped, Update, merged, sentence
+from camviz.ui.state import COMPARE, Session, Stopped, Task, Update, merged, sentence
 from camviz.ui.tabs.base import Tab
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def with_notices(
         notice = _pop_notice(session, html.notice(sentence(error)))
         for tab in tabs:
             if tab.ID in (COMPARE, session.tab):
-                for update in tab.show(session, controls):
+                for update in tab.show(session, controls, Task()):
                     around = merged(frame.update(session, controls, None), notice)
                     yield merged(around, replace(update, of=tab.ID))
     except CamvizError as error:

@@ -58,7 +58,7 @@ def shown(session, merged):
 
     def get(tab, controls, **settings):
         session.settings[tab.ID] = settings
-        return merged(tab.show(session, controls)).tab
+        return merged(tab.show(session, controls, Task())).tab
 
     return get
 

@@ -73,7 +73,7 @@ def test_gradient_rows_do_not_wait_for_slow_prototypes(opened, monkeypatch):
         return Unavailable("here they are")
 
     monkeypatch.setattr(compare, "prototype_row", slow)
-    steps = compare.show(opened.session, opened.controls)
+    steps = compare.show(opened.session, opened.controls, Task())
     first = next(steps)
     opened.tab = dict(first.tab)
     assert opened.row("prototypes")["reason"] == compare.COMING

@@ -12,7 +12,7 @@ from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import service
 from camviz.ui.service import explain, stages_of
-from camviz.ui.state import Unavailable
+from camviz.ui.state import Task, Unavailable
 from camviz.ui.tabs import methods
 from camviz.ui.tabs.methods import PAPER, USUAL, marks_of, matrix
 from camviz.ui.viewer import MapRow
@@ -75,7 +75,7 @@ def test_prototypes_are_not_waited_for(controls, session, monkeypatch):
     here = Unavailable("here")
     monkeypatch.setattr(service, "PATIENCE", 0.01)
     monkeypatch.setattr(methods, "prototype_row", lambda *_: given.wait(20) and here)
-    updates = methods.show(session, controls)
+    updates = methods.show(session, controls, Task())
     found = {row.key: row for row in next(updates).tab["maps"].rows}
     assert found["lpcam"].reason == service.COMING and found["layer_cam"].panels
     given.set()
@@ -87,7 +87,7 @@ def test_prototypes_are_not_waited_for(controls, session, monkeypatch):
 def test_other_classes_and_layers_are_followed(controls, session):
     label = service.load(controls.backbone).labels[3]
     chosen = replace(controls, target=label).with_options(stages=stages_of(controls)[-2:])
-    first, *_ = methods.show(session, chosen)
+    first, *_ = methods.show(session, chosen, Task())
     assert f"<em>{escape(label)}</em>" in first.tab["heading"]
     keys = [panel.key for panel in first.tab["maps"].rows[0].panels]
     assert keys == [*reversed(stages_of(chosen)), *FUSIONS]
@@ -101,7 +101,7 @@ def test_the_heading_names_the_rival_and_the_network(controls, shown):
 
 
 def test_without_a_picture_a_sentence(controls, session):
-    (update,) = methods.show(session, replace(controls, picture=None))
+    (update,) = methods.show(session, replace(controls, picture=None), Task())
     assert "Give a picture" in update.tab["maps"].rows[0].reason
 
 

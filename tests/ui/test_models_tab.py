@@ -186,7 +186,7 @@ def test_a_download_says_how_far_it_is_and_can_be_stopped(ram, session, monkeypa
     session.set(models.ID, "others", [PHOTOS, choice.name])
     session.answering = Task()
     with pytest.raises(Stopped):
-        list(models.show(session, ram))
+        list(models.show(session, ram, session.answering))
     assert labels[1] == (f"Downloading {choice.name}: 1 of 10 MB", 0.1) and len(labels) == 4
 
 

@@ -106,8 +106,8 @@ def test_the_same_class_or_each_pictures_own(three, sheet):
 
 
 def test_the_sheet_is_made_once_and_says_how_far_it_is(three, session, monkeypatch):
-    task = session.answering = Task()
-    updates = list(pictures.show(session, three))
+    task = Task()
+    updates = list(pictures.show(session, three, task))
     texts = [update.frame["progress"] for update in updates]
     assert (task.label, task.done, task.total) == ("Picture 3 of 3 …", 2, 3)
     assert [re.search(r"Picture \d of 3", text)[0] for text in texts[:-1]] == [
@@ -116,13 +116,13 @@ def test_the_sheet_is_made_once_and_says_how_far_it_is(three, session, monkeypat
     assert texts[-1] == "" and all(update.frame.keys() == {"progress"} for update in updates)
     monkeypatch.setattr(pictures, "_make_tile", None)
     session.set(pictures.ID, "order", NAME)
-    (again,) = pictures.show(session, three)
+    (again,) = pictures.show(session, three, task)
     assert "progress" not in again.frame
 
 
 def test_the_sheet_can_be_stopped(three, session):
-    session.answering = Task()
-    updates = pictures.show(session, three)
+    task = session.answering = Task()
+    updates = pictures.show(session, three, task)
     next(updates)
     session.touch()
     with pytest.raises(Stopped):

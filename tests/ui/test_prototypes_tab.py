@@ -89,7 +89,7 @@ def session_of(controls, **settings):
 
 def parts_of(session):
     """The parts of the tab when all steps are through."""
-    updates = list(prototypes.show(session, session.controls))
+    updates = list(prototypes.show(session, session.controls, Task()))
     return {name: value for update in updates for name, value in plain(update.tab).items()}
 
 

@@ -36,11 +36,12 @@ class Tab(Protocol):
     def build(self) -> Any:
         """Make its components where they stand; returns them as a dataclass, its parts."""
 
-    def show(self, session: Session, controls: Controls) -> Iterator[Update]:
+    def show(self, session: Session, controls: Controls, task: Task) -> Iterator[Update]:
         """What stands in it, as `Update.tab` by the names of its parts, in plain values.
 
         Called when the tab is opened, and while it is open whenever anything was changed. Yields
-        whenever there is something new to show. Nothing here uses gradio.
+        whenever there is something new to show. What takes a while reports to the task, which
+        ends it once nobody waits for it. Nothing here uses gradio.
         """
 
     def wire(self, parts: Any, events: Events) -> None:

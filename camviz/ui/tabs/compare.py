@@ -39,7 +39,7 @@ from camviz.ui.service import (
     stages_of,
     truth_of,
 )
-from camviz.ui.state import NOBODY, TRUNCATION, Controls, Session, Unavailable, Update
+from camviz.ui.state import NOBODY, TRUNCATION, Controls, Session, Task, Unavailable, Update
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer import Viewer, payload
 
@@ -85,7 +85,7 @@ def wire(parts: Parts, events: Events) -> None:
     events.on_change(parts.truncation.input, actions.set_truncation, parts.truncation)
 
 
-def show(session: Session, controls: Controls) -> Iterator[Update]:
+def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     """The three rows of a picture, and everything said about them.
 
     Prototypes that must be made first take their time: the two other rows do not wait for them.

@@ -15,7 +15,7 @@ from camviz.errors import MethodError, PrototypeError, StageError
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import html, service
-from camviz.ui.state import DEFAULT, Controls, Session, Unavailable, Update, sentence
+from camviz.ui.state import DEFAULT, Controls, Session, Task, Unavailable, Update, sentence
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer import MapPanel, MapRow, Viewer, payload
 
@@ -48,7 +48,7 @@ def wire(parts: Parts, events: Events) -> None:
     """Nothing of its own: it follows the controls on the left."""
 
 
-def show(session: Session, controls: Controls) -> Iterator[Update]:
+def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     """The matrix, as soon as there is one; again, once there are prototypes."""
     if controls.picture is None or controls.backbone.name is None:
         reason = "Give a picture, and every method's maps of it are shown here."

@@ -105,7 +105,7 @@ def wire(parts: Parts, events: Events) -> None:
         events.keep(getattr(parts, name), name)
 
 
-def show(session: Session, controls: Controls) -> Iterator[Update]:
+def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     """All backbones; those that are not loaded yet are, one after the other.
 
     Raises `Stopped` if the answer is cancelled during a download.
@@ -116,7 +116,6 @@ def show(session: Session, controls: Controls) -> Iterator[Update]:
         maps = payload({"none": Unavailable(reason)})
         yield Update(tab={"heading": "", "table": "", "maps": maps})
         return
-    task = session.answering or Task()
     others = session.get(ID, "others")
     if others is None:  # none was chosen yet
         others = suggest_backbones(controls)

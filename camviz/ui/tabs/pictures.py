@@ -90,13 +90,12 @@ def wire(parts: Parts, events: Events) -> None:
 # -- The sheet -----------------------------------------------------------------------------------
 
 
-def show(session: Session, controls: Controls) -> Iterator[Update]:
+def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     """The same map of every picture, made one after the other; known tiles are not made again.
 
     A button of the sheet shows its picture large, for the class that the sheet explains: for that
     one of a sheet with the same class for all, whatever was chosen since.
     """
-    task = session.answering or Task()
     row = session.get(ID, "row", service.LAYERCAM)
     row = row if row in service.ROWS else service.LAYERCAM
     stages = () if controls.backbone.name is None else service.stages_of(controls)

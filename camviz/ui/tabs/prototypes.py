@@ -14,7 +14,7 @@ from camviz.prototypes.bank import CLUSTERS
 from camviz.prototypes.build import MOST_CLUSTERS
 from camviz.ui import choices, html, service
 from camviz.ui.gradio_compat import served_path
-from camviz.ui.state import Controls, Enabled, Menu, Selection, Session, Update, sentence
+from camviz.ui.state import Controls, Enabled, Menu, Selection, Session, Task, Update, sentence
 from camviz.ui.tabs import prototype_actions as actions
 from camviz.ui.tabs import prototype_cards as cards
 from camviz.ui.tabs import similarity
@@ -62,7 +62,7 @@ class Parts:
 # -- What is shown -------------------------------------------------------------------------------
 
 
-def show(session: Session, controls: Controls) -> Iterator[Update]:
+def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     """The prototypes of the class explained, and the places similar to the point chosen."""
     if controls.picture is None:
         yield Update(tab=_without_prototypes(NO_PICTURE))
