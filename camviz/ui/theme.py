@@ -11,6 +11,9 @@ def theme() -> gr.themes.Base:
     return plain.set(
         background_fill_primary="*neutral_50",  # Soft's own, which set() would forget
         body_text_color_subdued="*neutral_500",
+        button_primary_background_fill="*primary_600",  # its own are too faint below white, and
+        button_primary_background_fill_hover="*primary_700",
+        link_text_color_dark="*primary_300",  # on the dark ground
         block_label_background_fill="*background_fill_primary",
         block_label_background_fill_dark="*background_fill_primary",
         block_label_text_color="*body_text_color",

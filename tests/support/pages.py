@@ -9,7 +9,9 @@ from weakref import WeakKeyDictionary
 from playwright.sync_api import TimeoutError, expect
 
 MAPS = "#viewer figure"
-QUICK, EVENTS = (Path(__file__).with_name(name).read_text() for name in ("quick.js", "events.js"))
+QUICK, EVENTS, LEGIBLE = (
+    Path(__file__).with_name(name).read_text() for name in ("quick.js", "events.js", "legible.js")
+)
 PATIENCE = 30  # seconds
 STREAMS = ("/heartbeat/", "/queue/data")  # requests that stay open
 
@@ -169,3 +171,13 @@ def wait_for_pixels(page, viewer, before, *, same=False):
 def fits_window(page):
     """Whether nothing makes the page wider than the window."""
     return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def wrong_with_texts(page):
+    """Texts on the page that cannot be read for want of contrast, and controls without a name.
+
+    Colours may be on their way to what they will be; they are given a moment.
+    """
+    with suppress(TimeoutError):
+        page.wait_for_function(f"() => !({LEGIBLE})().length", timeout=3000)
+    return page.evaluate(LEGIBLE)
