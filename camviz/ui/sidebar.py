@@ -1,5 +1,6 @@
 """The left of the page: picture, backbone, class, layers, method; the rest folded away."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -106,7 +107,11 @@ def build() -> Parts:
             _labels(choices.stage_methods()),
             DEFAULT.options.method,
         )
-    return Parts(**made, **_settings())
+    settings = _settings()
+    if space := os.environ.get("SPACE_ID"):
+        with gr.Column(elem_id="duplicate", elem_classes="cv-section", min_width=0):
+            gr.HTML(html.render("duplicate.html", space=space))
+    return Parts(**made, **settings)
 
 
 def _settings() -> dict[str, Any]:

@@ -32,6 +32,8 @@ from camviz.ui.values import plain
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def in_a_loop(work):
     """work(), while an event loop runs: without one gradio makes some and never closes them."""
@@ -420,3 +422,27 @@ def test_a_session_is_made_anew_for_every_visitor():
     second = copy.deepcopy(first)
     assert second is not first and second.get("models", "pair") is None
     assert links.NO_PICTURE == "none"
+
+
+# -- On a Space ----------------------------------------------------------------------------------
+
+
+def words_on_page():
+    page = in_a_loop(build_app)
+    return " ".join(str(c["props"].get("value")) for c in page.get_config_file()["components"])
+
+
+def test_who_copies_a_space_is_told_to_choose_its_hardware(monkeypatch):
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert "Duplicate this Space" not in words_on_page()
+    monkeypatch.setenv("SPACE_ID", "somebody/camviz")
+    words = words_on_page()
+    assert 'href="https://huggingface.co/spaces/somebody/camviz?duplicate=true"' in words
+    told = words.partition("Duplicate this Space")[2]
+    assert "choose <strong>ZeroGPU</strong>" in told and "needs a PRO account" in told
+
+
+def test_the_document_on_copies_says_the_same():
+    text = " ".join((ROOT / "docs/spaces.md").read_text(encoding="utf-8").split())
+    told = text.partition("*Duplicate this Space*")[2][:300]
+    assert "preselects CPU Basic, which needs a PRO account; choose ZeroGPU" in told
