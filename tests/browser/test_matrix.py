@@ -20,12 +20,12 @@ def test_the_whole_matrix_is_there(open_page):
     page = open_page(query=SCENE)
     open_tab(page, "Methods × stages")
     # Eight methods at four stages and three fusions, and CAM.
-    wait_for_maps(page, METHODS, 8 * 7 + 1)
+    wait_for_maps(page, METHODS, 9 * 7 + 1)
     expect(page.locator("#methods-said h2")).to_have_text("Where each method looks for ram")
     heads = page.locator(f"{METHODS} .vw-heads b").all_inner_texts()
     assert heads == ["layer4", "layer3", "layer2", "layer1", "Product", "Mean", "Max of tanh"]
     titles = page.locator(f"{METHODS} h3:visible").all_inner_texts()
-    assert titles[0] == "LayerCAM" and titles[-1] == "LPCAM" and len(titles) == 9
+    assert titles[0] == "LayerCAM" and titles[-1] == "LPCAM" and len(titles) == 10
     lefts = {
         page.locator(f"{METHODS} [data-id='{row}/layer4']").bounding_box()["x"]
         for row in ("layer_cam", "cam", "lpcam")
@@ -65,19 +65,19 @@ def test_a_cell_is_enlarged_by_keyboard(open_page):
 def test_it_follows_what_is_asked_on_the_left(open_page):
     page = open_page(query=SCENE)
     open_tab(page, "Methods × stages")
-    wait_for_maps(page, METHODS, 57)
+    wait_for_maps(page, METHODS, 9 * 7 + 1)
     page.locator("#bars .cv-bar").nth(1).click()
     label = page.locator("#bars .cv-bar").nth(1).get_attribute("data-label")
     expect(page.locator("#methods-said h2")).to_have_text(f"Where each method looks for {label}")
     page.get_by_label("layer1 ·").click()
-    wait_for_maps(page, METHODS, 8 * 6 + 1)
+    wait_for_maps(page, METHODS, 9 * 6 + 1)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_methods_on_a_phone(open_page, theme):
     page = open_page(390, 844, theme, query=SCENE)
     open_tab(page, "Methods × stages")
-    wait_for_maps(page, METHODS, 57)
+    wait_for_maps(page, METHODS, 9 * 7 + 1)
     expect(page.locator(f"{METHODS} .vw-panel:visible")).to_have_count(7)
     tab = page.locator(f"{METHODS} [role=tab]", has_text="XGrad-CAM")
     tab.click()

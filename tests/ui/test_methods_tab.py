@@ -28,9 +28,13 @@ def rows(shown):
 
 def test_rows_are_all_methods_and_columns_stages_and_fusions(controls, rows):
     found = rows(controls)
-    assert list(found) == list(METHODS)
+    first, *others = METHODS
+    assert list(found) == [first, methods.AGAINST, *others]
+    against = found.pop(methods.AGAINST)
+    assert against.title == "LayerCAM, against" and "against the class" in against.words.summary
     stages = stages_of(controls)
     every = [*reversed(stages), *FUSIONS]
+    assert [panel.key for panel in against.panels] == every
     for name, row in found.items():
         keys = [panel.key for panel in row.panels]
         assert keys == ([stages[-1]] if name == "cam" else every), name
@@ -45,6 +49,21 @@ def test_every_cell_is_the_engines_own(controls):
             cell = found[method].panels[fuse].x
             assert np.array_equal(cell.fused_grid[0], x.fused_grid[0])
             assert all(np.array_equal(cell.raw[name], x.raw[name]) for name in x.stages)
+
+
+def test_what_layercam_leaves_out_is_a_row_of_its_own(controls):
+    """LayerCAM less what speaks against the class is HiRes-CAM, place by place."""
+    plain = replace(controls, target="great white shark").with_options(checkerboard="keep")
+    x, signed = explain(plain), explain(plain, method="hires_cam")
+    against = matrix(plain, x)[methods.AGAINST].panels
+    assert any((signed.raw[name] < 0).any() for name in signed.stages)
+    for name in x.stages:
+        assert (against[name].map.raw >= 0).all()
+        left = x.raw[name] - against[name].map.raw
+        assert np.allclose(left, signed.raw[name], atol=1e-5 * np.abs(x.raw[name]).max()), name
+    for fuse in FUSIONS:
+        assert against[fuse].map.raw.max() <= 1 + 1e-6
+    assert not any(panel.warnings for name, panel in against.items() if panel.map.raw.any())
 
 
 def test_the_network_runs_once(controls, rows, monkeypatch):

@@ -15,9 +15,28 @@ from camviz.errors import MethodError, PrototypeError, StageError
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import html, service
-from camviz.ui.state import DEFAULT, Controls, Session, Task, Unavailable, Update, sentence
+from camviz.ui.state import (
+    DEFAULT,
+    TRUNCATION,
+    Controls,
+    Session,
+    Task,
+    Unavailable,
+    Update,
+    sentence,
+)
 from camviz.ui.tabs.base import Events
-from camviz.ui.viewer import MapPanel, MapRow, Viewer, payload
+from camviz.ui.viewer import (
+    Description,
+    MapPanel,
+    MapRow,
+    PlacedMap,
+    RawPanel,
+    Viewer,
+    Words,
+    payload,
+    symbols_in,
+)
 
 ID, TITLE = "methods", "Methods × stages"
 LABEL = "Computing every method …"
@@ -26,6 +45,10 @@ PAPER, USUAL = "paper", "default"  # what a map can be marked with
 NAMES = {"product": "Product", "mean": "Mean", "max_tanh": "Max of tanh"}  # of the last columns
 # The fusion of a method's own source, where that reads all stages; others read the last one alone.
 FUSED_BY_PAPER = {"layer_cam": "max_tanh"}
+
+AGAINST = "layer_cam_against"  # the key of the row below LayerCAM's
+AGAINST_SUMMARY = "What LayerCAM leaves out: the same of the negative gradient, against the class."
+AGAINST_FORMULA = "M = Σ_k ReLU(−g_k) · A_k"
 
 MatrixRow = MapRow | Unavailable
 
@@ -83,7 +106,48 @@ def matrix(controls: Controls, x: Explanation) -> dict[str, MatrixRow]:
             rows[name] = _row(y)
         except (MethodError, StageError) as error:
             rows[name] = Unavailable(sentence(error))
+        if name == "layer_cam":
+            rows[AGAINST] = against_row(controls, x.target)
     return rows
+
+
+def against_row(controls: Controls, target: int) -> MatrixRow:
+    """What LayerCAM leaves out: the same maps of the negative gradient."""
+    try:
+        x = service.explain(
+            controls,
+            target=target,
+            method="layer_cam",
+            truncation=TRUNCATION,  # of no account in this mode, but not 0
+            truncation_mode="remove",
+            truncated=service.stages_of(controls),
+        )
+    except (MethodError, StageError) as error:
+        return Unavailable(sentence(error))
+    maps = {n: PlacedMap(x.raw[n], x.placements[n], x.picture, x.fit) for n in reversed(x.stages)}
+    panels = {name: _against(name, each, x, unit="layer_cam") for name, each in maps.items()}
+    if len(x.stages) > 1:
+        for fuse in FUSIONS:
+            fused = replace(x, request=replace(x.request, fuse=fuse))
+            each = PlacedMap(*fused.fused_grid, x.picture, x.fit)
+            panels[fuse] = replace(_against(NAMES[fuse], each, x), last=True)
+    method = METHODS["layer_cam"]
+    words = Words(AGAINST_SUMMARY, AGAINST_FORMULA, symbols_in(AGAINST_FORMULA))
+    return MapRow(
+        f"{method.label}, against", Description(method.label, method.paper, words), panels
+    )
+
+
+def _against(name: str, each: PlacedMap, x: Explanation, unit: str | None = None) -> RawPanel:
+    empty = () if (each.raw > 0).any() else ("Empty: nothing here speaks against this class.",)
+    return RawPanel(
+        each,
+        name,
+        alt=f"What {name} found against {x.label}",
+        warnings=empty,
+        notes=empty,
+        unit=unit,
+    )
 
 
 def prototype_row(controls: Controls, target: int) -> MatrixRow:

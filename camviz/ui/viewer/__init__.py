@@ -9,11 +9,13 @@ from camviz.ui.viewer.panels import (
     DifferencePanel,
     MapPanel,
     MapRow,
+    PlacedMap,
     RawPanel,
     rasterize,
 )
 from camviz.ui.viewer.payload import TITLES, payload
 from camviz.ui.viewer.schema import Payload, Words
+from camviz.ui.viewer.words import symbols_in
 
 __all__ = [
     "TITLES",
@@ -22,10 +24,12 @@ __all__ = [
     "MapPanel",
     "MapRow",
     "Payload",
+    "PlacedMap",
     "RawPanel",
     "Viewer",
     "Words",
     "payload",
     "rasterize",
+    "symbols_in",
     "viewer_head",
 ]

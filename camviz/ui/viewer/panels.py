@@ -51,7 +51,7 @@ class MapPanel:
         return Heat(self.x.normalized[self.stage], self.x.placements[self.stage])
 
 
-class PlacedMap(Protocol):
+class AnyMap(Protocol):
     """A map of whatever origin: raw values, where they look, and the picture they are of."""
 
     @property
@@ -65,6 +65,16 @@ class PlacedMap(Protocol):
 
 
 @dataclass(frozen=True)
+class PlacedMap:
+    """A map that is not an object of its own elsewhere, as `AnyMap`."""
+
+    raw: np.ndarray
+    placement: Placement
+    picture: Picture
+    fit: Fit
+
+
+@dataclass(frozen=True)
 class RawPanel:
     """A map that belongs to no explanation, such as a `SimilarityMap`.
 
@@ -72,7 +82,7 @@ class RawPanel:
     of its row.
     """
 
-    map: PlacedMap
+    map: AnyMap
     name: str
     alt: str
     facts: tuple[str, ...] = ()
