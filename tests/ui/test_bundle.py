@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 from PIL import Image
+from timm.models._hub import save_for_hf
 
 from camviz.defaults import THRESHOLD
 from camviz.maps import render
 from camviz.ui import service
 from camviz.ui.downloads import bundle
-from camviz.ui.state import Stopped, Task
+from camviz.ui.state import BackboneChoice, Stopped, Task
 
 
 def unpack(path):
@@ -181,3 +183,14 @@ def test_the_rival_is_that_of_the_picture_shown(three):
             if name.endswith("manifest.json"):
                 request = json.loads(archive.read(name))["rows"]["layercam"]["request"]
                 assert request["versus"] == 3
+
+
+def test_nothing_in_a_zip_tells_where_the_network_lies(controls, tmp_path, monkeypatch, fresh):
+    place = tmp_path / "private" / "mine"
+    model = timm.create_model("test_resnet", num_classes=5, zero_init_last=False)
+    save_for_hf(model, place, model_args={"zero_init_last": False})
+    monkeypatch.setenv("CAMVIZ_BACKBONE", f"local-dir:{place}")
+    path = bundle.make_zip(replace(controls, backbone=BackboneChoice("mine")), "https://host/")
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            assert b"private" not in archive.read(name), name

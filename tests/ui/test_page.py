@@ -424,6 +424,17 @@ def test_a_session_is_made_anew_for_every_visitor():
     assert links.NO_PICTURE == "none"
 
 
+def test_what_stands_before_the_first_answer_promises_no_work():
+    """It stays there when that answer is stopped, or fails."""
+    page = in_a_loop(build_app)
+    (heading,) = (
+        c["props"]["value"]
+        for c in page.get_config_file()["components"]
+        if c["props"].get("elem_id") == "verdict"
+    )
+    assert "will be here" in heading and "…" not in heading
+
+
 # -- On a Space ----------------------------------------------------------------------------------
 
 

@@ -134,7 +134,9 @@ def against_row(controls: Controls, target: int) -> MatrixRow:
     method = METHODS["layer_cam"]
     words = Words(AGAINST_SUMMARY, AGAINST_FORMULA, symbols_in(AGAINST_FORMULA))
     return MapRow(
-        f"{method.label}, against", Description(method.label, method.paper, words), panels
+        f"{method.label}, against",
+        Description(method.label, "of the negative gradient", words),
+        panels,
     )
 
 
