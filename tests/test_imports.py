@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "ui.compute": BELOW_UI,
     "ui.viewer": f"{BELOW_UI} ui.html ui.state",
     "ui.links": f"{BELOW_UI} ui.choices ui.state ui.viewer",
-    "ui.service": f"{BELOW_UI} ui.choices ui.compute ui.links ui.state",
+    "ui.service": BELOW_SERVICE,
     "ui.comparison": f"{BELOW_UI} ui.viewer",
     "ui.verdict": f"{BELOW_UI} ui.choices ui.html ui.links",
     "ui.strip": f"{BELOW_SERVICE} ui.service",

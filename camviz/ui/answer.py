@@ -26,7 +26,6 @@ from camviz.ui.state import (
     Task,
     Update,
     merged,
-    sentence,
 )
 from camviz.ui.tabs.base import Tab
 
@@ -130,7 +129,7 @@ def settle(session: Session, controls: Controls, task: Task) -> tuple[Controls, 
         missing = None
     controls = _without_itself(controls)
     if not from_link:
-        left_out = html.notice(f"{sentence(missing)} It was left out.") if missing else ""
+        left_out = html.notice(f"{html.sentence(missing)} It was left out.") if missing else ""
         return controls, replaced + left_out
     if missing is not None:
         complaints.append(str(missing))

@@ -25,7 +25,6 @@ from camviz.ui.state import (
     Stopped,
     Task,
     Update,
-    sentence,
 )
 from camviz.ui.tabs.base import Action, Tab, Work
 from camviz.ui.values import by_name, component_value, plain
@@ -261,7 +260,7 @@ def take(session: Session, action: Action, value: Any) -> None:
         return
     except CamvizError as error:
         session.mirror.clear()  # the control that was touched may show what is not set
-        session.notify(html.notice(sentence(error)))
+        session.notify(html.notice(html.sentence(error)))
     except Exception:
         log.exception("unexpected error in %s", getattr(action, "__name__", action))
         session.notify(html.notice(UNEXPECTED))

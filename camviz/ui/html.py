@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from camviz.errors import CamvizError
 from camviz.network.outputs import Value
 from camviz.resources import WEB
 
@@ -67,6 +68,12 @@ def progress(label: str | None, share: float | None = None, outdated: bool = Fal
     of another picture, and is dimmed.
     """
     return render("progress.html", label=label, share=share, outdated=outdated)
+
+
+def sentence(error: CamvizError | str) -> str:
+    """What went wrong, as the page writes it: a capital letter first, a full stop last."""
+    text = str(error)
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def percent(share: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from camviz.errors import BackboneError, CamvizError, ImageError, WeightsError
 from camviz.network.hub import Stopped as DownloadStopped
 from camviz.ui import choices, frame, html
-from camviz.ui.state import COMPARE, Session, Stopped, Task, Update, merged, sentence
+from camviz.ui.state import COMPARE, Session, Stopped, Task, Update, merged
 from camviz.ui.tabs.base import Tab
 
 log = logging.getLogger(__name__)
@@ -40,14 +40,14 @@ def with_notices(
             session.picture = None
             session.answers.clear()
             controls = replace(session.controls, picture=None)
-        notice = _pop_notice(session, html.notice(sentence(error)))
+        notice = _pop_notice(session, html.notice(html.sentence(error)))
         for tab in tabs:
             if tab.ID in (COMPARE, session.tab):
                 for update in tab.show(session, controls, Task()):
                     around = merged(frame.update(session, controls, None), notice)
                     yield merged(around, replace(update, of=tab.ID))
     except CamvizError as error:
-        yield _pop_notice(session, html.notice(sentence(error)))
+        yield _pop_notice(session, html.notice(html.sentence(error)))
     except Exception:
         log.exception("unexpected error")
         yield _pop_notice(session, html.notice(UNEXPECTED))
@@ -63,8 +63,8 @@ def _pop_notice(session: Session, notice: str) -> Update:
 def _without_weights(error: BackboneError, session: Session) -> tuple[str, dict[str, str]]:
     """What went wrong, and what the page can do instead of what the command line could."""
     if not isinstance(error, WeightsError):
-        return sentence(error), {}
-    text = sentence(error.message)
+        return html.sentence(error), {}
+    text = html.sentence(error.message)
     ready = [
         choice.name
         for choice in choices.available().values()

@@ -18,9 +18,9 @@ from camviz.images import Picture, open_picture
 from camviz.methods import METHODS
 from camviz.network.backbone import Backbone
 from camviz.prototypes.bank import StagePrototypes
-from camviz.ui import choices, links
+from camviz.ui import choices, html, links
 from camviz.ui.compute import engine
-from camviz.ui.state import NOBODY, TOP, BackboneChoice, Controls, Unavailable, sentence
+from camviz.ui.state import NOBODY, TOP, BackboneChoice, Controls, Unavailable
 
 # The rows of Look, by the keys that stand in links and files.
 LAYERCAM, DENOISED, PROTOTYPES = ROWS = ("layercam", "denoised", "prototypes")
@@ -87,7 +87,7 @@ def denoised_row(controls: Controls) -> Found:
     try:
         return explain(controls, truncation=controls.truncation)
     except (MethodError, StageError) as error:
-        return Unavailable(sentence(error))
+        return Unavailable(html.sentence(error))
 
 
 def prototype_row(controls: Controls, target: int) -> Found:
@@ -95,7 +95,7 @@ def prototype_row(controls: Controls, target: int) -> Found:
     try:
         return prototype_map(controls, target)
     except (PrototypeError, MethodError, StageError) as error:
-        return Unavailable(sentence(error))
+        return Unavailable(html.sentence(error))
 
 
 def prototype_map(controls: Controls, target: int, **changes: Any) -> Explanation:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from camviz.engine.options import Options
-from camviz.errors import CamvizError
 from camviz.prototypes.bank import PrototypeBank
 
 TOP = ""  # Controls.target: the top prediction, whichever class that is
@@ -297,9 +296,3 @@ def merged(first: Update, second: Update) -> Update:
         frame={**first.frame, **second.frame},
         mirror={**first.mirror, **second.mirror},
     )
-
-
-def sentence(error: "CamvizError | str") -> str:
-    """What went wrong, as the page writes it: a capital letter first, a full stop last."""
-    text = str(error)
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -23,7 +23,6 @@ from camviz.ui.state import (
     Task,
     Unavailable,
     Update,
-    sentence,
 )
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer import (
@@ -105,7 +104,7 @@ def matrix(controls: Controls, x: Explanation) -> dict[str, MatrixRow]:
             y = x if known else service.explain(controls, target=x.target, method=name)
             rows[name] = _row(y)
         except (MethodError, StageError) as error:
-            rows[name] = Unavailable(sentence(error))
+            rows[name] = Unavailable(html.sentence(error))
         if name == "layer_cam":
             rows[AGAINST] = against_row(controls, x.target)
     return rows
@@ -123,7 +122,7 @@ def against_row(controls: Controls, target: int) -> MatrixRow:
             truncated=service.stages_of(controls),
         )
     except (MethodError, StageError) as error:
-        return Unavailable(sentence(error))
+        return Unavailable(html.sentence(error))
     maps = {n: PlacedMap(x.raw[n], x.placements[n], x.picture, x.fit) for n in reversed(x.stages)}
     panels = {name: _against(name, each, x, unit="layer_cam") for name, each in maps.items()}
     if len(x.stages) > 1:
@@ -158,7 +157,7 @@ def prototype_row(controls: Controls, target: int) -> MatrixRow:
         stages = service.stages_of(controls)
         return _row(service.prototype_map(controls, target, stages=stages))
     except (PrototypeError, MethodError, StageError) as error:
-        return Unavailable(sentence(error))
+        return Unavailable(html.sentence(error))
 
 
 def _row(x: Explanation) -> MapRow:

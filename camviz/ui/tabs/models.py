@@ -36,7 +36,6 @@ from camviz.ui.state import (
     Task,
     Unavailable,
     Update,
-    sentence,
 )
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer import DifferencePanel, MapPanel, MapRow, Viewer, payload
@@ -178,7 +177,7 @@ def explain_with(controls: Controls, name: str, first: Explanation | None, task:
             target = counterpart(first.backbone, first.target, service.load(other.backbone))
         return service.explain(other, target=target)
     except CamvizError as error:
-        return Unavailable(sentence(getattr(error, "message", str(error))))
+        return Unavailable(html.sentence(getattr(error, "message", str(error))))
 
 
 # -- Everything about them -----------------------------------------------------------------------

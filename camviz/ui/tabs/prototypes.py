@@ -14,7 +14,7 @@ from camviz.prototypes.bank import CLUSTERS
 from camviz.prototypes.build import MOST_CLUSTERS
 from camviz.ui import choices, html, service
 from camviz.ui.gradio_compat import served_path
-from camviz.ui.state import Controls, Enabled, Menu, Selection, Session, Task, Update, sentence
+from camviz.ui.state import Controls, Enabled, Menu, Selection, Session, Task, Update
 from camviz.ui.tabs import prototype_actions as actions
 from camviz.ui.tabs import prototype_cards as cards
 from camviz.ui.tabs import similarity
@@ -71,7 +71,7 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     try:
         yield Update(tab=_prototypes(controls, stage, aggregate))
     except (PrototypeError, MethodError, StageError) as error:
-        yield Update(tab=_without_prototypes(sentence(error)))
+        yield Update(tab=_without_prototypes(html.sentence(error)))
     across, down = session.get(ID, "across", CENTRE), session.get(ID, "down", CENTRE)
     here, moved = similarity.in_this_picture(controls, across, down), _controls_to_move(session)
     yield Update(tab={"here": here, **moved}, mirror=moved)

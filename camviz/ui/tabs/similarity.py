@@ -12,9 +12,9 @@ from camviz.engine.drawing import draw
 from camviz.engine.explanation import Explanation
 from camviz.engine.similarity import SimilarityMap
 from camviz.errors import CamvizError
-from camviz.ui import service
+from camviz.ui import html, service
 from camviz.ui.compute import engine
-from camviz.ui.state import NOBODY, TOP, Controls, Unavailable, sentence
+from camviz.ui.state import NOBODY, TOP, Controls, Unavailable
 from camviz.ui.tabs.prototype_cards import SIDE, small_fit
 from camviz.ui.viewer import Description, MapRow, Payload, RawPanel, Words, payload
 
@@ -71,7 +71,7 @@ def in_second_picture(
     try:
         maps = similarity_maps(controls, across, down, picture)
     except CamvizError as error:
-        return payload({"similarity": Unavailable(sentence(error))})
+        return payload({"similarity": Unavailable(html.sentence(error))})
     places = {name: nearest(each) for name, each in maps.items()}
     row = _row("In the second picture", SUMMARY_THERE, maps, places)
     return payload({"similarity": row}, follows=HERE)
