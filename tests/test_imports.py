@@ -39,12 +39,13 @@ MAY_IMPORT = {
     "space": "errors resources",
     # Inside of the page: state < service < actions < tabs < events < page.
     "ui.gradio_compat": "",
+    "ui.order": "",
     "ui.theme": "",
     "ui.html": BELOW_UI,
     "ui.uploads": f"{BELOW_UI} ui.gradio_compat",
     "ui.signature": BELOW_UI,
     "ui.thumbnails": f"{BELOW_UI} ui.html",
-    "ui.state": BELOW_UI,
+    "ui.state": f"{BELOW_UI} ui.order",
     "ui.choices": BELOW_UI,
     "ui.compute": BELOW_UI,
     "ui.viewer": f"{BELOW_UI} ui.html ui.state",
@@ -63,7 +64,9 @@ MAY_IMPORT = {
     "ui.notices": f"{BELOW_SERVICE} ui.frame ui.tabs.base",
     "ui.answer": f"{BELOW_SERVICE} ui.service ui.strip ui.frame ui.tabs.base",
     "ui.values": f"{BELOW_UI} ui.state ui.gradio_compat ui.uploads",
-    "ui.events": (f"{BELOW_SERVICE} ui.answer ui.notices ui.gradio_compat ui.values ui.tabs.base"),
+    "ui.events": (
+        f"{BELOW_SERVICE} ui.answer ui.notices ui.gradio_compat ui.values ui.order ui.tabs.base"
+    ),
     "ui.sidebar": (f"{BELOW_SERVICE} ui.actions ui.frame ui.events ui.gradio_compat ui.thumbnails"),
     "ui.downloads": f"{BELOW_SERVICE} ui.service ui.strip ui.verdict ui.viewer",
     "ui.api": f"{BELOW_SERVICE} ui.service ui.signature ui.uploads ui.downloads",

@@ -1,11 +1,11 @@
 // The tab that was opened stands in the address bar; the first one does not: name is empty for it.
 // Gradio opens the first one itself before the page is ready, which is not noted. Returns the
-// values of the event: the session has none, then whether a visitor or a link opened the tab.
+// values of the event: the session has none, then when a visitor or a link opened the tab, if so.
 name => {
   if (!window.camvizTabs) return [null, ""];
   const here = new URL(location);
   if (name) here.searchParams.set("tab", name);
   else here.searchParams.delete("tab");
   history.replaceState(history.state, "", here);
-  return [null, "opened"];
+  return [null, String(performance.now())];
 }

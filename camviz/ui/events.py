@@ -18,6 +18,7 @@ from camviz.ui import html
 from camviz.ui.answer import answer
 from camviz.ui.gradio_compat import OF_VALUES, REPEATED_LAST, WITH_DATA
 from camviz.ui.notices import UNEXPECTED, with_notices
+from camviz.ui.order import time_of
 from camviz.ui.state import (
     Menu,
     Selection,
@@ -46,6 +47,7 @@ class PageEvents:
     def __init__(self, session: gr.State, frame: Any, tabs: Sequence[tuple[Tab, Any]]) -> None:
         """frame: the parts around the tabs, by name; tabs: each with its parts."""
         self.session = session
+        self.clock = gr.Number(visible=False)
         self.frame = dict(frame)
         self.tabs = [tab for tab, _ in tabs]
         self.parts = {tab.ID: by_name(parts) for tab, parts in tabs}
@@ -112,25 +114,26 @@ class PageEvents:
 
     def _record(self, trigger: Any, action: Action, inputs: Sequence[Any]) -> Any:
         """An event that is taken at once, past any queue."""
-        options = {"queue": False, **PRIVATE}
+        options = {"queue": False, "js": html.script("when.js"), **PRIVATE}
         if getattr(trigger, "event_name", "") == "select":
 
-            async def on_select(session: Session, event: gr.SelectData) -> None:
+            async def on_select(session: Session, happened: Any, event: gr.SelectData) -> None:
                 chosen = Selection(event.value, event.index or 0, bool(event.selected))
-                async with session.order:
+                async with session.order.turn(time_of(happened)):
                     await asyncio.to_thread(take, session, action, chosen)
 
-            return trigger(on_select, self.session, None, trigger_mode=WITH_DATA, **options)
+            given = [self.session, self.clock]
+            return trigger(on_select, given, None, trigger_mode=WITH_DATA, **options)
 
         names = {name: inputs.index(part) for name, part in self.frame.items() if part in inputs}
 
-        async def on_values(session: Session, *values: Any) -> None:
-            async with session.order:
+        async def on_values(session: Session, happened: Any, *values: Any) -> None:
+            async with session.order.turn(time_of(happened)):
                 for name, index in names.items():
                     session.note_control(name, values[index])
                 await asyncio.to_thread(take, session, action, values)
 
-        given = [self.session, *inputs]
+        given = [self.session, self.clock, *inputs]
         return trigger(on_values, given, None, trigger_mode=OF_VALUES, **options)
 
     # -- Answering --

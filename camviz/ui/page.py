@@ -15,6 +15,7 @@ from camviz.ui import actions, api, choices, html, sidebar, strip
 from camviz.ui.downloads import bundle
 from camviz.ui.events import PRIVATE, PageEvents, take
 from camviz.ui.gradio_compat import Page
+from camviz.ui.order import time_of
 from camviz.ui.state import COMPARE, Selection, Session, Task, Update
 from camviz.ui.tabs.base import Tab
 from camviz.ui.tabs.table import TABS
@@ -120,9 +121,9 @@ def _save(session: Session, address: Any, task: Task) -> Any:
 
 
 def _opener(tab: str) -> Any:
-    async def open_tab(session: Session, opened: str) -> None:
+    async def open_tab(session: Session, opened: Any) -> None:
         if opened:  # gradio tells of the first tab too, perhaps behind the one of a link
-            async with session.order:
+            async with session.order.turn(time_of(opened)):
                 session.open_tab(tab)
 
     return open_tab

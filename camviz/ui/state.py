@@ -5,7 +5,6 @@ depends on; a `Session` holds the controls of one visitor and is shared by all e
 Actions change controls, `answer` turns them into `Update`s.
 """
 
-import asyncio
 import threading
 import time
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 from camviz.engine.options import Options
 from camviz.prototypes.bank import PrototypeBank
+from camviz.ui.order import EventOrder
 
 TOP = ""  # Controls.target: the top prediction, whichever class that is
 NOBODY = "-"  # Controls.versus: the target is compared with no class
@@ -124,7 +124,7 @@ class Session:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.order = asyncio.Lock()  # events are taken in the order in which they come
+        self.order = EventOrder()
         self.controls = DEFAULT
         self.tab = COMPARE
         self.settings: dict[str, dict[str, Any]] = {}

@@ -14,6 +14,7 @@ from tests.support.pages import (
     take_away,
     upload,
     wait_for_pixels,
+    wait_until_idle,
 )
 
 pytestmark = pytest.mark.browser
@@ -62,6 +63,7 @@ def test_dropping_changes_the_map_and_compare_follows(tab):
     compared = row.get_by_text(re.compile(r"\d+ prototypes"))
     before_there = compared.inner_text()
     open_tab(page, "Prototypes")
+    wait_until_idle(page)  # or the cards may be made anew between the focus and the key
     reset = page.get_by_role("button", name="Back to the automatic choice")
     expect(reset).to_be_disabled()
     before = pixels(page, "#proto-map")
