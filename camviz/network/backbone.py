@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from camviz.network.names import display_name as default_display_name
 from camviz.network.outputs import output_kind, two_sided
 from camviz.network.settings import Labels, OutputKind, Settings, split_settings
 from camviz.network.setup import data_config, find_stages
+from camviz.network.squash import logits_of
 from camviz.network.stages import Discovery, Stage
 from camviz.network.state import Copy, fingerprint, is_plain, network_lock, tensors_of
 from camviz.network.taps import primary_logits
@@ -165,12 +166,14 @@ class Backbone:
         self._digests[whole] = (state, digest.hexdigest())
         return self._digests[whole][1]
 
-    def scores(self, output: Any) -> torch.Tensor:
-        """(N, labels) from what the network returns.
+    def scores(self, compute: Callable[[], Any]) -> torch.Tensor:
+        """(N, labels) from what `compute` returns, which runs the network or its head.
 
-        A single logit with two labels becomes two, of its absence and its presence.
+        Logits are read before the softmax or sigmoid in which a network ends. A single logit with
+        two labels becomes two, of its absence and its presence.
         """
-        logits = primary_logits(output)
+        plain = self.discovery.squash is None or self.output == "value"
+        logits = primary_logits(compute()) if plain else logits_of(compute)
         return two_sided(logits) if logits.shape[1] < len(self.labels) else logits
 
     def __getstate__(self) -> dict[str, Any]:
@@ -313,7 +316,7 @@ def wrap_backbone(
             "input_size": input_size, "labels": labels, "output": output,
         }  # fmt: skip
         settings, _ = split_settings(given)
-    model = find_network(model, settings.input_size)
+    model, behind = find_network(model, settings.input_size)
     config = dict(getattr(model, "pretrained_cfg", None) or {})
     name = name or str(config.get("architecture") or type(model).__name__)
     display_name = display_name or default_display_name(name)
@@ -326,8 +329,8 @@ def wrap_backbone(
         with network_lock(model):
             there = model if chosen.type == "cpu" else copy.deepcopy(model).cpu()
             discovery = find_stages(there, settings, display_name)
-    kind = output_kind(model, config, discovery.logits, settings.output, display_name)
-    names = class_names(config, discovery.logits, settings.labels, display_name)
+    kind = output_kind(model, config, discovery, settings.output, display_name, behind)
+    names = class_names(model, config, discovery.logits, settings.labels, display_name)
     if len(names) > discovery.logits and kind != "sigmoid":
         raise BackboneError(
             f"{display_name} gives one {kind}, and two labels need output 'sigmoid'; give one label"

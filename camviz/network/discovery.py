@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from camviz.errors import BackboneError, StageError
 from camviz.network.layouts import Layout, channels, layout_by_shape
+from camviz.network.squash import find_squash, logits_of
 from camviz.network.stages import Discovery, Stage
 from camviz.network.taps import (
     Address,
@@ -133,7 +134,15 @@ def discover(model: nn.Module, input_size: tuple[int, int, int]) -> Discovery:
         )
     pre_pool = survey.pre_pool(found[-1][1])
     stages = _build_stages(model, image, survey, found, pre_pool, input_size)
-    return Discovery(stages, default_stages(stages), pre_pool, missing, survey.logits, input_size)
+    return Discovery(
+        stages,
+        default_stages(stages),
+        pre_pool,
+        missing,
+        survey.scores.shape[1],
+        input_size,
+        find_squash(model, image, survey.scores),
+    )
 
 
 def _name_taps(pairs: list[tuple[Tap, Tap]]) -> list[tuple[str, Tap]]:
@@ -175,17 +184,16 @@ class _Survey:
         self.order_of: dict[Address, int] = {}
         self.count = 0  # of modules that ran
         self._last_activated: Tensor | None = None
-        self.logits = 0
+        self.scores = torch.zeros(0)  # of the classes, (1, classes)
 
     def run(self, image: Tensor) -> None:
         """Run the network, and once more if a map is not found in its usual order."""
         with forward_hooks(self.modules, self._observe):
-            scores = class_scores(self.model(image))
-        if not has_classifier(self.model, scores):
+            self.scores = class_scores(self.model(image))
+        if not has_classifier(self.model, image, self.scores):
             raise BackboneError(
                 f"{type(self.model).__name__} has no classifier: it gives features, no class scores"
             )
-        self.logits = scores.shape[1]
         lost = [index for index, matches in enumerate(self.matches) if not matches]
         if lost:  # a second pass, for maps whose tokens are kept in another order
 
@@ -409,7 +417,7 @@ def gradients_reach(model: nn.Module, image: Tensor, taps: Sequence[Tap]) -> dic
     stored: dict[Address, Tensor] = {}
     with frozen_eval(model, gradients=True):
         with record_taps(model, taps, stored):
-            output = primary_logits(model(image))
+            output = logits_of(lambda: model(image))
         constant = output.numel() > 1 and bool((output == output.flatten()[0]).all())
         if not output.requires_grad or constant:
             stored.clear()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -57,7 +58,7 @@ def head_weights(backbone: Backbone, trace: Trace, index: int) -> HeadWeights:
     ):
         for scale in (1.0, 2.0):  # an affine head has the same gradient at both
             point = (features * scale).requires_grad_(True)
-            score = backbone.scores(network.forward_head(point))[0, index]
+            score = backbone.scores(partial(network.forward_head, point))[0, index]
             (gradient,) = torch.autograd.grad(score, point, allow_unused=True)
             if gradient is None:
                 gradient = torch.zeros_like(point)
@@ -105,7 +106,7 @@ def patch_probabilities(backbone: Backbone, vectors: Tensor) -> Tensor:
         try:
             # One vector more, all zero: a head that reads the map gives it other logits.
             probed = torch.cat([maps, torch.zeros_like(maps[:1])])
-            logits = backbone.scores(network.forward_head(probed))
+            logits = backbone.scores(lambda: network.forward_head(probed))
         except (RuntimeError, ValueError, AssertionError, IndexError) as error:
             raise MethodError(
                 f"the classifier of {backbone.display_name} cannot be shown a single place "

@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import timm
 from timm.data import ImageNetInfo, infer_imagenet_subset
+from torch import nn
 
 from camviz.errors import BackboneError
 
@@ -14,13 +16,18 @@ _SYNSET = re.compile(r"n\d{8}")
 
 
 def class_names(
-    config: dict[str, Any], classes: int, given: Sequence[str] | None, backbone: str
+    model: nn.Module,
+    config: dict[str, Any],
+    classes: int,
+    given: Sequence[str] | None,
+    backbone: str,
 ) -> tuple[tuple[str, ...], ...]:
     """For every class its names: the label first, then synonyms.
 
     classes: how many logits the network gives. Labels that were given come before those of the
-    model's own configuration, and these before ImageNet's; those of a configuration count only if
-    there is one for each logit. backbone: what the error calls it. Raises `BackboneError` for too
+    model's own configuration, and these before ImageNet's. Those of a configuration count only if
+    there is one for each logit and the head is of timm's making; ImageNet's only if the
+    configuration is one of timm's own, with as many classes. backbone: what the error calls it. Raises `BackboneError` for too
     few or too many; a single logit may have two: of its absence, and of its presence.
     """
     if given is not None:
@@ -29,6 +36,9 @@ def class_names(
                 f"{backbone} has {classes} classes, but {len(given)} labels were given"
             )
         return tuple((text.strip(),) for text in given)
+    numbered = tuple((f"class {index}",) for index in range(classes))
+    if not _has_own_head(model, config):
+        return numbered
     own = config.get("label_names") or ()
     if len(own) == classes:
         described = config.get("label_descriptions") or {}
@@ -37,10 +47,41 @@ def class_names(
             _synonyms(text) if _SYNSET.fullmatch(label) else (text,) for label, text in texts
         )
     subset = infer_imagenet_subset({**config, "num_classes": classes})
-    if own or subset is None:
-        return tuple((f"class {index}",) for index in range(classes))
+    if own or subset is None or not _is_timms(config, classes):
+        return numbered
     info = ImageNetInfo(subset)
     return tuple(_synonyms(info.index_to_description(index)) for index in range(classes))
+
+
+def _is_timms(config: dict[str, Any], classes: int) -> bool:
+    """Whether a configuration is one that timm has, of a network with so many classes.
+
+    Of timm's, all that have as many classes as ImageNet are of ImageNet.
+    """
+    tag = str(config.get("tag") or "")
+    name = str(config.get("architecture") or "") + (f".{tag}" if tag else "")
+    try:
+        known = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # the architecture, but not the tag
+        return False
+    stated = known is not None and (known.tag or "") == tag
+    return stated and known.num_classes == config.get("num_classes") == classes
+
+
+def _has_own_head(model: nn.Module, config: dict[str, Any]) -> bool:
+    """Whether the classifier is where the configuration has it, and a layer as timm makes it.
+
+    Another module in its place (a `Sequential` of several layers) is of somebody's own training.
+    """
+    stated = config.get("classifier")
+    for place in (stated,) if isinstance(stated, str) else (stated or ())[:1]:
+        try:
+            head = model.get_submodule(place)
+        except AttributeError:
+            return False
+        home = type(head).__module__.partition(".")[0]
+        return isinstance(head, (nn.Linear, nn.modules.conv._ConvNd)) or home == "timm"
+    return True
 
 
 def _synonyms(text: str) -> tuple[str, ...]:

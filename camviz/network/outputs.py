@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from camviz.errors import BackboneError
 from camviz.network.settings import OUTPUT_KINDS, OutputKind
+from camviz.network.squash import MISPLACED, UNKNOWN
+from camviz.network.stages import Discovery
 
 _PROBLEMS: dict[str, OutputKind] = {
     "single_label_classification": "softmax",
@@ -16,20 +18,34 @@ _PROBLEMS: dict[str, OutputKind] = {
 
 
 def output_kind(
-    model: nn.Module, config: dict[str, Any], logits: int, given: OutputKind | None, backbone: str
+    model: nn.Module,
+    config: dict[str, Any],
+    discovery: Discovery,
+    given: OutputKind | None,
+    backbone: str,
+    behind: str | None = None,
 ) -> OutputKind:
     """What was given, else what the configuration says, else what the head tells.
 
     The configuration: `output` or `problem_type`, in `pretrained_cfg` or in the model's own
-    `config`. The head: one logit is a sigmoid's, for the softmax of one number is always 1.
+    `config`. The head: the softmax or sigmoid in which it ends; one logit without either is a
+    sigmoid's, for the softmax of one number is always 1. behind: a softmax or sigmoid that came
+    after the network, in a wrapper. Raises `BackboneError` for what contradicts another.
     """
-    if given is not None:
-        if given == "softmax" and logits == 1:
-            raise BackboneError(
-                f"{backbone} gives one number, and the softmax of one is always 1; output is "
-                "'sigmoid' or 'value'"
-            )
-        return given
+    stated = given or _stated(model, config, backbone)
+    squash = discovery.squash or behind
+    if squash is not None:
+        return _squashed_kind(squash, stated, discovery, backbone, behind)
+    if given == "softmax" and discovery.logits == 1:
+        raise BackboneError(
+            f"{backbone} gives one number, and the softmax of one is always 1; output is "
+            "'sigmoid' or 'value'"
+        )
+    return stated or ("sigmoid" if discovery.logits == 1 else "softmax")
+
+
+def _stated(model: nn.Module, config: dict[str, Any], backbone: str) -> OutputKind | None:
+    """The output by the configuration."""
     own = getattr(model, "config", None)
     for table in (config, own if isinstance(own, dict) else vars(own) if own is not None else {}):
         stated = table.get("output") or _PROBLEMS.get(str(table.get("problem_type")))
@@ -40,7 +56,44 @@ def output_kind(
                     f"{', '.join(OUTPUT_KINDS)}"
                 )
             return cast(OutputKind, stated)
-    return "sigmoid" if logits == 1 else "softmax"
+    return None
+
+
+def _squashed_kind(
+    squash: str,
+    stated: OutputKind | None,
+    discovery: Discovery,
+    backbone: str,
+    behind: str | None,
+) -> OutputKind:
+    """The output of a network that ends in a softmax or sigmoid.
+
+    "value" takes its numbers as they are; else logits are read before it.
+    """
+    if stated == "value" and behind is None:
+        return "value"
+    as_it_is = "" if behind else ", or output 'value' to explain its numbers as they are"
+    if squash == UNKNOWN:
+        raise BackboneError(
+            f"{backbone} gives probabilities, which sum to 1, and not by a softmax at its end, so "
+            f"that its logits cannot be read; give the network without that step{as_it_is}"
+        )
+    if squash == MISPLACED:
+        raise BackboneError(
+            f"{backbone} ends in a softmax over another axis than that of its classes; give it "
+            f"dim=1{as_it_is}"
+        )
+    kind: OutputKind = "softmax" if squash.endswith("softmax") else "sigmoid"
+    if kind == "softmax" and discovery.logits == 1:
+        raise BackboneError(
+            f"{backbone} ends in the softmax of one number, which is always 1; give it a sigmoid"
+        )
+    if stated not in (None, kind):
+        raise BackboneError(
+            f"{backbone} ends in a {squash.replace('_', ' ')}, so its output is '{kind}' and not "
+            f"'{stated}'; leave output out{as_it_is}"
+        )
+    return kind
 
 
 def shares(logits: Tensor, kind: OutputKind) -> Tensor:

@@ -50,7 +50,8 @@ class Discovery:
     `defaults` are the names of the stages that are explained unless others are chosen.
     `pre_pool` is the map that enters the pooling, if the network has one. `missing` names maps
     that no module's output carries. `logits` is how many the network gives, `input_size` the
-    (channels, height, width) at which it was run.
+    (channels, height, width) at which it was run. `squash`: the softmax or sigmoid at its end, as
+    `camviz.network.squash` has it; None: it gives logits.
     """
 
     stages: tuple[Stage, ...]
@@ -59,3 +60,4 @@ class Discovery:
     missing: tuple[str, ...]
     logits: int
     input_size: tuple[int, int, int]
+    squash: str | None = None

@@ -271,7 +271,7 @@ def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap], *, graph: bool
         state = backbone.fingerprint
         # A caller's inference tensor cannot be saved for a backward pass; its clone can.
         with record_taps(backbone.model, taps, stored):
-            output = backbone.scores(backbone.model(image.clone()))
+            output = backbone.scores(lambda: backbone.model(image.clone()))
         _check_finite(backbone, output)
         missing = [tap.module for tap in taps if tap.address not in stored]
         assert not missing, f"{missing} ran at discovery, but not now"

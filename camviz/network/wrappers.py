@@ -1,7 +1,7 @@
 """The timm network inside what was given, and why a network cannot be explained at all.
 
-find_network(torch.compile(model))        # model
-find_network(DataParallel(model))         # model
+find_network(DataParallel(model))                          # (model, None)
+find_network(nn.Sequential(model, nn.Softmax(dim=1)))      # (model, "softmax")
 check_network(model, "resnet18")          # raises BackboneError for quantised layers, NaN ...
 """
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from camviz.errors import BackboneError, one_line
+from camviz.network.squash import end_of
 from camviz.network.taps import frozen_eval, primary_logits, probe_input
 
 # What camviz uses of a timm network.
@@ -23,8 +24,13 @@ _DEEPEST = 4
 _ADVICE = "pass the timm network itself, as timm.create_model makes it"
 
 
-def find_network(model: Any, size: tuple[int, ...] | None = None) -> nn.Module:
-    """The timm network that this is, or that it wraps without changing what comes out.
+def find_network(
+    model: Any, size: tuple[int, ...] | None = None
+) -> tuple[nn.Module, str | None]:
+    """The timm network that this is, or that it wraps without changing its logits.
+
+    With the softmax or sigmoid that the wrapper puts behind them, as `camviz.network.squash` has
+    it, or None.
 
     size: (channels, height, width) at which a wrapper is compared with what it wraps; None: the
     network's own. Raises `BackboneError` that says what to pass.
@@ -42,13 +48,12 @@ def find_network(model: Any, size: tuple[int, ...] | None = None) -> nn.Module:
             "pass the network that it was made from"
         )
     if is_timm(model):
-        return model
+        return model, None
     for place, inner in _inner_networks(model):
         if is_timm(inner):
-            inner = find_network(inner)
-            _compare(model, inner, place, size)
-            return inner
-    return model
+            inner, _ = find_network(inner)
+            return inner, _compare(model, inner, place, size)
+    return model, None
 
 
 def is_timm(model: nn.Module) -> bool:
@@ -124,18 +129,18 @@ def not_finite(model: nn.Module) -> list[str]:
     ]
 
 
-def has_classifier(model: nn.Module, scores: Tensor) -> bool:
-    """Whether what a timm network puts out is class scores rather than pooled features."""
+def has_classifier(model: nn.Module, image: Tensor, scores: Tensor) -> bool:
+    """Whether what a timm network puts out for a picture is more than its pooled features."""
     network: Any = model
-    try:
-        heads = network.get_classifier()
-    except (AttributeError, NotImplementedError, TypeError):
-        return True  # a head of another kind has been put on
-    heads = heads if isinstance(heads, (tuple, list)) else (heads,)
-    if any(head is not None and not isinstance(head, nn.Identity) for head in heads):
-        return True
     widths = {getattr(model, name, None) for name in ("num_features", "head_hidden_size")}
-    return scores.ndim == 2 and scores.shape[1] not in widths
+    if scores.shape[1] not in widths:
+        return True
+    try:
+        features = network.forward_head(network.forward_features(image), pre_logits=True)
+    except (AttributeError, NotImplementedError, TypeError):  # a head of another kind
+        return True
+    pooled = primary_logits(features)
+    return pooled.shape != scores.shape or not torch.equal(pooled, scores)
 
 
 def stem_channels(model: nn.Module) -> int | None:
@@ -172,8 +177,11 @@ def _inner_networks(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def _compare(
     wrapper: nn.Module, inner: nn.Module, place: str, size: tuple[int, ...] | None
-) -> None:
-    """Raise `BackboneError` if a wrapper computes other scores than the network in it."""
+) -> str | None:
+    """The softmax or sigmoid that a wrapper puts behind the network in it, if any.
+
+    Raises `BackboneError` if it computes other logits.
+    """
     config = getattr(inner, "pretrained_cfg", None) or {}
     own = tuple(config.get("input_size", (3, 224, 224)))
     with frozen_eval(wrapper, gradients=False), frozen_eval(inner, gradients=False):
@@ -187,27 +195,40 @@ def _compare(
             except Exception:  # the network itself does not take it: said once it is discovered
                 continue
         else:
-            return
-        try:
+            return None
+
+        def run() -> Tensor:
             output = wrapper(image)
-            found = primary_logits(getattr(output, "logits", output))
+            return primary_logits(getattr(output, "logits", output))
+
+        try:
+            found = run()
+            same = _close(found, expected)
+            behind, logits = (None, found) if same else end_of(run)
         except NotImplementedError:  # no forward pass of its own
-            return
+            return None
         except Exception as error:
             raise BackboneError(
                 f"{type(wrapper).__name__} cannot be run on a picture of {tuple(image.shape[1:])}, "
                 f"though the timm network at '{place}' in it can ({one_line(error)}); {_ADVICE}"
             ) from error
-    same = found.shape == expected.shape and torch.allclose(
-        found.float(), expected.float(), rtol=1e-3, atol=1e-3, equal_nan=True
-    )
-    if not same:
+    if not (same or (behind is not None and _close(logits, expected))):
         raise BackboneError(
             f"{type(wrapper).__name__} computes other class scores than the timm network at "
             f"'{place}' in it, from other pixels or with a head outside it; {_ADVICE}: a "
             "normalisation goes into mean= and std=, a head onto the network by "
             "reset_classifier(), and then its weights"
         )
+    return behind
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    """Whether two tensors of scores are the same but for rounding, on their own scale."""
+    found, expected = found.float(), expected.float()
+    atol = 1e-3 * float(expected.nan_to_num().abs().max())
+    return found.shape == expected.shape and torch.allclose(
+        found, expected, rtol=0, atol=atol, equal_nan=True
+    )
 
 
 def _quantised(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from camviz import wrap_backbone
+from camviz import load_backbone, wrap_backbone
 from camviz.errors import BackboneError
 from camviz.network.settings import Settings, read_labels
 from tests.support.networks import untrained
+from tests.support.toys import Net
 
 
 @pytest.mark.parametrize(
@@ -137,3 +139,65 @@ def test_settings_reach_the_pixels(photo):
     np.testing.assert_allclose(pixels.permute(1, 2, 0).numpy(), expected, atol=1e-3)
     _, fit = backbone.prepare(picture, "crop")
     assert fit.rect[2] - fit.rect[0] == pytest.approx(30, abs=1)  # half of the shorter side
+
+
+# -- names that nothing states -------------------------------------------------------------------
+
+
+class Own(Net):
+    """A network of somebody's own, with as many classes as ImageNet has."""
+
+    num_classes = 1000
+
+    def __init__(self, **config):
+        super().__init__()
+        self.pretrained_cfg |= config
+        self.head = nn.Linear(4, 1000)
+
+    def maps(self, x):
+        return [self.a(x), self.b(self.a(x))]
+
+
+def replaced(head, place="fc", name="test_resnet"):
+    model = untrained(name)
+    setattr(model, place, head(model))
+    return model
+
+
+def pooled(model):
+    head = nn.Linear(model.num_features, 1000)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Own,
+        lambda: Own(num_classes=1000),
+        lambda: Own(num_classes=1000, architecture="mine"),
+        lambda: Own(num_classes=1000, architecture="resnet18"),  # no tag: not timm's weights
+        lambda: Own(num_classes=1000, architecture="resnet18", tag="birds"),
+        lambda: replaced(lambda m: nn.Sequential(nn.Dropout(), nn.Linear(m.num_features, 1000))),
+        lambda: replaced(pooled, "head", "test_convnext"),
+        lambda: untrained(pretrained_cfg_overlay={"tag": "birds"}),
+        lambda: untrained(pretrained_cfg={"num_classes": 1000, "input_size": (3, 64, 64)}),
+    ],
+)
+def test_imagenets_names_need_a_reason(model):
+    backbone = wrap_backbone(model(), device="cpu")
+    assert backbone.labels[:2] == ("class 0", "class 1") and len(backbone.labels) == 1000
+
+
+def test_names_of_the_configuration_are_of_its_own_head():
+    model = untrained(num_classes=2)
+    model.pretrained_cfg["label_names"] = ["ant", "bee"]
+    assert wrap_backbone(model, device="cpu").labels == ("ant", "bee")
+    model.fc = nn.Sequential(nn.Dropout(), nn.Linear(model.num_features, 2))
+    assert wrap_backbone(model, device="cpu").labels == ("class 0", "class 1")
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_vit", "botnet26t_256"])
+def test_timms_own_networks_have_imagenets_names(name):
+    size = {"input_size": 64} if "resnet" in name else {}
+    assert wrap_backbone(untrained(name), device="cpu", **size).labels[0] == "tench"
+    assert load_backbone(name, "random", "cpu", **size).labels[0] == "tench"

@@ -64,12 +64,20 @@ def test_a_network_is_taken_out_of_its_wrapper(kind):
     assert found.display_name == "test_resnet" and len(found.labels) == 3
 
 
+def faint(model):
+    """With logits that are all near zero, as untrained networks have them."""
+    model.fc.weight.data *= 1e-4
+    model.fc.bias.data.zero_()
+    return model
+
+
 def test_a_wrapper_that_computes_something_else_is_not_passed_over():
     features = untrained(num_classes=0)
     for wrapper in (
         Normalising(untrained()),
         nn.Sequential(nn.AvgPool2d(2), untrained()),
         nn.Sequential(features, nn.Linear(features.num_features, 3)),
+        Normalising(faint(untrained())),
     ):
         with pytest.raises(BackboneError, match=r"other class scores.* pass the timm network"):
             wrap_backbone(wrapper, device="cpu")
@@ -97,6 +105,18 @@ def test_a_wrapper_that_computes_something_else_is_not_passed_over():
 def test_the_true_cause_is_named(model, sentence):
     with pytest.raises(CamvizError, match=sentence):
         wrap_backbone(model(), device="cpu")
+
+
+@pytest.mark.parametrize("name", ["efficientvit_m0", "repvit_m1", "crossvit_tiny_240", "levit_128s"])
+def test_a_head_that_was_left_away_is_no_classifier(name):
+    """However a family keeps its head: lists of heads, an attribute of a layer that is gone."""
+    with pytest.raises(BackboneError, match="no classifier"):
+        wrap_backbone(untrained(name, num_classes=0), device="cpu")
+
+
+def test_as_many_classes_as_features_are_classes():
+    model = untrained()
+    assert len(wrap_backbone(head(model.num_features, model), device="cpu").labels) == 96
 
 
 def test_an_identity_in_the_place_of_the_head_is_no_classifier():
