@@ -116,7 +116,7 @@ ONLY = {
     "matplotlib": ("maps.render",),
     "huggingface_hub": ("network", "space"),
 }
-HOOKS = ("network.taps", "network.head")
+HOOKS = ("network.taps", "network.head", "network.batch_norm")
 AUTOGRAD = (
     "network.taps",
     "network.trace",

@@ -27,8 +27,9 @@ def class_names(
     classes: how many logits the network gives. Labels that were given come before those of the
     model's own configuration, and these before ImageNet's. Those of a configuration count only if
     there is one for each logit and the head is of timm's making; ImageNet's only if the
-    configuration is one of timm's own, with as many classes. backbone: what the error calls it. Raises `BackboneError` for too
-    few or too many; a single logit may have two: of its absence, and of its presence.
+    configuration is one of timm's own, with as many classes. backbone: what the error calls it.
+    Raises `BackboneError` for too few or too many; a single logit may have two: of its absence, and
+    of its presence.
     """
     if given is not None:
         if len(given) != classes and (classes, len(given)) != (1, 2):

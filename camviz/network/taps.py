@@ -7,7 +7,7 @@ they can be differentiated; no hook and no flag outlives its block.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from camviz.errors import BackboneError
+from camviz.network.batch_norm import right_gradients
 from camviz.network.layouts import Layout
 
 # (module name, call number, path into a nested output): where in a forward pass a tensor is.
@@ -53,7 +54,10 @@ def frozen_eval(model: nn.Module, *, gradients: bool) -> Iterator[None]:
             module.training = False
         for parameter in unfrozen:
             parameter.requires_grad_(False)
+        faulty = gradients and kind == "cpu"
+        norms = right_gradients(model, calls_of_this_thread()) if faulty else nullcontext()
         with (
+            norms,
             _plain_passes(model),
             torch.inference_mode(False),
             torch.set_grad_enabled(gradients),

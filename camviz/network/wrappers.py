@@ -24,9 +24,7 @@ _DEEPEST = 4
 _ADVICE = "pass the timm network itself, as timm.create_model makes it"
 
 
-def find_network(
-    model: Any, size: tuple[int, ...] | None = None
-) -> tuple[nn.Module, str | None]:
+def find_network(model: Any, size: tuple[int, ...] | None = None) -> tuple[nn.Module, str | None]:
     """The timm network that this is, or that it wraps without changing its logits.
 
     With the softmax or sigmoid that the wrapper puts behind them, as `camviz.network.squash` has

@@ -121,7 +121,7 @@ def test_a_sigmoid_of_one_logit_may_have_two_labels(photo):
     image, _ = backbone.prepare(x.picture)
     with torch.no_grad():
         expected = float(model(image))
-    assert dict((label, p) for _, label, p in x.predictions)["ill"] == pytest.approx(expected)
+    assert {label: p for _, label, p in x.predictions}["ill"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("build", [SIGMOID["Sigmoid"], SOFTMAX["Softmax"]])

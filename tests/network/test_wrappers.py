@@ -107,7 +107,9 @@ def test_the_true_cause_is_named(model, sentence):
         wrap_backbone(model(), device="cpu")
 
 
-@pytest.mark.parametrize("name", ["efficientvit_m0", "repvit_m1", "crossvit_tiny_240", "levit_128s"])
+@pytest.mark.parametrize(
+    "name", ["efficientvit_m0", "repvit_m1", "crossvit_tiny_240", "levit_128s"]
+)
 def test_a_head_that_was_left_away_is_no_classifier(name):
     """However a family keeps its head: lists of heads, an attribute of a layer that is gone."""
     with pytest.raises(BackboneError, match="no classifier"):

@@ -223,7 +223,7 @@ def check_case(case: Case, photo: np.ndarray) -> str:
         assert size_refused or (case.cause and case.cause in str(error)), f"{case}: {error}"
         return "refused"
     assert case.cause is None, f"{case}: explained, though {case.cause}"
-    _check_labels(case, x)
+    _check_labels(case, x, model.num_classes)
     _check_maps(case, x, model)
     return "explained"
 
@@ -251,9 +251,9 @@ def _is_harmless(case: Case, given: Any, model: nn.Module) -> bool:
     return False
 
 
-def _check_labels(case: Case, x: Any) -> None:
+def _check_labels(case: Case, x: Any, own: int) -> None:
     """As many labels as logits, and probabilities of the right kind."""
-    classes = 6 if "a head of its own" in case.steps else case.create.get("num_classes", 1000)
+    classes = 6 if "a head of its own" in case.steps else case.create.get("num_classes", own)
     count = 2 if "labels" in case.wrap else classes
     assert len(x.backbone.labels) == len(x.logits) == len(x.predictions) == count, str(case)
     figures = np.array([p for *_, p in sorted(x.predictions)])
