@@ -193,6 +193,10 @@ class PrototypeBank:
             sentences.append(
                 "Approximate: no CAM is defined here, and the classifier scored no prototype."
             )
+        if stage.scoring == "none" and self.split == "cam":
+            sentences.append(
+                "Not scored: the network gives values, not probabilities, so all were kept."
+            )
         if stage.relaxed:
             sentences.append(
                 f"The classifier is sure of none of them (z > {self.mu_f:g}); the best was kept."

@@ -359,7 +359,7 @@ class TracedPicture:
     """A picture's trace and geometry, and the map of the class by which its features are split.
 
     heat: (h, w), in [0, 1]. probability: (h, w), of the class by the head on each place alone;
-    None where the head reads no single place. placement: of both.
+    None where the head reads no single place, or gives no probability. placement: of both.
     """
 
     trace: Trace
@@ -381,6 +381,10 @@ class ForegroundSplitter:
         self.method: Literal["cam", "grad_cam"] = "cam"
         self._weights: Tensor | None = None
 
+    @property
+    def _has_probabilities(self) -> bool:
+        return self.backbone.output != "value"
+
     def trace_picture(self, trace_of: TraceOf, index: int) -> TracedPicture:
         """Trace a picture by its number, and compute the class map."""
         pre_pool = self.backbone.discovery.pre_pool
@@ -398,9 +402,12 @@ class ForegroundSplitter:
                 features = trace.activations[pre_pool.address]
                 heat = _finite(cam(features, weights)[0], self.backbone)
                 vectors = features[0].flatten(1).T
-                probability = patch_probabilities(self.backbone, vectors)[:, self.target]
+                probability = None
+                if self._has_probabilities:
+                    of_classes = patch_probabilities(self.backbone, vectors)
+                    probability = of_classes[:, self.target].view(heat.shape)
                 placement = plain_placement(pre_pool, self.backbone.input_size)
-                return TracedPicture(trace, geometry, heat, placement, probability.view(heat.shape))
+                return TracedPicture(trace, geometry, heat, placement, probability)
         self.method = "grad_cam"
         tap = split_tap(self.backbone)
         trace, geometry = trace_of(index, True)
@@ -410,9 +417,14 @@ class ForegroundSplitter:
         return TracedPicture(trace, geometry, heat, placement, None)
 
     def score_fn(self, tap: Tap) -> ScoreFn | None:
-        """The head on centres of this tap's features; None if it reads other features."""
+        """The head on centres of this tap's features; None if it reads other features.
+
+        None, too, where it gives values, which say nothing about how sure it is.
+        """
         pre_pool = self.backbone.discovery.pre_pool
         if self.method != "cam" or pre_pool is None or tap.address != pre_pool.address:
+            return None
+        if not self._has_probabilities:
             return None
         return lambda centres: patch_probabilities(self.backbone, centres)[:, self.target]
 

@@ -21,6 +21,7 @@ from camviz.prototypes.bank import (
     shipped_bank,
 )
 from camviz.scenes import HELD_OUT_BACKGROUNDS, TRAIN_BACKGROUNDS, draw_scene
+from tests.support.networks import untrained
 from tests.support.prototypes import same_bank
 from tests.support.tensors import close
 
@@ -303,6 +304,27 @@ def test_where_the_head_sees_no_places_it_says_so(engine, tiny, photo, name):
         assert ("Approximate" in str(x.notes[stage])) == no_cam
         assert (x.bank.stage(stage).scoring == "none") == no_cam
         assert np.isfinite(x.raw[stage]).all()
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_values_are_no_scores(engine, photo, tmp_path, name):
+    """What a head that gives values makes of a place says nothing about how sure it is."""
+    options = {"zero_init_last": False} if name == "test_resnet" else {}
+    model = untrained(name, num_classes=3, **options)
+    backbone = wrap_backbone(model, device="cpu", output="value")
+    x = engine.explain(photo, backbone, method="lpcam", target=1)
+    bank = engine.build_prototypes([photo], backbone, 1)
+    for each in (x.bank, bank, PrototypeBank.load(bank.save(tmp_path / "a.safetensors"))):
+        for stage, held in each.stages.items():
+            assert held.scoring == "none" and not held.relaxed
+            assert all(p.score is None and p.kept for p in held.prototypes)
+            text = " ".join(each.sentences(stage))
+            assert ("gives values, not probabilities" in text) == (each.split == "cam")
+            assert "sure of" not in text and "(z" not in text
+    sigmoid = wrap_backbone(untrained(name, num_classes=3, **options), output="sigmoid")
+    bank = engine.build_prototypes([photo], sigmoid, 1)
+    scores = [p.score for held in bank.stages.values() for p in held.prototypes]
+    assert all(score is None or 0 < score < 1 for score in scores)
 
 
 def test_the_callers_modes_change_nothing(engine, knowing, rams, learned):
