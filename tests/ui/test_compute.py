@@ -22,8 +22,12 @@ from camviz.engine.remote import RemoteRunner, RemoteTask
 from camviz.engine.work import FindStages, LocalRunner, MeasurePlacements, ReadHead, TracePicture
 from camviz.errors import BackboneError, MethodError
 from camviz.images import Picture
+from camviz.network.settings import Settings
 from camviz.prototypes.build import BuildSettings
 from camviz.ui import compute as compute_module
+
+from timm.models import save_for_hf  # isort: skip  after vision_ops
+from tests.support.networks import untrained  # isort: skip
 
 RESNET, VIT = "test_resnet", "test_vit"
 HERE = os.getpid()
@@ -238,6 +242,66 @@ def test_a_network_that_was_given_stays_here(photo, tiny):
     assert backbone.loaded_with is None  # timm's own arguments
     engine = Engine("cpu", runner=RemoteRunner(lambda task: pytest.fail(f"{task} was sent")))
     assert np.isfinite(engine.explain(photo, backbone).fused).all()
+
+
+SETTINGS = [
+    {"mean": 0.25},
+    {"std": (0.5, 0.25, 0.3)},
+    {"interpolation": "nearest"},
+    {"crop_pct": 0.5, "fit": "crop"},
+    {"input_size": (96, 64)},
+    {"labels": [f"thing {i}" for i in range(1000)], "target": "thing 7"},
+    {"output": "sigmoid", "score": "probability"},
+    {"output": "value"},
+    {"mean": 0.4, "std": 0.2, "input_size": 128, "output": "sigmoid", "placement": "true"},
+    {"mean": 0.4, "input_size": 128, "method": "lpcam", "prototypes": "picture"},
+    {"std": 0.9, "method": "cam"},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda row: " ".join(row))
+@pytest.mark.parametrize("loaded", ["here", "there"])
+def test_settings_reach_the_other_process(forked, in_process, photo, settings, loaded):
+    """Whether the network was loaded before the fork, or the child has to load it."""
+    names = {each.name for each in fields(Settings)}
+    given = {name: value for name, value in settings.items() if name in names}
+    if loaded == "here":
+        forked.engine.backbone(RESNET, "random", **given)
+        forked.tasks.clear()
+    x = forked.engine.explain(photo, RESNET, weights="random", **settings)
+    y = in_process(photo, RESNET, weights="random", **settings)
+    assert forked.tasks and all(task.settings == Settings(**given) for task in forked.tasks)
+    np.testing.assert_allclose(x.logits, y.logits, rtol=1e-4, atol=1e-6)
+    assert x.backbone.output == y.backbone.output and x.backbone.labels == y.backbone.labels
+    assert x.request == y.request and x.manifest()["backbone"] == y.manifest()["backbone"]
+    assert [p[0] for p in x.predictions[:3]] == [p[0] for p in y.predictions[:3]]
+    for name in y.raw:
+        scale = np.abs(y.raw[name]).max()
+        np.testing.assert_allclose(x.raw[name], y.raw[name], atol=1e-3 * scale)
+    plain = in_process(photo, RESNET, weights="random", target=y.target)
+    differs = not np.allclose(plain.logits, y.logits, atol=1e-3) or plain.fit != y.fit
+    assert differs == bool({"mean", "std", "interpolation", "crop_pct", "input_size"} & set(given))
+
+
+def test_one_logit_with_two_labels_reaches_the_other_process(forked, in_process, photo, tmp_path):
+    save_for_hf(untrained(num_classes=1, zero_init_last=False), tmp_path / "one")
+    name = f"local-dir:{tmp_path / 'one'}"
+    for target in ("healthy", "ill"):
+        x, y = (
+            each(photo, name, target=target, labels=["healthy", "ill"])
+            for each in (forked.engine.explain, in_process)
+        )
+        assert x.predictions == y.predictions and len(x.logits) == 2
+        np.testing.assert_allclose(x.fused, y.fused, atol=1e-4)
+
+
+def test_settings_of_a_child_are_checked_here(forked, photo):
+    with pytest.raises(BackboneError, match="2 labels were given"):
+        forked.engine.explain(photo, RESNET, weights="random", labels=["a", "b"])
+    with pytest.raises(BackboneError, match="mean has 2 numbers"):
+        forked.engine.explain(photo, RESNET, weights="random", mean=(0.5, 0.5))
+    with pytest.raises(BackboneError, match="at most 1"):
+        forked.engine.explain(photo, RESNET, weights="random", crop_pct=3)
 
 
 # -- Where ---------------------------------------------------------------------------------------
