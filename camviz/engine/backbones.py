@@ -7,6 +7,7 @@ from typing import Any
 
 from camviz.engine.cache import LRUCache
 from camviz.network.backbone import Backbone
+from camviz.network.hub import cached_files
 from camviz.network.names import LOCAL
 
 # Per file its name, size, times of change and number: another content changes one of them.
@@ -17,7 +18,8 @@ FileState = tuple[tuple[str, int, int, int, int], ...]
 class BackboneKey:
     """What a backbone is held under, and the state of its files when the key was made.
 
-    files: of a checkpoint or a local folder; None: there are none, or none any more.
+    files: of a checkpoint, a local folder or the hub's cache; None: there are none, or none any
+    more.
     """
 
     name: str
@@ -59,8 +61,9 @@ class BackboneCache:
         return pair[0]
 
     def put(self, key: BackboneKey, backbone: Backbone) -> None:
-        """Hold a backbone; its key was made before it was loaded."""
-        self._held.put(key.place, (backbone, key.files))
+        """Hold a backbone; its key was made before it was loaded, perhaps before its download."""
+        files = key.files or _file_state(key.name, key.weights)
+        self._held.put(key.place, (backbone, files))
 
     def unlock(self) -> None:
         """See `LRUCache.unlock`."""
@@ -72,6 +75,7 @@ def _file_state(name: str, weights: str) -> FileState | None:
     try:
         if isinstance(name, str) and name.startswith(LOCAL):
             paths += sorted(Path(name.removeprefix(LOCAL)).expanduser().iterdir())
+        paths += cached_files(name, with_weights=weights == "auto")
         if weights not in ("auto", "random"):
             paths.append(Path(weights).expanduser())
         rows = []
@@ -79,7 +83,7 @@ def _file_state(name: str, weights: str) -> FileState | None:
             if path.is_file():
                 found = path.stat()
                 times = (found.st_mtime_ns, found.st_ctime_ns)
-                rows.append((str(path), found.st_size, *times, found.st_ino))
+                rows.append((str(path.resolve()), found.st_size, *times, found.st_ino))
     except (
         OSError,
         RuntimeError,

@@ -20,6 +20,7 @@ from huggingface_hub.utils import tqdm as hub_bar
 from camviz.errors import WeightsError
 from camviz.network.backbone import WeightsSource
 from camviz.network.bundled import bundled_names
+from camviz.network.names import HUB
 
 DownloadProgress = Callable[[int, int], None]  # bytes received, bytes in all (0: not known)
 HUB_TIMEOUT = 2.5  # seconds until the hub counts as out of reach
@@ -121,6 +122,21 @@ def cached_file(repository: str, names: Iterable[str]) -> Path | None:
         if isinstance(path, str):
             return Path(path)
     return None
+
+
+def cached_files(name: str, *, with_weights: bool = True) -> list[Path]:
+    """What `load_backbone` reads for a name from the hub's cache, of what is there now.
+
+    with_weights: the weights too, and not the configuration alone.
+    """
+    wanted: list[tuple[str, Sequence[str]]] = []
+    if isinstance(name, str) and name.startswith(HUB):
+        repository = name.partition(":")[2]
+        wanted = [(repository, ["config.json"]), (repository, WEIGHT_FILES)]
+        wanted = wanted if with_weights else wanted[:1]
+    elif with_weights and (place := weights_location(name)) is not None:
+        wanted = [place]
+    return [path for row in wanted if (path := cached_file(*row)) is not None]
 
 
 def hub_reachable(repository: str = "timm/resnet18.a1_in1k") -> bool:

@@ -1,16 +1,21 @@
 """Weights change, files change: what is explained is what is there now."""
 
 import gc
+import json
 import os
 import shutil
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from safetensors.torch import save_file
 
 from camviz import Engine, load_backbone, wrap_backbone
 from camviz.engine.remote import RemoteRunner
+from camviz.network import hub
 from camviz.network.backbone import GIVEN
 
 import timm  # isort: skip  after vision_ops
@@ -156,6 +161,87 @@ def test_an_overwritten_folder_is_loaded_anew(engine, tmp_path):
         save_for_hf(model, folder)
         digests.append(engine.backbone(f"local-dir:{folder}").digest)
     assert digests[0] != digests[1]
+
+
+class Hub:
+    """A cache as the hub's own library lays it out: blobs, snapshots of links, refs/main."""
+
+    def __init__(self, root, repository):
+        self.folder = root / f"models--{repository.replace('/', '--')}"
+
+    def update(self, seed, **files):
+        """A new snapshot, with the weights of that seed."""
+        name = f"{seed:040d}"
+        snapshot = self.folder / "snapshots" / name
+        blobs = self.folder / "blobs"
+        for folder in (snapshot, blobs, self.folder / "refs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        weights = {k: v.contiguous() for k, v in alive(seed).state_dict().items()}
+        save_file(weights, blobs / name)
+        (snapshot / "model.safetensors").symlink_to(blobs / name)
+        for file, text in files.items():
+            (snapshot / f"{file}.json").write_text(text)
+        (self.folder / "refs" / "main").write_text(name)
+
+
+CONFIG = {"architecture": "test_resnet", "num_classes": 1000, "global_pool": "avg",
+          "pretrained_cfg": {"input_size": [3, 64, 64]}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "repository"),
+    [
+        ("test_resnet", "timm/test_resnet.r160_in1k"),
+        ("test_resnet.r160_in1k", "timm/test_resnet.r160_in1k"),
+        ("hf-hub:somebody/mine", "somebody/mine"),
+    ],
+)
+def test_an_updated_snapshot_of_the_hub_is_loaded_anew(
+    engine, photo, tmp_path, monkeypatch, name, repository
+):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(
+        hub, "try_to_load_from_cache", partial(try_to_load_from_cache, cache_dir=tmp_path)
+    )
+    cache = Hub(tmp_path, repository)
+    cache.update(1, config=json.dumps(CONFIG))
+    before = engine.explain(photo, name, target=3)
+    assert engine.backbone(name) is before.backbone
+    cache.update(2, config=json.dumps(CONFIG))
+    after = engine.explain(photo, name, target=3)
+    assert after.backbone.digest != before.backbone.digest
+    assert not np.array_equal(after.logits, before.logits)
+    shutil.rmtree(cache.folder)
+    assert engine.backbone(name) is after.backbone  # gone: the one in memory stays
+
+
+def test_a_download_is_not_loaded_twice(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        hub, "try_to_load_from_cache", partial(try_to_load_from_cache, cache_dir=tmp_path)
+    )
+    cache = Hub(tmp_path, "timm/test_resnet.r160_in1k")
+
+    def download(repository, file, **options):
+        cache.update(1)
+        return str(next(cache.folder.glob(f"snapshots/*/{file}")))
+
+    monkeypatch.setattr(hub, "hub_reachable", lambda repository: True)
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    first = engine.backbone("test_resnet")
+    assert first.weights.source == "hub" and engine.backbone("test_resnet") is first
+
+
+def test_names_of_a_repository_are_read_anew(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        hub, "try_to_load_from_cache", partial(try_to_load_from_cache, cache_dir=tmp_path)
+    )
+    cache = Hub(tmp_path, "somebody/mine")
+    cache.update(1, config=json.dumps(CONFIG))
+    assert engine.backbone("hf-hub:somebody/mine", "random").labels[7] == "class 7"
+    names = [f"t{i}" for i in range(1000)]
+    cache.update(2, config=json.dumps({**CONFIG, "label_names": names}))
+    assert engine.backbone("hf-hub:somebody/mine", "random").labels[7] == "t7"
+    assert engine.backbone("hf-hub:somebody/mine").labels[7] == "t7"
 
 
 # --- networks that are gone ---
