@@ -1,16 +1,23 @@
 """Time, memory and bytes that it takes to save an explanation of a large photograph.
 
     python -m benchmarks.large_pictures 7668 5112 --size original --kind save
+    python -m benchmarks.large_pictures 7668 5112 --size screen --kind http
 
-Each run is a process of its own, because the peak of its memory is that of the process.
+Each run is a process of its own, because the peak of its memory is that of the process. "http": the
+page's server, and its endpoint /explain from the upload to the last byte of the answer.
 """
 
 import argparse
 import io
+import os
 import resource
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -44,6 +51,57 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def peak_of(process: int) -> float:
+    """The most memory that another process has had since its peak was set back, in MB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def over_http(file: Path, size: str) -> None:
+    """Time, bytes and memory of /explain for a picture, by a server that is warm."""
+    from gradio_client import Client, handle_file
+
+    root = Path(__file__).parents[1]
+    place = Path(tempfile.mkdtemp())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    own = {
+        "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(place), "HF_HUB_OFFLINE": "1", "TMPDIR": str(place),
+        "PYTHONPATH": str(root),
+    }  # fmt: skip
+    with (place / "log.txt").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, str(root / "app.py")], cwd=place, env=os.environ | own,
+            stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        client = None
+        while client is None:
+            with suppress(Exception):
+                client = Client(f"http://127.0.0.1:{port}", verbose=False, download_files=place)
+            time.sleep(0.2)
+        small = place / "small.png"
+        Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(small)
+        options = {"backbone": "photos-resnet", "api_name": "/explain"}
+        client.predict(image=handle_file(str(small)), **options)
+        Path(f"/proc/{server.pid}/clear_refs").write_text("5")  # sets the peak back
+        before, started = peak_of(server.pid), time.perf_counter()
+        found, answer = client.predict(image=handle_file(str(file)), size=size, **options)
+        seconds = time.perf_counter() - started
+        height, width = found["picture"]["size"]
+        print(
+            f"{width} x {height}, http, {size}: {seconds:.1f} s, "
+            f"{Path(answer).stat().st_size / 1e6:.1f} MB; peak {peak_of(server.pid):.0f} MB "
+            f"({before:.0f} MB before)"
+        )
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(place)
+
+
 def save(x, folder: Path, kind: str, size: str) -> int:
     """The bytes of a folder, or of the zip of three rows."""
     if kind == "save":
@@ -60,13 +118,16 @@ def main() -> None:
     parser.add_argument("width", type=int)
     parser.add_argument("height", type=int)
     parser.add_argument("--size", choices=SIZES, default="screen")
-    parser.add_argument("--kind", choices=("save", "zip"), default="save")
+    parser.add_argument("--kind", choices=("save", "zip", "http"), default="save")
     parser.add_argument("--file", type=Path, help="made by an earlier run, or made now")
     arguments = parser.parse_args()
     if arguments.file is None or not arguments.file.is_file():
         arguments.file = arguments.file or Path(tempfile.gettempdir()) / "large.jpg"
         arguments.file.write_bytes(photograph(arguments.width, arguments.height))
         print("written", arguments.file, "- run again with --file")
+        return
+    if arguments.kind == "http":
+        over_http(arguments.file, arguments.size)
         return
     if arguments.kind == "zip":
         import camviz.ui.downloads.bundle  # noqa: F401  loads gradio, which is not counted

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from camviz.errors import ImageError
 from camviz.files import user_path
+from camviz.rgb import to_rgb
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 40_000_000
@@ -195,7 +196,7 @@ def _decode(data: bytes, what: str) -> tuple[np.ndarray, int]:
             width = image.width
             image.draft(image.mode, (width // 2, image.height // 2))
             reduction = round(width / image.width)
-        return _to_rgb(image, what), reduction
+        return _pixels(image, what), reduction
 
 
 def _brand(data: bytes) -> str | None:
@@ -232,7 +233,12 @@ def _from_pil(image: Image.Image, what: str) -> np.ndarray:
     if image.format not in (None, "MPO", "AVIF", "HEIF", *_FORMATS):
         raise ImageError(f"{what} is in {image.format} format; {_WHAT_WOULD_DO}")
     with _pil_errors_as_ours(what):
-        return _to_rgb(image, what)
+        return _pixels(image, what)
+
+
+def _pixels(image: Image.Image, what: str) -> np.ndarray:
+    _check_size(image.width, image.height, what)  # before they are decoded
+    return to_rgb(image, what)
 
 
 def _from_array(array: np.ndarray, what: str) -> np.ndarray:
@@ -245,7 +251,7 @@ def _from_array(array: np.ndarray, what: str) -> np.ndarray:
     _check_size(array.shape[1], array.shape[0], what)
     if array.shape[2:] == (3,):
         return array.copy()
-    return _to_rgb(Image.fromarray(array), what)
+    return to_rgb(Image.fromarray(array), what)
 
 
 @contextmanager
@@ -294,64 +300,6 @@ def _describe(data: bytes) -> str:
         if mark in head:
             return kind
     return f"not a picture, or its header is damaged (it begins with the bytes {data[:8].hex(' ')})"
-
-
-# EXIF orientation -> what turns the picture upright; 1 is upright.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-def _to_rgb(image: Image.Image, what: str) -> np.ndarray:
-    """uint8 (H, W, 3) of a PIL image of any mode, upright and on white."""
-    width, height = image.size
-    _check_size(width, height, what)  # before load(), which decodes
-    image.load()
-    method = _UPRIGHT.get(_orientation(image))
-    if method is not None:
-        image = image.transpose(method)
-    if image.mode.startswith("I;16"):
-        wide = np.asarray(image).astype(np.uint32)
-        return _grey((wide + 128) // 257)  # 65535 = 255 * 257; PIL itself would clip at 255
-    if image.mode in ("I", "F"):
-        return _grey(_on_usual_scale(np.asarray(image), what))
-    if not image.has_transparency_data:
-        return np.asarray(image.convert("RGB"))
-    image = image.convert("RGBA")
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image)
-    return np.asarray(white)
-
-
-def _orientation(image: Image.Image) -> int:
-    # Read here and not by ImageOps.exif_transpose, which also rewrites all other metadata and
-    # fails on some that is damaged. Damaged metadata means nothing for the pixels.
-    try:
-        return image.getexif().get(0x0112, 1)
-    except Exception:
-        return 1
-
-
-def _grey(values: np.ndarray) -> np.ndarray:
-    return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
-
-
-def _on_usual_scale(values: np.ndarray, what: str) -> np.ndarray:
-    """(H, W) numbers without a stated range -> 0..255."""
-    if not np.isfinite(values).all():
-        raise ImageError(f"{what} has pixels that are not numbers (NaN or infinite); repair it")
-    low, high = float(values.min()), float(values.max())
-    scales = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
-    scale = next((s for s in scales if low >= 0 and high <= s), None)
-    if scale is None:
-        values, scale = values - np.float64(low), (high - low) or 1.0
-    return np.rint(values * (255.0 / scale))
 
 
 @dataclass(frozen=True)

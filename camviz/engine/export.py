@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import cv2
 import numpy as np
@@ -42,6 +42,13 @@ _LARGE = 16_000_000  # bytes of an array
 Drawing = np.ndarray | Callable[[], np.ndarray]
 
 
+def check_size(size: str) -> Size:
+    """The size; raises `MethodError` if it is none."""
+    if size not in SIZES:
+        raise MethodError(f"unknown size '{size}'; sizes: {', '.join(SIZES)}")
+    return cast(Size, size)
+
+
 @dataclass(frozen=True)
 class Canvas:
     """A picture at the size at which maps are drawn on it, and saved."""
@@ -57,8 +64,7 @@ class Canvas:
 
         Pictures of more than that are saved as JPEG, others as PNG, to the bit.
         """
-        if size not in SIZES:
-            raise MethodError(f"unknown size '{size}'; sizes: {', '.join(SIZES)}")
+        check_size(size)
         pixels = x.picture.pixels
         height, width = pixels.shape[:2]
         scale = SCREEN / max(height, width)

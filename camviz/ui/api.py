@@ -21,6 +21,7 @@ import numpy as np
 from gradio.data_classes import FileData
 
 from camviz.engine.explanation import Explanation
+from camviz.engine.export import SCREEN, SIZES, check_size
 from camviz.engine.options import Options, option_table
 from camviz.errors import BackboneError, CamvizError, ImageError
 from camviz.images import open_picture
@@ -84,6 +85,13 @@ _REST = (
         "A bank that /prototypes returned, for method lpcam; else the shipped one.",
         None,
     ),
+    Argument(
+        "size",
+        str,
+        f"How large the overlays are: screen (at most {SCREEN} pixels a side) or original (as the "
+        "picture is).",
+        SIZES[0],
+    ),
 )
 _EXPLAIN = """Say where an image classifier looks to see a class in a picture.
 
@@ -97,13 +105,14 @@ def explain_endpoint(options: type[Options] = Options) -> Callable[..., Any]:
     arguments = (*_SUBJECT, *map(option_argument, rows.values()), *_REST)
 
     def explain(given: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        size = check_size(given["size"])
         model = _backbone(given["backbone"], given["untrained"])
         chosen = {name: option_value(row, given[name]) for name, row in rows.items()}
         if given["prototypes"] is not None:
             chosen["prototypes"] = PrototypeBank.load(upload_path(given["prototypes"]))
         picture = open_picture(upload_path(given["image"]))
         x = engine().explain(picture, model, target=given["target"] or None, **chosen)
-        folder = write_rows({x.request.method: x}, _new_folder() / "camviz")
+        folder = write_rows({x.request.method: x}, _new_folder() / "camviz", size=size)
         return _findings(x, number("threshold", given["threshold"])), _file_data(pack(folder))
 
     returns = tuple[dict[str, Any], FileData]

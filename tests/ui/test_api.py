@@ -55,6 +55,7 @@ EXPLAIN = {
     "image": None, "backbone": "", "target": "", "versus": "", "method": "layer_cam",
     "stages": None, "truncation": 0.0, "fuse": "product", "tap": "activation", "fit": "stretch",
     "placement": "plain", "threshold": 0.2, "untrained": False, "prototypes": None,
+    "size": "screen",
 }  # fmt: skip
 
 
@@ -65,7 +66,7 @@ def test_parameters_and_defaults_of_explain(client):
     assert list(rows) == list(EXPLAIN)
     assert [name for name, row in rows.items() if not row["parameter_has_default"]] == ["image"]
     kinds = {name: row["python_type"]["type"] for name, row in rows.items()}
-    for name in ("versus", "method", "fuse", "tap", "fit", "placement"):
+    for name in ("versus", "method", "fuse", "tap", "fit", "placement", "size"):
         assert kinds[name] == "str"
     assert (kinds["truncation"], kinds["untrained"]) == ("float", "bool")
     assert "list[str]" in kinds["stages"]
@@ -88,6 +89,22 @@ def test_explain(client):
     with zipfile.ZipFile(file) as archive, archive.open("maps.npz") as maps, np.load(maps) as raw:
         assert np.allclose(raw["layer_cam/layer3"], x.raw["layer3"], atol=1e-6)
     assert str(Path(RAM).parent) not in json.dumps(found)
+
+
+@pytest.mark.parametrize(("size", "sides"), [("screen", (1600, 800)), ("original", (2400, 1200))])
+def test_overlays_are_as_large_as_requested(client, tmp_path, size, sides):
+    with Image.open(RAM) as picture:
+        picture.convert("RGB").resize((2400, 1200)).save(tmp_path / "large.jpg")
+    found, file = client.predict(
+        image=handle_file(str(tmp_path / "large.jpg")), size=size, api_name="/explain"
+    )
+    assert found["picture"]["size"] == [1200, 2400]
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".jpg")]
+        assert len(names) == 1 + len(found["stages"]) + 1
+        for name in names:
+            with archive.open(name) as image, Image.open(image) as drawn:
+                assert drawn.size == sides, name
 
 
 def test_defaults_explain_the_top_prediction(client):
@@ -132,6 +149,7 @@ def test_prototypes_and_back(client):
         ({"method": "nonsense"}, "unknown method"),
         ({"stages": ["layer9"]}, "unknown stage"),
         ({"truncation": 3}, "truncation"),
+        ({"size": "huge"}, "unknown size 'huge'; sizes: screen, original"),
         ({"backbone": "resnet50.a1_in1k"}, "hub cannot be reached"),
         ({"truncation": "much"}, "truncation is a number, not 'much'"),
     ],
@@ -182,7 +200,7 @@ META = {"meta": {"_type": "gradio.FileData"}}
 def test_no_path_and_no_address_is_opened(noisy, image):
     rest = ["", "", "", "layer_cam", None, 0, "product", "activation", "stretch", "plain", 0.2]
     for endpoint, data in (
-        ("explain", [image, *rest, False, None]),
+        ("explain", [image, *rest, False, None, "screen"]),
         ("prototypes", [[image], "ram", "", 12, 0, False]),
     ):
         text = post(noisy, endpoint, data)

@@ -35,7 +35,7 @@ def test_an_option_of_the_table_is_a_parameter():
         {row["parameter_name"]: row for row in info[name]["parameters"]}
         for name in ("/explain", "/explain_1")
     )
-    assert len(usual) == 14
+    assert len(usual) == 15
     assert set(more) - set(usual) == {"sharpness", "flavour"}
     order = list(more)
     assert order[order.index("placement") + 1 : order.index("threshold")] == [
