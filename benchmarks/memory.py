@@ -3,8 +3,8 @@
     python -m benchmarks.memory
     python -m benchmarks.memory --limit 400 --given
 
-Eight ViT-B are explained in turn, or others (--names). --limit: the engine's bound on networks, in MB. --given:
-networks that the caller makes and drops, instead of names. Linux only.
+Eight ViT-B are explained in turn, or others (--names). --limit: the engine's bound on networks, in
+MB. --given: networks that the caller makes and drops, instead of names. Linux only.
 """
 
 import argparse

@@ -137,6 +137,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         settings.add_argument(f"--{name}", metavar=metavar, help=text)
 
 
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {each.name: getattr(arguments, each.name) for each in fields(Settings)}
+
+
 def _add_serve(commands: Commands) -> None:
     serve = commands.add_parser("serve", help="open the page in a browser")
     serve.add_argument("--host", metavar="ADDRESS", help="default: GRADIO_SERVER_NAME, 127.0.0.1")
@@ -183,6 +187,7 @@ def _add_prototypes(commands: Commands) -> None:
     table = option_table(Options)
     for name in ("stages", "tap", "fit"):
         _add_option(build, table[name])
+    _add_settings(build)
     build.set_defaults(run=_build_prototypes)
     show = actions.add_parser("show", help="what a file holds")
     show.add_argument("file", metavar="FILE")
@@ -243,7 +248,7 @@ def _explain(options: type[Options], arguments: argparse.Namespace) -> int:
         weights=arguments.weights,
         target=target,
         **{name: getattr(arguments, name) for name in option_table(options)},
-        **{each.name: getattr(arguments, each.name) for each in fields(Settings)},
+        **_settings(arguments),
     )
     figures = {} if scene is None else _against_truth(x, scene, arguments.threshold)
     folder = None
@@ -378,6 +383,7 @@ def _build_prototypes(arguments: argparse.Namespace) -> int:
         tap=arguments.tap,
         fit=arguments.fit,
         progress=progress,
+        **_settings(arguments),
     )
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)

@@ -237,6 +237,7 @@ class Engine:
         tap: TapKind = "activation",
         fit: str = "stretch",
         progress: Progress | None = None,
+        **settings: Any,
     ) -> PrototypeBank:
         """Learn what a class looks like to a backbone, from 1 to 64 pictures of it.
 
@@ -245,16 +246,23 @@ class Engine:
         (None: one per resolution). Where the head can score them, foreground is kept above mu_f
         and context below mu_b. The paper's setting is tau 0.1 and the last stage alone. Pictures
         that cannot be opened or show nothing of the class are skipped and named in the bank.
+        settings: for a backbone by name those of `Settings`, as in `explain`.
 
         progress(done, of, name) is called before every picture; what it raises ends the work and
         leaves the network whole. Raises a `CamvizError` if there is nothing to learn from.
         """
         check_gallery(images)
-        settings = BuildSettings(
+        network, unknown = split_settings(settings)
+        if unknown:
+            raise PrototypeError(
+                f"build_prototypes has no argument '{next(iter(unknown))}'; those of a network "
+                f"are {', '.join(vars(network))}"
+            )
+        build = BuildSettings(
             clusters=clusters, tau=tau, mu_f=mu_f, mu_b=mu_b, seed=seed, tap=tap, fit=fit
         )
         chosen = Options(stages=stages, tap=tap, fit=fit)  # type: ignore[arg-type]
-        backbone = self._loaded(backbone, weights, Settings())
+        backbone = self._loaded(backbone, weights, network)
         if target is None:
             raise PrototypeError("prototypes are of one class: give target, an index or a label")
         index = backbone.target(target)
@@ -264,7 +272,7 @@ class Engine:
             names=picture_names(images),
             target=index,
             taps={stage.name: stage.tap(tap) for stage in selected},
-            settings=settings,
+            settings=build,
             progress=progress,
         )
         return self._runner.run(backbone, work, self._traces)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -46,7 +46,7 @@ def check_size(size: str) -> Size:
     """The size; raises `MethodError` if it is none."""
     if size not in SIZES:
         raise MethodError(f"unknown size '{size}'; sizes: {', '.join(SIZES)}")
-    return cast(Size, size)
+    return size
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from camviz.errors import BackboneError
+from camviz.files import user_path
 
 OutputKind = Literal["softmax", "sigmoid", "value"]
 OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
@@ -87,18 +88,22 @@ def read_labels(given: Labels) -> tuple[str, ...]:
 
 def _labels_in_text(text: str | Path) -> Any:
     """What a file of labels holds, or names between commas."""
-    file = Path(text).expanduser()
+    file = user_path(text)
     try:
-        content = file.read_text(encoding="utf-8-sig") if file.is_file() else None
-    except (OSError, ValueError) as error:
-        raise BackboneError(f"labels cannot be read from '{file.name}': {error}") from error
-    if content is None:
+        there = file.is_file()
+    except (OSError, ValueError):  # too long for a name, or with a character that none has
+        there = False
+    if not there:
         if isinstance(text, str) and "," in text:
             return [part.strip() for part in text.split(",")]
         raise BackboneError(
-            f"there is no file of labels '{text}'; give a file with one name a line, a list or "
-            "names between commas"
+            f"there is no file of labels {_shown(str(text))}; give a file with one name a line, a "
+            "list or names between commas"
         )
+    try:
+        content = file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"labels cannot be read from '{file.name}': {error}") from error
     if content.lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(content)

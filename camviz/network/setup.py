@@ -27,8 +27,10 @@ def find_stages(model: nn.Module, settings: Settings, backbone: str) -> Discover
     stem = stem_channels(model)
     stated = size[0] if len(size) == 3 else None
     refused: Exception | None = None
-    # The channels that the configuration states are those of the weights, not of this network.
-    for channels in dict.fromkeys((stated or own[0], *([] if stated or stem is None else [stem]))):
+    # The channels that the configuration states are those of the weights, not of this network, and
+    # those of its first layer may be of pixels put side by side.
+    others = [] if stated else [stem or own[0], 1]
+    for channels in dict.fromkeys((stated or own[0], *others)):
         shape = (channels, size[-2], size[-1])
         try:
             with torch.inference_mode(False):

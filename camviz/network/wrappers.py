@@ -183,7 +183,7 @@ def _compare(
     config = getattr(inner, "pretrained_cfg", None) or {}
     own = tuple(config.get("input_size", (3, 224, 224)))
     with frozen_eval(wrapper, gradients=False), frozen_eval(inner, gradients=False):
-        for channels in dict.fromkeys((own[0], stem_channels(inner) or own[0])):
+        for channels in dict.fromkeys((own[0], stem_channels(inner) or own[0], 1)):
             image = probe_input((channels, *(size or own)[-2:]))
             weight = next(inner.parameters(), image)
             image = image.to(weight.device, weight.dtype)

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pytest
 
-from camviz import Engine, Options, wrap_backbone
+from camviz import Engine, Options, PrototypeBank, load_backbone, wrap_backbone
 from camviz.cli import main
 from camviz.engine.options import option
-from camviz.errors import BackboneError
+from camviz.errors import BackboneError, PrototypeError
+from camviz.network.settings import Settings
 from tests.support.networks import untrained
 
 GIVEN = {
@@ -64,6 +65,68 @@ def test_the_command_line_takes_settings(photo_file, tmp_path, capsys):
         assert found[name] == (list(value) if isinstance(value, tuple) else value)
     assert main([*words, "--labels", "a,b"]) == 2
     assert "1000 classes, but 2 labels" in capsys.readouterr().err
+
+
+NAMES = tuple(f"thing {i}" for i in range(1000))
+EACH = {**GIVEN, "labels": NAMES}
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_each_setting_at_each_door(engine, photo, name):
+    """Alone: what is not given stays as the configuration has it; the manifest has all."""
+    given = {name: EACH[name]}
+    plain = load_backbone("test_resnet", "random", "cpu")
+    doors = {
+        "wrap_backbone": wrap_backbone(untrained(), device="cpu", **given),
+        "load_backbone": load_backbone("test_resnet", "random", "cpu", **given),
+        "settings": load_backbone("test_resnet", "random", "cpu", settings=Settings(**given)),
+        "Engine.backbone": engine.backbone("test_resnet", "random", **given),
+        "explain": engine.explain(photo, "test_resnet", weights="random", **given).backbone,
+    }
+    for door, backbone in doors.items():
+        for each in EACH:
+            expected = EACH[name] if each == name else getattr(plain, each)
+            assert getattr(backbone, each) == expected, (door, each)
+        assert backbone.settings.given == given, door
+        request = json.loads(json.dumps(engine.explain(photo, backbone).manifest()))["request"]
+        written = list(given[name]) if isinstance(given[name], tuple) else given[name]
+        assert {each: request[each] for each in EACH if request[each] is not None} == {
+            name: written
+        }, door
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_prototypes_are_built_with_settings(engine, photo, name):
+    given = {name: EACH[name]}
+    bank = engine.build_prototypes([photo], "test_resnet", 291, weights="random", **given)
+    backbone = load_backbone("test_resnet", "random", "cpu", **given)
+    expected = Engine("cpu").build_prototypes([photo], backbone, 291)
+    assert bank.id == expected.id and bank.label == expected.label
+    plain = engine.build_prototypes([photo], "test_resnet", 291, weights="random")
+    assert (bank.id != plain.id) == (name in ("mean", "interpolation", "input_size"))
+    assert (bank.label == "thing 291") == (name == "labels")
+
+
+def test_prototypes_refuse_what_is_no_setting(engine, photo, tiny):
+    with pytest.raises(PrototypeError, match=r"no argument 'means'; those of a network are mean, "):
+        engine.build_prototypes([photo], "test_resnet", 291, weights="random", means=0.5)
+    with pytest.raises(BackboneError, match=r"made already, so mean has no effect"):
+        engine.build_prototypes([photo], tiny("test_resnet"), 7, mean=0.5)
+
+
+def test_the_command_line_builds_prototypes_with_settings(photo_file, tmp_path, capsys):
+    words = ["prototypes", "build", photo_file, "--backbone", "test_resnet"]
+    words += ["--weights", "random", "--mean", ".25,.5,.5", "--input-size", "96,64"]
+    words += ["--labels", ",".join(NAMES), "--target", "thing 291"]
+    assert main([*words, "--out", str(tmp_path / "a.safetensors")]) == 0
+    found = PrototypeBank.load(tmp_path / "a.safetensors")
+    expected = Engine("cpu").build_prototypes(
+        [photo_file], "test_resnet", 291, weights="random", mean=(0.25, 0.5, 0.5),
+        input_size=(96, 64), labels=NAMES,
+    )  # fmt: skip
+    assert found.label == "thing 291" and found.id == expected.id
+    assert main([*words, "--std", "0", "--out", str(tmp_path / "b.safetensors")]) == 2
+    assert "std is a positive number" in capsys.readouterr().err
 
 
 @dataclass(frozen=True, kw_only=True)

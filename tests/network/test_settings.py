@@ -49,6 +49,15 @@ def test_labels_are_read_from_files(tmp_path):
         assert read_labels(file) == ("nevus, benign", "café")
 
 
+@pytest.mark.parametrize("count", [2, 1000])
+def test_a_text_of_names_is_no_path_however_long(count):
+    names = tuple(f"thing {i}" for i in range(count))
+    assert read_labels(",".join(names)) == names
+    assert read_labels("a\0,b") == ("a\0", "b")
+    with pytest.raises(BackboneError, match=r"no file of labels '.{70,80}; give a file"):
+        read_labels("x" * 5000)
+
+
 def test_commas_belong_to_a_label():
     labels = ["nevus, benign", "nevus, malign"]
     backbone = wrap_backbone(untrained(num_classes=2), labels=labels, device="cpu")

@@ -196,6 +196,12 @@ def test_grey_networks_are_shown_grey(photo, channels):
     assert x.fused.shape == photo.shape[:2]
 
 
+def test_grey_networks_whose_first_layer_reads_blocks_of_pixels(photo):
+    for wrapped in (lambda model: model, nn.DataParallel):
+        model = wrapped(timm.create_model("tresnet_m", in_chans=1, num_classes=3))
+        assert wrap_backbone(model, device="cpu", input_size=64).input_size == (1, 64, 64)
+
+
 def test_the_grey_of_a_picture_is_its_luma():
     backbone = load_backbone(
         "test_resnet", "random", "cpu", in_chans=1, mean=0.25, std=0.5, input_size=64
