@@ -22,17 +22,23 @@ def output_folder(path: "str | os.PathLike[str]") -> Path:
 
     Raises `OutputError` if a file is in the way or the place cannot be written to.
     """
-    folder = user_path(path)
+    folder = user_path(_path(path))
     return _writable(folder, folder)
 
 
 def output_file(path: "str | os.PathLike[str]") -> Path:
     """A file to write, which may exist; raises `OutputError` as `output_folder` does."""
-    file = user_path(path)
+    file = user_path(_path(path))
     if file.is_dir():
         raise OutputError(f"'{file}' is a folder; give the path of a file in it")
     _writable(file.parent, file)
     return file
+
+
+def _path(given: "str | os.PathLike[str]") -> "str | os.PathLike[str]":
+    if isinstance(given, (str, os.PathLike)):
+        return given
+    raise OutputError(f"a place to write to is a path, not {type(given).__name__}")
 
 
 def _writable(folder: Path, wanted: Path) -> Path:

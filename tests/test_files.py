@@ -105,3 +105,10 @@ def test_addresses_are_no_files(address):
 def test_formats_are_called_by_their_names(data, kind):
     with pytest.raises(ImageError, match=kind):
         open_picture(data)
+
+
+@pytest.mark.parametrize("place", [None, 3, b"a", ["a"]])
+def test_what_is_no_path_is_refused(place):
+    for function in (output_folder, output_file):
+        with pytest.raises(OutputError, match="is a path, not"):
+            function(place)

@@ -8,7 +8,7 @@ from typing import Any
 from camviz.engine.cache import LRUCache
 from camviz.network.backbone import Backbone
 from camviz.network.hub import cached_files
-from camviz.network.names import LOCAL
+from camviz.network.names import LOCAL, check_name_type
 
 # Per file its name, size, times of change and number: another content changes one of them.
 FileState = tuple[tuple[str, int, int, int, int], ...]
@@ -31,6 +31,7 @@ class BackboneKey:
     def of(
         cls, name: str, weights: str | Path, timm_kwargs: Mapping[str, Any] | None = None
     ) -> "BackboneKey":
+        check_name_type(name)
         arguments = sorted((key, repr(value)) for key, value in (timm_kwargs or {}).items())
         return cls(name, str(weights), tuple(arguments), _file_state(name, str(weights)))
 
@@ -73,7 +74,7 @@ class BackboneCache:
 def _file_state(name: str, weights: str) -> FileState | None:
     paths: list[Path] = []
     try:
-        if isinstance(name, str) and name.startswith(LOCAL):
+        if name.startswith(LOCAL):
             paths += sorted(Path(name.removeprefix(LOCAL)).expanduser().iterdir())
         paths += cached_files(name, with_weights=weights == "auto")
         if weights not in ("auto", "random"):

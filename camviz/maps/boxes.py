@@ -15,12 +15,14 @@ benchmarks only.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import cv2
 import numpy as np
 
 from camviz.defaults import SPECK_AREA, SPECK_HEAT, THRESHOLD
+from camviz.errors import MethodError
 from camviz.maps.strips import strips
 
 
@@ -227,5 +229,5 @@ def _contours(levels: np.ndarray, cut: int) -> Sequence[np.ndarray]:
 
 def _check_fractions(*fractions: float) -> None:
     for fraction in fractions:
-        if not 0 <= fraction <= 1:
-            raise ValueError(f"a threshold or fraction lies in [0, 1], not at {fraction}")
+        if not (isinstance(fraction, Real) and 0 <= fraction <= 1):
+            raise MethodError(f"a threshold or fraction lies in [0, 1], not at {fraction!r}")

@@ -233,7 +233,7 @@ class Backbone:
         ]
         if len(exact) == 1:
             return exact[0]
-        if not exact and re.fullmatch(r"-?[0-9]+", text):
+        if not exact and re.fullmatch(r"-?[0-9]{1,18}", text):
             return self._index(int(text))
         matches = exact or [
             i
@@ -256,7 +256,9 @@ class Backbone:
         try:
             index = operator.index(wanted)
         except TypeError:
-            raise TargetError(f"a class is an index or a label, not {wanted!r}") from None
+            index = None
+        if index is None or isinstance(wanted, bool):
+            raise TargetError(f"a class is an index or a label, not {wanted!r}")
         if not 0 <= index < len(self.labels):
             raise TargetError(
                 f"no class {index}: {self.display_name} knows classes 0 to {len(self.labels) - 1}"

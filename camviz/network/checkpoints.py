@@ -5,6 +5,8 @@ load_checkpoint(model, found, "resnet50")        # "model." is taken off
 found.origin                                     # "last.ckpt ('state_dict', without 'model.')"
 """
 
+import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -57,6 +59,13 @@ class Checkpoint:
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """The state dict in a .safetensors file or a pickled one; nothing but tensors is loaded."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise WeightsError(
+            f"weights are 'auto', 'random' or a file, not {type(path).__name__}; for those in "
+            "memory, load them into the network and wrap_backbone() it"
+        )
+    if re.match(r"(?i)(https?|ftp|s3|gs|file):", str(path)):
+        raise WeightsError(f"'{path}' is an address; download the file and give its path")
     file = user_path(path)
     if not file.is_file():
         kind = ", which is a folder" if file.is_dir() else ""

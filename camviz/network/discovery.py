@@ -33,7 +33,7 @@ from camviz.network.taps import (
     record_taps,
     tensors_in,
 )
-from camviz.network.wrappers import describe_unsuitable, has_classifier, is_timm
+from camviz.network.wrappers import describe_unsuitable, has_classifier, is_timm, listed
 
 # The least value that an activation function can give; a lower one proves that the tensor is
 # not its output. Kinds that are not here (GELU, leaky ReLU) keep the stage output: for the
@@ -190,6 +190,18 @@ class _Survey:
         """Run the network, and once more if a map is not found in its usual order."""
         with forward_hooks(self.modules, self._observe):
             self.scores = class_scores(self.model(image))
+        if not bool(torch.isfinite(self.scores).all()):
+            negative = [
+                name
+                for name, buffer in self.model.named_buffers()
+                if name.endswith("running_var") and bool((buffer < 0).any())
+            ]
+            cause = (
+                f"the running variance of {listed(negative)} is negative"
+                if negative
+                else "its values overflow on the way"
+            )
+            raise BackboneError(f"its class scores are NaN or infinite: {cause}")
         if not has_classifier(self.model, image, self.scores):
             raise BackboneError(
                 f"{type(self.model).__name__} has no classifier: it gives features, no class scores"

@@ -130,7 +130,7 @@ def cached_files(name: str, *, with_weights: bool = True) -> list[Path]:
     with_weights: the weights too, and not the configuration alone.
     """
     wanted: list[tuple[str, Sequence[str]]] = []
-    if isinstance(name, str) and name.startswith(HUB):
+    if name.startswith(HUB):
         repository = name.partition(":")[2]
         wanted = [(repository, ["config.json"]), (repository, WEIGHT_FILES)]
         wanted = wanted if with_weights else wanted[:1]

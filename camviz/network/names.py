@@ -38,11 +38,7 @@ def check_name(name: str) -> None:
 
     Whether a folder or a repository exists is found out when it is read.
     """
-    if not isinstance(name, str):
-        given = f"a backbone is a name or a Backbone, not {type(name).__name__}"
-        if isinstance(name, nn.Module):
-            raise BackboneError(f"{given}; wrap_backbone(model) makes a network ready")
-        raise BackboneError(f"{given} {name!r}")
+    check_name_type(name)
     if name.startswith(LOCAL):
         return
     if name.startswith(HUB):
@@ -65,6 +61,16 @@ def check_name(name: str) -> None:
                 f"unknown backbone '{name}': {architecture} has no weights tagged '{tag}'; "
                 f"tags: {', '.join(tags) or 'none'}"
             )
+
+
+def check_name_type(name: object) -> None:
+    """Raise `BackboneError` for what is no text at all, a network among others."""
+    if isinstance(name, str):
+        return
+    given = f"a backbone is a name or a Backbone, not {type(name).__name__}"
+    if isinstance(name, nn.Module):
+        raise BackboneError(f"{given}; wrap_backbone(model) makes a network ready")
+    raise BackboneError(f"{given} {name!r}")
 
 
 def _check_place(name: str) -> None:

@@ -8,7 +8,7 @@ Each is None where the network's own configuration decides. This module loads no
 import json
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -21,7 +21,7 @@ OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 
 # A sequence, {index: name}, {name: index}, a file, or "A,B,C".
-Labels: TypeAlias = Sequence[str] | Mapping[Any, Any] | str | Path
+Labels: TypeAlias = Iterable[str] | Mapping[Any, Any] | str | Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +74,28 @@ def read_labels(given: Labels) -> tuple[str, ...]:
         return _labels_by_index(given)
     if hasattr(given, "tolist"):  # an array, a tensor, a column of a table
         given = given.tolist()
+    if isinstance(given, str):
+        return read_labels(given)
     if isinstance(given, (set, frozenset)):
         raise BackboneError("labels are given as a set, which has no order; give a list")
+    if isinstance(given, Iterable) and not hasattr(given, "shape"):
+        given = given if isinstance(given, bytes) else list(given)
     if not isinstance(given, Sequence) or isinstance(given, bytes):
         raise BackboneError(
             f"labels are a list of names, {{index: name}} or a file, not {_shown(given)}"
         )
-    wrong = [label for label in given if isinstance(label, (list, tuple, dict)) or label is None]
-    if wrong:
-        raise BackboneError(f"a label is a name, not {_shown(wrong[0])}")
-    return tuple(str(label) for label in given)
+    return _names(given)
+
+
+def _names(given: Iterable[Any]) -> tuple[str, ...]:
+    """Each as text. Raises `BackboneError` for what is no name."""
+    names = []
+    for label in given:
+        none = label is None or label != label  # NaN stands for a missing name in tables
+        if none or isinstance(label, (list, tuple, dict, bytes)) or not str(label).strip():
+            raise BackboneError(f"a label is a name, not {_shown(label)}")
+        names.append(str(label))
+    return tuple(names)
 
 
 def _labels_in_text(text: str | Path) -> Any:
@@ -130,7 +142,7 @@ def _labels_by_index(given: Mapping[Any, Any]) -> tuple[str, ...]:
         raise BackboneError(
             f"labels in a dict need the indices 0 to {len(pairs) - 1}, and {missing[0]} has no name"
         )
-    return tuple(str(names[index]) for index in range(len(pairs)))
+    return _names(names[index] for index in range(len(pairs)))
 
 
 def _index(value: Any) -> int | None:

@@ -228,7 +228,10 @@ def class_scores(output: Any) -> Tensor:
             f"it returns a tensor of shape {tuple(first.shape)}, and camviz needs class scores, "
             "(pictures, classes); give it a pooling (global_pool) and a head"
         )
-    return primary_logits(output)
+    scores = primary_logits(output)
+    if not scores.numel():
+        raise BackboneError("its head has no classes; give it one that has")
+    return scores
 
 
 def probe_input(input_size: Sequence[int], samples: int = 1) -> Tensor:

@@ -5,16 +5,17 @@ find_network(nn.Sequential(model, nn.Softmax(dim=1)))      # (model, "softmax")
 check_network(model, "resnet18")          # raises BackboneError for quantised layers, NaN ...
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from camviz.errors import BackboneError, one_line
 from camviz.network.squash import end_of
-from camviz.network.taps import frozen_eval, primary_logits, probe_input
+from camviz.network.taps import class_scores, frozen_eval, primary_logits, probe_input
 
 # What camviz uses of a timm network.
 TIMM_METHODS = ("forward_intermediates", "forward_features", "forward_head")
@@ -61,6 +62,11 @@ def is_timm(model: nn.Module) -> bool:
 
 def describe_unsuitable(model: nn.Module) -> str:
     """What is missing in a network that is not timm's, and what would do."""
+    if isinstance(model, torch.fx.GraphModule):
+        return (
+            f"{_class(model)} is a graph of torch.fx or torch.export, whose layers cannot be told "
+            "apart; pass the network that it was made from"
+        )
     missing = [f"{name}()" for name in TIMM_METHODS if not hasattr(model, name)]
     name, home = type(model).__name__, type(model).__module__.partition(".")[0]
     whose = f"{home}'s {name}" if home in ("torchvision", "transformers") else name
@@ -92,6 +98,12 @@ def check_network(model: nn.Module, backbone: str) -> None:
         raise BackboneError(
             f"the weights of {backbone} are on the device 'meta', where they have no values "
             f"({listed(empty)}); load them first, or make the network on the CPU"
+        )
+    unready = [name for name, tensor in tensors if is_lazy(tensor)]
+    if unready:
+        raise BackboneError(
+            f"{backbone} has lazy layers that were never run ({listed(unready)}); run it once on a "
+            "picture first"
         )
     quantised = [f"{name}: {_class(module)}" for name, module in _quantised(model)]
     if quantised:
@@ -197,7 +209,9 @@ def _compare(
 
         def run() -> Tensor:
             output = wrapper(image)
-            return primary_logits(getattr(output, "logits", output))
+            if isinstance(output, Mapping):
+                output = output.get("logits", output)
+            return class_scores(getattr(output, "logits", output))
 
         try:
             found = run()

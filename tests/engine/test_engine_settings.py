@@ -145,3 +145,9 @@ def test_explanations_can_be_copied(photo, tiny, copied, options):
     assert y.backbone.uid != x.backbone.uid and y.backbone.digest == x.backbone.digest
     again = Engine("cpu").explain(y.picture, y.backbone, truncation=0.9)
     assert np.array_equal(again.fused, x.fused)
+
+
+def test_a_network_that_is_not_ready_is_said_to_be(engine, photo):
+    for given in (untrained(), 3, b"resnet18", ["resnet18"]):
+        with pytest.raises(BackboneError, match="a backbone is a name or a Backbone, not"):
+            engine.explain(photo, given)

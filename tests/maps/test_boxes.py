@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from camviz.errors import MethodError
 from camviz.maps.boxes import (
     MASKS,
     Box,
@@ -102,9 +103,9 @@ class TestMaskAt:
 
     @pytest.mark.parametrize("threshold", [-0.1, 1.1, np.nan])
     def test_bad_threshold(self, threshold):
-        with pytest.raises(ValueError, match="lies in"):
+        with pytest.raises(MethodError, match="lies in"):
             mask_at(np.eye(3), threshold)
-        with pytest.raises(ValueError, match="lies in"):
+        with pytest.raises(MethodError, match="lies in"):
             area_mask(np.eye(3), threshold)
 
 
@@ -366,3 +367,9 @@ class TestLayerCamLocalization:
 
     def test_nothing_above(self):
         assert layercam_loc_box(np.zeros((5, 7))).tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), 2, -0.1, "a", None])
+def test_a_threshold_is_a_share(threshold):
+    with pytest.raises(MethodError, match=r"lies in \[0, 1\], not at"):
+        boxes_at(np.ones((4, 4), np.float32), threshold)

@@ -212,3 +212,12 @@ def test_stages_asked_for_by_name_are_remembered(tiny):
     assert backbone.default_stages == ("layer1", "layer2", "layer3", "layer4")
     with pytest.raises(StageError, match="unknown stage or module 'layer9'"):
         backbone.stage("layer9")
+
+
+def test_what_is_no_class_is_refused(tiny):
+    backbone = tiny("test_resnet")
+    for wanted in (True, 1.0, float("nan"), [1], b"lion", "1.0", "", "9" * 5000, -1, 10**30):
+        with pytest.raises(TargetError):
+            backbone.target(wanted)
+    for wanted in (np.int64(7), np.array(7), torch.tensor(7), torch.tensor([7]), np.str_("7")):
+        assert backbone.target(wanted) == 7

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from camviz import load_backbone, wrap_backbone
+from camviz import Engine, load_backbone, wrap_backbone
 from camviz.errors import BackboneError, WeightsError
 from tests.support.networks import untrained, weights_of
 
@@ -106,3 +106,20 @@ def test_a_place_in_the_place_of_a_name_is_explained(tmp_path, name, sentence):
     with pytest.raises(BackboneError) as caught:
         load_backbone(name.format(folder=tmp_path))
     assert sentence.format(folder=tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (None, "not NoneType"),
+        (True, "not bool"),
+        ({}, r"not dict; for those in memory.* wrap_backbone\(\)"),
+        ("https://example.com/a.pth", "is an address; download"),
+        ("S3://bucket/a.pth", "is an address"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_named(given, sentence, photo):
+    with pytest.raises(WeightsError, match=sentence):
+        load_backbone("test_resnet", given, "cpu")
+    with pytest.raises(WeightsError, match=sentence):
+        Engine("cpu").explain(photo, "test_resnet", weights=given)

@@ -25,6 +25,10 @@ from tests.support.toys import Net
         {"bee": 1, "ant": 0, "cat": 2},
         {"bee": np.int64(1), "ant": np.int64(0), "cat": np.int64(2)},
         "ant, bee,cat",
+        np.array("ant, bee,cat"),
+        np.array(["ant", "bee", "cat"], dtype=object),
+        {"ant": 0, "bee": 1, "cat": 2}.keys(),
+        {0: "ant", 1: "bee", 2: "cat"}.values(),
     ],
     ids=repr,
 )
@@ -32,6 +36,10 @@ def test_labels_may_be_written_in_many_ways(given):
     assert read_labels(given) == ("ant", "bee", "cat")
     backbone = wrap_backbone(untrained(num_classes=3), labels=given, device="cpu")
     assert backbone.labels == ("ant", "bee", "cat")
+
+
+def test_labels_may_be_made_one_after_the_other():
+    assert read_labels(name for name in ("a", "b")) == ("a", "b") == read_labels(map(str, "ab"))
 
 
 def test_names_that_are_numbers_are_not_taken_for_indices():
@@ -80,6 +88,11 @@ def test_commas_belong_to_a_label():
         (5, "not 5"),
         (["a", None], "not None"),
         (np.array([["a"], ["b"]]), "a label is a name"),
+        (np.array([b"a", b"b"]), "a label is a name, not b'a'"),
+        (["a", float("nan")], "a label is a name, not nan"),
+        (["a", " "], "a label is a name, not ' '"),
+        ({0: "a", 1: ""}, "a label is a name, not ''"),
+        (b"a,b", "not b'a,b'"),
         ("nowhere.txt", "no file of labels"),
     ],
 )

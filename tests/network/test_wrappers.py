@@ -15,7 +15,9 @@ from timm.utils import ModelEmaV2, ModelEmaV3  # isort: skip
 from tests.support.networks import untrained
 
 # torch warns of its own old parts when it compiles, scripts and quantises.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quant")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore:torch.quant", "ignore:Init"
+)
 
 
 class Lightning(nn.Module):
@@ -41,6 +43,29 @@ class Silent(Lightning):
         raise NotImplementedError
 
 
+class Answering(Lightning):
+    """With its class scores among other things."""
+
+    def __init__(self, network, more):
+        super().__init__(network)
+        self.more = more
+
+    def forward(self, x):
+        return {"logits" if "loss" in self.more else "y": super().forward(x), **self.more}
+
+
+def headed(layer):
+    model = untrained()
+    model.fc = layer
+    return model
+
+
+def negative_variance():
+    model = untrained()
+    model.layer1[0].bn1.running_var[0] = -1
+    return model
+
+
 WRAPPERS = {
     "DataParallel": nn.DataParallel,
     "AveragedModel": AveragedModel,
@@ -53,6 +78,8 @@ WRAPPERS = {
     "another place": lambda model: Lightning(model, "classifier_of_mine"),
     "no forward pass": Silent,
     "Sequential": nn.Sequential,
+    "a dict": lambda model: Answering(model, {"loss": None}),
+    "wrappers in each other": lambda model: nn.DataParallel(AveragedModel(Lightning(model))),
 }
 
 
@@ -99,6 +126,12 @@ def test_a_wrapper_that_computes_something_else_is_not_passed_over():
         ),
         (lambda: untrained(features_only=True), r"no classifier.*without features_only"),
         (lambda: untrained(num_classes=0), r"no classifier.*features"),
+        (lambda: torch.fx.symbolic_trace(untrained()), "a graph of torch.fx.* it was made from"),
+        (lambda: torch.jit.freeze(torch.jit.script(untrained())), "scripted or traced"),
+        (lambda: headed(nn.LazyLinear(5)), r"lazy layers .*\(fc\.weight, fc\.bias\)"),
+        (lambda: headed(nn.Linear(96, 0)), "its head has no classes"),
+        (lambda: negative_variance(), r"running variance of layer1\.0\.bn1\.running_var is neg"),
+        (lambda: Answering(untrained(), {"features": 1}), r"returns a dict, and camviz needs"),
         (lambda: untrained(num_classes=0, global_pool=""), r"\(1, 96, 5, 5\).*global_pool"),
     ],
 )
