@@ -5,6 +5,7 @@ which the tensor found there is a map, (N, C, H, W). `record_taps` collects tapp
 they can be differentiated; no hook and no flag outlives its block.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -37,6 +38,87 @@ class Tap:
         return (self.module, self.call, self.path)
 
 
+class _Aside:
+    """Attributes that blocks replace for a while: the last block to end puts them back.
+
+    Networks may have layers in common, and be run by several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # (id of the owner, name) -> [owner, value, number of blocks]
+        self._held: dict[tuple[int, str], list[Any]] = {}
+
+    @contextmanager
+    def replace(self, wanted: Callable[[], Iterator[tuple[Any, str, Any, bool]]]) -> Iterator[None]:
+        """Within the block these attributes have other values.
+
+        wanted: (owner, name, other value, whether it is to be replaced) of each attribute; one that
+        another block has replaced already stays so until both have ended.
+        """
+        mine = []
+        try:
+            with self._lock:
+                for owner, name, value, needed in wanted():
+                    if not (needed or self._held):
+                        continue
+                    key = (id(owner), name)
+                    row = self._held.get(key)
+                    if row is None and needed:
+                        row = self._held[key] = [owner, getattr(owner, name), 0]
+                        _set(owner, name, value)
+                    if row is not None:
+                        row[2] += 1
+                        mine.append(key)
+            yield
+        finally:
+            with self._lock:
+                for key in reversed(mine):
+                    owner, value, blocks = self._held[key]
+                    self._held[key][2] = blocks - 1
+                    if blocks == 1:
+                        del self._held[key]
+                        _set(owner, key[1], value)
+
+    def unlock(self) -> None:
+        """Take a new lock: in a forked process, the thread that held it does not exist."""
+        self._lock = threading.Lock()
+
+
+def _set(owner: Any, name: str, value: Any) -> None:
+    if isinstance(owner, nn.Module):
+        owner.__dict__[name] = value
+    else:
+        setattr(owner, name, value)
+
+
+_aside = _Aside()
+os.register_at_fork(after_in_child=_aside.unlock)
+
+# Switches of gradient checkpointing in timm, in transformers and in research code. A pass that is
+# run again while differentiating would record its tensors twice.
+_CHECKPOINTING = {"grad_checkpointing", "gradient_checkpointing", "use_checkpoint", "with_cp"}
+
+
+def _put_aside(model: nn.Module) -> Iterator[tuple[Any, str, Any, bool]]:
+    """What `frozen_eval` replaces: see `_Aside.replace`.
+
+    Nothing is computed twice, and compiled modules run as they were written.
+    """
+    for module in model.modules():
+        held = module.__dict__
+        yield module, "training", False, held["training"]
+        for name in _CHECKPOINTING & held.keys():
+            yield module, name, False, held[name] is True
+        if "_compiled_call_impl" in held:  # model.compile()
+            yield module, "_compiled_call_impl", None, held["_compiled_call_impl"] is not None
+        inner = module._modules.get("_orig_mod")
+        if inner is not None and "forward" in held:  # a part that torch.compile wraps
+            yield module, "forward", inner.__call__, True
+    for parameter in model.parameters():
+        yield parameter, "requires_grad", False, parameter.requires_grad
+
+
 @contextmanager
 def frozen_eval(model: nn.Module, *, gradients: bool) -> Iterator[None]:
     """Put a network into eval mode, freeze its weights, turn autocast off; undo it all after.
@@ -46,60 +128,17 @@ def frozen_eval(model: nn.Module, *, gradients: bool) -> Iterator[None]:
     to the network: another thread that runs it within the block, without its lock, runs it in
     eval mode.
     """
-    training = [module for module in model.modules() if module.training]
-    unfrozen = [parameter for parameter in model.parameters() if parameter.requires_grad]
     kind = next((parameter.device.type for parameter in model.parameters()), "cpu")
-    try:
-        for module in training:
-            module.training = False
-        for parameter in unfrozen:
-            parameter.requires_grad_(False)
-        faulty = gradients and kind == "cpu"
-        norms = right_gradients(model, calls_of_this_thread()) if faulty else nullcontext()
-        with (
-            norms,
-            _plain_passes(model),
-            torch.inference_mode(False),
-            torch.set_grad_enabled(gradients),
-            torch.autocast(kind, enabled=False),
-        ):
-            yield
-    finally:
-        for module in training:
-            module.training = True
-        for parameter in unfrozen:
-            parameter.requires_grad_(True)
-
-
-# Switches of gradient checkpointing in timm, in transformers and in research code. A pass that is
-# run again while differentiating would record its tensors twice.
-_CHECKPOINTING = ("grad_checkpointing", "gradient_checkpointing", "use_checkpoint", "with_cp")
-
-
-@contextmanager
-def _plain_passes(model: nn.Module) -> Iterator[None]:
-    """Within the block nothing is computed twice, and compiled modules run as they were written."""
-    changed: list[tuple[nn.Module, str, Any]] = []
-
-    def put_aside(module: nn.Module, name: str, value: Any) -> None:
-        changed.append((module, name, module.__dict__[name]))
-        module.__dict__[name] = value
-
-    try:
-        for module in model.modules():
-            held = module.__dict__
-            for name in _CHECKPOINTING:
-                if held.get(name) is True:
-                    put_aside(module, name, False)
-            if held.get("_compiled_call_impl") is not None:  # model.compile()
-                put_aside(module, "_compiled_call_impl", None)
-            inner = module._modules.get("_orig_mod")
-            if inner is not None and "forward" in held:  # a part that torch.compile wraps
-                put_aside(module, "forward", inner.__call__)
+    faulty = gradients and kind == "cpu"
+    norms = right_gradients(model, calls_of_this_thread()) if faulty else nullcontext()
+    with (
+        _aside.replace(lambda: _put_aside(model)),
+        norms,
+        torch.inference_mode(False),
+        torch.set_grad_enabled(gradients),
+        torch.autocast(kind, enabled=False),
+    ):
         yield
-    finally:
-        for module, name, value in reversed(changed):
-            module.__dict__[name] = value
 
 
 def tensors_in(output: Any, path: tuple[int | str, ...] = ()) -> Iterator[tuple[Any, Tensor]]:

@@ -1,5 +1,6 @@
 """A network that others use at the same time: their calls are theirs, its lock is its own."""
 
+import copy
 import sys
 import threading
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from camviz import Engine, wrap_backbone
+from camviz.network import taps as network_taps
 from camviz.network.modules import derive_stage
 from camviz.network.placement import measure_offsets
 from tests.support.networks import copy_of, untrained
@@ -109,3 +111,37 @@ def test_two_backbones_around_one_network_take_turns(photo):
             assert all(np.array_equal(x.raw[stage], y.raw[stage]) for stage in y.raw)
     assert all(module.training for module in model.modules())
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_networks_with_layers_in_common_do_not_wake_each_other(photo):
+    """Two heads on one body, in train mode, each explained by its own thread."""
+    first = untrained(zero_init_last=False).train()
+    second = copy.copy(first)
+    second._modules = dict(first._modules)
+    second.fc = torch.nn.Linear(first.num_features, 1000)
+    first.layer2.grad_checkpointing = True
+    shown = pictures(photo, 12)
+    backbones = [wrap_backbone(model, device="cpu") for model in (first, second)]
+    expected = [[Engine("cpu").explain(p, b, target=3).raw for p in shown] for b in backbones]
+    found = [[], []]
+
+    def explain(number):
+        engine = Engine("cpu")
+        for picture in shown:
+            found[number].append(engine.explain(picture, backbones[number], target=3).raw)
+
+    threads = [threading.Thread(target=explain, args=(number,)) for number in (0, 1)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(interval)
+    for mine, theirs in zip(expected, found, strict=True):
+        for x, y in zip(mine, theirs, strict=True):
+            assert all(np.array_equal(x[stage], y[stage]) for stage in x)
+    for model in (first, second):
+        assert all(module.training for module in model.modules())
+        assert all(parameter.requires_grad for parameter in model.parameters())
+    assert first.layer2.grad_checkpointing is True and not network_taps._aside._held
