@@ -107,7 +107,8 @@ def _put_aside(model: nn.Module) -> Iterator[tuple[Any, str, Any, bool]]:
     """
     for module in model.modules():
         held = module.__dict__
-        yield module, "training", False, held["training"]
+        if "training" in held:  # a compiled module has that of the one in it
+            yield module, "training", False, held["training"]
         for name in _CHECKPOINTING & held.keys():
             yield module, name, False, held[name] is True
         if "_compiled_call_impl" in held:  # model.compile()
