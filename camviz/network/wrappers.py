@@ -5,6 +5,7 @@ find_network(nn.Sequential(model, nn.Softmax(dim=1)))      # (model, "softmax")
 check_network(model, "resnet18")          # raises BackboneError for quantised layers, NaN ...
 """
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -205,7 +206,12 @@ def _compare(
             except Exception:  # the network itself does not take it: said once it is discovered
                 continue
         else:
-            return None
+            if weight.dtype == torch.float32:
+                return None
+            # Some layers have no half precision on the CPU, and networks are explained in single.
+            copied: dict[int, Any] = {}
+            single = copy.deepcopy(wrapper, copied).float()
+            return _compare(single, copied[id(inner)].float(), place, size)
 
         def run() -> Tensor:
             output = wrapper(image)

@@ -91,6 +91,16 @@ def test_a_network_is_taken_out_of_its_wrapper(kind):
     assert found.display_name == "test_resnet" and len(found.labels) == 3
 
 
+def test_a_wrapper_in_half_precision_is_compared_too():
+    """Where a layer has none on the CPU, both are compared in single precision."""
+    model = untrained("test_efficientnet_ln").half()
+    assert len(wrap_backbone(nn.Sequential(model), device="cpu").labels) == 1000
+    for behind in (nn.Linear(7, 2), nn.Linear(1000, 2).half(), nn.Softmin(dim=1)):
+        with pytest.raises(BackboneError, match="pass the timm network"):
+            wrap_backbone(nn.Sequential(model, behind), device="cpu")
+    assert next(model.parameters()).dtype == torch.float16
+
+
 def faint(model):
     """With logits that are all near zero, as untrained networks have them."""
     model.fc.weight.data *= 1e-4
