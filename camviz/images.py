@@ -1,8 +1,6 @@
-"""Pictures: from a file, an image or an array to the exact input of a network, and back.
+"""Pictures: from a file, an image or an array to upright, opaque pixels.
 
-    picture = open_picture("cat.jpg")                # uint8 RGB of its own size, upright, opaque
-    pixels, fit = fit_picture(picture, (224, 224))   # uint8 (224, 224, 3), and its geometry
-    x = to_tensor(pixels, mean, std)                 # float32 (1, 3, 224, 224)
+    picture = open_picture("cat.jpg")   # uint8 RGB of its own size
 
 A file is recognised by its content, never by its name. Its size is read from the header and
 refused there, so that a decompression bomb is never unpacked. Embedded colour profiles are
@@ -12,12 +10,11 @@ JPEG files, of telephones mostly, are decoded at half their width and height.
 
 import hashlib
 import io
-import math
 import os
 import re
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -26,9 +23,7 @@ from typing import TypeAlias
 
 import numpy as np
 import PIL
-import torch
 from PIL import Image, UnidentifiedImageError, features
-from torch import Tensor
 
 from camviz.errors import ImageError
 from camviz.files import user_path
@@ -41,17 +36,6 @@ MAX_BYTES = 40_000_000
 EXACT_JPEG_PIXELS = 40_000_000
 MAX_JPEG_PIXELS = 110_000_000
 MIN_SIDE = 8
-
-FIT_MODES = ("stretch", "crop")
-CROP_MODES = ("center", "squash", "border")
-INTERPOLATIONS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-    "hamming": Image.Resampling.HAMMING,
-}
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _JPEG = ("JPEG", "MPO")  # the latter holds several, as telephones make them
@@ -300,148 +284,3 @@ def _describe(data: bytes) -> str:
         if mark in head:
             return kind
     return f"not a picture, or its header is damaged (it begins with the bytes {data[:8].hex(' ')})"
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The geometry between a picture and the network's input, by which maps are drawn on it.
-
-    mode: "stretch" or "crop".  picture_size: (H, W).  input_size: (h, w).
-    rect: (x0, y0, x1, y1), the part of the picture that the input shows, in picture pixels
-    with half-open edges; it reaches beyond the picture where the input is padded. The input
-    pixel (i, j) shows the picture around x0 + (j + 1/2) (x1 - x0) / w, and y likewise.
-    """
-
-    mode: str
-    picture_size: tuple[int, int]
-    input_size: tuple[int, int]
-    rect: tuple[float, float, float, float]
-
-    @property
-    def shows_all(self) -> bool:
-        """Whether the input holds the whole picture."""
-        x0, y0, x1, y1 = self.rect
-        height, width = self.picture_size
-        return x0 <= 0 and y0 <= 0 and x1 >= width and y1 >= height
-
-    def scaled_to(self, height: int, width: int) -> "Fit":
-        """The same geometry for the picture at another size."""
-        down, across = height / self.picture_size[0], width / self.picture_size[1]
-        x0, y0, x1, y1 = self.rect
-        rect = (x0 * across, y0 * down, x1 * across, y1 * down)
-        return replace(self, picture_size=(height, width), rect=rect)
-
-    def visible_mask(self) -> np.ndarray:
-        """bool (H, W): the pixels of the picture whose centre lies in the input."""
-        x0, y0, x1, y1 = self.rect
-        height, width = self.picture_size
-        x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
-        return np.outer((y >= y0) & (y < y1), (x >= x0) & (x < x1))
-
-
-def fit_picture(
-    picture: Picture,
-    input_size: tuple[int, int],
-    *,
-    mode: str = "stretch",
-    interpolation: str = "bicubic",
-    crop_pct: float = 0.875,
-    crop_mode: str = "center",
-    mean: Sequence[float] = (0.485, 0.456, 0.406),
-) -> tuple[np.ndarray, Fit]:
-    """The picture at the network's input size, uint8 (h, w, 3), and its geometry.
-
-    "stretch" shows the whole picture, its sides scaled independently. "crop" is timm's
-    evaluation transform to the bit: resize to input / crop_pct, then cut the centre out.
-    `crop_mode` chooses the resize: "center" the shorter edge, "squash" both edges, "border" the
-    longer edge, padded with the colour `mean` (on the scale 0..1; nothing else uses it).
-
-    Source: timm, `timm.data.transforms_factory.transforms_imagenet_eval`.
-    """
-    _check_choice("fit", mode, FIT_MODES)
-    _check_choice("crop mode", crop_mode, CROP_MODES)
-    _check_choice("interpolation", interpolation, INTERPOLATIONS)
-    height, width = input_size
-    if mode == "stretch":
-        scaled_height, scaled_width = height, width
-    else:
-        scaled_height, scaled_width = _scaled_size(picture, input_size, crop_pct, crop_mode)
-    if scaled_height * scaled_width > MAX_PIXELS:
-        raise ImageError(
-            f"{_quote(picture.name)} is {picture.width} x {picture.height} pixels, too long and "
-            f"narrow to crop: it would first grow to {scaled_width} x {scaled_height}; "
-            "use fit 'stretch', or cut it yourself"
-        )
-
-    scaled = Image.fromarray(picture.pixels).resize(
-        (scaled_width, scaled_height), INTERPOLATIONS[interpolation]
-    )
-    left, top = _offset(scaled_width, width), _offset(scaled_height, height)
-    padding = tuple(round(255 * v) for v in mean) if crop_mode == "border" else (0, 0, 0)
-    shown = Image.new("RGB", (width, height), padding)
-    shown.paste(scaled, (-left, -top))
-
-    rect = (
-        left * picture.width / scaled_width,
-        top * picture.height / scaled_height,
-        (left + width) * picture.width / scaled_width,
-        (top + height) * picture.height / scaled_height,
-    )
-    fit = Fit(mode, (picture.height, picture.width), (height, width), rect)
-    return np.array(shown), fit
-
-
-def _check_choice(kind: str, given: str, choices: Sequence[str] | dict[str, object]) -> None:
-    if given not in choices:
-        raise ImageError(f"unknown {kind} '{given}'; choices: {', '.join(choices)}")
-
-
-def _scaled_size(
-    picture: Picture, input_size: tuple[int, int], crop_pct: float, crop_mode: str
-) -> tuple[int, int]:
-    """(height, width) before the crop, with the roundings of timm and torchvision."""
-    height, width = picture.height, picture.width
-    target_height, target_width = (math.floor(side / crop_pct) for side in input_size)
-    if crop_mode == "squash":
-        return target_height, target_width
-    if crop_mode == "center" and target_height == target_width:
-        # timm leaves this case to torchvision, which truncates where timm itself rounds
-        if width <= height:
-            return int(target_width * height / width), target_width
-        return target_height, int(target_height * width / height)
-    ratios = height / target_height, width / target_width
-    ratio = max(ratios) if crop_mode == "border" else min(ratios)
-    return max(1, round(height / ratio)), max(1, round(width / ratio))
-
-
-def _offset(scaled: int, shown: int) -> int:
-    """Where the input begins within the scaled picture; negative where it is padded."""
-    return round((scaled - shown) / 2) if scaled >= shown else -((shown - scaled) // 2)
-
-
-def to_tensor(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """The network's input: (pixels / 255 - mean) / std, channels first.
-
-    pixels: uint8 (h, w, 3).  Returns float32 (1, 3, h, w), equal to the bit to what torchvision's
-    ToTensor and Normalize give.
-    """
-    channels = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32)) / 255
-    return ((channels - _per_channel(mean)) / _per_channel(std)).unsqueeze(0)
-
-
-def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (h, w, 3) -> (h, w, 1): the luma of ITU-R 601-2, as PIL's mode "L" has it."""
-    return np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
-
-
-def to_pixels(tensor: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """The picture in a network input: the inverse of `to_tensor`, rounded and clipped.
-
-    tensor: (1, 3, h, w), normalised.  Returns uint8 (h, w, 3).
-    """
-    channels = tensor.cpu().float().squeeze(0) * _per_channel(std) + _per_channel(mean)
-    return (channels * 255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
-
-
-def _per_channel(values: Sequence[float]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)

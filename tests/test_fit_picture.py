@@ -8,7 +8,8 @@ from timm.data import create_transform  # after vision_ops, which lets torchvisi
 
 import camviz.network.torchvision_ops  # noqa: F401
 from camviz.errors import ImageError
-from camviz.images import CROP_MODES, Fit, fit_picture, open_picture, to_pixels, to_tensor
+from camviz.fit import CROP_MODES, Fit, fit_picture, to_pixels, to_tensor
+from camviz.images import open_picture
 from tests.support.pixels import random_pixels
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -19,7 +19,7 @@ CAMVIZ = ROOT / "camviz"
 # Which modules of camviz a module may import, by dotted name without "camviz.": the longest row
 # that is a prefix of its name counts, and a name in a row stands for everything below it. From the
 # bottom to the top. Modules under one row may import each other, as long as there is no cycle.
-BASE = "errors defaults resources version files images"
+BASE = "errors defaults resources version files images fit"
 BELOW_UI = f"{BASE} methods maps network prototypes engine scenes examples space"
 BELOW_SERVICE = f"{BELOW_UI} ui.choices ui.compute ui.html ui.links ui.state"
 MAY_IMPORT = {
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "files": "errors",
     "rgb": "errors",
     "images": "errors files rgb",
+    "fit": "errors images",
     "methods": "",
     "maps": "errors defaults",
     "network": f"{BASE} methods maps",
@@ -105,7 +106,8 @@ MAY_REQUIRE = {
     "engine.traces": "torch",
     "engine.export": "numpy PIL cv2",
     "rgb": "numpy PIL",
-    "images": "numpy torch PIL cv2",
+    "images": "numpy PIL cv2",
+    "fit": "numpy torch PIL",
     "space": "yaml packaging huggingface_hub",
     "cli": "torch",
     "__main__": "",

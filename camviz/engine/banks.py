@@ -13,7 +13,8 @@ from camviz.engine.options import Options
 from camviz.engine.plan import prototype_stages, select_stages, with_split_taps
 from camviz.engine.work import Runner, Traces, Work, plain_arithmetic
 from camviz.errors import ImageError, PrototypeError
-from camviz.images import Fit, Picture, PictureSource, open_picture
+from camviz.fit import Fit
+from camviz.images import Picture, PictureSource, open_picture
 from camviz.network.backbone import Backbone
 from camviz.network.taps import Tap
 from camviz.network.trace import Trace

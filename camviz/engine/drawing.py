@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from camviz.images import Fit
+from camviz.fit import Fit
 from camviz.maps.fusion import Placement, interpolation
 
 

@@ -18,7 +18,8 @@ from camviz.engine import export
 from camviz.engine.drawing import draw
 from camviz.engine.notes import Notes
 from camviz.engine.options import Request
-from camviz.images import Fit, Picture
+from camviz.fit import Fit
+from camviz.images import Picture
 from camviz.maps import boxes as box_rules
 from camviz.maps import localization
 from camviz.maps.boxes import Box

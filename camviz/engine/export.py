@@ -24,7 +24,7 @@ from camviz.defaults import COLORS, OPACITY, THRESHOLD
 from camviz.engine.drawing import draw
 from camviz.errors import MethodError
 from camviz.files import output_folder
-from camviz.images import Fit
+from camviz.fit import Fit
 from camviz.maps import render
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS, denoise

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from camviz.prototypes.bank import PrototypeBank
 
 PlacementKind = Literal["plain", "true"]
-FitMode = Literal["stretch", "crop"]
+FitMode = Literal["stretch", "pad", "crop"]
 Checkerboard = Literal["auto", "smooth", "keep"]
 Choices: TypeAlias = Callable[[], Mapping[str, str]] | Mapping[str, str]
 Values = TypeVar("Values", bound="Options")
@@ -200,6 +200,7 @@ class Options:
         "how a picture is brought to the network's size",
         choices={
             "stretch": "the whole picture, stretched",
+            "pad": "the whole picture, with a border",
             "crop": "the model's own centre crop",
         },
         page=True,

@@ -7,7 +7,8 @@ import numpy as np
 
 from camviz.engine.drawing import draw
 from camviz.errors import MethodError
-from camviz.images import Fit, Picture
+from camviz.fit import Fit
+from camviz.images import Picture
 from camviz.maps.fusion import Placement
 
 

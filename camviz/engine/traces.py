@@ -7,7 +7,8 @@ from weakref import WeakKeyDictionary
 
 from camviz.engine.cache import LRUCache
 from camviz.engine.work import Runner, TracePicture
-from camviz.images import Fit, Picture
+from camviz.fit import Fit
+from camviz.images import Picture
 from camviz.network.backbone import Backbone
 from camviz.network.taps import Tap
 from camviz.network.trace import Target, Trace

@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 import torch
 
-from camviz.images import Fit, Picture
+from camviz.fit import Fit
+from camviz.images import Picture
 from camviz.maps.fusion import Placement
 from camviz.network.backbone import Backbone
 from camviz.network.head import HeadWeights, head_weights

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from camviz.errors import BackboneError, TargetError, one_line
-from camviz.images import Fit, Picture, fit_picture, to_grey, to_tensor
+from camviz.fit import Fit, fit_picture, to_grey, to_tensor
+from camviz.images import Picture
 from camviz.network.labels import class_names, unique_labels
 from camviz.network.modules import derive_stage
 from camviz.network.names import display_name as default_display_name
@@ -27,7 +28,7 @@ from camviz.network.state import Copy, fingerprint, is_plain, network_lock, tens
 from camviz.network.taps import primary_logits
 from camviz.network.wrappers import check_network, find_network
 
-WeightsSource = Literal["bundled", "cached", "hub", "local", "file", "random", "given"]
+WeightsSource = Literal["bundled", "package", "cached", "hub", "local", "file", "random", "given"]
 # `Request.weights` of a network that cannot be made again from its name.
 GIVEN = "given"
 _UIDS = itertools.count()

@@ -10,7 +10,10 @@ import timm
 
 from camviz.network.bundled import bundled_folder, bundled_names
 from camviz.network.hub import cached_repositories
+from camviz.network.packaged import packaged_names
 from camviz.resources import ASSETS
+
+Source = Literal["bundled", "package", "cached", "hub", "untrained"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Entry:
     name: str
     architecture: str
     family: str
-    source: Literal["bundled", "cached", "hub", "untrained"]
+    source: Source
     classes: int
     input_size: tuple[int, int, int]
     parameters: int | None
@@ -54,10 +57,12 @@ def catalogue(pattern: str = "*") -> list[Entry]:
     """
     entries = [_bundled_entry(name) for name in bundled_names()]
     cached = set(cached_repositories())
+    packaged = packaged_names()
     tags = timm.list_models(pretrained=True)
     for name in tags:
         config = timm.get_pretrained_cfg(name)
-        source: Literal["cached", "hub"] = "cached" if config.hf_hub_id in cached else "hub"
+        source: Source = "cached" if config.hf_hub_id in cached else "hub"
+        source = "package" if name in packaged else source
         entries.append(_timm_entry(name, config, source))
     tagged = {entry.architecture for entry in entries}
     entries += [
@@ -92,7 +97,7 @@ def _bundled_entry(name: str) -> Entry:
     )
 
 
-def _timm_entry(name: str, config: Any, source: Literal["cached", "hub", "untrained"]) -> Entry:
+def _timm_entry(name: str, config: Any, source: Source) -> Entry:
     architecture = name.split(".")[0]
     parameters, classes = architecture_counts().get(architecture, (None, None))
     if source != "untrained" or classes is None:

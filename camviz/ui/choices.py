@@ -26,6 +26,7 @@ DRAWN = "scenes"  # how the names of backbones for drawings begin
 ANY = "any"
 SOURCES = {
     "own": "this server's own",
+    "package": "installed",
     "bundled": "bundled",
     "cached": "on this machine",
     "hub": "to download",
@@ -47,6 +48,11 @@ class Choice:
     def family(self) -> str:
         """timm's own grouping: the module that defines the architecture."""
         return self.entry.family if self.entry else "own"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its weights are on this machine."""
+        return self.source in ("own", "package", "bundled", "cached")
 
     @property
     def megabytes(self) -> str:
@@ -89,7 +95,7 @@ def _place(entry: Entry) -> tuple[Any, ...]:
     The browser shows what contains the text typed, in this order: whatever else contains the whole
     name of an architecture has a longer one, so that the architecture itself comes first.
     """
-    where = ("bundled", "cached", "hub", "untrained").index(entry.source)
+    where = list(SOURCES).index(entry.source)
     tag = entry.name.partition(".")[2]
     return (
         where,
@@ -169,7 +175,7 @@ def default_choice() -> str | None:
     if os.environ.get("CAMVIZ_BACKBONE"):
         return next(iter(choices), None)
     wanted = choices.get(spacefile().backbone)
-    if wanted is not None and wanted.source in ("bundled", "cached"):
+    if wanted is not None and wanted.is_here:
         return wanted.name
     best = default_backbone()
     drawn = min((name for name in choices if name.startswith(DRAWN)), key=_plain, default=best)
@@ -213,13 +219,13 @@ def suitable_backbone(example: Example, backbone: str | None) -> str | None:
 
 
 def photograph_backbone() -> str | None:
-    """What is at hand for photographs: this server's own, else a downloaded one, else a bundled."""
+    """What is here for photographs: this server's own, else installed, downloaded or bundled."""
     here = [
         choice
         for choice in available().values()
-        if choice.source in ("own", "cached", "bundled") and not choice.name.startswith(DRAWN)
+        if choice.is_here and not choice.name.startswith(DRAWN)
     ]
-    order = ("own", "cached", "bundled")
+    order = ("own", "package", "cached", "bundled")
     best = min(here, key=lambda c: (order.index(c.source), _plain(c.name)), default=None)
     return None if best is None else best.name
 

@@ -65,11 +65,7 @@ def _without_weights(error: BackboneError, session: Session) -> tuple[str, dict[
     if not isinstance(error, WeightsError):
         return html.sentence(error), {}
     text = html.sentence(error.message)
-    ready = [
-        choice.name
-        for choice in choices.available().values()
-        if choice.source in ("own", "bundled", "cached")
-    ]
+    ready = [choice.name for choice in choices.available().values() if choice.is_here]
     if ready:
         text += f" Ready here without a download: {', '.join(ready[:4])}."
     wanted = session.controls.backbone

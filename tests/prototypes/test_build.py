@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from camviz.errors import PrototypeError
-from camviz.images import Fit
+from camviz.fit import Fit
 from camviz.maps.fusion import Placement, normalize
 from camviz.methods.activation import cam, cosine_maps, lp_cam
 from camviz.prototypes.bank import (

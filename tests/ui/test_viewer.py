@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from camviz.engine.engine import Engine
-from camviz.images import Fit, Picture
+from camviz.fit import Fit
+from camviz.images import Picture
 from camviz.maps.fusion import FUSIONS, Placement
 from camviz.methods import METHODS
 from camviz.ui.state import Unavailable

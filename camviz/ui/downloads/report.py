@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from camviz.defaults import THRESHOLD
 from camviz.engine.explanation import Explanation
+from camviz.engine.options import Options, option_table
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.methods.denoise import SOURCE
@@ -31,6 +32,7 @@ from camviz.version import version_of
 FILE = "report.html"
 CLASSES = 10  # that are listed
 BOXES = 4
+FITS = option_table(Options)["fit"].values or {}
 PATHS = ("local", "file")  # weights whose origin is a place on the machine that made the report
 
 
@@ -159,8 +161,7 @@ def _settings(found: Mapping[str, Explanation]) -> dict[str, str]:
         "Weights": f"{origin}, digest {(x.digest or 'unknown')[:12]}",
         "Parameters": f"{x.backbone.parameters:,}",
         "Picture": f"{x.picture.name}, SHA-256 of its pixels {x.picture.digest[:12]}",
-        "The network sees": f"{'the whole picture' if request.fit == 'stretch' else 'a crop'} "
-        f"on {height} × {width} pixels",
+        "The network sees": f"{FITS[request.fit]}, on {height} × {width} pixels",
         "Class explained": f"{x.label} ({x.target})",
         "Compared with": "nothing" if rival is None else f"{rival} ({request.versus})",
         "Score": request.score.replace("_", " "),

@@ -140,7 +140,7 @@ def suggest_backbones(controls: Controls) -> list[str]:
     here = [
         choice.name
         for choice in choices.available().values()
-        if choice.source in ("own", "bundled", "cached") and choice.name != own
+        if choice.is_here and choice.name != own
     ]
     return sorted(here, key=lambda n: n.startswith(choices.DRAWN) != for_drawings)[:1]
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from camviz.engine.drawing import draw
 from camviz.engine.explanation import Explanation, PrototypeMap
-from camviz.images import Fit, Picture
+from camviz.fit import Fit
+from camviz.images import Picture
 from camviz.maps import render
 from camviz.maps.fusion import Placement
 from camviz.prototypes.bank import Kind, Member, PrototypeBank, StagePrototypes

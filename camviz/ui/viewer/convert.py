@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from camviz.images import Fit
+from camviz.fit import Fit
 from camviz.maps.fusion import FUSIONS, Placement, normalize
 from camviz.methods import METHODS
 from camviz.ui.html import plural

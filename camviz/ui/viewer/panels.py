@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from camviz.engine.explanation import Explanation
-from camviz.images import Fit, Picture
+from camviz.fit import Fit
+from camviz.images import Picture
 from camviz.maps.fusion import Placement, resample
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer.schema import Words

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from camviz.engine.explanation import Explanation
-from camviz.images import Fit, Picture
+from camviz.fit import Fit
+from camviz.images import Picture
 from camviz.methods import METHODS
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer import schema
