@@ -133,9 +133,9 @@ def _cut(picture: Image.Image) -> Image.Image:
     width, height = QUARTER
     scale = min(picture.width / width, picture.height / height)
     size = scale * width, scale * height
-    left, top = (picture.width - size[0]) / 2, (picture.height - size[1]) / 2
-    box = (left, top, left + size[0], top + size[1])
-    return picture.resize(QUARTER, Image.Resampling.BICUBIC, box=box)
+    left, top = max(0, picture.width - size[0]) / 2, max(0, picture.height - size[1]) / 2
+    right, bottom = min(picture.width, left + size[0]), min(picture.height, top + size[1])
+    return picture.resize(QUARTER, Image.Resampling.BICUBIC, box=(left, top, right, bottom))
 
 
 def mean_and_interval(values: np.ndarray) -> str:

@@ -44,6 +44,14 @@ def tiny():
     return get
 
 
+@pytest.fixture
+def no_packages(monkeypatch):
+    """As if no package with weights were installed."""
+    from camviz.network import packaged
+
+    monkeypatch.setattr(packaged, "_find", lambda package: None)
+
+
 @pytest.fixture(scope="session")
 def photo():
     """uint8 (60, 90, 3): wider than high, no two regions alike."""

@@ -48,6 +48,31 @@ class TestFit:
         squashed, _ = fit_picture(picture, (32, 40), mode="crop", crop_mode="squash", crop_pct=1.0)
         assert np.array_equal(pixels, squashed)
 
+    @pytest.mark.parametrize("size", [(61, 83), (83, 61), (60, 60), (9, 400), (400, 9)])
+    def test_pad_shows_everything_in_its_own_shape(self, size):
+        height, width = size
+        picture = open_picture(np.full((*size, 3), 255, np.uint8))
+        pixels, fit = fit_picture(picture, (32, 48), mode="pad", mean=(0.0, 0.2, 0.4))
+        shown = (pixels == 255).all(axis=2)
+        rows, columns = shown.any(axis=1).sum(), shown.any(axis=0).sum()
+        assert shown.sum() == rows * columns, "a rectangle"
+        assert rows == 32 or columns == 48
+        assert rows / columns == pytest.approx(height / width, rel=0.51 / min(rows, columns))
+        assert (pixels[~shown] == (0, 51, 102)).all()
+        first = np.argwhere(shown)[0]
+        assert abs(2 * first[0] + rows - 32) <= 1 and abs(2 * first[1] + columns - 48) <= 1
+        x0, y0, x1, y1 = fit.rect
+        assert fit.shows_all and fit.visible_mask().all()
+        assert -x0 * columns / width == pytest.approx(first[1])
+        assert -y0 * rows / height == pytest.approx(first[0])
+        assert (x1 - x0) * columns / width == pytest.approx(48)
+        assert (y1 - y0) * rows / height == pytest.approx(32)
+
+    def test_the_border_of_a_grey_network_is_grey(self):
+        picture = open_picture(np.full((10, 40, 3), 255, np.uint8))
+        pixels, _ = fit_picture(picture, (32, 32), mode="pad", mean=(0.5,))
+        assert (pixels[0, 0] == 128).all()
+
     @pytest.mark.parametrize("crop_mode", CROP_MODES)
     @pytest.mark.parametrize("crop_pct", [0.6, 1.0, 1.3])
     @pytest.mark.parametrize("size", [(100, 240), (240, 101), (120, 120)])
@@ -105,7 +130,7 @@ class TestFit:
     @pytest.mark.parametrize(
         ("option", "choices"),
         [
-            ({"mode": "letterbox"}, "stretch, crop"),
+            ({"mode": "letterbox"}, "stretch, pad, crop"),
             ({"mode": "crop", "crop_mode": "top"}, "center, squash, border"),
             ({"interpolation": "cubic"}, "nearest, bilinear, bicubic"),
         ],

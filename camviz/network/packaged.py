@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,10 @@ def packaged_file(name: str) -> Path | None:
     return path
 
 
-def packaged_weights(name: str) -> dict[str, Tensor]:
+def packaged_weights(name: str) -> "dict[str, Tensor]":
     """The tensors of a network's package by timm's keys. Raises `FileNotFoundError`."""
+    import torch  # here, so that `camviz space` and --help need not wait for it
+
     path = packaged_file(name)
     if path is None:
         raise FileNotFoundError(PACKAGES[name].requirement)
@@ -125,7 +128,9 @@ def missing_sentence() -> str | None:
     )
 
 
-def _renamed(tensors: dict[str, Tensor], blocks: tuple[int, ...]) -> Iterator[tuple[str, Tensor]]:
+def _renamed(
+    tensors: "dict[str, Tensor]", blocks: tuple[int, ...]
+) -> "Iterator[tuple[str, Tensor]]":
     place = [f"blocks.{stage}.{i}" for stage, count in enumerate(blocks) for i in range(count)]
     expanded = {key.split(".")[1] for key in tensors if "._expand_conv." in key}
     for key, tensor in tensors.items():

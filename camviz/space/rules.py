@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from camviz.errors import SpaceError
+from camviz.network.packaged import PACKAGES
 from camviz.space.files import (
     bundle,
     readme_of,
@@ -45,6 +46,11 @@ def check(space: Spacefile) -> list[str]:
     except SpaceError as error:
         return [*wrong, str(error)]
     wrong += _file_rules(space, files)
+    package = PACKAGES.get(space.backbone)
+    if package is not None and package.requirement not in map(str, base):
+        wrong.append(
+            f"page.backbone '{space.backbone}' needs {package.requirement} in {REQUIREMENTS}"
+        )
     version = space.card["sdk_version"]
     gradio = next((line for line in base if canonicalize_name(line.name) == "gradio"), None)
     if gradio is None:
@@ -110,7 +116,7 @@ def _card_rules(card: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _page_rules(space: Spacefile) -> Iterator[str]:
-    if space.backbone not in space.models:
+    if space.backbone not in space.models and space.backbone not in PACKAGES:
         yield (
             f"page.backbone '{space.backbone}' is not among the models: a visitor would wait for "
             "its download"

@@ -81,7 +81,7 @@ def available() -> dict[str, Choice]:
         name = Path(own.partition(":")[2] or own).resolve().name
         choices[name] = Choice(name, f"{name} · {SOURCES['own']}", own, "own")
     for entry in sorted(catalogue(), key=_place):
-        small = entry.source == "bundled" or (entry.parameters or limit + 1) <= limit
+        small = entry.source in ("bundled", "package") or (entry.parameters or limit + 1) <= limit
         if entry.classifier and small and _can_be_had(entry) and entry.name not in choices:
             label = _label(entry)
             choices[entry.name] = Choice(entry.name, label, entry.name, entry.source, entry)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from camviz.engine.explanation import Explanation
+from camviz.network.packaged import missing_sentence
 from camviz.ui import choices, html, strip
 from camviz.ui.service import load, stages_of
 from camviz.ui.state import NOBODY, TOP, Controls, Menu, Session, Task, Update
@@ -38,7 +39,10 @@ def update(session: Session, controls: Controls, x: Explanation | None) -> Updat
     if entries:
         mirror["entries"] = choice
         found["network"] = html.render(
-            "network.html", choice=choices.lookup(choice.name), sources=choices.SOURCES
+            "network.html",
+            choice=choices.lookup(choice.name),
+            sources=choices.SOURCES,
+            missing=missing_sentence(),
         )
     return Update(found, mirror=mirror)
 

@@ -13,12 +13,14 @@ def everything():
 
 
 def test_the_catalogue_is_ordered_by_what_can_be_had(everything):
-    order = {"bundled": 0, "cached": 1, "hub": 1, "untrained": 2}
+    order = {"bundled": 0, "package": 1, "cached": 1, "hub": 1, "untrained": 2}
     ranks = [(not entry.classifier, order[entry.source]) for entry in everything]
     assert ranks == sorted(ranks)
     names = [entry.name for entry in everything]
     assert len(set(names)) == len(names)
-    trained = [e.name for e in everything if e.source in ("cached", "hub") and e.classifier]
+    trained = [
+        e.name for e in everything if e.source in ("package", "cached", "hub") and e.classifier
+    ]
     listed = [name for name in timm.list_models(pretrained=True) if name in set(trained)]
     assert trained == listed
 

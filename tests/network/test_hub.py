@@ -180,7 +180,7 @@ def test_architectures_without_weights_say_so(offline):
         load_backbone(name)
 
 
-def test_what_would_do_stands_apart_from_what_was_wrong(offline, monkeypatch):
+def test_what_would_do_stands_apart_from_what_was_wrong(offline, monkeypatch, no_packages):
     monkeypatch.setattr(hub, "bundled_names", lambda: ("five", "six"))
     with pytest.raises(WeightsError) as caught:
         load_backbone("test_resnet", device="cpu")

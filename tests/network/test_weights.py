@@ -173,7 +173,7 @@ def test_a_checkpoint_that_is_not_there_is_refused(tmp_path):
             load_backbone("test_resnet", weights)
 
 
-def test_bundled_networks_come_first(monkeypatch, folder):
+def test_bundled_networks_come_first(monkeypatch, folder, no_packages):
     path, model = folder
     monkeypatch.setattr(bundled, "BUNDLED", path.parent)
     assert bundled.bundled_names() == ("five",)

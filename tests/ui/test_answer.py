@@ -359,8 +359,9 @@ def test_an_example_for_the_backbone_in_use_leaves_it(visit, controls_of, photo_
 
 
 def test_the_page_says_when_it_asks_another_backbone_and_offers_the_way_back(
-    visit, controls_of, photo_file
+    visit, controls_of, photo_file, no_packages
 ):
+    choices.available.cache_clear()
     assert choices.default_choice() == "scenes-resnet"
     ram = str(example("a-ram").path)
     visit.open(controls_of(ram, "scenes-resnet", untrained=False))

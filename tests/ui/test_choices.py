@@ -10,6 +10,7 @@ import camviz
 from camviz.errors import BackboneError, StageError, TargetError
 from camviz.examples import examples
 from camviz.network.hub import hub_repository
+from camviz.network.packaged import missing_sentence
 from camviz.network.weights import build_untrained
 from camviz.space.spacefile import spacefile
 from camviz.ui import choices, html
@@ -23,7 +24,9 @@ RESNET = "test_resnet.r160_in1k"
 
 def note(choice):
     """What stands under the menu of backbones."""
-    return html.render("network.html", choice=choice, sources=choices.SOURCES)
+    return html.render(
+        "network.html", choice=choice, sources=choices.SOURCES, missing=missing_sentence()
+    )
 
 
 def test_offer_is_the_classifiers_up_to_a_size():
@@ -32,7 +35,7 @@ def test_offer_is_the_classifiers_up_to_a_size():
     assert len(offered) > 1000
     for name in offered:
         assert entries[name].classifier
-        assert entries[name].source == "bundled" or entries[name].parameters <= 150e6
+        assert entries[name].source in ("bundled", "package") or entries[name].parameters <= 150e6
     left_out = [name for name in entries if name not in offered and entries[name].classifier]
     for name in left_out:
         entry = entries[name]
@@ -81,11 +84,10 @@ def test_default_is_on_offer(monkeypatch):
 
 
 def test_the_page_begins_as_the_spacefile_says(monkeypatch):
-    drawn = [row.name for row in examples() if row.backbones == choices.DRAWN]
-    listed = [name for name in spacefile().examples if name in drawn]
-    assert [
-        row.name for row in choices.examples_first_known()
-    ] == listed  # no photograph: see below
+    assert default_choice() == spacefile().backbone == "tf_efficientnet_lite0.in1k"
+    photographs = [row.name for row in examples() if row.backbones != choices.DRAWN]
+    listed = sorted(spacefile().examples, key=lambda name: name not in photographs)
+    assert [row.name for row in choices.examples_first_known()] == listed
     cached = choices.available() | {
         "resnet50.a1_in1k": replace(lookup("resnet50.a1_in1k"), source="cached")
     }
@@ -103,7 +105,7 @@ def test_the_page_begins_as_the_spacefile_says(monkeypatch):
     monkeypatch.setattr(choices, "spacefile", lambda: other)
     choices.available.cache_clear()
     assert "resnet18.a1_in1k" not in choices.available() and RESNET in choices.available()
-    assert default_choice().startswith("scenes-")  # its weights are not here
+    assert default_choice() == "tf_efficientnet_lite0.in1k"  # its weights are here, those are not
 
 
 def test_nothing_is_offered_whose_weights_are_nowhere():
@@ -155,7 +157,7 @@ def test_search_ranks_beginnings_before_words_in_any_order():
 
 def test_what_is_at_hand_comes_first():
     sources = [choice.source for choice in choices.available().values()]
-    here = [source in ("own", "bundled", "cached") for source in sources]
+    here = [source in ("own", "package", "bundled", "cached") for source in sources]
     assert here == sorted(here, reverse=True)
 
 
@@ -179,7 +181,8 @@ def test_filters_narrow_the_search_and_keep_what_is_in_use():
     assert {source for _, source in choices.sources()} >= {ANY, "bundled", "hub", "untrained"}
 
 
-def test_examples_that_the_default_backbone_knows_come_first(monkeypatch):
+def test_examples_that_the_default_backbone_knows_come_first(monkeypatch, no_packages):
+    choices.available.cache_clear()
     shown = choices.examples_first_known()
     assert all(row.backbones == choices.DRAWN for row in shown)  # none here knows the photographs
     assert choices.photograph_backbone() == "photos-resnet"
