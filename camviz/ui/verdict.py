@@ -19,6 +19,7 @@ def heading(x: Explanation) -> str:
         rival=None if rival is None else x.backbone.labels[rival],
         output=x.backbone.output,
         top=x.target == x.predictions[0][0],
+        story=_story(x),
         warnings=warnings(x),
         method=method,
         fusion=fusion,
@@ -42,6 +43,12 @@ def warnings(x: Explanation) -> list[str]:
     if not x.fit.shows_all:
         found.append("the hatched part was not shown to the network")
     return found
+
+
+def _story(x: Explanation) -> str:
+    """What to look for in an example; "" for any other picture."""
+    name = links.example_of(x.picture.digest)
+    return "" if name is None else example(name).story
 
 
 def _unknown_things(x: Explanation) -> list[str]:
