@@ -28,7 +28,7 @@ from camviz.engine.banks import (
 )
 from camviz.engine.cache import LRUCache
 from camviz.engine.explanation import Explanation
-from camviz.engine.options import Options, PlacementKind
+from camviz.engine.options import FitMode, Options, PlacementKind
 from camviz.engine.plan import make_plan, resolve_target, select_stages
 from camviz.engine.remote import RemoteTask, TaskWorker
 from camviz.engine.similarity import SimilarityMap, cell_at
@@ -48,6 +48,7 @@ from camviz.maps.fusion import Placement
 from camviz.methods import METHODS
 from camviz.methods.activation import cosine_maps
 from camviz.network.backbone import GIVEN, Backbone
+from camviz.network.outputs import ranked
 from camviz.network.placement import plain_placement
 from camviz.network.settings import Settings, split_settings
 from camviz.network.stages import TapKind
@@ -220,6 +221,27 @@ class Engine:
             bank=bank,
             cosines={name: each.cosines for name, each in maps.items() if each.cosines is not None},
         )
+
+    def predict(
+        self,
+        image: PictureSource,
+        backbone: str | Backbone | None = None,
+        *,
+        weights: str | Path = "auto",
+        fit: FitMode = "stretch",
+        **settings: Any,
+    ) -> list[tuple[int, str, float]]:
+        """(class index, label, probability) of every class, best first: `x.predictions` alone.
+
+        One forward pass, which is kept for an explanation with the same fit. settings: those of
+        `Settings`, for a backbone by name. Raises a `CamvizError` as `explain` does.
+        """
+        chosen, rest = split_settings(settings)
+        fit = self._options.from_mapping({**rest, "fit": fit}).fit
+        picture = open_picture(image)
+        backbone = self._loaded(backbone, weights, chosen)
+        trace, _ = self._traces.get(backbone, picture, fit, ())
+        return ranked(trace.logits.numpy(), backbone.labels, backbone.output)
 
     def build_prototypes(
         self,

@@ -25,7 +25,7 @@ from camviz.maps import localization
 from camviz.maps.boxes import Box
 from camviz.maps.fusion import Placement, fuse, normalize
 from camviz.network.backbone import Backbone
-from camviz.network.outputs import Value, shares
+from camviz.network.outputs import ranked
 from camviz.prototypes.bank import Member, Prototype, PrototypeBank, StagePrototypes
 
 _KEPT_PIXELS = 4_000_000  # maps of larger pictures are made whenever they are read
@@ -159,15 +159,7 @@ class Explanation:
         By `Backbone.output` the probabilities sum to 1 (softmax), are one of each class (sigmoid),
         or are values, which are no probabilities (each a `Value`).
         """
-        kind = self.backbone.output
-        if kind == "softmax":
-            shifted = np.exp(self.logits - self.logits.max())
-            figures = shifted / shifted.sum()
-        else:
-            figures = shares(torch.from_numpy(self.logits), kind).numpy()
-        order = np.argsort(-self.logits, kind="stable")
-        figure = Value if kind == "value" else float
-        return [(int(i), self.backbone.labels[i], figure(figures[i])) for i in order]
+        return ranked(self.logits, self.backbone.labels, self.backbone.output)
 
     @property
     def is_confident(self) -> bool:

@@ -1,7 +1,9 @@
 """What the numbers that a head gives mean, and how they become probabilities."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -105,6 +107,20 @@ def shares(logits: Tensor, kind: OutputKind) -> Tensor:
 
 class Value(float):
     """A number that a head gives and that is no probability."""
+
+
+def ranked(
+    logits: np.ndarray, labels: Sequence[str], kind: OutputKind
+) -> list[tuple[int, str, float]]:
+    """(class index, label, probability or value) of every class, best first."""
+    if kind == "softmax":
+        shifted = np.exp(logits - logits.max())
+        figures = shifted / shifted.sum()
+    else:
+        figures = shares(torch.from_numpy(logits), kind).numpy()
+    order = np.argsort(-logits, kind="stable")
+    figure = Value if kind == "value" else float
+    return [(int(i), labels[i], figure(figures[i])) for i in order]
 
 
 def two_sided(logits: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from camviz.engine.explanation import Explanation
-from camviz.errors import MethodError, PrototypeError, StageError
+from camviz.engine.options import FitMode
+from camviz.errors import CamvizError, MethodError, PrototypeError, StageError
 from camviz.examples import example
 from camviz.images import Picture, open_picture
 from camviz.methods import METHODS
@@ -62,6 +63,19 @@ def explain(controls: Controls, **changes: Any) -> Explanation:
     if METHODS[options["method"]].uses_head:
         options["stages"] = None  # CAM exists at one stage only, and the engine knows at which
     return engine().explain(picture_at(controls.picture), backbone, **options)
+
+
+def seen_otherwise(x: Explanation) -> str | None:
+    """What the network says first of the picture cut to its middle; None if it is the same.
+
+    Of a picture that is cut already: what it says of the whole.
+    """
+    other: FitMode = "stretch" if x.request.fit == "crop" else "crop"
+    try:
+        index, label, _ = engine().predict(x.picture, x.backbone, fit=other)[0]
+    except CamvizError:  # too long and narrow to be cut
+        return None
+    return None if index == x.predictions[0][0] else label
 
 
 def rows(controls: Controls) -> dict[str, Found]:

@@ -8,8 +8,12 @@ from camviz.ui import html, links
 from camviz.ui.choices import DRAWN
 
 
-def heading(x: Explanation) -> str:
-    """The class explained with its probability, warnings, and how the maps were computed."""
+def heading(x: Explanation, otherwise: str | None = None) -> str:
+    """The class explained with its probability, warnings, and how the maps were computed.
+
+    otherwise: the top class of the picture brought to the network's size in the other way, by
+    `service.seen_otherwise`, where it is another one.
+    """
     method, fusion = METHODS[x.request.method], FUSIONS[x.request.fuse]
     rival = x.request.versus
     return html.render(
@@ -20,6 +24,8 @@ def heading(x: Explanation) -> str:
         output=x.backbone.output,
         top=x.target == x.predictions[0][0],
         story=_story(x),
+        otherwise=otherwise,
+        cut=x.request.fit == "crop",
         warnings=warnings(x),
         method=method,
         fusion=fusion,

@@ -36,6 +36,7 @@ from camviz.ui.service import (
     explain,
     link_of,
     prototype_row,
+    seen_otherwise,
     stages_of,
     truth_of,
 )
@@ -113,6 +114,8 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     new["maps"] = payload(rows, truth=truth, link=link)
     new["learned"] = _learned(rows[PROTOTYPES], controls)
     yield Update(tab=new, mirror=mirror)
+    if x.backbone.weights.trained and (otherwise := seen_otherwise(x)) is not None:
+        yield Update(tab={"verdict": verdict.heading(x, otherwise)})
 
 
 def _without_picture(controls: Controls) -> dict[str, Any]:
