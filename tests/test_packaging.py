@@ -186,7 +186,7 @@ def test_it_explains_a_picture_from_an_empty_folder(environment, empty, photo):
         run(environment / "camviz", "explain", photo, "--out", "out", "--json", cwd=empty)
     )
     assert answer["camviz"] == camviz.__version__
-    assert answer["backbone"]["name"] == "photos-resnet"
+    assert answer["backbone"]["name"] == "tf_efficientnet_lite0.in1k"
     assert answer["boxes"]
     assert {"manifest.json", "maps.npz", "overlay_fused.png"} <= files_below(empty / "out")
     written = json.loads((empty / "out" / "manifest.json").read_text())

@@ -120,8 +120,11 @@ def _label(entry: Entry) -> str:
 
 
 def lookup(name: str | None) -> Choice:
-    """The choice of that name; anything else that a browser may send is refused."""
-    choice = available().get(name or "")
+    """The choice of that name, or the usual one of that architecture.
+
+    Anything else that a browser may send is refused.
+    """
+    choice = available().get(named(name or "") or "")
     if choice is None:
         raise BackboneError("no such backbone is offered here; choose one from the list")
     return choice

@@ -340,7 +340,7 @@ def test_a_network_without_any_living_stage_is_refused_in_words(engine, photo):
         ({"placement": "exact"}, MethodError, "unknown placement 'exact'; choices: plain, true"),
         ({"score": "loss"}, MethodError, "unknown score 'loss'; choices: logit"),
         ({"checkerboard": "no"}, MethodError, "unknown checkerboard 'no'; choices: auto, smooth"),
-        ({"fit": "zoom"}, MethodError, "unknown fit 'zoom'; choices: stretch, crop"),
+        ({"fit": "zoom"}, MethodError, "unknown fit 'zoom'; choices: stretch, pad, crop"),
         ({"stages": []}, MethodError, "no stages were given"),
         ({"stages": ["layer9"]}, StageError, "'layer9'.*stages: act1, layer1"),
         ({"stages": "layer9"}, StageError, "'layer9'"),

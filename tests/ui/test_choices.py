@@ -161,6 +161,11 @@ def test_what_is_at_hand_comes_first():
     assert here == sorted(here, reverse=True)
 
 
+def test_an_architecture_stands_for_its_usual_weights():
+    assert lookup("tf_efficientnet_lite0").name == "tf_efficientnet_lite0.in1k"
+    assert lookup("resnet50").name == "resnet50.a1_in1k"
+
+
 @pytest.mark.parametrize(
     "name", [None, "", "local-dir:/etc", "hf-hub:some/one", "/etc/passwd", "no_such_net"]
 )
