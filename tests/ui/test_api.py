@@ -224,5 +224,5 @@ def test_the_snippet_in_the_readme_runs(address, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(code, names)
-    assert names["found"]["backbone"]["name"] == "photos-resnet"
+    assert names["found"]["backbone"]["name"] == "tf_efficientnet_lite0.in1k"
     assert zipfile.is_zipfile(names["zipped"])
