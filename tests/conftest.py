@@ -81,18 +81,6 @@ def fresh(monkeypatch):
     choices.available.cache_clear()
 
 
-@pytest.fixture
-def asking():
-    """asking(path, backbone): everything as the page opens, on a network without its weights."""
-    from camviz.ui.compare_tab import Ask, engine
-
-    def get(path, backbone="test_resnet.r160_in1k"):
-        stages = tuple(engine().backbone(backbone, "random").default_stages)
-        return Ask(path, backbone, True, backbone, True, stages=stages)
-
-    return get
-
-
 def _state(model):
     return {
         "modes": {name: module.training for name, module in model.named_modules()},
