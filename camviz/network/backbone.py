@@ -16,6 +16,7 @@ from torch import nn
 from camviz.errors import BackboneError, TargetError, one_line
 from camviz.fit import Fit, fit_picture, to_grey, to_tensor
 from camviz.images import Picture
+from camviz.network.class_search import named_exactly, named_partly
 from camviz.network.labels import class_names, unique_labels
 from camviz.network.modules import derive_stage
 from camviz.network.names import display_name as default_display_name
@@ -222,29 +223,23 @@ class Backbone:
     def target(self, wanted: int | str) -> int:
         """The index of a class given by index, label or synonym, upper or lower case.
 
-        A part of a label will do if it fits one class only. Raises `TargetError` with the
-        candidates otherwise.
+        A part of a label, or its words in any order, will do if it fits one class only. Raises
+        `TargetError` with the candidates otherwise.
         """
         if not isinstance(wanted, str):
             return self._index(wanted)
-        text = wanted.strip().casefold()
-        exact = [i for i, label in enumerate(self.labels) if label.casefold() == text]
-        exact = exact or [
-            i for i, names in enumerate(self.synonyms) if text in (n.casefold() for n in names)
-        ]
+        text = wanted.strip()
+        exact = named_exactly(text, self.labels, self.synonyms)
         if len(exact) == 1:
             return exact[0]
         if not exact and re.fullmatch(r"-?[0-9]{1,18}", text):
             return self._index(int(text))
-        matches = exact or [
-            i
-            for i, names in enumerate(self.synonyms)
-            if text and any(text in name.casefold() for name in names)
-        ]
+        matches = exact or named_partly(text, self.labels, self.synonyms)
         if len(matches) == 1:
             return matches[0]
         if matches:
-            named = ", ".join(f"{self.labels[i]} ({i})" for i in matches[:8])
+            shown = [f"{self.labels[i].removesuffix(f' ({i})')} ({i})" for i in matches[:8]]
+            named = ", ".join(shown)
             more = f" and {len(matches) - 8} more" if len(matches) > 8 else ""
             raise TargetError(
                 f"'{wanted}' fits several classes of {self.display_name}: {named}{more}"

@@ -2,6 +2,8 @@
 
 import fnmatch
 import json
+import re
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -73,6 +75,23 @@ def catalogue(pattern: str = "*") -> list[Entry]:
     wild = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
     fitting = [entry for entry in entries if fnmatch.fnmatch(entry.name, wild)]
     return sorted(fitting, key=lambda entry: (not entry.classifier, entry.architecture != pattern))
+
+
+def paper_year(architecture: str) -> int | None:
+    """The year of the arXiv paper of an architecture, as far as timm's documentation tells it.
+
+    timm has no years of its own; an arXiv address holds that of its paper. None where the
+    architecture names no paper, and its module several of different years.
+    """
+    make = timm.models.model_entrypoint(architecture)
+    own = _arxiv_years(make.__doc__)
+    shared = _arxiv_years(sys.modules[make.__module__].__doc__)
+    return min(own) if own else shared.pop() if len(shared) == 1 else None
+
+
+def _arxiv_years(text: str | None) -> set[int]:
+    found = re.findall(r"arxiv\.org/(?:abs|pdf)/(\d\d)\d\d\.\d{4}", text or "")
+    return {2000 + int(year) for year in found}
 
 
 def usual_tag(architecture: str) -> str:

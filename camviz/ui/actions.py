@@ -41,6 +41,11 @@ def choose_backbone(session: Session, name: str | None) -> None:
         _choose(session, BackboneChoice(choices.lookup(name).name))
 
 
+def choose_starter(session: Session, selection: Selection) -> None:
+    """One of the backbones that are good to start with was clicked."""
+    choose_backbone(session, str(selection.value))
+
+
 def choose_untrained(session: Session, untrained: Any) -> None:
     """Request random weights, or trained ones again."""
     _choose(session, replace(session.controls.backbone, untrained=bool(untrained)))

@@ -17,10 +17,12 @@ from camviz.examples import Example, examples
 from camviz.methods import METHODS, Method
 from camviz.network.backbone import Backbone
 from camviz.network.bundled import bundled_names
-from camviz.network.catalogue import Entry, catalogue, usual_tag
+from camviz.network.catalogue import Entry, catalogue, paper_year, usual_tag
+from camviz.network.class_search import everyday_names
 from camviz.network.hub import hub_repository
 from camviz.network.weights import default_backbone
 from camviz.space.spacefile import spacefile
+from camviz.ui.starters import POPULAR, STARTERS
 
 DRAWN = "scenes"  # how the names of backbones for drawings begin
 ANY = "any"
@@ -60,6 +62,15 @@ class Choice:
         return f", {self.entry.megabytes:.0f} MB" if self.entry and self.entry.megabytes else ""
 
     @property
+    def year(self) -> int | None:
+        """When the paper about it came out, where that is known."""
+        if self.entry is None or self.source == "bundled":
+            return None
+        architecture = self.entry.architecture
+        known = (row.year for row in STARTERS if row.architecture == architecture)
+        return next(known, None) or paper_year(architecture)
+
+    @property
     def model_card(self) -> str | None:
         """The address of its model card on the hub, if it has one."""
         repository = hub_repository(self.load) if self.entry else None
@@ -89,7 +100,8 @@ def available() -> dict[str, Choice]:
 
 
 def _place(entry: Entry) -> tuple[Any, ...]:
-    """Sorts what is at hand first, what is untrained last, and short names before long ones.
+    """Sorts what is at hand first, what is untrained last, what is asked for often, and then short
+    names, before others; small networks before large ones.
 
     Of one architecture timm's usual weights come first.
     The browser shows what contains the text typed, in this order: whatever else contains the whole
@@ -97,9 +109,12 @@ def _place(entry: Entry) -> tuple[Any, ...]:
     """
     where = list(SOURCES).index(entry.source)
     tag = entry.name.partition(".")[2]
+    popular = entry.architecture in POPULAR
     return (
         where,
+        POPULAR.index(entry.architecture) if popular else len(POPULAR),
         len(entry.architecture),
+        entry.parameters or 0,
         entry.architecture,
         tag != usual_tag(entry.architecture),
         entry.name,
@@ -149,6 +164,13 @@ def named(text: str) -> str | None:
     if text in available():
         return text
     return next((name for name in available() if name.partition(".")[0] == text), None)
+
+
+def starters() -> list[tuple[Choice, str]]:
+    """Backbones that are good to start with, each with a sentence; those at hand come first."""
+    found = [(named(row.architecture), row.sentence) for row in STARTERS]
+    offered = [(available()[name], sentence) for name, sentence in found if name is not None]
+    return sorted(offered, key=lambda row: not row[0].is_here)
 
 
 def _rank(name: str, words: list[str]) -> int | None:
@@ -259,6 +281,15 @@ def examples_first_known() -> list[Example]:
 def stage_methods() -> dict[str, Method]:
     """The methods of the first row: those that ask for no prototypes."""
     return {name: row for name, row in METHODS.items() if not row.uses_prototypes}
+
+
+def class_entries(backbone: Backbone) -> list[tuple[str, str]]:
+    """(text, label) of every class for a menu; behind the label its other names, to be searched."""
+    entries = []
+    for label, synonyms in zip(backbone.labels, backbone.synonyms, strict=True):
+        others = [name for name in (*synonyms, *everyday_names(label)) if name not in label]
+        entries.append((f"{label} · {', '.join(others)}" if others else label, label))
+    return entries
 
 
 def modules(backbone: Backbone) -> list[str]:

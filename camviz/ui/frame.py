@@ -38,6 +38,8 @@ def update(session: Session, controls: Controls, x: Explanation | None) -> Updat
     mirror = {name: shown[name] for name in found}
     if entries:
         mirror["entries"] = choice
+        labels = {menu: [label for label, _ in entries[menu]] for menu in ("target", "modules")}
+        found["entries"] = {**labels, "versus": [label for label, _ in COMPARED]}
         found["network"] = html.render(
             "network.html",
             choice=choices.lookup(choice.name),
@@ -72,7 +74,7 @@ def _entries(controls: Controls) -> dict[str, list[tuple[str, str]]]:
     """The (label, value) pairs of those menus."""
     backbone = load(controls.backbone)
     names = [stage.name for stage in backbone.stages]
-    classes = [(label, label) for label in backbone.labels]
+    classes = choices.class_entries(backbone)
     return {
         "target": [*EXPLAINED, *classes],
         "versus": [*COMPARED, *classes],

@@ -25,6 +25,7 @@ from camviz.ui.values import by_name
 from camviz.ui.viewer import viewer_head
 
 MENUS = "#backbone, #models-with, #target, #versus, #modules"  # that are searched by typing
+CLASSES = "#target, #versus"
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,15 @@ def _wire(
     around = by_name(left) | by_name(parts)
     events = PageEvents(session, around, [(tab, made) for tab, _, made in built])
     opened = page.load(
-        _open, [session, left.picture], [left.backbone, left.family, left.source], **PRIVATE
+        _open,
+        [session, left.picture],
+        [left.backbone, left.offered, left.family, left.source, left.starters],
+        **PRIVATE,
     )
     events.then_answer(opened)
     titles = {tab.ID: tab.TITLE for tab, *_ in built}
     page.load(None, None, None, js=html.call("open-tab.js", titles), api_visibility="private")
-    search = html.call("search-menus.js", MENUS)
+    search = html.call("search-menus.js", MENUS, CLASSES)
     page.load(None, None, None, js=search, api_visibility="private")
     for tab, item, made in built:
         chosen = item.select(
@@ -140,13 +144,13 @@ async def _open(session: Session, picture: Any, request: gr.Request) -> list[Any
         actions.open_link(session, query, path)
 
     await asyncio.to_thread(take, session, follow, Selection(None))
+    offered = choices.filtered(choices.ANY, choices.ANY)
     return [
-        gr.update(
-            choices=choices.filtered(choices.ANY, choices.ANY),
-            value=session.controls.backbone.name,
-        ),
+        gr.update(choices=offered, value=session.controls.backbone.name),
+        {"models-with": [label for label, _ in offered]},
         gr.update(choices=choices.families(), value=choices.ANY),
         gr.update(choices=choices.sources(), value=choices.ANY),
+        html.render("starters.html", starters=choices.starters()),
     ]
 
 
@@ -154,7 +158,7 @@ def launch_options() -> dict[str, Any]:
     """What `launch` is given: looks, limits, and that nothing is recorded."""
     return {
         "theme": theme(),
-        "css": html.script("page.css"),
+        "css": html.script("page.css") + html.script("finding.css"),
         "head": viewer_head(),
         "max_file_size": upload_limit(),
         "mcp_server": api.agents(),

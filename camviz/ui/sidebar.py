@@ -28,6 +28,9 @@ class Parts:
     family: Any
     source: Any
     network: Any
+    starters: Any
+    offered: Any
+    entries: Any
     bars: Any
     target: Any
     versus: Any
@@ -72,6 +75,8 @@ def build() -> Parts:
                 "Where its weights are", [("any source", choices.ANY)], choices.ANY
             )
         made["network"] = gr.HTML(elem_id="network", elem_classes="cv-fine")
+        made["starters"] = gr.HTML(elem_id="starters", js_on_load=html.script("click.js"))
+        made["offered"], made["entries"] = _searched(), _searched()
         made["untrained"] = gr.Checkbox(
             label="Untrained weights: maps mean nothing",
             value=False,
@@ -139,6 +144,7 @@ def wire(parts: Parts, events: PageEvents) -> None:
     events.on_change(parts.picture.clear, actions.remove_picture, parts.picture)
     events.on_change(parts.examples.select, actions.choose_example)
     events.on_change(parts.backbone.input, actions.choose_backbone, parts.backbone)
+    events.on_change(parts.starters.select, actions.choose_starter)
     events.on_change(parts.untrained.input, actions.choose_untrained, parts.untrained)
     events.on_change(parts.bars.select, actions.click_bar)
     events.on_change(parts.target.input, actions.choose_class, parts.target)
@@ -152,19 +158,24 @@ def wire(parts: Parts, events: PageEvents) -> None:
         component.input(
             _narrowed,
             [parts.family, parts.source, parts.backbone],
-            parts.backbone,
+            [parts.backbone, parts.offered],
             api_visibility="private",
             queue=False,
             show_progress="hidden",
         )
-    parts.backbone.focus(
-        None, None, None, js=html.script("select-all.js"), api_visibility="private"
-    )
 
 
-def _narrowed(family: str, source: str, backbone: str | None) -> Any:
-    """The menu of backbones, of a family and a source only."""
-    return gr.update(choices=choices.filtered(family, source, backbone), value=backbone)
+def _narrowed(family: str, source: str, backbone: str | None) -> list[Any]:
+    """The menu of backbones, of a family and a source only; and what is searched in it."""
+    found = choices.filtered(family, source, backbone)
+    labels = [label for label, _ in found]
+    return [gr.update(choices=found, value=backbone), {"backbone": labels}]
+
+
+def _searched() -> gr.HTML:
+    """What menus hold, for the search by typing: {id of a menu: labels}. Nothing is seen of it."""
+    script = html.script("keep-entries.js")
+    return gr.HTML(html_template="<i hidden></i>", js_on_load=script, visible="hidden")
 
 
 def _labels(rows: Mapping[str, Any]) -> list[tuple[str, str]]:

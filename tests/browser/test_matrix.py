@@ -94,7 +94,7 @@ def add_models(page, *names):
     for name in names:
         page.locator("#models-with input").click()
         page.keyboard.type(name)
-        page.locator("#models-with [role=option]", has_text=name).first.click()
+        page.get_by_role("option", name=re.compile(re.escape(name))).first.click()
     page.keyboard.press("Escape")
 
 

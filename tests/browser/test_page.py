@@ -282,6 +282,51 @@ def test_enter_chooses_the_backbone_that_was_typed(open_page, typed):
     expect(page.get_by_role("alert")).to_contain_text("resnet50.a1_in1k")  # it is not here
 
 
+@pytest.mark.parametrize(
+    ("menu", "typed", "first"),
+    [
+        ("backbone", "vit base", "vit_base_patch16_224"),
+        ("backbone", "b0 efficientnet", "efficientnet_b0"),
+        ("target", "0", "ash"),
+        ("target", "ir", "birch"),
+    ],
+)
+def test_what_fits_is_listed_while_typing_the_best_first(open_page, menu, typed, first):
+    page = open_page()
+    page.locator(f"#{menu} input").click()
+    page.keyboard.type(typed)
+    found = page.locator("#cv-found [role=option]")
+    expect(found.first).to_contain_text(first)
+    expect(found.first).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Escape")
+    expect(page.locator("#cv-found")).to_be_hidden()
+
+
+def test_nothing_found_is_said_and_what_is_near_can_be_chosen(open_page):
+    page = open_page()
+    before = page.locator("#backbone input").input_value()
+    page.locator("#backbone input").click()
+    page.keyboard.type("resnt50")
+    found = page.locator("#cv-found")
+    expect(found).to_contain_text("Nothing here is called “resnt50”. Near:")
+    page.keyboard.press("Enter")  # takes nothing
+    page.keyboard.press("Tab")
+    expect(page.locator("#backbone input")).to_have_value(before)
+    page.locator("#target input").click()
+    page.keyboard.type("elmm")
+    page.get_by_role("option", name="elm").click()
+    wait_for_link(page, **{"class": "elm"})
+
+
+def test_a_backbone_that_is_good_to_start_with_is_one_click_away(open_page):
+    page = open_page()
+    page.get_by_text("Good to start with").click()
+    expect(page.locator("#starters button")).to_have_count(10)
+    page.locator("#starters button", has_text="resnet50").click()
+    expect(page.get_by_role("alert")).to_contain_text("resnet50.a1_in1k")  # it is not here
+    expect(page.locator("#backbone input")).to_have_value(re.compile("^grove"))
+
+
 def test_a_backbone_that_cannot_be_had_leaves_everything_as_it_was(open_page):
     page = open_page()
     choose(page, "backbone", "test_vit.", re.compile(r"test_vit\.r160"))

@@ -148,6 +148,55 @@ def test_words_are_first_looked_for_where_parts_of_a_name_begin(text, begins):
     assert choices.search(text)[0].startswith(begins)
 
 
+@pytest.mark.parametrize(
+    ("text", "best"),
+    [
+        ("vit base", "vit_base_patch16_224"),
+        ("resnet", "resnet50"),
+        ("efficientnet", "efficientnet_b0"),
+        ("swin base", "swin_base_patch4_window7_224"),
+    ],
+)
+def test_of_what_fits_equally_well_what_is_asked_for_often_comes_first(text, best):
+    assert choices.search(text)[0].partition(".")[0] == best
+
+
+def test_good_to_start_with_is_one_of_each_kind_with_a_sentence_and_what_is_here_first():
+    rows = choices.starters()
+    assert 8 <= len(rows) <= 12
+    assert len({choice.family for choice, _ in rows}) == len(rows)
+    assert all(sentence.endswith(".") and len(sentence) < 100 for _, sentence in rows)
+    here = [choice.is_here for choice, _ in rows]
+    assert here == sorted(here, reverse=True) and rows[0][0].name == "tf_efficientnet_lite0.in1k"
+    text = html.render("starters.html", starters=rows)
+    assert text.count("data-label=") == len(rows) and "ready" in text
+    assert 'data-label="resnet50.a1_in1k"' in text and "download, 102 MB" in text
+
+
+def test_good_to_start_with_is_only_what_is_offered(monkeypatch):
+    monkeypatch.setenv("CAMVIZ_MAX_PARAMETERS", "10")
+    choices.available.cache_clear()
+    names = [choice.name for choice, _ in choices.starters()]
+    assert "tf_efficientnet_lite0.in1k" in names and "resnet50.a1_in1k" not in names
+
+
+def test_plain_facts_have_a_year_only_where_a_paper_gives_it():
+    offered = choices.available()
+    assert "Family resnet, paper of 2015 ·" in note(offered["resnet50.a1_in1k"])
+    assert "sees 224 × 224 pixels" in note(offered["resnet50.a1_in1k"])
+    assert offered["vgg19.tv_in1k"].year == 2014
+    assert offered["tf_efficientnet_lite0.in1k"].year is None  # its module is of many papers
+    assert "paper" not in note(offered["scenes-resnet"])
+
+
+def test_classes_are_listed_with_their_other_names(tiny):
+    entries = {label: text for text, label in choices.class_entries(tiny("test_resnet"))}
+    assert entries["lion"] == "lion · king of beasts, Panthera leo"
+    assert entries["Siamese cat"] == "Siamese cat · house cat"
+    assert entries["crane (134)"] == "crane (134) · wading bird"
+    assert entries["zebra"] == "zebra"
+
+
 def test_search_ranks_beginnings_before_words_in_any_order():
     found = choices.search("vit_b")
     assert found[0].startswith("vit_b") and any(not name.startswith("vit_b") for name in found)
