@@ -53,7 +53,7 @@
   list.id = "cv-found";
   list.role = "listbox";
   list.setAttribute("aria-label", "What fits");
-  document.body.append(list);
+  (document.querySelector(".gradio-container") ?? document.body).append(list);
   let menu = null, input = null, options = [], typed = false, active = -1, shown = [];
 
   const close = () => {

@@ -28,7 +28,8 @@ from camviz.ui.state import (
 NO_LAYER = "No layer is ticked; tick at least one and the maps follow."
 MISSING = (
     "This link was made with a picture that its owner had uploaded, and uploads never go into a "
-    "link. Everything else is set as it was: give the picture, and you see what they saw."
+    "link. Everything else is set as it was: give the picture, and you see what they saw. "
+    "Uploads of your own that this browser kept are offered beside the examples."
 )
 
 

@@ -55,9 +55,9 @@ def build_app(tabs: Sequence[Tab] = TABS) -> gr.Blocks:
                 left = sidebar.build()
                 address = gr.Textbox(visible=False)
             with gr.Column(elem_id="right", min_width=0):
-                click = html.script("click.js")
+                moving = html.script("progress.js")
                 notice = gr.HTML(elem_id="notice", js_on_load=html.script("notice.js"))
-                progress = gr.HTML(elem_id="progress", js_on_load=click)
+                progress = gr.HTML(elem_id="progress", js_on_load=moving)
                 row = gr.HTML(elem_id="strip", js_on_load=html.script("picture-strip.js"))
                 with gr.Tabs(elem_id="tabs"):
                     built = []

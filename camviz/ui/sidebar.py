@@ -49,7 +49,14 @@ def build() -> Parts:
     made: dict[str, Any] = {}
     shown = choices.examples_first_known()
     with gr.Row(elem_id="ask-picture", elem_classes="cv-section"):
-        made["picture"] = _picture(str(shown[0].path) if shown else None)
+        with gr.Column(elem_id="given", min_width=0):
+            made["picture"] = _picture(str(shown[0].path) if shown else None)
+            gr.HTML(
+                html_template=html.render("kept.html"),
+                js_on_load=html.script("kept-uploads.js"),
+                elem_id="kept",
+                min_width=0,
+            )
         with gr.Column(elem_id="others", scale=0, min_width=0):
             made["examples"] = gr.HTML(
                 thumbnails(shown),
@@ -75,13 +82,14 @@ def build() -> Parts:
                 "Where its weights are", [("any source", choices.ANY)], choices.ANY
             )
         made["network"] = gr.HTML(elem_id="network", elem_classes="cv-fine")
-        made["starters"] = gr.HTML(elem_id="starters", js_on_load=html.script("click.js"))
-        made["offered"], made["entries"] = _searched(), _searched()
-        made["untrained"] = gr.Checkbox(
-            label="Untrained weights: maps mean nothing",
-            value=False,
-            elem_id="untrained",
-        )
+        with gr.Row(elem_id="more-backbone"):
+            made["offered"], made["entries"] = _searched(), _searched()
+            made["untrained"] = gr.Checkbox(
+                label="Untrained weights", value=False, elem_id="untrained", min_width=0
+            )
+            made["starters"] = gr.HTML(
+                elem_id="starters", js_on_load=html.script("click.js"), min_width=0
+            )
     with gr.Column(elem_id="ask-class", elem_classes="cv-section", min_width=0):
         gr.HTML(html.render("says.html"), elem_classes="cv-title")
         made["bars"] = gr.HTML(elem_id="bars", js_on_load=html.script("click.js"))

@@ -532,3 +532,77 @@ def test_two_visitors_see_their_own(open_page):
     expect(heading(one)).to_contain_text("Where it would see")
     wait_until_idle(two)
     assert (heading(two).inner_text(), two.url) == before
+
+
+# -- What is kept --------------------------------------------------------------------------------
+
+
+def test_back_and_forward_walk_the_tabs_and_keep_what_is_set(open_page):
+    page = open_page()
+    for title, inside in (("All pictures", "#sheet"), ("Models", "#models-said")):
+        open_tab(page, title)
+        expect(page.locator(inside)).to_be_visible()
+        wait_until_idle(page)
+    label = page.locator(".cv-bar").nth(1).get_attribute("data-label")
+    page.locator(".cv-bar").nth(1).click()
+    wait_for_link(page, tab="models", **{"class": label})
+    page.go_back()
+    expect(page.locator("#sheet")).to_be_visible()
+    wait_for_link(page, tab="pictures", **{"class": label})
+    page.go_back()
+    expect(heading(page)).to_be_visible()
+    wait_for_link(page, tab=None, **{"class": label})
+    page.go_forward()
+    expect(page.locator("#sheet")).to_be_visible()
+    wait_until_idle(page)
+
+
+def test_uploads_are_offered_again_behind_a_reload_until_that_is_switched_off(open_page, drawing):
+    page = open_page()
+    upload(page, drawing)
+    wait_for_link(page, example="upload")
+    page.reload()
+    kept = page.locator(".cv-kept-offer button")
+    expect(kept.first).to_be_visible()
+    expect(heading(page)).to_have_text("No picture yet")
+    wait_until_idle(page)
+    page.get_by_label("Upload drawing.png again").first.click()
+    expect(page.locator(MAPS)).to_have_count(15)
+    page.get_by_label("Keep uploads").uncheck()
+    expect(kept).to_have_count(0)
+    page.reload()
+    expect(heading(page)).to_have_text("No picture yet")
+    expect(page.get_by_label("Keep uploads")).not_to_be_checked()
+    expect(page.locator(".cv-kept-offer")).to_be_hidden()
+    page.get_by_label("Keep uploads").check()
+    wait_until_idle(page)
+
+
+def test_a_copied_link_says_that_an_upload_is_missing_from_it(open_page, drawing):
+    page = open_page()
+    wait_for_link(page, example="lion")
+    page.locator("#share").click()
+    expect(page.locator("#share")).to_have_text(
+        re.compile("^(Copied|Copy it from the address bar)$")
+    )
+    expect(page.locator("#share")).to_have_text("Copy link")
+    upload(page, drawing)
+    wait_for_link(page, example="upload")
+    page.locator("#share").click()
+    expect(page.locator("#share")).to_have_text(re.compile("without your picture"))
+
+
+@pytest.mark.parametrize(("pressed", "where"), [(".cv-bar", "#ask-class"), ("#save", "#save")])
+def test_progress_stands_where_it_was_asked_for(open_page, pressed, where):
+    page = open_page()
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.locator(pressed).first.dispatch_event("pointerdown")
+    page.evaluate(
+        """() => { document.querySelector("#progress .prose").innerHTML =
+        '<div class="cv-progress"><span>Working</span><progress></progress><button>Stop</button>'
+        document.dispatchEvent(new Event("scroll")) }"""
+    )
+    stop, near = page.locator("#progress button").bounding_box(), page.locator(where).bounding_box()
+    assert abs(stop["y"] - near["y"]) < 60
+    assert near["x"] - 300 < stop["x"] < near["x"] + 420
+    assert page.evaluate("document.documentElement.scrollHeight") == height
