@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: assets/ and the Spacefile become camviz/assets in the wheel."""
+"""What pyproject.toml cannot say: what becomes camviz/assets in the wheel."""
 
 import shutil
 from pathlib import Path
@@ -28,7 +28,8 @@ class BuildWithAssets(build_py):
         files = [path for path in sorted(Path("assets").rglob("*")) if path.is_file()]
         package = Path(self.build_lib) / "camviz"
         targets = {path: package / path for path in files}
-        return targets | {Path("Spacefile"): package / "assets" / "Spacefile"}
+        beside = {"Spacefile": "Spacefile", "docs/glossary.md": "glossary.md"}
+        return targets | {Path(file): package / "assets" / name for file, name in beside.items()}
 
 
 setup(cmdclass={"build_py": BuildWithAssets})

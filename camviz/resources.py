@@ -12,4 +12,5 @@ CHECKOUT = None if INSTALLED else _PACKAGE.parent
 
 ASSETS = (CHECKOUT or _PACKAGE) / "assets"
 WEB = ASSETS / "web"  # CSS, JavaScript and templates of the page
+GLOSSARY = CHECKOUT / "docs" / "glossary.md" if CHECKOUT else ASSETS / "glossary.md"
 SPACEFILE = (CHECKOUT or ASSETS) / "Spacefile"

@@ -43,6 +43,7 @@ MAY_IMPORT = {
     # Inside of the page: state < service < actions < tabs < events < page.
     "ui.gradio_compat": "",
     "ui.order": "",
+    "ui.help": "",
     "ui.theme": "",
     "ui.html": BELOW_UI,
     "ui.uploads": f"{BELOW_UI} ui.gradio_compat",

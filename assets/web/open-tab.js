@@ -10,11 +10,5 @@ titles => {
     if (tries === 5) document.querySelector("#tabs .overflow-menu > button")?.click();
     if (title && tries) setTimeout(() => window.camvizOpenTab(title, tries - 1), 200);
   };
-  const named = () => titles[new URLSearchParams(location.search).get("tab")];
-  window.camvizOpenTab(named());
-  // Back and Forward open the tab of that step; all else stays as it is set, in the address too.
-  addEventListener("popstate", () => {
-    window.camvizOpenTab(named() ?? Object.values(titles)[0]);
-    document.dispatchEvent(new Event("viewer-publish"));
-  });
+  window.camvizOpenTab(titles[new URLSearchParams(location.search).get("tab")]);
 }

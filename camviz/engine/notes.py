@@ -93,7 +93,7 @@ def write_sentences(
     if not method.class_specific:
         sentences.append("The same for every class.")
     if notes.positive_share is not None:
-        sentences.append(f"{notes.positive_share:.0%} of the evidence is positive.")
+        sentences.append(f"{notes.positive_share:.0%} of the evidence speaks for the class.")
     if notes.smoothed:
         sentences.append("The checkerboard of a strided layer behind it was smoothed out.")
     if not notes.zero_gradient:
@@ -114,10 +114,10 @@ def write_sentences(
 
 # What was done to the gradient, by mode.
 _DONE = {
-    "threshold": "Positive gradient truncated ({source}) at {tau:.3g}",
+    "threshold": "Gradient values below {tau:.3g}, as large as noise, set to 0 ({source})",
     "rectify": "Negative gradient removed ({source})",
-    "cap": "Positive gradient capped ({source}) at {tau:.3g}",
-    "remove": "Positive gradient removed ({source}): the map shows what speaks against the class",
+    "cap": "Gradient values above {tau:.3g} cut to that ({source})",
+    "remove": "What speaks for the class removed ({source}): the map shows what speaks against it",
 }
 
 

@@ -147,7 +147,7 @@ FUSIONS: dict[str, Fusion] = {
         keep,
         geometric_mean,
         "after RefineCAM, 2026",
-        "What all stages agree on.",
+        "What all layers agree on.",
         "F = (n_1 · … · n_L)^(1/L)",
     ),
     "mean": Fusion(
@@ -155,15 +155,15 @@ FUSIONS: dict[str, Fusion] = {
         keep,
         arithmetic_mean,
         "camviz",
-        "What the stages say on average.",
+        "What the layers say on average.",
         "F = (n_1 + … + n_L) / L",
     ),
     "max_tanh": Fusion(
-        "Maximum of tanh",
+        "Maximum, weak maps raised",
         scale_shallow,
         maximum,
         "LayerCAM, TIP 2021, eq. 9",
-        "What any stage saw.",
+        "What any layer saw; the maps of fine layers are raised first (tanh).",
         "F = max_l n_l",
     ),
 }

@@ -176,7 +176,7 @@ def open_link(session: Session, query: dict[str, str], picture: str | None) -> N
     remedies = {}
     if _is_remote(choice) and usual:
         wanted = choices.lookup(choice.name)
-        problems = [*problems, f"{wanted.name} is not on this machine, and {usual} is asked"]
+        problems = [*problems, f"{wanted.name} is not on this machine, so {usual} is used"]
         remedies[f"backbone:{wanted.name}"] = f"Download {wanted.name}{wanted.megabytes}"
         controls = replace(controls, backbone=BackboneChoice(usual))
     else:

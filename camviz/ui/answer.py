@@ -161,7 +161,7 @@ def _suitable(
     if suitable in (None, wanted.name):
         return wanted, ""
     made = "made" if (wanted.name or "").startswith(choices.DRAWN) else "not made"
-    text = f"For this picture {suitable} is asked: {wanted.name} was {made} for drawn scenes."
+    text = f"For this picture {suitable} is used: {wanted.name} was {made} for drawn scenes."
     back = f"{'raw' if wanted.untrained else 'backbone'}:{wanted.name}"
     return BackboneChoice(suitable), html.notice(text, {back: f"Back to {wanted.name}"})
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import gradio as gr
 
+from camviz.resources import GLOSSARY
 from camviz.space.spacefile import spacefile
 from camviz.ui import actions, api, choices, html, sidebar, strip
 from camviz.ui.downloads import bundle
 from camviz.ui.events import PRIVATE, PageEvents, take
 from camviz.ui.gradio_compat import Page
+from camviz.ui.help import HELP
 from camviz.ui.order import time_of
 from camviz.ui.state import COMPARE, Selection, Session, Task, Update
 from camviz.ui.tabs.base import Tab
@@ -64,6 +66,8 @@ def build_app(tabs: Sequence[Tab] = TABS) -> gr.Blocks:
                     for tab in tabs:
                         with gr.Tab(tab.TITLE, id=tab.ID) as item:
                             built.append((tab, item, tab.build()))
+        with gr.Accordion("What the words mean", open=False, elem_id="glossary"):
+            gr.Markdown(GLOSSARY.read_text(encoding="utf-8"))
         parts = Parts(notice, progress, row, share, save, file, address)
         _wire(page, session, left, parts, built)
         api.publish(page)
@@ -90,7 +94,14 @@ def _wire(
     titles = {tab.ID: tab.TITLE for tab, *_ in built}
     page.load(None, None, None, js=html.call("open-tab.js", titles), api_visibility="private")
     search = html.call("search-menus.js", MENUS, CLASSES)
-    page.load(None, None, None, js=search, api_visibility="private")
+    scripts = (
+        search,
+        html.call("help-marks.js", HELP),
+        html.call("walk-views.js", COMPARE),
+        html.script("open-glossary.js"),
+    )
+    for script in scripts:
+        page.load(None, None, None, js=script, api_visibility="private")
     for tab, item, made in built:
         chosen = item.select(
             _opener(tab.ID),

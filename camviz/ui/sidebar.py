@@ -73,7 +73,7 @@ def build() -> Parts:
                 min_width=0,
             )
     with gr.Column(elem_id="ask-backbone", elem_classes="cv-section", min_width=0):
-        made["backbone"] = _menu("Backbone", "the network asked; type to search", "backbone")
+        made["backbone"] = _menu("Backbone", "the network; type to search", "backbone")
         with gr.Row(elem_id="filters"):
             made["family"] = _slim(
                 "Family of backbones", [("any family", choices.ANY)], choices.ANY
@@ -91,7 +91,7 @@ def build() -> Parts:
                 elem_id="starters", js_on_load=html.script("click.js"), min_width=0
             )
     with gr.Column(elem_id="ask-class", elem_classes="cv-section", min_width=0):
-        gr.HTML(html.render("says.html"), elem_classes="cv-title")
+        gr.HTML(html.render("says.html"), elem_id="says", elem_classes="cv-title")
         made["bars"] = gr.HTML(elem_id="bars", js_on_load=html.script("click.js"))
         with gr.Row(elem_id="classes"):
             made["target"] = _slim("Class that is explained", EXPLAINED, TOP, "target")
@@ -99,7 +99,7 @@ def build() -> Parts:
     with gr.Column(elem_id="ask-layers", elem_classes="cv-section", min_width=0):
         made["stages"] = gr.CheckboxGroup(
             label="Layers",
-            info="a map each, and one of all ticked",
+            info="each ticked one has a map",
             elem_id="stages",
             interactive=True,
         )
@@ -135,8 +135,8 @@ def _settings() -> dict[str, Any]:
         made["fuse"] = _menu(
             "Fusion", "how the maps become one", "fuse", _labels(FUSIONS), usual.fuse
         )
-        made["fit"] = _radio("fit", "The network sees", "it looks at squares only")
-        made["tap"] = _radio("tap", "A layer is read", "maps are cleaner after an activation")
+        made["fit"] = _radio("fit", "The network sees", "its input is a square")
+        made["tap"] = _radio("tap", "A layer is read", "maps are cleaner after its activation")
         made["placement"] = _radio(
             "placement", "Cells are drawn", "measuring may take a minute, once"
         )

@@ -23,7 +23,7 @@ def test_the_whole_matrix_is_there(open_page):
     wait_for_maps(page, METHODS, 9 * 7 + 1)
     expect(page.locator("#methods-said h2")).to_have_text("Where each method looks for ram")
     heads = page.locator(f"{METHODS} .vw-heads b").all_inner_texts()
-    assert heads == ["layer4", "layer3", "layer2", "layer1", "Product", "Mean", "Max of tanh"]
+    assert heads == ["layer4", "layer3", "layer2", "layer1", "Product", "Mean", "Maximum"]
     titles = page.locator(f"{METHODS} h3:visible").all_inner_texts()
     assert titles[0] == "LayerCAM" and titles[-1] == "LPCAM" and len(titles) == 10
     lefts = {
@@ -53,7 +53,7 @@ def test_a_cell_is_enlarged_by_keyboard(open_page):
     page.keyboard.press("Home")
     page.keyboard.press("Enter")
     dialog = page.locator(f"{METHODS} dialog")
-    expect(dialog.locator("h3")).to_have_text("Max of tanh")
+    expect(dialog.locator("h3")).to_have_text("Maximum")
     expect(dialog.locator("[data-part=from]")).to_have_text(
         "Grad-CAM (Selvaraju et al., ICCV 2017)"
     )

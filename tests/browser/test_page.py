@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
+from camviz.ui.help import HELP
 from tests.support.pages import (
     MAPS,
     choose,
@@ -225,7 +226,7 @@ def test_layers_method_and_fusion(open_page):
     expect(page.locator("#verdict")).to_contain_text("Grad-CAM (")
     open_settings(page)
     choose(page, "fuse", "Maximum", re.compile("^Maximum"), by_keyboard=True)
-    expect(page.locator("#verdict")).to_contain_text("fused by maximum of tanh (LayerCAM")
+    expect(page.locator("#verdict")).to_contain_text("fused by maximum, weak maps raised (LayerCAM")
     wait_for_link(
         page, fuse="max_tanh", method="grad_cam", stages="layer2,layer3,layer4,layer2.0.conv1"
     )
@@ -606,3 +607,32 @@ def test_progress_stands_where_it_was_asked_for(open_page, pressed, where):
     assert abs(stop["y"] - near["y"]) < 60
     assert near["x"] - 300 < stop["x"] < near["x"] + 420
     assert page.evaluate("document.documentElement.scrollHeight") == height
+
+
+# -- Words ---------------------------------------------------------------------------------------
+
+
+def test_every_control_has_a_help_mark_with_one_sentence(open_page):
+    page = open_page()
+    open_settings(page)
+    for name in HELP:
+        mark = page.locator(f"#{name} > .cv-help")
+        expect(mark).to_be_visible()
+        assert mark.get_attribute("aria-label") == f"Help: {HELP[name]}"
+    tip = page.locator("#cv-tip")
+    page.locator("#backbone > .cv-help").focus()
+    expect(tip).to_have_text(HELP["backbone"])
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+    page.locator("#stages > .cv-help").click()
+    expect(tip).to_have_text(HELP["stages"])
+    page.locator("#head h1").click()
+    expect(tip).to_be_hidden()
+
+
+def test_the_glossary_is_linked_and_unfolds_on_the_page(open_page):
+    page = open_page()
+    expect(page.get_by_text("the centre of a cluster of features")).to_be_hidden()
+    page.get_by_role("link", name="What the words mean").click()
+    expect(page.get_by_text("the centre of a cluster of features")).to_be_visible()
+    assert "#" not in page.url

@@ -477,7 +477,7 @@ KNOBS = {
     "scale": lambda p: menu(p).get_by_label("One for all maps").check(),
     "contours": lambda p: menu(p).get_by_label("Contour at the threshold").check(),
     "largest box": lambda p: menu(p).get_by_label("Largest").check(),
-    "boxes": lambda p: menu(p).get_by_label("All but specks").check(),
+    "boxes": lambda p: menu(p).get_by_label("All but tiny ones").check(),
     "signed": lambda p: menu(p).get_by_label("For and against").check(),
     "outline": lambda p: menu(p).get_by_label("True outline").select_option("box"),
 }
@@ -700,7 +700,7 @@ def test_a_panel_enlarged(open_page, shown):
     expect(dialog.locator("h3")).to_have_text("Fused")
     expect(dialog.locator(".vw-formula")).to_have_text("F = (n1 · … · nL)1/L")
     expect(dialog.locator(".vw-formula sup")).to_have_text("1/L")
-    expect(dialog).to_contain_text("What all stages agree on.")
+    expect(dialog).to_contain_text("What all layers agree on.")
     dialog.get_by_label("Next map").click()
     stage = shown["denoised"].stages[-1]
     expect(dialog.locator("h3")).to_have_text(stage)

@@ -116,7 +116,7 @@ def test_notes_say_what_to_know(engine, tiny, photo):
         assert 0 <= note.positive_share <= 1 and note.checkerboard >= 1
         height, width = stage.grid
         assert f"{height} × {width} cells of {stage.reduction:.3g} pixels." in str(note)
-        assert f"{note.positive_share:.0%} of the evidence is positive." in str(note)
+        assert f"{note.positive_share:.0%} of the evidence speaks for the class." in str(note)
         assert ("Read at" in str(note)) == (stage.activation != stage.output)
     plain = engine.explain(photo, backbone, method="eigen_cam").notes["bn2"]
     assert plain.positive_share is plain.checkerboard is None

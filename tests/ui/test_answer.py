@@ -369,7 +369,7 @@ def test_the_page_says_when_it_asks_another_backbone_and_offers_the_way_back(
     assert view.controls.backbone == BackboneChoice("photos-resnet")
     assert view.frame["backbone"].value == "photos-resnet"
     notice = view.frame["notice"]
-    assert "photos-resnet is asked: scenes-resnet was made for drawn scenes" in notice
+    assert "photos-resnet is used: scenes-resnet was made for drawn scenes" in notice
     assert 'data-label="backbone:scenes-resnet">Back to scenes-resnet' in notice
     view = visit.do(actions.follow_notice, Selection("backbone:scenes-resnet"))
     assert view.controls.backbone == BackboneChoice("scenes-resnet")

@@ -87,7 +87,10 @@ def test_everything_about_the_picture_is_said(rows):
         assert METHODS[other.request.method].paper in text and command(other) in text
     assert "There are no <prototypes> of it." in text
     assert "my photo's $1.png, SHA-256 of its pixels " + x.picture.digest[:12] in text
-    assert "gradient truncated at 0.9" in text and "untrained: maps mean nothing" in text
+    assert (
+        "weak gradient values set to 0 at level 0.9" in text
+        and "untrained: maps mean nothing" in text
+    )
     assert f"{x.notes['layer4'].positive_share:.0%}" in text
     assert str(x.boxes(multi=True)[0].xyxy)[1:-1] in text
 

@@ -182,7 +182,7 @@ def test_facts_say_grid_and_share(explain):
         panel, note = panels(payload({"layercam": x}))[name], x.notes[name]
         assert panel.facts == (
             f"{note.grid[0]} × {note.grid[1]} cells",
-            f"{note.positive_share:.0%} positive",
+            f"{note.positive_share:.0%} in favour",
         )
         assert panel.notes == note.sentences and not panel.warnings
 
@@ -191,11 +191,13 @@ def test_a_truncated_row_says_what_was_taken_away(explain):
     x = explain(truncation=0.9)
     value = payload({"layercam": explain(), "denoised": x})
     words = value.rows[1].words
-    assert "(truncated at 0.9; our reading of arXiv 2308.02118)" in words.summary
+    assert (
+        "(its weak values set to 0, at level 0.9; our reading of arXiv 2308.02118)" in words.summary
+    )
     assert words.formula.endswith("g_k → g_k if g_k ≥ τ, else 0") and "τ: " in words.symbols
     for name in x.stages:
         note, panel = x.notes[name], panels(value, 1)[name]
-        last = "not truncated"
+        last = "not denoised"
         if note.denoising is not None:
             last = f"{note.denoising.removed:.0%} removed"
         assert panel.facts[1:] == (last,)

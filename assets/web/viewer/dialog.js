@@ -144,7 +144,7 @@ export class MapDialog {
     const cut = percent(this.#renderer.cut);
     const boxes = this.#renderer.boxesOf(panel);
     if (!boxes.length) {
-      return `No box at ${cut}: ${panel.peak ? "nothing but specks" : "the map is empty"}.`;
+      return `No box at ${cut}: ${panel.peak ? "nothing but tiny parts" : "the map is empty"}.`;
     }
     const listed = boxes.slice(0, MOST_BOXES).map(box => box.map(Math.round).join(", "));
     const rest = boxes.length - listed.length;

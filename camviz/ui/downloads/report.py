@@ -122,7 +122,7 @@ def _figures(key: str, x: Explanation, truth: Mapping[str, np.ndarray] | None) -
     known = truth is not None and x.label in truth
     found = x.measure(truth[x.label]) if truth and known else {}
     measured = list(next(iter(found.values()))) if found else []
-    heads = ["layer", "cells", "maximum", "positive", "denoised"]
+    heads = ["layer", "cells", "maximum", "for the class", "denoised"]
     heads += [name.replace("_", " ") for name in measured]
     lines = []
     for name in (*reversed(x.stages), "fused"):
@@ -178,8 +178,9 @@ def _settings(found: Mapping[str, Explanation]) -> dict[str, str]:
     truncated = [other.request for other in found.values() if other.request.truncation]
     for denoised in truncated[:1]:
         settings["Denoised row"] = (
-            f"gradient truncated at {denoised.truncation:g} ({denoised.truncation_mode}, "
-            f"{denoised.calibration}) at {', '.join(denoised.truncated)}"
+            f"weak gradient values set to 0 at level {denoised.truncation:g} "
+            f"({denoised.truncation_mode}, {denoised.calibration}) "
+            f"at {', '.join(denoised.truncated)}"
         )
     settings["Made with"] = ", ".join(
         f"{name} {version}"
@@ -197,7 +198,7 @@ def _sources(found: Mapping[str, Explanation]) -> dict[str, str]:
         sources[method.label] = f"{method.paper}. {method.summary} {method.formula}"
         if x.request.truncation:
             sources["Denoising"] = (
-                f"positive-gradient truncation, {SOURCE}. "
+                f"weak values of the gradient set to 0, {SOURCE}. "
                 "What is no larger than noise is taken out of the gradient."
             )
         if len(x.stages) > 1:

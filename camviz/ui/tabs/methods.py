@@ -41,12 +41,12 @@ ID, TITLE = "methods", "Methods × stages"
 LABEL = "Computing every method …"
 
 PAPER, USUAL = "paper", "default"  # what a map can be marked with
-NAMES = {"product": "Product", "mean": "Mean", "max_tanh": "Max of tanh"}  # of the last columns
+NAMES = {"product": "Product", "mean": "Mean", "max_tanh": "Maximum"}  # of the last columns
 # The fusion of a method's own source, where that reads all stages; others read the last one alone.
 FUSED_BY_PAPER = {"layer_cam": "max_tanh"}
 
 AGAINST = "layer_cam_against"  # the key of the row below LayerCAM's
-AGAINST_SUMMARY = "What LayerCAM leaves out: the same of the negative gradient, against the class."
+AGAINST_SUMMARY = "What LayerCAM leaves out: what speaks against the class."
 AGAINST_FORMULA = "M = Σ_k ReLU(−g_k) · A_k"
 
 MatrixRow = MapRow | Unavailable

@@ -39,7 +39,7 @@ def words_of_request(request: Request) -> Words:
     method = METHODS[request.method]
     if not request.truncation:
         return words_of(method)
-    level = f"truncated at {request.truncation:g}; {denoise.SOURCE}"
+    level = f"its weak values set to 0, at level {request.truncation:g}; {denoise.SOURCE}"
     formula = f"{method.formula}\ng_k → {_TRUNCATIONS[request.truncation_mode]}"
     return Words(
         f"The same, of a gradient without its noise ({level}).", formula, symbols_in(formula)
@@ -66,9 +66,9 @@ def facts_of(x: Explanation, name: str) -> tuple[str, ...]:
     elif note.denoising is not None and note.denoising.change:
         facts.append(note.denoising.change)
     elif x.request.truncation:
-        facts.append("not truncated")
+        facts.append("not denoised")
     elif note.positive_share is not None:
-        facts.append(f"{note.positive_share:.0%} positive")
+        facts.append(f"{note.positive_share:.0%} in favour")
     return tuple(facts)
 
 
