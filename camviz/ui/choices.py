@@ -279,7 +279,7 @@ def examples_first_known() -> list[Example]:
 
 
 def stage_methods() -> dict[str, Method]:
-    """The methods of the first row: those that ask for no prototypes."""
+    """The methods of layers' maps: those that ask for no prototypes."""
     return {name: row for name, row in METHODS.items() if not row.uses_prototypes}
 
 

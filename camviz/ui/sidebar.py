@@ -72,6 +72,7 @@ def build() -> Parts:
                 size="sm",
                 min_width=0,
             )
+    gr.HTML(html.render("unfold.html"), elem_id="unfold", js_on_load=html.script("unfold.js"))
     with gr.Column(elem_id="ask-backbone", elem_classes="cv-section", min_width=0):
         made["backbone"] = _menu("Backbone", "the network; type to search", "backbone")
         with gr.Row(elem_id="filters"):

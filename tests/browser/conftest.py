@@ -110,7 +110,7 @@ def open_page(browse, server):
 
     def get(width=1440, height=900, theme="light", query="", **options):
         page = browse(f"{url}?__theme={theme}{query}", width, height, **options)
-        page.wait_for_selector("#bars :is(.cv-bar, .cv-fine)")
+        page.wait_for_selector("#bars :is(.cv-bar, .cv-fine)", state="attached")  # or folded away
         return page
 
     yield get

@@ -519,7 +519,7 @@ def test_phone(open_page, theme):
     parts = "#page :is(img, button:not([tabindex='-1']), input, p, h2)"
     assert page.locator(parts).evaluate_all(beyond) == 0  # nothing is cut off either
     tops = page.evaluate(
-        "['ask-picture', 'ask-class', 'verdict', 'viewer', 'ask-backbone', 'settings']"
+        "['ask-picture', 'unfold', 'verdict', 'viewer']"
         ".map(id => document.getElementById(id).getBoundingClientRect().top)"
     )
     assert tops == sorted(tops)

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import {
-  columnKeys, density, fitInside, isWide, layoutOf, panelSize, stageKeys,
+  columnKeys, density, fitInside, layoutOf, leads, panelSize, spanOf, spanWidth, stageKeys,
 } from "../../assets/web/viewer/layout.js";
 import { close } from "./support.js";
 
@@ -12,7 +12,7 @@ const SQUARE = { width: 100, height: 100 };
 
 function rowOf(keys, absent = []) {
   const row = { absent: absent.map(key => ({ key })) };
-  row.panels = keys.map(key => ({ key, row, last: key === "fused" }));
+  row.panels = keys.map(key => ({ key, row, last: key === "fused", ends: null }));
   return row;
 }
 
@@ -49,7 +49,7 @@ test("a table leaves room for its titles", () => {
 
 test("no map is smaller than can be seen, if it has room", () => {
   for (let width = 620; width < 2000; width += 7) {
-    assert.ok(layoutOf(width, 30, false, SQUARE).width >= 132);
+    assert.ok(layoutOf(width, 30, false, SQUARE).width >= 112);
     assert.ok(layoutOf(width, 30, true, SQUARE).width >= 96);
   }
 });
@@ -62,7 +62,7 @@ test("the maps of a panorama are no strips", () => {
     const left = room - (dense && room > 620 ? 148 : 0);
     close(track, Math.min(left, 64 * 15));
   }
-  assert.equal(layoutOf(950, 5, false, { width: 300, height: 100 }).columns, 4);
+  assert.equal(layoutOf(950, 5, false, { width: 300, height: 100 }).columns, 3);
   assert.equal(layoutOf(950, 5, false, { width: 200, height: 3000 }).columns, 5);
 });
 
@@ -85,16 +85,48 @@ test("the maps of a tall picture are no strips either", () => {
 });
 
 test("the column of a narrow map is as wide as its words need", () => {
-  assert.equal(layoutOf(1000, 5, false, { width: 10, height: 400 }).track, 132);
+  assert.equal(layoutOf(1000, 5, false, { width: 10, height: 400 }).track, 112);
 });
 
-test("the last map has a line of its own where it would stand alone in one", () => {
-  const wide = row => row.panels.map(isWide);
-  assert.deepEqual(wide(rowOf(["a", "b", "fused"])), [false, false, true]);
-  assert.deepEqual(wide(rowOf(["a", "b", "c", "fused"])), [false, false, false, false]);
-  assert.deepEqual(wide(rowOf(["a", "fused"], ["x"])), [false, true]);
-  assert.deepEqual(wide(rowOf(["fused"])), [false]);
-  assert.deepEqual(wide(rowOf(["a", "b", "c"])), [false, false, false]);
+test("no line is a single map, at any width and number of layers", () => {
+  for (const dense of [false, true]) {
+    for (let width = 620; width < 2600; width += 13) {
+      for (let count = 2; count <= 12; count += 1) {
+        const { columns } = layoutOf(width, count, dense, SQUARE);
+        assert.ok(columns >= 2 && count % columns !== 1, `${count} maps in ${width}: ${columns}`);
+      }
+    }
+  }
+});
+
+test("so many maps as a network usually has stand in one line", () => {
+  assert.equal(layoutOf(980, 7, false, SQUARE).aligned, true); // six layers at 1440 pixels
+  assert.equal(layoutOf(636, 5, false, SQUARE).aligned, true); // four at 1024
+});
+
+test("the map of all stages comes first on a narrow page, and larger", () => {
+  const spans = (row, width) => {
+    const layout = layoutOf(width, row.panels.length, false, SQUARE);
+    return row.panels.map(panel => spanOf(panel, layout));
+  };
+  const usual = rowOf(["a", "b", "c", "d", "fused"]);
+  assert.deepEqual(usual.panels.map(leads), [false, false, false, false, true]);
+  assert.deepEqual(spans(usual, 370), [...Array(4).fill("column"), "line"]);
+  assert.deepEqual(spans(usual, 564), [...Array(4).fill("column"), "block"]);
+  assert.deepEqual(spans(usual, 980), Array(5).fill("column"));
+  assert.deepEqual(rowOf(["fused"]).panels.map(leads), [false]);
+  const layout = layoutOf(564, 5, false, SQUARE);
+  close(spanWidth("block", layout, 564), (564 - 12) / 2);
+  close(spanWidth("line", layout, 564), 564);
+});
+
+test("a difference keeps its place, in a line of its own where it would stand alone", () => {
+  const row = rowOf(["a", "b", "fused"]);
+  row.panels[2].ends = ["less", "more"];
+  assert.deepEqual(row.panels.map(leads), [false, false, false]);
+  const spans = width => row.panels.map(panel => spanOf(panel, layoutOf(width, 3, true, SQUARE)));
+  assert.deepEqual(spans(370), ["column", "column", "line"]);
+  assert.deepEqual(spans(980), ["column", "column", "column"]);
 });
 
 test("as sharp as the screen, unless that were slow", () => {

@@ -98,7 +98,7 @@ def test_prototypes_say_what_they_were_learned_from(opened):
 def test_a_method_without_gradients_has_nothing_to_denoise(opened):
     view = opened.options(method="eigen_cam")
     assert "no gradient" in view.row("denoised")["reason"]
-    assert "no gradient" in view.tab["denoising"]
+    assert view.tab["denoising"] == "" and view.row("denoised")["holds"] is None
     assert view.panels() == [*reversed(STAGES), "fused"]
 
 
@@ -118,6 +118,11 @@ def test_every_method_and_fusion(visit, controls, method, fuse):
 def test_a_papers_own_setting_is_named(opened):
     assert "setting of the" not in opened.tab["verdict"]
     assert "setting of the LayerCAM paper" in opened.options(fuse="max_tanh").tab["verdict"]
+
+
+def test_the_slider_stands_in_the_row_that_it_changes(opened):
+    held = {row["key"]: row["holds"] for row in opened.tab["maps"].to_json()["rows"]}
+    assert held == {"layercam": None, "denoised": "ask-truncation", "prototypes": None}
 
 
 def test_truncation_in_figures(opened):

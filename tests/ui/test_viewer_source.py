@@ -58,6 +58,7 @@ def full(tiny, photo):
         dense=True,
         pick="Click a place.",
         follows="other",
+        holds={"again": "slider"},
     )
 
 

@@ -68,3 +68,17 @@ export const asNode = target => (target instanceof Node ? target : null);
 export function focusOn(node) {
   if (node instanceof HTMLElement) node.focus();
 }
+
+/**
+ * Moves an element to stand before another one of its parent, at the end if that is null. What has
+ * the focus in it keeps it.
+ *
+ * @param {Element} node
+ * @param {Element|null} next
+ */
+export function moveBefore(node, next) {
+  if (node === next || node.nextElementSibling === next) return;
+  const focused = document.activeElement;
+  node.parentElement?.insertBefore(node, next);
+  if (node.contains(focused)) focusOn(focused);
+}

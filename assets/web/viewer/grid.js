@@ -1,9 +1,9 @@
 // @ts-check
 /* The maps on the page: their rows, how large each is, what is drawn on and written below it. */
 
-import { focusOn, make, part } from "./dom.js";
-import { columnKeys, density, isWide, layoutOf, panelSize } from "./layout.js";
-import { buildHeads, buildRows, buildTabs } from "./rows.js";
+import { focusOn, make, moveBefore, part } from "./dom.js";
+import { columnKeys, density, layoutOf, leads, panelSize, spanOf, spanWidth } from "./layout.js";
+import { buildHeads, buildRows, buildTabs, replaceSections } from "./rows.js";
 import { percent } from "./text.js";
 
 /** @typedef {import("./model.js").MapPanel} MapPanel */
@@ -65,7 +65,7 @@ export class MapGrid {
     const onTab = tabs.contains(focused);
     this.#model = model;
     this.#rows = model ? buildRows(model, this.#prefix) : [];
-    rows.replaceChildren(...this.#rows.map(({ section }) => section));
+    replaceSections(rows, this.#rows);
     tabs.replaceChildren(...(model ? buildTabs(model, this.#rowShown, this.#prefix) : []));
     tabs.hidden = true;
     part(this.#root, "heads").replaceChildren(...(model?.payload.dense ? buildHeads(model) : []));
@@ -103,6 +103,10 @@ export class MapGrid {
     this.#root.style.setProperty("--columns", String(layout.columns));
     this.#root.style.setProperty("--column", `${layout.track}px`);
     part(this.#root, "tabs").hidden = !layout.narrow || model.rows.length < 2;
+    // On a narrow page maps come first, and what changes them behind them.
+    const read = part(this.#root, "read");
+    moveBefore(read, part(this.#root, layout.narrow ? "foot" : "tabs"));
+    moveBefore(part(this.#root, "tools"), read);
     if (this.#renderer.image) this.#placeFigures(model, layout, names);
     return before?.width !== layout.width || before.narrow !== layout.narrow;
   }
@@ -112,15 +116,19 @@ export class MapGrid {
    * @param {import("./layout.js").Layout} layout
    * @param {string[]} names  of the columns
    */
-  #placeFigures(model, { narrow, aligned }, names) {
-    this.#root.toggleAttribute("data-aligned", aligned && !narrow);
+  #placeFigures(model, layout, names) {
+    const { narrow, aligned } = layout;
+    this.#root.toggleAttribute("data-aligned", aligned);
     /** @type {NodeListOf<HTMLElement>} */
     const figures = part(this.#root, "rows").querySelectorAll(".vw-panel");
     for (const figure of figures) {
       const panel = model.find(figure.dataset.id);
       const size = this.#sizeOf(panel);
       const column = names.indexOf(panel ? panel.key : figure.dataset.key ?? "");
-      figure.classList.toggle("vw-whole", panel !== null && narrow && isWide(panel));
+      figure.dataset.span = panel ? spanOf(panel, layout) : "column";
+      if (panel && leads(panel)) {
+        moveBefore(figure, narrow ? figure.parentElement?.firstElementChild ?? null : null);
+      }
       figure.style.setProperty("--wide", `${size.width}px`);
       figure.style.setProperty("--tall", `${size.height}px`);
       figure.style.gridColumn = aligned ? String(column + 1) : "";
@@ -140,8 +148,9 @@ export class MapGrid {
    * @param {MapPanel|null} panel
    */
   #sizeOf(panel) {
-    const wide = panel !== null && this.#narrow && isWide(panel);
-    const width = wide ? this.#root.clientWidth : this.#layout?.width ?? 0;
+    const layout = this.#layout;
+    const span = panel && layout ? spanOf(panel, layout) : "column";
+    const width = layout ? spanWidth(span, layout, this.#root.clientWidth) : 0;
     return panelSize(width, this.#model ?? { width: 1, height: 1 });
   }
 

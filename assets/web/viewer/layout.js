@@ -5,7 +5,8 @@
 /** @typedef {import("./model.js").MapRow} MapRow */
 
 const NARROW = 620; // pixels, below which one row is shown at a time
-const LEAST = 132; // pixels, a map's least width
+const ROOMY = 480; // from which on four columns have room on a narrow page
+const LEAST = 112; // pixels, a map's least width
 const DENSE = 96; // the same in a table, and what stands beside its rows
 const BESIDE = 148;
 const GAP = 12;
@@ -18,7 +19,7 @@ const MOST_PIXELS = 1.2e6; // that are drawn at once, by and large
 /**
  * @typedef {object} Layout
  * @property {boolean} narrow   one row is shown at a time
- * @property {boolean} aligned  all columns fit: the same stage stands in the same column
+ * @property {boolean} aligned  all columns fit on a wide page: the same stage, the same column
  * @property {number} columns   side by side
  * @property {number} width     of a map, in pixels of the page
  * @property {number} track     width of a column, which may be wider than a narrow map
@@ -61,8 +62,8 @@ export function layoutOf(width, count, dense, picture) {
   const wide = Math.min(room, LOWEST * picture.width / picture.height); // of a panorama
   const least = Math.max(dense ? DENSE : LEAST, wide);
   const fitting = Math.floor((room + GAP) / (least + GAP));
-  const usual = narrow ? 2 : Math.max(2, fitting);
-  const columns = Math.min(most, wide > (room - GAP) / 2 ? 1 : usual);
+  const usual = narrow ? Math.min(most, room < ROOMY ? 2 : 4) : evenColumns(most, fitting);
+  const columns = wide > (room - GAP) / 2 ? 1 : usual;
   const column = Math.min((room - GAP * (columns - 1)) / columns, Math.max(WIDEST, wide));
   const size = panelSize(column, picture);
   return {
@@ -70,8 +71,22 @@ export function layoutOf(width, count, dense, picture) {
     columns,
     width: column,
     track: Math.max(size.width, Math.min(column, least)),
-    aligned: columns === most,
+    aligned: !narrow && columns === most,
   };
+}
+
+/**
+ * So many columns that all lines are about as long, and the last one is more than a single map.
+ *
+ * @param {number} count    of maps
+ * @param {number} fitting  side by side
+ */
+function evenColumns(count, fitting) {
+  const most = Math.min(count, Math.max(2, fitting));
+  const even = Math.ceil(count / Math.ceil(count / most));
+  const larger = Array.from({ length: most - even + 1 }, (_, i) => even + i);
+  const smaller = Array.from({ length: Math.max(0, even - 3) }, (_, i) => even - 1 - i);
+  return [...larger, ...smaller].find(columns => count % columns !== 1) ?? most;
 }
 
 /**
@@ -98,15 +113,44 @@ export function fitInside(width, height, picture) {
 }
 
 /**
- * Whether a map has a line of its own on a narrow page: the last of a row that would else stand
- * alone in one.
+ * Whether a map is the one that a row comes to, such as that of all stages: it stands first, and
+ * larger than the others, on a narrow page.
  *
  * @param {MapPanel} panel
  */
-export function isWide(panel) {
+export function leads(panel) {
+  const { panels } = panel.row;
+  return panel.last && panel.ends === null && panels.length > 1
+    && panels.filter(other => other.last).length === 1;
+}
+
+/**
+ * How much room a map has: a column, a block of two columns and two lines, or a line of its own,
+ * which the last one of a row has where it would else stand alone in one.
+ *
+ * @param {MapPanel} panel
+ * @param {Layout} layout
+ * @returns {"column"|"block"|"line"}
+ */
+export function spanOf(panel, { narrow, aligned, columns }) {
   const { panels, absent } = panel.row;
-  return panel.last && panels.length > 1 && (panels.length + absent.length) % 2 === 1
-    && panel === panels.at(-1);
+  if (narrow && leads(panel)) return columns > 2 ? "block" : "line";
+  const alone = columns > 1 && (panels.length + absent.length) % columns === 1;
+  const led = narrow && panels.some(leads);
+  return !aligned && !led && alone && panels.length > 1 && panel === panels.at(-1)
+    ? "line" : "column";
+}
+
+/**
+ * The width that so much room is.
+ *
+ * @param {"column"|"block"|"line"} span
+ * @param {Layout} layout
+ * @param {number} whole  of the viewer
+ */
+export function spanWidth(span, { narrow, width }, whole) {
+  if (span === "block") return 2 * width + GAP;
+  return span === "column" ? width : narrow ? whole : Math.min(whole, Math.max(WIDEST, width));
 }
 
 /**

@@ -67,6 +67,7 @@ function buildRow(row, model, prefix) {
   }
   if (row.tag) summary.append(" ", make("span", "vw-tag", row.tag));
   const scale = header.appendChild(make("div", "vw-scale"));
+  if (row.holds !== null) section.append(holderOf(row.holds));
   const grid = section.appendChild(make("div", "vw-grid"));
   const figures = row.panels.map(panel => buildFigure(panel, model));
   grid.append(
@@ -78,6 +79,73 @@ function buildRow(row, model, prefix) {
     if (there.size > 1 && !there.has(key)) grid.append(placeholder(key, `no map at ${key}`));
   }
   return { row, section, scale, figures };
+}
+
+/**
+ * The place of an element of the page in a row; it moves there when it is not in a row already.
+ *
+ * @param {string} id
+ */
+function holderOf(id) {
+  const holder = make("div", "vw-holder");
+  holder.dataset.holds = id;
+  return holder;
+}
+
+/**
+ * Puts the sections of rows in the place of those before. One that holds an element of the page
+ * stays where it is, with everything else in it replaced: a slider that left the document even for
+ * a moment would lose the pointer that drags it.
+ *
+ * @param {HTMLElement} container
+ * @param {RowElements[]} rows
+ */
+export function replaceSections(container, rows) {
+  for (const made of rows) {
+    const { holds, key } = made.row;
+    const old = holds === null ? null
+      : container.querySelector(`:scope > [data-row="${CSS.escape(key)}"]:has(> .vw-holder)`);
+    if (!(old instanceof HTMLElement)) continue;
+    for (const part of ["header", ".vw-grid"]) {
+      const [before, after] = [old, made.section].map(one => one.querySelector(`:scope > ${part}`));
+      if (before && after) before.replaceWith(after);
+    }
+    made.section = old;
+  }
+  const sections = rows.map(({ section }) => section);
+  for (const old of [...container.children]) {
+    if (!sections.some(section => section === old)) release(old);
+  }
+  let next = container.firstChild;
+  for (const section of sections) {
+    if (section === next) next = next.nextSibling;
+    else container.insertBefore(section, next);
+    fill(section);
+  }
+}
+
+/** Where an element stood before a row held it. @type {WeakMap<Element, Element>} */
+const homes = new WeakMap();
+
+/** @param {HTMLElement} section */
+function fill(section) {
+  const holder = section.querySelector(":scope > .vw-holder");
+  if (!(holder instanceof HTMLElement) || holder.firstChild) return;
+  const held = document.getElementById(holder.dataset.holds ?? "");
+  if (!held?.parentElement) return;
+  if (!homes.has(held)) homes.set(held, held.parentElement);
+  holder.append(held);
+}
+
+/**
+ * Takes a section away; what it held goes back to where it was.
+ *
+ * @param {Element} section
+ */
+function release(section) {
+  const held = section.querySelector(":scope > .vw-holder > *");
+  if (held) homes.get(held)?.append(held);
+  section.remove();
 }
 
 /**

@@ -51,6 +51,7 @@
  * @property {Words|null} words
  * @property {[string, string]} signs  what the low and the high end of a scale with two signs are
  *   called
+ * @property {string|null} holds   id of an element of the page that stands above the maps
  * @property {Panel[]} panels
  * @property {Absent[]} absent
  */

@@ -46,6 +46,7 @@ from camviz.ui.viewer import Viewer, payload
 
 ID, TITLE = "compare", "Compare"
 LABEL = "Looking at the picture …"
+SLIDER = "ask-truncation"  # id of what the viewer places in the denoised row
 NO_PICTURE = "Give a picture, and the maps of it are shown here."
 
 
@@ -62,20 +63,19 @@ class Parts:
 
 def build() -> Parts:
     """Three families of maps, side by side."""
-    with gr.Row(elem_id="top"):
-        heading = gr.HTML(html.render("waiting.html"), elem_id="verdict", elem_classes="cv-lead")
-        with gr.Column(elem_id="ask-truncation", scale=0, min_width=0):
-            truncation = gr.Slider(
-                0,
-                links.MAX_TRUNCATION,
-                TRUNCATION,
-                step=0.01,
-                label="Denoise",
-                info="row 2, without gradient noise",
-                elem_id="truncation",
-                buttons=[],
-            )
-            denoising = gr.HTML(elem_id="denoising")
+    heading = gr.HTML(html.render("waiting.html"), elem_id="verdict", elem_classes="cv-lead")
+    with gr.Row(elem_id=SLIDER):
+        truncation = gr.Slider(
+            0,
+            links.MAX_TRUNCATION,
+            TRUNCATION,
+            step=0.01,
+            label="Denoise",
+            info="how much noise is taken away",
+            elem_id="truncation",
+            buttons=[],
+        )
+        denoising = gr.HTML(elem_id="denoising")
     maps = Viewer(elem_id="viewer")
     learned = gr.HTML(elem_id="learned", js_on_load=html.script("open-gallery.js"))
     return Parts(heading, truncation, denoising, maps, learned)
@@ -106,12 +106,16 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
         PROTOTYPES: Unavailable(COMING),
     }
     new |= {"verdict": verdict.heading(x), "denoising": _denoising(rows[DENOISED])}
-    truth, link = truth_of(x), link_of(controls, x)
+    given: dict[str, Any] = {
+        "truth": truth_of(x),
+        "link": link_of(controls, x),
+        "holds": {DENOISED: SLIDER},
+    }
     if not wait([made], PATIENCE).done:
-        yield Update(tab={**new, "maps": payload(rows, truth=truth, link=link)}, mirror=mirror)
+        yield Update(tab={**new, "maps": payload(rows, **given)}, mirror=mirror)
         new = {}
     rows[PROTOTYPES] = made.result()
-    new["maps"] = payload(rows, truth=truth, link=link)
+    new["maps"] = payload(rows, **given)
     new["learned"] = _learned(rows[PROTOTYPES], controls)
     yield Update(tab=new, mirror=mirror)
     if x.backbone.weights.trained and (otherwise := seen_otherwise(x)) is not None:
@@ -130,7 +134,7 @@ def _without_picture(controls: Controls) -> dict[str, Any]:
 def _denoising(row: Found) -> str:
     """What truncation took away, of the maps and of the noise, in figures."""
     if isinstance(row, Unavailable):
-        return html.render("denoising.html", reason=row.reason)
+        return ""
     found = [note.denoising for note in row.notes.values() if note.denoising is not None]
     maps = [d.removed for d in found if d.removed is not None]
     noise = [1 - d.noise.noise for d in found if d.noise and d.noise.noise is not None]
@@ -139,7 +143,6 @@ def _denoising(row: Found) -> str:
     taken = {which: weaker, "noise": noise}
     return html.render(
         "denoising.html",
-        reason=None,
         nothing=not maps,
         taken={name: _range(shares) for name, shares in taken.items() if shares},
         stronger=_grown(stronger, len(maps)),
@@ -173,7 +176,7 @@ def _range(shares: list[float]) -> str:
 
 
 def _learned(row: Found, controls: Controls) -> str:
-    """What the prototypes of the third row were learned from, and what they do not depend on."""
+    """What the prototypes of a picture's maps were learned from, and what they do not depend on."""
     if not isinstance(row, Explanation) or row.bank is None:
         return ""
     return html.render(

@@ -52,6 +52,7 @@ def payload(
     dense: bool = False,
     pick: str | None = None,
     follows: str | None = None,
+    holds: Mapping[str, str] | None = None,
 ) -> Payload:
     """What the viewer shows.
 
@@ -61,7 +62,7 @@ def payload(
     None: it is left alone. dense: many rows, as a table with the titles beside and the columns'
     names above. pick: what a click does where it chooses a place (`select`, value [x, y] in pixels)
     instead of enlarging a map, in a sentence. follows: the elem_id of a viewer whose tools serve
-    this one too.
+    this one too. holds: by key of a row with maps, the elem_id of what stands above them.
 
     Raises ValueError where pictures or masks do not belong together.
     """
@@ -72,7 +73,9 @@ def payload(
     made = tuple(_row(key, titles[key], row, similar, fit) for key, row in rows.items())
     panels = [panel for row in made for panel in row.panels]
     found = Payload(
-        rows=made,
+        rows=tuple(
+            replace(row, holds=(holds or {}).get(row.key) if row.panels else None) for row in made
+        ),
         link=None if link is None else dict(link),
         dense=dense,
         has_signs=any(panel.against is not None and panel.ends is None for panel in panels),

@@ -115,7 +115,8 @@ class Row:
     """The maps of one method. `reason`: why there are none, in which case all else is empty.
 
     `key`: its name in links. `tag`: a remark on the whole row. `signs`: what the low and the high
-    end of a scale with two signs are called.
+    end of a scale with two signs are called. `holds`: the id of an element of the page that stands
+    in this row, above its maps, such as a slider that changes them.
     """
 
     key: str
@@ -126,6 +127,7 @@ class Row:
     tag: str | None = None
     words: Words | None = None
     signs: tuple[str, str] = ("against", "for")
+    holds: str | None = None
     panels: tuple[Panel, ...] = ()
     absent: tuple[Absent, ...] = ()
 
