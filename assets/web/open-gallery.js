@@ -8,6 +8,6 @@ const unfold = tries => {
 };
 element.addEventListener("click", event => {
   if (!event.target.closest("button")) return;
-  window.camvizOpenTab("Prototypes");
+  window.camvizOpenView("prototypes");
   unfold(25);
 });

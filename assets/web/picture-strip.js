@@ -8,11 +8,10 @@ element.addEventListener("click", event => {
   if (!button) return;
   last = button.dataset.label;
   if (last.startsWith("show:") && document.querySelector("#sheet")?.offsetParent) {
-    const tab = document.querySelector("#tabs [role=tab]");
-    tab?.click();
-    tab?.focus({preventScroll: true});
+    window.camvizOpenView("compare");
+    document.querySelector("#views [data-view=compare]")?.focus({preventScroll: true});
     last = "";
-    document.querySelector("#tabs")?.scrollIntoView({block: "nearest"});
+    document.querySelector("#views")?.scrollIntoView({block: "nearest"});
   }
   if (button.matches(".cv-pick")) {
     for (const other of element.querySelectorAll(".cv-pick")) {

@@ -1,6 +1,6 @@
 """Answering: from what is set to what the page shows.
 
-`answer` settles what cannot be had, then yields the parts around the tabs, the Compare tab and the
+`answer` settles what cannot be had, then yields the parts around the tabs, the maps of Look and the
 tab that is open, each only where it is not the answer already. Nothing here imports gradio, and no
 tab is named.
 """
@@ -39,7 +39,7 @@ def answer(session: Session, task: Task, tabs: Sequence[Tab]) -> Iterator[Update
     """Everything on the page that is not the answer to what is set.
 
     1. settle: load the backbone, leave out what it cannot do  2. the parts around the tabs
-    3. Compare  4. the strip of pictures  5. the tab that is open
+    3. Look  4. the strip of pictures  5. the tab that is open
     """
     if not session.opened:
         yield Update({"notice": html.notice(RESTARTED, {"reload:": "Reload"})})

@@ -19,7 +19,7 @@ from camviz.ui.gradio_compat import Page
 from camviz.ui.help import HELP
 from camviz.ui.order import time_of
 from camviz.ui.state import COMPARE, Selection, Session, Task, Update
-from camviz.ui.tabs.base import Tab
+from camviz.ui.tabs.base import GROUPS, Tab
 from camviz.ui.tabs.table import TABS
 from camviz.ui.theme import theme
 from camviz.ui.uploads import upload_limit, upload_path
@@ -61,10 +61,11 @@ def build_app(tabs: Sequence[Tab] = TABS) -> gr.Blocks:
                 notice = gr.HTML(elem_id="notice", js_on_load=html.script("notice.js"))
                 progress = gr.HTML(elem_id="progress", js_on_load=moving)
                 row = gr.HTML(elem_id="strip", js_on_load=html.script("picture-strip.js"))
-                with gr.Tabs(elem_id="tabs"):
+                gr.HTML(html.render("views.html", groups=_groups(tabs)), elem_id="views")
+                with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
                     built = []
                     for tab in tabs:
-                        with gr.Tab(tab.TITLE, id=tab.ID) as item:
+                        with gr.Tab(tab.TITLE, id=tab.ID, elem_id=f"view-{tab.ID}") as item:
                             built.append((tab, item, tab.build()))
         with gr.Accordion("What the words mean", open=False, elem_id="glossary"):
             gr.Markdown(GLOSSARY.read_text(encoding="utf-8"))
@@ -73,6 +74,16 @@ def build_app(tabs: Sequence[Tab] = TABS) -> gr.Blocks:
         api.publish(page)
     page.queue(max_size=spacefile().limits.queue)
     return page
+
+
+def _groups(tabs: Sequence[Tab]) -> dict[str, list[dict[str, str]]]:
+    """The views under every entry that has one; the first ten open by a key each, in order."""
+    ordered = sorted(tabs, key=lambda tab: GROUPS.index(tab.GROUP))
+    found: dict[str, list[dict[str, str]]] = {}
+    for number, tab in enumerate(ordered, 1):
+        key = str(number % 10) if number <= 10 else ""
+        found.setdefault(tab.GROUP, []).append({"id": tab.ID, "title": tab.TITLE, "key": key})
+    return found
 
 
 def _wire(
@@ -91,11 +102,9 @@ def _wire(
         **PRIVATE,
     )
     events.then_answer(opened)
-    titles = {tab.ID: tab.TITLE for tab, *_ in built}
-    page.load(None, None, None, js=html.call("open-tab.js", titles), api_visibility="private")
-    search = html.call("search-menus.js", MENUS, CLASSES)
     scripts = (
-        search,
+        html.script("views.js"),
+        html.call("search-menus.js", MENUS, CLASSES),
         html.call("help-marks.js", HELP),
         html.call("walk-views.js", COMPARE),
         html.script("open-glossary.js"),

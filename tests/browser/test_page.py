@@ -185,10 +185,10 @@ def test_every_text_can_be_read_and_every_control_has_a_name(open_page, theme):
     page.locator(".cv-rival").nth(1).click()
     expect(page.locator(".cv-rival[aria-pressed=true]")).to_have_count(1)
     open_settings(page)
-    for title in ("Compare", "All pictures", "Methods × stages", "Models", "Prototypes"):
+    for title in ("Maps", "All pictures", "Methods × stages", "Models", "Prototypes"):
         open_tab(page, title)
         wait_until_idle(page)
-        if title == "Compare":
+        if title == "Maps":
             page.locator("#viewer summary").click()
             assert wrong_with_texts(page) == []
             page.locator("#viewer summary").click()
@@ -419,7 +419,7 @@ def test_a_link_reopens_a_tab(open_page):
     other = open_page(query=f"&{page.evaluate('location.search').lstrip('?')}")
     expect(other.get_by_role("tab", name="Models")).to_have_attribute("aria-selected", "true")
     expect(other.locator("#models-viewer figure").first).to_be_visible()
-    open_tab(other, "Compare")
+    open_tab(other, "Maps")
     wait_for_link(other, tab=None)
     expect(other.locator(MAPS).first).to_be_visible()
 

@@ -57,7 +57,7 @@ def test_foreground_and_context_stand_side_by_side(tab):
 
 def test_dropping_changes_the_map_and_compare_follows(tab):
     page = tab()
-    open_tab(page, "Compare")
+    open_tab(page, "Maps")
     row = page.locator('#viewer [data-row="prototypes"] figure').first
     expect(row).to_be_visible()
     compared = row.get_by_text(re.compile(r"\d+ prototypes"))
@@ -77,7 +77,7 @@ def test_dropping_changes_the_map_and_compare_follows(tab):
     focused = "document.activeElement.closest('.cv-card')?.dataset.index"
     assert page.evaluate(focused) == index  # the keyboard is where it was
 
-    open_tab(page, "Compare")
+    open_tab(page, "Maps")
     expect(compared).not_to_have_text(before_there)
     open_tab(page, "Prototypes")
     reset.click()
@@ -85,7 +85,7 @@ def test_dropping_changes_the_map_and_compare_follows(tab):
     expect(card(page, index)).to_have_attribute("data-kept", "1")
     expect(card(page, index).get_by_role("switch")).to_be_checked()
     wait_for_pixels(page, "#proto-map", before, same=True)
-    open_tab(page, "Compare")
+    open_tab(page, "Maps")
     expect(compared).to_have_text(before_there)
 
 
@@ -138,7 +138,7 @@ def test_learned_from_a_gallery(tab, tmp_path):
         assert 1 <= page.locator(f'[data-kind="{kind}"] .cv-card').count() <= 2
     sources = page.locator(".cv-patch").evaluate_all("all => all.map(e => e.title)")
     assert sources and all(source.startswith("drawing") for source in sources)
-    open_tab(page, "Compare")
+    open_tab(page, "Maps")
     expect(page.locator("#learned")).to_contain_text("what you gave (3 of")
     open_tab(page, "Prototypes")
     page.get_by_role("button", name="Back to those without them").click()

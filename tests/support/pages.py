@@ -86,12 +86,17 @@ def heading(page):
 
 
 def open_tab(page, title):
-    """Open a tab; those for which there is no room stand in a menu."""
-    tab = page.locator("#tabs > .tab-wrapper").get_by_role("tab", name=title, exact=True)
-    if not tab.first.is_visible():
-        page.locator("#tabs .overflow-menu > button").first.click()
-        tab = page.locator("#tabs .overflow-dropdown button", has_text=title)
-    tab.first.click()
+    """Open a view by its title, or by that of its entry if it is the only one there."""
+    view = view_button(page, title)
+    if not view.is_visible():
+        entry = view.get_attribute("data-entry")
+        page.locator("#views .cv-entries").get_by_role("tab", name=entry, exact=True).click()
+    view.click()
+
+
+def view_button(page, title):
+    """What opens a view."""
+    return page.locator(f'#views [data-view][title^="{title}"]')
 
 
 def open_settings(page):

@@ -155,5 +155,5 @@ def as_json(payload):
 
 @pytest.fixture
 def visit(session, fresh):
-    """A visitor of a page with the Compare tab alone."""
+    """A visitor of a page with the maps of Look alone."""
     return Visit(session, (compare,))

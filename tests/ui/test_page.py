@@ -21,12 +21,13 @@ from camviz.errors import BackboneError, ImageError, StageError, WeightsError
 from camviz.examples import example
 from camviz.maps.fusion import FUSIONS
 from camviz.network.hub import Stopped as DownloadStopped
-from camviz.ui import actions, answer, build_app, choices, events, launch_options, links
+from camviz.ui import actions, answer, build_app, choices, events, launch_options, links, page
 from camviz.ui.events import PageEvents, take
 from camviz.ui.gradio_compat import Page, served_path
 from camviz.ui.notices import with_notices
 from camviz.ui.state import BackboneChoice, Selection, Session, Stopped, Task, Update
 from camviz.ui.tabs import compare
+from camviz.ui.tabs.base import GROUPS
 from camviz.ui.tabs.table import TABS
 from camviz.ui.values import plain
 
@@ -369,13 +370,27 @@ def test_a_tab_is_a_module_and_a_row(session):
         yield Update(tab={"words": f"of {controls.picture}"})
 
     toy = SimpleNamespace(
-        ID="toy", TITLE="Toy", LABEL="Playing …", wire=wire, show=show,
+        ID="toy", GROUP="Learn", TITLE="Toy", LABEL="Playing …", wire=wire, show=show,
         build=lambda: Parts(gr.Textbox(elem_id="words"), gr.Button("Push")),
     )  # fmt: skip
     app = in_a_loop(lambda: build_app((*TABS, toy)))
     assert len(wired) == 1
     text = json.dumps(app.get_config_file(), default=str)
     assert '"Toy"' in text and '"words"' in text
+    places = next(
+        c["props"]["value"]
+        for c in app.get_config_file()["components"]
+        if c["props"].get("elem_id") == "views"
+    )
+    assert 'data-view="toy"' in places and ">Learn</button>" in places
+
+
+def test_every_view_has_an_entry_and_a_key():
+    groups = page._groups(TABS)
+    assert list(groups) == [name for name in GROUPS if name in groups] and len(GROUPS) <= 5
+    views = [view for under in groups.values() for view in under]
+    assert [view["id"] for view in views] == [tab.ID for tab in TABS]
+    assert [view["key"] for view in views] == ["1", "2", "3", "4", "5"]
 
 
 def test_one_heading_and_nothing_of_this_machine_in_it(app):

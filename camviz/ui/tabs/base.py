@@ -12,6 +12,9 @@ Action = Callable[[Session, Any], None]
 # The same for what takes a while: it reports to the task, and may yield updates on its way.
 Work = Callable[[Session, Any, Task], Iterator[Update]]
 
+# The entries of the page, in their order: what a visitor has in mind.
+GROUPS = ("Look", "Compare", "Parts", "Test", "Learn")
+
 
 class Events(Protocol):
     """How a tab connects its controls; implemented in `camviz.ui.events`."""
@@ -27,10 +30,14 @@ class Events(Protocol):
 
 
 class Tab(Protocol):
-    """A view of the page: a module of this folder, and one row of `camviz.ui.tabs.table`."""
+    """A view of the page: a module of this folder, and one row of `camviz.ui.tabs.table`.
+
+    GROUP is the entry under which it stands, one of `GROUPS`.
+    """
 
     ID: str  # its name in links and in `Session.settings`
-    TITLE: str  # what stands on it
+    GROUP: str
+    TITLE: str  # what stands on it, where its entry has several
     LABEL: str  # what is announced while it takes its time
 
     def build(self) -> Any:

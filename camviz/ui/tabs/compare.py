@@ -1,4 +1,4 @@
-"""Compare: one picture, three rows of maps side by side.
+"""Look: one picture, three rows of maps side by side.
 
 What the page is held against:
 
@@ -44,7 +44,7 @@ from camviz.ui.state import NOBODY, TRUNCATION, Controls, Session, Task, Unavail
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer import Viewer, payload
 
-ID, TITLE = "compare", "Compare"
+ID, GROUP, TITLE = "compare", "Look", "Maps"
 LABEL = "Looking at the picture …"
 SLIDER = "ask-truncation"  # id of what the viewer places in the denoised row
 NO_PICTURE = "Give a picture, and the maps of it are shown here."

@@ -1,6 +1,6 @@
 """Every method at every stage, from one trace: rows are methods, columns stages and fusions.
 
-The network's forward pass is that of Compare: every cell here is arithmetic on its record.
+The network's forward pass is that of the maps: every cell here is arithmetic on its record.
 Prototypes alone may have to be made first, and the other rows do not wait for them.
 """
 
@@ -37,7 +37,7 @@ from camviz.ui.viewer import (
     symbols_in,
 )
 
-ID, TITLE = "methods", "Methods × stages"
+ID, GROUP, TITLE = "methods", "Compare", "Methods × stages"
 LABEL = "Computing every method …"
 
 PAPER, USUAL = "paper", "default"  # what a map can be marked with

@@ -40,7 +40,7 @@ from camviz.ui.state import (
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer import DifferencePanel, MapPanel, MapRow, Viewer, payload
 
-ID, TITLE = "models", "Models"
+ID, GROUP, TITLE = "models", "Compare", "Models"
 LABEL = "Asking the backbones …"
 
 MOST = 4  # backbones side by side

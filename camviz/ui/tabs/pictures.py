@@ -20,7 +20,7 @@ from camviz.ui.state import NOBODY, TOP, Controls, Menu, Session, Task, Unavaila
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer import TITLES
 
-ID, TITLE = "pictures", "All pictures"
+ID, GROUP, TITLE = "pictures", "Compare", "All pictures"
 LABEL = strip.LABEL
 
 SIDE = 320  # pixels of a tile's longer side

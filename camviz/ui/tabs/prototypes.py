@@ -22,7 +22,7 @@ from camviz.ui.tabs.base import Action, Events
 from camviz.ui.thumbnails import thumbnails
 from camviz.ui.viewer import Viewer, payload
 
-ID, TITLE = actions.ID, "Prototypes"
+ID, GROUP, TITLE = actions.ID, "Parts", "Prototypes"
 LABEL = "Looking for prototypes …"
 NO_PICTURE = "There is no picture yet; give one, and its prototypes are shown here."
 AGGREGATES: tuple[tuple[str, Aggregate], ...] = (
@@ -179,7 +179,7 @@ def _build_prototypes() -> dict[str, Any]:
             list(AGGREGATES),
             value="mean",
             label="One map of many",
-            info="in this tab; Compare takes the mean",
+            info="in this view; Look takes the mean",
             elem_id="proto-aggregate",
         )
         with gr.Row(elem_id="proto-actions"):
