@@ -21,7 +21,7 @@ CAMVIZ = ROOT / "camviz"
 # bottom to the top. Modules under one row may import each other, as long as there is no cycle.
 BASE = "errors defaults resources version files images fit"
 BELOW_UI = f"{BASE} methods maps network prototypes engine scenes examples space"
-BELOW_SERVICE = f"{BELOW_UI} ui.choices ui.compute ui.html ui.links ui.state"
+BELOW_SERVICE = f"{BELOW_UI} ui.layers ui.choices ui.compute ui.html ui.links ui.state"
 MAY_IMPORT = {
     "errors": "",
     "defaults": "",
@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "ui.help": "",
     "ui.theme": "",
     "ui.html": BELOW_UI,
+    "ui.layers": BELOW_UI,
     "ui.uploads": f"{BELOW_UI} ui.gradio_compat",
     "ui.signature": BELOW_UI,
     "ui.thumbnails": f"{BELOW_UI} ui.html",
@@ -53,11 +54,11 @@ MAY_IMPORT = {
     "ui.starters": "",
     "ui.choices": f"{BELOW_UI} ui.starters",
     "ui.compute": BELOW_UI,
-    "ui.viewer": f"{BELOW_UI} ui.html ui.state",
+    "ui.viewer": f"{BELOW_UI} ui.html ui.layers ui.state",
     "ui.links": f"{BELOW_UI} ui.choices ui.state ui.viewer",
     "ui.service": BELOW_SERVICE,
     "ui.comparison": f"{BELOW_UI} ui.viewer",
-    "ui.verdict": f"{BELOW_UI} ui.choices ui.html ui.links",
+    "ui.verdict": f"{BELOW_UI} ui.layers ui.choices ui.html ui.links",
     "ui.strip": f"{BELOW_SERVICE} ui.service",
     "ui.frame": f"{BELOW_SERVICE} ui.service ui.strip",
     "ui.actions": f"{BELOW_SERVICE} ui.service",
@@ -134,7 +135,8 @@ AUTOGRAD = (
 )
 # Plain values in, plain values out: what a visitor sees can be tested without gradio.
 WITHOUT_GRADIO = (
-    "ui.state", "ui.choices", "ui.links", "ui.html", "ui.thumbnails", "ui.service", "ui.strip",
+    "ui.state", "ui.layers", "ui.choices", "ui.links", "ui.html", "ui.thumbnails", "ui.service",
+    "ui.strip",
     "ui.comparison", "ui.verdict", "ui.frame", "ui.actions", "ui.answer", "ui.notices",
     "ui.tabs.base", "ui.tabs.prototype_actions", "ui.tabs.prototype_cards", "ui.tabs.similarity",
 )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 from camviz.engine.explanation import Explanation
 from camviz.network.packaged import missing_sentence
 from camviz.ui import choices, html, strip
+from camviz.ui.layers import layer_choice
 from camviz.ui.service import load, stages_of
 from camviz.ui.state import NOBODY, TOP, Controls, Menu, Session, Task, Update
 
@@ -78,13 +79,9 @@ def _entries(controls: Controls) -> dict[str, list[tuple[str, str]]]:
     return {
         "target": [*EXPLAINED, *classes],
         "versus": [*COMPARED, *classes],
-        "stages": [(_stage_label(s.name, s.grid), s.name) for s in reversed(backbone.stages)],
+        "stages": [(layer_choice(backbone, n), n) for n in reversed(names)],
         "modules": [(n, n) for n in choices.modules(backbone) if n not in names],
     }
-
-
-def _stage_label(name: str, grid: tuple[int, int]) -> str:
-    return f"{name} · {grid[0]}×{grid[1]}"
 
 
 def bars(x: Explanation | None) -> str:

@@ -6,6 +6,7 @@ from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import html, links
 from camviz.ui.choices import DRAWN
+from camviz.ui.layers import layer_in_words
 
 
 def heading(x: Explanation, otherwise: str | None = None) -> str:
@@ -31,6 +32,7 @@ def heading(x: Explanation, otherwise: str | None = None) -> str:
         fusion=fusion,
         papers=method.label in fusion.paper,
         stages=x.stages,
+        layer=layer_in_words(x.backbone, x.stages[0], x.notes[x.stages[0]].grid),
         backbone=x.backbone.display_name,
     )
 

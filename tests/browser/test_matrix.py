@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.pages import fits_window, open_tab, wait_for_maps
+from tests.support.pages import fits_window, open_tab, tick_of, wait_for_maps
 
 pytestmark = pytest.mark.browser
 
@@ -23,7 +23,10 @@ def test_the_whole_matrix_is_there(open_page):
     wait_for_maps(page, METHODS, 9 * 7 + 1)
     expect(page.locator("#methods-said h2")).to_have_text("Where each method looks for ram")
     heads = page.locator(f"{METHODS} .vw-heads b").all_inner_texts()
-    assert heads == ["layer4", "layer3", "layer2", "layer1", "Product", "Mean", "Maximum"]
+    stages = [f"Stage {i} of 4, {n}\u00a0×\u00a0{n}" for i, n in ((4, 4), (3, 8), (2, 16), (1, 32))]
+    assert heads == [*stages, "Product", "Mean", "Maximum"]
+    modules = page.locator(f"{METHODS} .vw-heads span").all_inner_texts()
+    assert modules == ["layer4", "layer3", "layer2", "layer1"]
     titles = page.locator(f"{METHODS} h3:visible").all_inner_texts()
     assert titles[0] == "LayerCAM" and titles[-1] == "LPCAM" and len(titles) == 10
     lefts = {
@@ -69,7 +72,7 @@ def test_it_follows_what_is_asked_on_the_left(open_page):
     page.locator("#bars .cv-bar").nth(1).click()
     label = page.locator("#bars .cv-bar").nth(1).get_attribute("data-label")
     expect(page.locator("#methods-said h2")).to_have_text(f"Where each method looks for {label}")
-    page.get_by_label("layer1 ·").click()
+    tick_of(page, "layer1").click()
     wait_for_maps(page, METHODS, 9 * 6 + 1)
 
 
@@ -82,7 +85,7 @@ def test_methods_on_a_phone(open_page, theme):
     tab = page.locator(f"{METHODS} [role=tab]", has_text="XGrad-CAM")
     tab.click()
     expect(page.locator(f"{METHODS} [data-row=xgrad_cam]")).to_be_visible()
-    expect(page.locator(f"{METHODS} .vw-panel:visible .vw-name b").first).to_have_text("layer4")
+    expect(page.locator(f"{METHODS} .vw-panel:visible .vw-module").first).to_have_text("layer4")
     assert fits_window(page)
 
 

@@ -17,6 +17,7 @@ from tests.support.pages import (
     heading,
     open_settings,
     open_tab,
+    tick_of,
     upload,
     wait_for_link,
     wait_until_idle,
@@ -217,7 +218,7 @@ def test_compare_with_a_second_class(open_page):
 
 def test_layers_method_and_fusion(open_page):
     page = open_page()
-    page.get_by_label("layer1 ·").click()
+    tick_of(page, "layer1").click()
     expect(page.locator(MAPS)).to_have_count(12)
     choose(page, "modules", "layer2.0.conv1", "layer2.0.conv1")
     expect(page.locator(MAPS)).to_have_count(15)
@@ -235,10 +236,10 @@ def test_layers_method_and_fusion(open_page):
 def test_no_layer_is_a_notice_and_the_maps_stay(open_page):
     page = open_page()
     for name in ("layer4", "layer3", "layer2", "layer1"):
-        page.get_by_label(f"{name} ·").click()
+        tick_of(page, name).click()
     expect(page.get_by_role("alert")).to_contain_text("tick at least one")
     assert page.locator(MAPS).count() > 0
-    page.get_by_label("layer4 ·").click()
+    tick_of(page, "layer4").click()
     expect(page.locator(".cv-notice")).to_have_count(0)
 
 
@@ -259,7 +260,7 @@ def test_class_and_layer_by_keyboard_alone(open_page):
     bar.focus()
     page.keyboard.press("Enter")
     expect(heading(page)).to_contain_text(label)
-    page.get_by_label("layer1 ·").focus()
+    tick_of(page, "layer1").focus()
     page.keyboard.press("Space")
     expect(page.locator(MAPS)).to_have_count(12)
 
@@ -337,12 +338,12 @@ def test_a_backbone_that_cannot_be_had_leaves_everything_as_it_was(open_page):
     assert notice.count() == 1 and page.locator(".toast-body").count() == 0
     expect(page.locator("#backbone input")).to_have_value(re.compile("^grove"))
     expect(page.locator(MAPS)).to_have_count(15)
-    expect(page.get_by_label("layer1 ·")).to_be_visible()
+    expect(tick_of(page, "layer1")).to_be_visible()
 
     notice.get_by_role("button", name="untrained").click()
     expect(page.locator("#verdict")).to_contain_text(UNTRAINED)
-    expect(page.get_by_label("blocks.0 ·")).to_be_visible()
-    expect(page.get_by_label("layer1 ·")).to_have_count(0)
+    expect(tick_of(page, "blocks.0")).to_be_visible()
+    expect(tick_of(page, "layer1")).to_have_count(0)
     expect(page.locator(".cv-notice")).to_have_count(0)
     wait_for_link(page, backbone="test_vit.r160_in1k", weights="untrained")
 
@@ -461,7 +462,7 @@ def test_a_link_reopens_exactly_this_view(open_page, trees):
     example = page.locator("#examples button").nth(2).get_attribute("data-label")
     wait_for_link(page, example=example)
     choose(page, "target", trees[3], re.compile(f"^{trees[3]}"))
-    page.get_by_label("layer2 ·").click()
+    tick_of(page, "layer2").click()
     page.locator("#truncation input[type=range]").press("ArrowLeft")
     link = wait_for_link(
         page, truncation="0.89", stages="layer1,layer3,layer4", **{"class": trees[3]}
@@ -473,7 +474,7 @@ def test_a_link_reopens_exactly_this_view(open_page, trees):
     assert again.locator("#bars ol").inner_text() == page.locator("#bars ol").inner_text()
     expect(again.locator("#truncation input[type=range]")).to_have_value("0.89")
     expect(again.locator("#target input")).to_have_value(trees[3])
-    assert not again.get_by_label("layer2 ·").is_checked()
+    assert not tick_of(again, "layer2").is_checked()
     assert again.locator(".cv-notice").count() == 0
     assert wait_for_link(again, example=example) == link
     alt = "all => all.map(e => e.getAttribute('aria-label') || e.alt || e.textContent)"

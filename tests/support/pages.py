@@ -1,5 +1,6 @@
 """What tests do in a browser, and the conditions that they wait for; never for time."""
 
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -97,6 +98,11 @@ def open_tab(page, title):
 def view_button(page, title):
     """What opens a view."""
     return page.locator(f'#views [data-view][title^="{title}"]')
+
+
+def tick_of(page, layer):
+    """The tick of a layer, by its module."""
+    return page.locator("#stages").get_by_label(re.compile(rf"\b{re.escape(layer)}\s*$"))
 
 
 def open_settings(page):

@@ -282,7 +282,7 @@ def test_another_backbone_keeps_a_class_that_it_knows(opened):
 
 def test_layers_in_the_menu_are_the_stages_and_every_other_module(opened):
     frame = opened.frame
-    assert frame["stages"].choices[-1] == ("act1 · 80×80", "act1")
+    assert frame["stages"].choices[-1] == ("Layer, 80\u00a0×\u00a080\nact1", "act1")
     assert frame["stages"].value == list(STAGES)
     names = {value for _, value in frame["modules"].choices}
     assert "layer2.0.conv1" in names and not names & {v for _, v in frame["stages"].choices}

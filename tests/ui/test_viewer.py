@@ -15,6 +15,7 @@ from camviz.fit import Fit
 from camviz.images import Picture
 from camviz.maps.fusion import FUSIONS, Placement
 from camviz.methods import METHODS
+from camviz.ui.layers import layer_in_words, layer_name
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer import (
     TITLES,
@@ -180,10 +181,12 @@ def test_facts_say_grid_and_share(explain):
     x = explain()
     for name in x.stages:
         panel, note = panels(payload({"layercam": x}))[name], x.notes[name]
-        assert panel.facts == (
-            f"{note.grid[0]} × {note.grid[1]} cells",
-            f"{note.positive_share:.0%} in favour",
-        )
+        assert panel.facts == (f"{note.positive_share:.0%} in favour",)
+        assert panel.name == layer_name(x.backbone, name, note.grid) and panel.module == name
+        made = payload({"row": MapRow("Row", x, {"a": MapPanel(x, name, "Mine")})})
+        named = made.rows[0].panels[0]
+        assert named.facts == (f"{note.grid[0]} × {note.grid[1]} cells", *panel.facts)
+        assert (named.name, named.module) == ("Mine", "")
         assert panel.notes == note.sentences and not panel.warnings
 
 
@@ -200,7 +203,7 @@ def test_a_truncated_row_says_what_was_taken_away(explain):
         last = "not denoised"
         if note.denoising is not None:
             last = f"{note.denoising.removed:.0%} removed"
-        assert panel.facts[1:] == (last,)
+        assert panel.facts == (last,)
     deepest = x.stages[-1]
     assert x.notes[deepest].denoising is None
     assert panels(value, 1)[deepest].remarks == ("Same map as in Hierarchical LayerCAM.",)
@@ -217,7 +220,7 @@ def test_prototypes_are_counted_and_their_origin_said(explain):
     for panel in row.panels[:-1]:
         held = x.bank.stage(panel.key)
         count = len(held.kept("foreground")) + len(held.kept("context"))
-        assert panel.facts[1] == f"{count} prototypes" and count > 1
+        assert panel.facts == (f"{count} prototypes",) and count > 1
     assert payload({"layercam": explain()}).rows[0].tag is None
 
 
@@ -313,7 +316,8 @@ def test_alt_text_says_where(explain, cell, words):
     placed = {"layer4": Placement((height / 5, width / 9))}
     x = replace(x, raw={"layer4": heat}, placements=placed)
     alt = panels(payload({"layercam": x}))["layer4"].alt
-    assert alt == f"Where layer4 found evidence for {x.label}: strongest at the {words}"
+    name = layer_in_words(x.backbone, "layer4", x.notes["layer4"].grid)
+    assert alt == f"Where {name} found evidence for {x.label}: strongest at the {words}"
 
 
 # --- rows put together by hand ---

@@ -60,6 +60,7 @@ export class MapDialog {
     const words = panel.words ?? { summary: "", formula: "", symbols: "" };
     this.#part("from").textContent = row.title === row.method ? method : `${row.title} · ${method}`;
     this.#part("title").textContent = panel.name;
+    if (panel.module) this.#part("title").append(" ", make("small", "vw-module", panel.module));
     this.#part("zoomed").setAttribute("aria-label",
       `${panel.alt}. Arrow keys move the crosshair, Home goes to the maximum.`);
     typeset(this.#part("formula"), words.formula);

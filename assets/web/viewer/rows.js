@@ -76,7 +76,9 @@ function buildRow(row, model, prefix) {
   );
   const there = new Set([...row.panels, ...row.absent].map(({ key }) => key));
   for (const key of stageKeys(model.rows)) {
-    if (there.size > 1 && !there.has(key)) grid.append(placeholder(key, `no map at ${key}`));
+    if (there.size < 2 || there.has(key)) continue;
+    const name = model.panels.find(panel => panel.key === key)?.name ?? key;
+    grid.append(placeholder(key, `no map at ${name[0].toLowerCase()}${name.slice(1)}`));
   }
   return { row, section, scale, figures };
 }
@@ -194,6 +196,7 @@ function buildFigure(panel, model) {
   const line = caption.appendChild(make("div", "vw-name"));
   const name = line.appendChild(make("b", "", panel.name));
   name.title = panel.key;
+  if (panel.module) line.append(make("small", "vw-module", panel.module));
   const reading = line.appendChild(make("span", "vw-value"));
   const facts = caption.appendChild(make("p", "vw-facts"));
   if (pick) {
@@ -257,7 +260,7 @@ export function buildHeads(model) {
     const panel = model.panels.find(other => other.key === key);
     const head = make("div");
     head.append(make("b", "", panel ? panel.name : key));
-    if (panel && !panel.last) head.append(make("span", "", panel.grid.join(" × ")));
+    if (panel && !panel.last) head.append(make("span", "", panel.module));
     return head;
   });
 }

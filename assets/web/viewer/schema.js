@@ -71,6 +71,7 @@
  * @typedef {object} Panel
  * @property {string} key          the same in every row for what stands in one column
  * @property {string} name
+ * @property {string} module       whose output it is, where the name does not say it; "": none
  * @property {boolean} last        stands behind the stages, as a fused map does
  * @property {Scene} scene
  * @property {[number, number]} grid  rows, columns

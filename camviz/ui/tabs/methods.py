@@ -15,6 +15,7 @@ from camviz.errors import MethodError, PrototypeError, StageError
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import html, service
+from camviz.ui.layers import layer_name
 from camviz.ui.state import (
     DEFAULT,
     TRUNCATION,
@@ -124,7 +125,14 @@ def against_row(controls: Controls, target: int) -> MatrixRow:
     except (MethodError, StageError) as error:
         return Unavailable(html.sentence(error))
     maps = {n: PlacedMap(x.raw[n], x.placements[n], x.picture, x.fit) for n in reversed(x.stages)}
-    panels = {name: _against(name, each, x, unit="layer_cam") for name, each in maps.items()}
+    panels = {
+        name: replace(
+            _against(name, each, x, unit="layer_cam"),
+            name=layer_name(x.backbone, name, x.notes[name].grid),
+            module=name,
+        )
+        for name, each in maps.items()
+    }
     if len(x.stages) > 1:
         for fuse in FUSIONS:
             fused = replace(x, request=replace(x.request, fuse=fuse))

@@ -16,6 +16,7 @@ from camviz.images import Picture
 from camviz.maps import render
 from camviz.network.backbone import Backbone
 from camviz.ui import html, service, strip
+from camviz.ui.layers import layer_name
 from camviz.ui.state import NOBODY, TOP, Controls, Menu, Session, Task, Unavailable, Update
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer import TITLES
@@ -102,7 +103,7 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     stages = stages if len(stages) > 1 else ()
     panel = session.get(ID, "panel", FUSED)
     panel = panel if panel in stages else FUSED
-    menu = Menu(panel, [*PANELS, *((name, name) for name in reversed(stages))])
+    menu = Menu(panel, [*PANELS, *_named(controls, stages)])
     pictures, _ = strip.present(controls)
     if len(pictures) < 2 or controls.backbone.name is None:
         yield Update(tab={"sheet": _empty(), "panel": menu})
@@ -138,6 +139,14 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     )
     frame = {"progress": ""} if busy else {}
     yield Update(frame, {"sheet": sheet, "panel": menu})
+
+
+def _named(controls: Controls, stages: Sequence[str]) -> list[tuple[str, str]]:
+    """Stages as entries of the menu, deep ones first."""
+    if not stages:
+        return []
+    backbone = service.load(controls.backbone)
+    return [(f"{layer_name(backbone, name)} · {name}", name) for name in reversed(stages)]
 
 
 def _empty() -> Markup:

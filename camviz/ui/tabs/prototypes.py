@@ -14,6 +14,7 @@ from camviz.prototypes.bank import CLUSTERS
 from camviz.prototypes.build import MOST_CLUSTERS
 from camviz.ui import choices, html, service
 from camviz.ui.gradio_compat import served_path
+from camviz.ui.layers import layer_choice
 from camviz.ui.state import Controls, Enabled, Menu, Selection, Session, Task, Update
 from camviz.ui.tabs import prototype_actions as actions
 from camviz.ui.tabs import prototype_cards as cards
@@ -106,7 +107,9 @@ def _prototypes(controls: Controls, stage: str | None, aggregate: Aggregate) -> 
     return {
         "introduction": cards.introduction(x),
         "maps": payload({service.PROTOTYPES: x}),
-        "stage": Menu(name, [(f"{n} · {h}×{w}", n) for n, (h, w) in grids.items()], visible=True),
+        "stage": Menu(
+            name, [(layer_choice(x.backbone, n, g), n) for n, g in grids.items()], visible=True
+        ),
         "legend": cards.legend(bank, name),
         "cards": cards.cards(x, name),
         "reset": Enabled(actions.is_edited(bank)),

@@ -12,8 +12,10 @@ from camviz.engine.drawing import draw
 from camviz.engine.explanation import Explanation
 from camviz.engine.similarity import SimilarityMap
 from camviz.errors import CamvizError
+from camviz.network.backbone import Backbone
 from camviz.ui import html, service
 from camviz.ui.compute import engine
+from camviz.ui.layers import layer_name
 from camviz.ui.state import NOBODY, TOP, Controls, Unavailable
 from camviz.ui.tabs.prototype_cards import SIDE, small_fit
 from camviz.ui.viewer import Description, MapRow, Payload, RawPanel, Words, payload
@@ -55,7 +57,8 @@ def in_this_picture(controls: Controls, across: float, down: float) -> Payload:
     """The maps of the picture itself, the place chosen ringed; a click there chooses another."""
     maps = similarity_maps(controls, across, down)
     places = {name: (int(each.point[0]), int(each.point[1])) for name, each in maps.items()}
-    return payload({"similarity": _row("In this picture", SUMMARY, maps, places)}, pick=PICK)
+    row = _row("In this picture", SUMMARY, maps, places, service.load(controls.backbone))
+    return payload({"similarity": row}, pick=PICK)
 
 
 def in_second_picture(
@@ -73,7 +76,8 @@ def in_second_picture(
     except CamvizError as error:
         return payload({"similarity": Unavailable(html.sentence(error))})
     places = {name: nearest(each) for name, each in maps.items()}
-    row = _row("In the second picture", SUMMARY_THERE, maps, places)
+    backbone = service.load(controls.backbone)
+    row = _row("In the second picture", SUMMARY_THERE, maps, places, backbone)
     return payload({"similarity": row}, follows=HERE)
 
 
@@ -91,13 +95,23 @@ def nearest(similarity: SimilarityMap) -> Place:
 
 
 def _row(
-    title: str, summary: str, maps: Mapping[str, SimilarityMap], places: Mapping[str, Place]
+    title: str,
+    summary: str,
+    maps: Mapping[str, SimilarityMap],
+    places: Mapping[str, Place],
+    backbone: Backbone,
 ) -> MapRow:
     words = Words(summary, FORMULA, SYMBOLS)
     about = Description(
         "Similarity.", "cosine similarity", words, unit="cosine", signs=("unlike", "like")
     )
-    panels = {name: _panel(title, each, places[name]) for name, each in maps.items()}
+    panels = {
+        name: replace(
+            _panel(title, each, places[name]),
+            name=layer_name(backbone, name, (each.raw.shape[0], each.raw.shape[1])),
+        )
+        for name, each in maps.items()
+    }
     return MapRow(title, about, panels)
 
 
@@ -108,6 +122,7 @@ def _panel(title: str, similarity: SimilarityMap, place: Place) -> RawPanel:
     return RawPanel(
         similarity,
         name=similarity.stage,
+        module=similarity.stage,
         alt=f"{title}: what {similarity.stage} holds to be like the place chosen. Ringed: column "
         f"{place[0]}, row {place[1]}",
         facts=(f"cosine {lowest:.2f} to {highest:.2f}",),

@@ -10,6 +10,7 @@ from camviz.fit import Fit
 from camviz.maps.fusion import FUSIONS, Placement, normalize
 from camviz.methods import METHODS
 from camviz.ui.html import plural
+from camviz.ui.layers import layer_in_words, layer_name
 from camviz.ui.viewer.encode import encode_map, number
 from camviz.ui.viewer.panels import FUSED, DifferencePanel, Heat, MapPanel, RawPanel, rasterize
 from camviz.ui.viewer.schema import Panel, Scene, Words
@@ -54,20 +55,24 @@ def _stage_panel(panel: MapPanel, stage: str) -> Panel:
     note, raw = x.notes[stage], x.raw[stage]
     signed = METHODS[x.request.method].signed
     against = -raw.clip(max=0) if signed else np.zeros_like(raw)
+    named = panel.name is not None
+    cells = f"{note.grid[0]} × {note.grid[1]} cells"
     return _panel(
         panel.heat,
         scene_of(x.fit),
-        name=stage if panel.name is None else panel.name,
+        name=panel.name if panel.name is not None else layer_name(x.backbone, stage, note.grid),
+        module="" if named else stage,
         last=bool(panel.last),
         unit=x.request.method,
         peak=raw.clip(min=0).max(),
         against=against,
         ring=panel.ring,
         marks=panel.marks,
-        facts=facts_of(x, stage),
+        facts=((cells,) if named else ()) + facts_of(x, stage),
         warnings=(note.sentences[-1],) if note.empty or note.zero_gradient else (),
         notes=tuple(note.sentences),
-        alt=f"Where {stage} found evidence for {x.label}: {location(x, panel.heat)}",
+        alt=f"Where {layer_in_words(x.backbone, stage, note.grid)} found evidence for {x.label}: "
+        f"{location(x, panel.heat)}",
     )
 
 
@@ -106,12 +111,13 @@ def raw_panel(key: str, panel: RawPanel, unit: str | None) -> Panel:
         scene_of(panel.map.fit),
         key=key,
         name=panel.name,
+        module=panel.module,
         last=panel.last,
         unit=panel.unit or unit,
         peak=raw.clip(min=0).max(),
         against=-raw.clip(max=0),
         ring=panel.ring,
-        facts=(f"{height} × {width} cells", *panel.facts),
+        facts=(*(() if panel.module else (f"{height} × {width} cells",)), *panel.facts),
         warnings=panel.warnings,
         notes=panel.notes,
         alt=panel.alt,

@@ -79,8 +79,8 @@ class PlacedMap:
 class RawPanel:
     """A map that belongs to no explanation, such as a `SimilarityMap`.
 
-    Nothing is said of it but what is given here, and the number of its cells. unit: None for that
-    of its row.
+    Nothing is said of it but what is given here, and the number of its cells, unless it is named
+    after a layer, whose module is `module`. unit: None for that of its row.
     """
 
     map: AnyMap
@@ -92,6 +92,7 @@ class RawPanel:
     ring: tuple[int, int] | None = None
     unit: str | None = None
     last: bool = False
+    module: str = ""
 
 
 @dataclass(frozen=True)

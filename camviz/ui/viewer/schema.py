@@ -63,7 +63,8 @@ class Words:
 class Panel:
     """One map, at its own resolution, and everything that is said of it.
 
-    `key`: the same in every row for what stands in one column. `last`: it stands behind the stages,
+    `key`: the same in every row for what stands in one column. `module`: whose output it is, where
+    `name` does not say it. `last`: it stands behind the stages,
     as a fused map does. `grid`: (rows, columns); `stride` and `offset` place its cells in pixels of
     the network's input, (y, x) each (`camviz.maps.fusion.Placement`). `data`: base64 of the
     positive part over `peak`, 0 .. 255; `against`: of the negative part over `lowest`, None if
@@ -79,6 +80,7 @@ class Panel:
 
     key: str
     name: str
+    module: str = ""
     last: bool
     scene: Scene
     grid: tuple[int, int]

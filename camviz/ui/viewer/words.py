@@ -53,12 +53,11 @@ def symbols_in(formula: str) -> str:
 
 
 def facts_of(x: Explanation, name: str) -> tuple[str, ...]:
-    """What a map is made of, in a few words."""
+    """What a map is made of, in a few words, beside its cells."""
     note = x.notes[name]
-    height, width = note.grid
-    facts = [f"{height} × {width} cells"]
+    facts: list[str] = []
     if note.empty or note.zero_gradient:
-        return tuple(facts)
+        return ()
     if x.bank is not None:
         stage = x.bank.stage(name)
         count = len(stage.kept("foreground")) + len(stage.kept("context"))
