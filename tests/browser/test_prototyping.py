@@ -49,7 +49,7 @@ def test_foreground_and_context_stand_side_by_side(tab):
         first = side.locator(".cv-card").first
         for part in (".cv-similarity", ".cv-patch", ".cv-figures", ".cv-name", ".cv-keep"):
             expect(first.locator(part).first).to_be_visible()
-    layer = page.get_by_role("radio", name=re.compile("^layer3"))
+    layer = page.get_by_role("radio", name=re.compile(r"layer3\s*$"))
     before = page.locator(".cv-similarity").first.get_attribute("src")
     layer.check()
     expect(page.locator(".cv-similarity").first).not_to_have_attribute("src", before)
@@ -163,7 +163,7 @@ def test_find_similar_places_by_mouse(tab):
     assert len(found) == 4 and len(set(map(tuple, found))) == 1
     assert found[0] == pytest.approx([20, 80], abs=1.5)
     assert page.locator("#similar-here dialog[open]").count() == 0
-    page.get_by_role("button", name="Enlarge layer3").click()
+    page.get_by_role("button", name="Enlarge Stage 3 of 4").click()
     expect(page.locator("#similar-here dialog")).to_be_visible()
     expect(page.locator("#similar-here dialog .vw-ring")).to_be_visible()
     page.keyboard.press("Escape")
