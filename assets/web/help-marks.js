@@ -34,7 +34,11 @@ help => {
   document.addEventListener("focusout", hide);
   document.addEventListener("click", event => markOf(event) && show(markOf(event)));
   document.addEventListener("keydown", event => event.key === "Escape" && hide());
-  document.addEventListener("scroll", hide, { capture: true, passive: true });
+  document.addEventListener("scroll", () => {
+    const mark = document.activeElement?.closest(".cv-help");
+    if (mark && tip.classList.contains("cv-open")) show(mark);
+    else hide();
+  }, { capture: true, passive: true });
   const left = document.querySelector("#left");
   put();
   new MutationObserver(put).observe(left, { childList: true, subtree: true });
