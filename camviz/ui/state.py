@@ -6,7 +6,6 @@ Actions change controls, `answer` turns them into `Update`s.
 """
 
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,7 +53,6 @@ class Controls:
 
 
 DEFAULT = Controls()
-ON_ITS_WAY = 2.0  # seconds that an update may take to the browser
 COMPARE = "compare"  # the id of the tab that is open at first
 
 
@@ -140,7 +138,8 @@ class Session:
         self.answered = 0
         self.begun = 0
         self.mirror: dict[str, Any] = {}
-        self.sent: dict[str, float] = {}
+        self.updates = 0
+        self.sent: dict[str, int] = {}
         self.problems: list[str] = []
         self.remedies: dict[str, str] = {}
         self.answering: Task | None = None
@@ -218,20 +217,22 @@ class Session:
             self.mirror.pop("untrained", None)
             self.answered = self.version
 
-    def note_sent(self, shown: Mapping[str, Any]) -> None:
-        """Note what the browser's controls will show."""
+    def note_sent(self, shown: Mapping[str, Any]) -> int:
+        """Note what the browser's controls will show; returns the number of that update."""
         with self.lock:
+            self.updates += 1
             self.mirror |= shown
-            self.sent |= dict.fromkeys(shown, time.monotonic())
+            self.sent |= dict.fromkeys(shown, self.updates)
+            return self.updates
 
-    def note_control(self, name: str, value: Any) -> None:
-        """Note what a control was set to in the browser.
+    def note_control(self, name: str, value: Any, seen: int) -> None:
+        """Note what a control was set to in the browser, which had seen that many updates.
 
-        What was sent to it a moment ago may yet overwrite that: then what it shows is not known.
-        Else it is not sent again, for it would overwrite whatever is set next.
+        A later update may yet overwrite it: then what it shows is not known. Else it is not sent
+        again, for it would overwrite whatever is set next.
         """
         with self.lock:
-            if time.monotonic() - self.sent.get(name, -ON_ITS_WAY) < ON_ITS_WAY:
+            if seen < self.sent.get(name, 0):
                 self.mirror.pop(name, None)
             else:
                 self.mirror[name] = value
