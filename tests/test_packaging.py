@@ -116,14 +116,16 @@ def test_the_wheel_has_the_package_and_everything_that_it_reads(source, distribu
         names = set(archive.namelist())
     package = {f"camviz/{name}" for name in files_below(source / "camviz")}
     assets = {f"camviz/assets/{name}" for name in files_below(source / "assets")}
-    expected = package | assets | {"camviz/assets/Spacefile"}
+    expected = package | assets | {"camviz/assets/Spacefile", "camviz/assets/glossary.md"}
     assert {name for name in names if not re.match(r"camviz-[^/]+\.dist-info/", name)} == expected
 
 
 def test_what_has_gone_from_the_checkout_is_not_in_the_next_wheel(source, tmp_path):
     """`pip install .` builds in the checkout, where build/ stays behind."""
-    for name in ("setup.py", "pyproject.toml", "requirements.txt", "README.md", "Spacefile"):
-        shutil.copy(source / name, tmp_path)
+    (tmp_path / "docs").mkdir()
+    files = ("setup.py", "pyproject.toml", "requirements.txt", "README.md", "Spacefile")
+    for name in (*files, "docs/glossary.md"):
+        shutil.copy(source / name, tmp_path / name)
     for name in ("camviz/gone.py", "camviz/__init__.py", "assets/gone.css", "assets/kept.css"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -132,7 +134,8 @@ def test_what_has_gone_from_the_checkout_is_not_in_the_next_wheel(source, tmp_pa
     for name in ("camviz/gone.py", "assets/gone.css"):
         (tmp_path / name).unlink()
     run(*building, cwd=tmp_path)
-    kept = {"camviz/__init__.py", "camviz/assets/kept.css", "camviz/assets/Spacefile"}
+    assets = {f"camviz/assets/{name}" for name in ("kept.css", "Spacefile", "glossary.md")}
+    kept = {"camviz/__init__.py", *assets}
     assert files_below(tmp_path / "build" / "lib") == kept
 
 

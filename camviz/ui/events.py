@@ -198,6 +198,8 @@ class PageEvents:
                     break
                 if not task.cancelled:
                     waited, announced = 0.0, ""
+                    if update.tab:
+                        task.outdated = False  # what stands there now is of the new picture
                     file = {k: v for k, v in update.frame.items() if k in REPEATED_LAST}
                     number = session.note_sent(update.mirror)
                     around = {"progress": "", **update.frame}

@@ -1,8 +1,8 @@
 """What each control of the left panel is for, in one sentence: by the id of its component."""
 
 HELP = {
-    "kept": "Upload, photograph or paste a picture, or click an example; with Add pictures several "
-    "are held at once.",
+    "kept": "Upload, photograph or paste a picture, or click an example; several can be held at "
+    "once.",
     "backbone": "The backbone is the trained network whose decision is explained; type a part of "
     "its name, such as resnet, to find it.",
     "filters": "These two shorten the list of backbones: to one family of networks, and to where "

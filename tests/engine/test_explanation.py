@@ -154,7 +154,7 @@ def test_what_was_removed_and_what_is_left_make_the_whole(engine, photo):
         assert notes.tau > 0
         assert 0 < notes.noise.kept < 0.3
         assert 0 < notes.noise.noise < 1
-        assert "truncated (our reading of arXiv 2308.02118) at" in str(x.notes[name])
+        assert "our reading of arXiv 2308.02118" in str(x.notes[name])
     assert not x.removed(x.stages[-1]).any()
     assert json.dumps(x.manifest()["notes"])
 
