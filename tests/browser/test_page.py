@@ -563,6 +563,7 @@ def test_uploads_are_offered_again_behind_a_reload_until_that_is_switched_off(op
     page = open_page()
     upload(page, drawing)
     wait_for_link(page, example="upload")
+    wait_until_idle(page)  # or the reload gives up requests, which the console tells
     page.reload()
     kept = page.locator(".cv-kept-offer button")
     expect(kept.first).to_be_visible()
@@ -572,6 +573,7 @@ def test_uploads_are_offered_again_behind_a_reload_until_that_is_switched_off(op
     expect(page.locator(MAPS)).to_have_count(15)
     page.get_by_label("Keep uploads").uncheck()
     expect(kept).to_have_count(0)
+    wait_until_idle(page)
     page.reload()
     expect(heading(page)).to_have_text("No picture yet")
     expect(page.get_by_label("Keep uploads")).not_to_be_checked()
