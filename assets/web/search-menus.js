@@ -160,6 +160,9 @@
     const text = input;
     if (menu) setTimeout(() => text.select?.()); // so that typing replaces what is chosen
   }, {capture: true});
+  document.addEventListener("click", event => { // which puts the caret somewhere
+    if (menu && event.target === input && !typed) input.select?.();
+  }, {capture: true});
   document.addEventListener("focusout", close, {capture: true});
   document.addEventListener("input", event => {
     if (!event.isTrusted || !menu || event.target !== input) return;

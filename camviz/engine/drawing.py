@@ -30,13 +30,13 @@ def _weights(
     axis: int,
     count: int,
     pixels: range,
-    seen: tuple[float, float],
+    extent: tuple[float, float],
     size: int,
 ) -> torch.Tensor:
     """(len(pixels), count): the share of each of `count` cells in some pixels of a picture.
 
-    seen: the part of the picture along this axis that the network's `size` pixels show.
+    extent: the part of the picture along this axis that the network's `size` pixels show.
     """
-    first, last = seen
+    first, last = extent
     positions = (torch.tensor(pixels) + 0.5 - first) / (last - first) * size - 0.5
     return interpolation(positions, placement, axis, count).float()

@@ -49,11 +49,11 @@ class PageEvents:
         self.session = session
         self.clock = gr.Number(visible=False)
         # The number of the last update that the browser has; see `Session.note_control`.
-        self.seen = gr.Number(0, visible="hidden")
+        self.applied = gr.Number(0, visible="hidden")
         self.frame = dict(frame)
         self.tabs = [tab for tab, _ in tabs]
         self.parts = {tab.ID: by_name(parts) for tab, parts in tabs}
-        self.outputs = [self.seen, *self.frame.values()]
+        self.outputs = [self.applied, *self.frame.values()]
         for parts in self.parts.values():
             self.outputs += [part for part in parts.values() if part not in self.outputs]
 
@@ -129,13 +129,13 @@ class PageEvents:
 
         names = {name: inputs.index(part) for name, part in self.frame.items() if part in inputs}
 
-        async def on_values(session: Session, happened: Any, seen: Any, *values: Any) -> None:
+        async def on_values(session: Session, happened: Any, applied: Any, *values: Any) -> None:
             async with session.order.turn(time_of(happened)):
                 for name, index in names.items():
-                    session.note_control(name, values[index], int(time_of(seen)))
+                    session.note_control(name, values[index], int(time_of(applied)))
                 await asyncio.to_thread(take, session, action, values)
 
-        given = [self.session, self.clock, self.seen, *inputs]
+        given = [self.session, self.clock, self.applied, *inputs]
         return trigger(on_values, given, None, trigger_mode=OF_VALUES, **options)
 
     # -- Answering --
@@ -203,7 +203,7 @@ class PageEvents:
                     file = {k: v for k, v in update.frame.items() if k in REPEATED_LAST}
                     number = session.note_sent(update.mirror)
                     around = {"progress": "", **update.frame}
-                    yield {**self._values(replace(update, frame=around)), self.seen: number}
+                    yield {**self._values(replace(update, frame=around)), self.applied: number}
         except (asyncio.CancelledError, GeneratorExit):
             task.cancel()
             raise

@@ -225,14 +225,14 @@ class Session:
             self.sent |= dict.fromkeys(shown, self.updates)
             return self.updates
 
-    def note_control(self, name: str, value: Any, seen: int) -> None:
-        """Note what a control was set to in the browser, which had seen that many updates.
+    def note_control(self, name: str, value: Any, applied: int) -> None:
+        """Note what a control was set to in the browser, which had applied that many updates.
 
         A later update may yet overwrite it: then what it shows is not known. Else it is not sent
         again, for it would overwrite whatever is set next.
         """
         with self.lock:
-            if seen < self.sent.get(name, 0):
+            if applied < self.sent.get(name, 0):
                 self.mirror.pop(name, None)
             else:
                 self.mirror[name] = value

@@ -122,7 +122,7 @@ def page_events():
     )
     frame = {name: f"<{name}>" for name in frame}
     made = PageEvents.__new__(PageEvents)
-    made.session, made.frame, made.tabs, made.seen = None, frame, [compare], "<seen>"
+    made.session, made.frame, made.tabs, made.applied = None, frame, [compare], "<applied>"
     names = list(compare.Parts.__dataclass_fields__)
     made.parts = {compare.ID: {name: f"<{name}>" for name in names}}
     return made
@@ -160,7 +160,9 @@ def test_what_takes_longer_is_announced(page_events, session, monkeypatch):
     waiting, shown, last = asyncio.run(visit())
     assert "<progress" in waiting["<progress>"] and "Working …" in waiting["<progress>"]
     assert "Stop" in waiting["<progress>"]
-    assert shown == {"<bars>": "one", "<progress>": "", "<seen>": 1} and last == {"<progress>": ""}
+    assert shown == {"<bars>": "one", "<progress>": "", "<applied>": 1} and last == {
+        "<progress>": ""
+    }
 
 
 def test_what_stands_on_the_page_is_dimmed_while_it_is_of_another_picture(

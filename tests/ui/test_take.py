@@ -35,17 +35,17 @@ def test_an_action_under_way_does_not_undo_the_next_one():
 def test_what_was_set_behind_an_update_is_not_sent_back():
     session = Session()
     number = session.note_sent({"stages": ["layer4", "layer3"]})
-    session.note_control("stages", ["layer3"], seen=number)
+    session.note_control("stages", ["layer3"], applied=number)
     assert not session.differs("stages", ["layer3"])
     assert session.differs("stages", ["layer4", "layer3"])
 
 
 def test_what_an_update_on_its_way_may_overwrite_is_sent_again():
     session = Session()
-    seen = session.note_sent({"stages": ["layer4", "layer3"]})
+    applied = session.note_sent({"stages": ["layer4", "layer3"]})
     session.note_sent({"stages": ["layer4"]})
-    session.note_control("stages", ["layer3"], seen=seen)
+    session.note_control("stages", ["layer3"], applied=applied)
     assert session.differs("stages", ["layer3"]), "it may show layer4 by now"
     session.note_sent({"fuse": "mean"})
-    session.note_control("stages", ["layer3"], seen=seen + 2)
+    session.note_control("stages", ["layer3"], applied=applied + 2)
     assert not session.differs("stages", ["layer3"])
