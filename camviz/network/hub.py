@@ -21,7 +21,7 @@ from camviz.errors import WeightsError
 from camviz.network.backbone import WeightsSource
 from camviz.network.bundled import bundled_names
 from camviz.network.names import HUB
-from camviz.network.packaged import PACKAGES, packaged_file, packaged_name, packaged_names
+from camviz.network.packaged import PACKAGES, installed_name, packaged_name, packaged_names
 
 DownloadProgress = Callable[[int, int], None]  # bytes received, bytes in all (0: not known)
 HUB_TIMEOUT = 2.5  # seconds until the hub counts as out of reach
@@ -39,20 +39,14 @@ def download(name: str, progress: DownloadProgress) -> None:
     and whatever `progress` raises.
     """
     place = weights_location(name)
-    if place is not None and not is_packaged(name):
+    if place is not None and installed_name(name) is None:
         fetch_file(*place, name, progress)
 
 
 def needs_download(name: str) -> bool:
     """Whether the weights of a catalogue name are on the hub only, and not yet on this machine."""
     place = weights_location(name)
-    return place is not None and not is_packaged(name) and cached_file(*place) is None
-
-
-def is_packaged(name: str) -> bool:
-    """Whether an installed package holds the weights of a catalogue name."""
-    packaged = packaged_name(name)
-    return packaged is not None and packaged_file(packaged) is not None
+    return place is not None and installed_name(name) is None and cached_file(*place) is None
 
 
 def hub_repository(name: str) -> str | None:

@@ -92,6 +92,12 @@ def packaged_name(name: str) -> str | None:
     return next((key for key in PACKAGES if name in (key, key.partition(".")[0])), None)
 
 
+def installed_name(name: str) -> str | None:
+    """`packaged_name`, if its package is installed and holds the expected weights."""
+    found = packaged_name(name)
+    return found if found is not None and packaged_file(found) is not None else None
+
+
 def packaged_file(name: str) -> Path | None:
     """The weights file of a network in an installed package.
 

@@ -32,8 +32,8 @@ from camviz.network.names import HUB, LOCAL, check_name
 from camviz.network.packaged import (
     DEFAULT_PACKAGED,
     PACKAGES,
+    installed_name,
     packaged_file,
-    packaged_name,
     packaged_weights,
 )
 from camviz.network.settings import Settings, split_settings
@@ -141,8 +141,8 @@ class _Loader:
         if self.location.startswith(LOCAL):
             model = self._create(pretrained=True)
             return model, Weights(self.folder_source, self._folder.name, _license(model))
-        packaged = packaged_name(self.location)
-        if packaged is not None and packaged_file(packaged) is not None:
+        packaged = installed_name(self.location)
+        if packaged is not None:
             return self._from_package(packaged)
         return self._from_hub()
 
