@@ -14,7 +14,7 @@ from camviz.errors import CamvizError, ImageError, MethodError
 from camviz.examples import example
 from camviz.network.hub import needs_download
 from camviz.ui import choices, html, links
-from camviz.ui.service import load, picture_at
+from camviz.ui.service import load, picture_at, stages_of
 from camviz.ui.state import (
     DEFAULT,
     NOBODY,
@@ -109,17 +109,31 @@ def set_option(name: str) -> Any:
     return set_it
 
 
-def choose_stages(session: Session, values: Sequence[Sequence[str]]) -> None:
-    """Stages were ticked, or modules named: values are (ticked stages, named modules)."""
-    ticked, named = values
-    controls = session.controls
-    names = (*(ticked or ()), *(named or ()))
+def choose_stages(session: Session, ticked: Sequence[str] | None) -> None:
+    """Stages were ticked; the modules that were named stay."""
+    _choose_layers(session, (*(ticked or ()), *_layers(session)[1]))
+
+
+def choose_modules(session: Session, named: Sequence[str] | None) -> None:
+    """Modules were named; the stages that were ticked stay."""
+    _choose_layers(session, (*_layers(session)[0], *(named or ())))
+
+
+def _layers(session: Session) -> tuple[list[str], list[str]]:
+    """The stages that are ticked and the modules that are named."""
+    backbone = session.loaded if session.loaded.name else session.controls.backbone
+    stages = [stage.name for stage in load(backbone).stages]
+    chosen = stages_of(replace(session.controls, backbone=backbone))
+    return [n for n in chosen if n in stages], [n for n in chosen if n not in stages]
+
+
+def _choose_layers(session: Session, names: Sequence[str]) -> None:
     if not names:
         session.mirror.pop("stages", None)
         session.notify(html.notice(NO_LAYER))
         return
     usual = session.loaded.name and set(names) == set(load(session.loaded).default_stages)
-    session.change(controls.with_options(stages=None if usual else names))
+    session.change(session.controls.with_options(stages=None if usual else tuple(names)))
 
 
 def choose_picture(session: Session, path: str | None, keep_class: bool = False) -> None:

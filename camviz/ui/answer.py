@@ -74,7 +74,9 @@ def _around_and_tabs(
 ) -> Iterator[Update]:
     """The updates of `answer` behind its first step; pending goes out with the first of them."""
     x = None if controls.picture is None else explain(controls)
-    pending = merged(pending, frame.update(session, controls, x))
+    with session.lock:  # what a control was set to behind this would be taken for a difference
+        task.check()
+        pending = merged(pending, frame.update(session, controls, x))
     session.picture = None if x is None else x.picture.digest
     opened = [tab for tab in tabs if tab.ID in (COMPARE, session.tab)]
     for tab in sorted(opened, key=lambda tab: tab.ID != COMPARE):

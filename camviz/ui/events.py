@@ -1,14 +1,17 @@
 """The bridge to gradio: from its events to actions, from updates to its components.
 
 Every event of a control is taken at once: an action changes the session, without waiting for any
-queue. Behind it the page is answered; newer changes give the answer under way up, so that the page
-ends with the answer to the last one, however fast events come.
+queue, and the page asks for an answer. A newer change gives the answer under way up, and asks for
+the next one, which begins when the browser has all of the one before: two answers at once would be
+applied message by message in turn, and an old one could end up on top. So the page ends with the
+answer to the last change, however fast events come.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -50,18 +53,25 @@ class PageEvents:
         self.clock = gr.Number(visible=False)
         # The number of the last update that the browser has; see `Session.note_control`.
         self.applied = gr.Number(0, visible="hidden")
+        # Which version of which session is to be answered. Each new value asks for an answer.
+        self.asked = gr.Textbox(visible="hidden")
         self.frame = dict(frame)
         self.tabs = [tab for tab, _ in tabs]
         self.parts = {tab.ID: by_name(parts) for tab, parts in tabs}
-        self.outputs = [self.applied, *self.frame.values()]
+        self.outputs = [self.applied, self.asked, *self.frame.values()]
         for parts in self.parts.values():
             self.outputs += [part for part in parts.values() if part not in self.outputs]
+        self.asked.change(
+            self._answer,
+            self.session,
+            self.outputs,
+            concurrency_id="answer",
+            concurrency_limit=ANSWERS,
+            trigger_mode=OF_VALUES,
+            **PRIVATE,
+        )
 
     # -- Connecting --
-
-    def on_change(self, trigger: Any, action: Action, *inputs: Any) -> None:
-        """Call an action when an event comes; then answer the page."""
-        self.then_answer(self._record(trigger, action, inputs))
 
     def on_work(
         self, trigger: Any, work: Work, label: str, *inputs: Any, js: str | None = None
@@ -75,7 +85,7 @@ class PageEvents:
             async for outputs in self._stream_work(session, work, label, values):
                 yield outputs
 
-        done = trigger(
+        return trigger(
             handle,
             [self.session, *inputs],
             self.outputs,
@@ -83,19 +93,6 @@ class PageEvents:
             concurrency_limit=WORKS,
             trigger_mode=OF_VALUES,
             js=js,
-            **PRIVATE,
-        )
-        return self.then_answer(done)
-
-    def then_answer(self, event: Any) -> Any:
-        """Answer the page behind an event."""
-        return event.then(
-            self._answer,
-            self.session,
-            self.outputs,
-            concurrency_id="answer",
-            concurrency_limit=ANSWERS,
-            trigger_mode=OF_VALUES,
             **PRIVATE,
         )
 
@@ -114,29 +111,31 @@ class PageEvents:
     def tab_events(self, tab: Tab) -> "TabEvents":
         return TabEvents(self, tab)
 
-    def _record(self, trigger: Any, action: Action, inputs: Sequence[Any]) -> Any:
-        """An event that is taken at once, past any queue."""
+    def on_change(self, trigger: Any, action: Action, *inputs: Any) -> None:
+        """Call an action when an event comes, at once; then answer the page."""
         options = {"queue": False, "js": html.script("when.js"), **PRIVATE}
         if getattr(trigger, "event_name", "") == "select":
 
-            async def on_select(session: Session, happened: Any, event: gr.SelectData) -> None:
+            async def on_select(session: Session, happened: Any, event: gr.SelectData) -> str:
                 chosen = Selection(event.value, event.index or 0, bool(event.selected))
                 async with session.order.turn(time_of(happened)):
                     await asyncio.to_thread(take, session, action, chosen)
+                return session.question
 
             given = [self.session, self.clock]
-            return trigger(on_select, given, None, trigger_mode=WITH_DATA, **options)
+            trigger(on_select, given, self.asked, trigger_mode=WITH_DATA, **options)
+            return
 
         names = {name: inputs.index(part) for name, part in self.frame.items() if part in inputs}
 
-        async def on_values(session: Session, happened: Any, applied: Any, *values: Any) -> None:
+        async def on_values(session: Session, happened: Any, applied: Any, *values: Any) -> str:
+            shown = {name: values[index] for name, index in names.items()}
             async with session.order.turn(time_of(happened)):
-                for name, index in names.items():
-                    session.note_control(name, values[index], int(time_of(applied)))
-                await asyncio.to_thread(take, session, action, values)
+                await asyncio.to_thread(take, session, action, values, shown, int(time_of(applied)))
+            return session.question
 
         given = [self.session, self.clock, self.applied, *inputs]
-        return trigger(on_values, given, None, trigger_mode=OF_VALUES, **options)
+        trigger(on_values, given, self.asked, trigger_mode=OF_VALUES, **options)
 
     # -- Answering --
 
@@ -208,7 +207,8 @@ class PageEvents:
             task.cancel()
             raise
         last = gr.skip() if task.cancelled and session.is_answering else ""
-        yield self._values(Update({"progress": last, **file}))
+        ended = Update({"progress": last, **file})
+        yield {**self._values(ended), self.asked: session.question}
 
     def _values(self, update: Update) -> Outputs:
         """An update as gradio takes it, by component."""
@@ -254,14 +254,23 @@ PRIVATE: dict[str, Any] = {
 }
 
 
-def take(session: Session, action: Action, value: Any) -> None:
+def take(
+    session: Session,
+    action: Action,
+    value: Any,
+    shown: Mapping[str, Any] = MappingProxyType({}),
+    applied: int = 0,
+) -> None:
     """Run an action; an error becomes a notice.
 
-    The session is locked meanwhile: what an action reads is what it changes.
+    The session is locked meanwhile: what an action reads is what it changes. shown: what controls
+    were set to in the browser, by their names; applied: see `Session.note_control`.
     """
     try:
         given = value if isinstance(value, Selection) else plain(value)
         with session.lock:
+            for name, now in shown.items():
+                session.note_control(name, now, applied)
             action(session, given)
     except Stopped:
         return

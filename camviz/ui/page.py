@@ -95,13 +95,12 @@ def _wire(
 ) -> None:
     around = by_name(left) | by_name(parts)
     events = PageEvents(session, around, [(tab, made) for tab, _, made in built])
-    opened = page.load(
+    page.load(
         _open,
         [session, left.picture],
-        [left.backbone, left.offered, left.family, left.source, left.starters],
+        [left.backbone, left.offered, left.family, left.source, left.starters, events.asked],
         **PRIVATE,
     )
-    events.then_answer(opened)
     scripts = (
         html.script("views.js"),
         html.call("search-menus.js", MENUS, CLASSES),
@@ -112,15 +111,14 @@ def _wire(
     for script in scripts:
         page.load(None, None, None, js=script, api_visibility="private")
     for tab, item, made in built:
-        chosen = item.select(
+        item.select(
             _opener(tab.ID),
             [session, parts.address],
-            None,
+            events.asked,
             js=html.call("keep-tab.js", "" if tab.ID == COMPARE else tab.ID),
             queue=False,
             **PRIVATE,
         )
-        events.then_answer(chosen)
         tab.wire(made, events.tab_events(tab))
     sidebar.wire(left, events)
     events.on_change(parts.strip.select, strip.click)
@@ -145,10 +143,11 @@ def _save(session: Session, address: Any, task: Task) -> Any:
 
 
 def _opener(tab: str) -> Any:
-    async def open_tab(session: Session, opened: Any) -> None:
+    async def open_tab(session: Session, opened: Any) -> str:
         if opened:  # gradio tells of the first tab too, perhaps behind the one of a link
             async with session.order.turn(time_of(opened)):
                 session.open_tab(tab)
+        return session.question
 
     return open_tab
 
@@ -171,6 +170,7 @@ async def _open(session: Session, picture: Any, request: gr.Request) -> list[Any
         gr.update(choices=choices.families(), value=choices.ANY),
         gr.update(choices=choices.sources(), value=choices.ANY),
         html.render("starters.html", starters=choices.starters()),
+        session.question,
     ]
 
 

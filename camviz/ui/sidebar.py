@@ -158,8 +158,8 @@ def wire(parts: Parts, events: PageEvents) -> None:
     events.on_change(parts.bars.select, actions.click_bar)
     events.on_change(parts.target.input, actions.choose_class, parts.target)
     events.on_change(parts.versus.input, actions.choose_rival, parts.versus)
-    for component in (parts.stages, parts.modules):
-        events.on_change(component.input, actions.choose_stages, parts.stages, parts.modules)
+    events.on_change(parts.stages.input, actions.choose_stages, parts.stages)
+    events.on_change(parts.modules.input, actions.choose_modules, parts.modules)
     for name in ("method", "fuse", "fit", "tap", "placement"):
         component = getattr(parts, name)
         events.on_change(component.input, actions.set_option(name), component)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import uuid4
 
 from camviz.engine.options import Options
 from camviz.prototypes.bank import PrototypeBank
@@ -105,7 +106,8 @@ class Session:
     """One visitor's page: what was set, what the page shows, and what is under way.
 
     Every event of a page shares one session. `version` grows with each change, and each change
-    cancels the answer under way, so that the page ends with the answer to the last one.
+    cancels the answer under way, so that the page ends with the answer to the last one. `key`
+    tells it from every other session.
 
     controls: what was set; tab: the id of the tab that is open; settings: tab id -> name of one of
     its own controls -> value. notice: shown with the next answer. opened: whether the page was
@@ -121,6 +123,7 @@ class Session:
     """
 
     def __init__(self) -> None:
+        self.key = uuid4().hex
         self.lock = threading.RLock()
         self.order = EventOrder()
         self.controls = DEFAULT
@@ -186,6 +189,11 @@ class Session:
             self.version += 1
             if self.answering is not None:
                 self.answering.cancel()
+
+    @property
+    def question(self) -> str:
+        """What is to be answered: a text of its own for every version of every session."""
+        return f"{self.key} {self.version}"
 
     def begin_answer(self) -> Task | None:
         """A task for the answer to what is set now; None if the page has it, or it is under way."""

@@ -88,11 +88,11 @@ def browse(window):
 
     def get(url, width=1440, height=900, scheme="light", script=""):
         page = window.new_page()
+        page.add_init_script(script)  # before ours, which notes what reaches the page
         pages[page] = watch(page, "{0.scheme}://{0.netloc}".format(urlsplit(url)))
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(1000 * PATIENCE)
-        page.add_init_script(script)
         page.goto(url)
         return page
 

@@ -11,6 +11,7 @@ from camviz.examples import examples
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from tests.support.pages import (
+    BURSTS,
     MAPS,
     heading,
     link_of,
@@ -143,6 +144,21 @@ def test_the_last_of_two_examples_wins(open_page):
     wait_until_idle(page)
     assert link_of(page)["example"] == "a-windmill"
     expect(heading(page)).to_contain_text("It says windmill")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_answers_that_arrive_at_once_end_with_the_last(open_page, seed):
+    page = open_page(query=SCENE, script=BURSTS)
+    wait_until_idle(page)
+    buttons = page.locator("#bars .cv-bar")
+    labels = buttons.evaluate_all("all => all.map(one => one.dataset.label)")[1:]
+    random.Random(seed).shuffle(labels)
+    steps = [Step(("click", f'#bars [data-label="{label}"]')) for label in labels]
+    use(page, steps, 150)
+    wait_for_link(page, **{"class": labels[-1]})
+    wait_until_idle(page)
+    assert link_of(page)["class"] == labels[-1]
+    expect(heading(page)).to_contain_text(f"Where it would see {labels[-1]}")
 
 
 @pytest.mark.parametrize("seed", range(3))

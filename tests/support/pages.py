@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 from playwright.sync_api import TimeoutError, expect
 
 MAPS = "#viewer figure"
-QUICK, EVENTS, LEGIBLE = (
-    Path(__file__).with_name(name).read_text() for name in ("quick.js", "events.js", "legible.js")
+QUICK, EVENTS, LEGIBLE, BURSTS = (
+    Path(__file__).with_name(f"{name}.js").read_text()
+    for name in ("quick", "events", "legible", "bursts")
 )
 PATIENCE = 30  # seconds
 STREAMS = ("/heartbeat/", "/queue/data")  # requests that stay open
@@ -50,7 +51,7 @@ def wait_until_idle(page):
     """Wait until every event of a page is answered and the answers are drawn."""
     deadline = time.monotonic() + PATIENCE
     idle = 0
-    while idle < 3:  # an answer may be what sends the next event
+    while idle < 4:  # an answer may be what sends the next event
         pending = page.evaluate(
             """async () => { await new Promise(requestAnimationFrame)
             const {sent, answered} = window.gradioEvents

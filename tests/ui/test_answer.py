@@ -45,7 +45,7 @@ def test_first_result_has_three_rows(opened):
     assert opened.frame["bars"].count('class="cv-bar"') == 5
     assert opened.frame["bars"].count('aria-pressed="true"') == 1
     assert opened.link == {"backbone": RESNET, "example": "upload", "weights": "untrained"}
-    chosen = opened.do(actions.choose_stages, ["layer1", "layer4"], [])
+    chosen = opened.do(actions.choose_stages, ["layer1", "layer4"])
     assert chosen.panels("prototypes") == ["layer4", "layer1", "fused"]
     assert "None are of" not in chosen.tab["learned"]
 
@@ -289,16 +289,18 @@ def test_layers_in_the_menu_are_the_stages_and_every_other_module(opened):
 
 
 def test_modules_by_name(opened):
-    view = opened.do(actions.choose_stages, ["layer4"], ["layer2.0.conv1"])
+    opened.do(actions.choose_modules, ["layer2.0.conv1"])
+    view = opened.do(actions.choose_stages, ["layer4"])
     assert view.panels() == ["layer4", "layer2.0.conv1", "fused"]
     assert view.controls.options.stages == ("layer4", "layer2.0.conv1")
     assert view.link["stages"] == "layer4,layer2.0.conv1"
-    back = view.do(actions.choose_stages, list(STAGES), [])
+    view.do(actions.choose_modules, [])
+    back = view.do(actions.choose_stages, list(STAGES))
     assert back.controls.options.stages is None and "stages" not in back.link
 
 
 def test_no_layer_ticked(opened):
-    view = opened.do(actions.choose_stages, [], [])
+    view = opened.do(actions.choose_stages, [])
     assert "tick at least one" in view.frame["notice"]
     assert all("maps" not in update.tab for update in view.updates)
     assert view.updates[0].frame["stages"].value == list(STAGES)  # as what is shown
