@@ -5,6 +5,8 @@ imported here, so that everything may import it.
 """
 
 OPACITY = 0.55  # how much of the picture a coloured map covers
+FULL_OPACITY = 0.7  # the same where opacity follows the heat, as it does at first on the page
+HOT = 0.5  # share of the colour scale from which on opacity that follows the heat is full
 THRESHOLD = 0.2  # share of the maximum at which boxes and contours are drawn: CAM's own rule
 MAX_THRESHOLD = 0.95  # that a visitor can choose
 
@@ -19,7 +21,8 @@ UNEVEN_COLORS = ("turbo", "jet")  # whose steps do not look even
 # What a visitor can change in the viewer, by its key in links, and what it is at first.
 VIEWER_SETTINGS: dict[str, str | float | bool] = {
     "view": "overlay",
-    "opacity": OPACITY,
+    "opacity": FULL_OPACITY,
+    "blend": "heat",
     "threshold": 0.0,  # hides nothing
     "colors": COLORS,
     "scale": "own",
@@ -31,6 +34,7 @@ VIEWER_SETTINGS: dict[str, str | float | bool] = {
 }
 VIEWER_CHOICES = {
     "view": ("overlay", "map", "picture"),
+    "blend": ("heat", "even"),
     "scale": ("own", "same"),
     "boxes": ("none", "largest", "all"),
 }

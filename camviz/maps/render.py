@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from matplotlib import colormaps
 
-from camviz.defaults import COLORS, OPACITY
+from camviz.defaults import COLORS, HOT, OPACITY
 from camviz.maps.strips import strips
 
 # Perceptually uniform and readable for colour-blind people first; the last two by name only.
@@ -55,17 +55,33 @@ def overlay(
     return overlay_strips(pixels, lambda rows: heat[rows], name, opacity, visible)
 
 
+def heat_opacity(opacity: float, signed: bool) -> np.ndarray:
+    """Opacity that follows the heat: one for each of the 256 levels of a colour scale, (256,).
+
+    It grows from 0 with the heat, and is full from `HOT` on: `opacity * min(1, heat / HOT)`.
+    signed: the scale has zero in its middle, and the heat of a level is its distance from there.
+    """
+    level = np.arange(256)
+    heat = np.abs(level - 128) / 127.5 if signed else level / 255
+    found: np.ndarray = opacity * np.minimum(1, heat / HOT)
+    return found
+
+
 def overlay_strips(
     pixels: np.ndarray,
     heat: Callable[[slice], np.ndarray],
     name: str = COLORS,
-    opacity: float = OPACITY,
+    opacity: float | np.ndarray = OPACITY,
     visible: np.ndarray | None = None,
 ) -> np.ndarray:
-    """`overlay` of a map that is drawn as it is needed: heat(rows) gives some rows of it."""
+    """`overlay` of a map that is drawn as it is needed: heat(rows) gives some rows of it.
+
+    opacity: one for all places, or one for each of the 256 levels of the colour scale.
+    """
     drawn = np.empty_like(pixels)
     hidden = visible is not None and not visible.all()
-    mixed = (1 - opacity) * np.arange(256)[:, None, None] + opacity * color_table(name)
+    share = np.broadcast_to(opacity, 256)[:, None]
+    mixed = (1 - share) * np.arange(256)[:, None, None] + share * color_table(name)
     # For each value of the picture, level of the map, and channel: what is shown.
     table = mixed.round().astype(np.uint8)
     for rows in strips(*pixels.shape[:2]):

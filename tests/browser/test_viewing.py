@@ -435,7 +435,7 @@ def test_a_download_shows_what_the_engine_would(open_page, shown, picture):
 
 
 def test_an_overlay_is_the_engines_overlay(open_page, payloads, shown):
-    page = open_page("&opacity=0.7")
+    page = open_page("&blend=even")
     page.locator(OPEN).nth(0).click()
     pixels, _ = download(page)
     x = shown["layercam"]
@@ -444,6 +444,17 @@ def test_an_overlay_is_the_engines_overlay(open_page, payloads, shown):
     wanted = render.overlay(sent, x.maps[x.stages[-1]], opacity=0.7).astype(int)
     assert np.abs(pixels - wanted).max() <= 8  # decoders of WebP differ by a few levels
     assert np.abs(pixels - wanted).mean() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("setting", "fades"), [("", True), ("&blend=even", False), ("&view=map", False)]
+)
+def test_the_legend_fades_as_the_overlay_does(open_page, setting, fades):
+    page = open_page(setting)
+    legend = page.locator(f"{FIRST} .vw-row .vw-scale").first
+    expect(legend).to_have_attribute("aria-label", re.compile("from counts little to counts most"))
+    bar = legend.locator("i").evaluate("one => one.style.backgroundImage")
+    assert ("rgba" in bar) == fades
 
 
 def test_what_was_not_shown_is_hatched(open_page, payloads):
@@ -479,6 +490,7 @@ KNOBS = {
     "colours": lambda p: p.get_by_label("Colours").first.select_option("cividis"),
     "map": lambda p: p.locator(f"{FIRST} [value=map]").check(force=True),
     "picture": lambda p: p.locator(f"{FIRST} [value=picture]").check(force=True),
+    "blend": lambda p: menu(p).get_by_label("The same everywhere").check(),
     "scale": lambda p: menu(p).get_by_label("One for all maps").check(),
     "contours": lambda p: menu(p).get_by_label("Contour at the threshold").check(),
     "largest box": lambda p: menu(p).get_by_label("Largest").check(),

@@ -47,7 +47,8 @@ def saved(page):
         ("&view=map&signed=1&colors=magma", 0.001),
         ("&view=map&threshold=0.3&colors=magma", 0.01),
         ("&view=map&signed=1&threshold=0.25&scale=same", 0.01),
-        ("&signed=1&opacity=0.8", 0.01),  # the viewer's picture was compressed
+        ("", 0.01),
+        ("&signed=1&opacity=0.8&blend=even", 0.01),  # the viewer's picture was compressed
         ("&view=map&contours=1&boxes=all&outline=sailing+boat", 0.1),  # lines are thicker
     ],
 )

@@ -15,7 +15,7 @@ const TABLE = Uint8Array.from({ length: 768 }, () => 256 * next());
 const HEAT = Float32Array.from({ length: COUNT }, next);
 const AGAINST = Float32Array.from({ length: COUNT }, next);
 const LOOK = {
-  show: "overlay", opacity: 0.55, table: TABLE, threshold: 0, cut: 0.2, contours: false,
+  show: "overlay", opacity: 0.55, hot: 0, table: TABLE, threshold: 0, cut: 0.2, contours: false,
   boxes: "none", specks: { area: 0.01, heat: 0.1 },
 };
 const RASTER = {
@@ -43,6 +43,26 @@ const colorOf = level => channel => TABLE[3 * level + channel];
 test("an overlay is blended within half a step", () => {
   assertColors(composePanel(), (i, channel) =>
     0.45 * bytes(PICTURE[i])[channel] + 0.55 * colorOf(Math.round(255 * HEAT[i]))(channel));
+});
+
+test("opacity follows the heat until it is full", () => {
+  const blended = (i, channel, level, heat) => {
+    const cover = 0.55 * Math.min(1, heat / 0.5);
+    return (1 - cover) * bytes(PICTURE[i])[channel] + cover * colorOf(level)(channel);
+  };
+  assertColors(composePanel({ hot: 0.5 }), (i, channel) => {
+    const level = Math.round(255 * HEAT[i]);
+    return blended(i, channel, level, level / 255);
+  });
+  const raster = { signed: true, against: AGAINST, factor: 0.5, lowest: 0.8 };
+  assertColors(composePanel({ hot: 0.5 }, raster), (i, channel) => {
+    const level = Math.trunc(128 + 127.5 * (0.5 * HEAT[i] - 0.8 * AGAINST[i]));
+    return blended(i, channel, level, Math.abs(level - 128) / 127.5);
+  });
+});
+
+test("what the map ignores keeps the colours of the picture", () => {
+  assert.deepEqual(composePanel({ hot: 0.5 }, { heat: new Float32Array(COUNT) }), PICTURE);
 });
 
 test("a map alone, on a scale of its neighbours", () => {

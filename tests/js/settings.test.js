@@ -9,13 +9,15 @@ import { ViewerSettings } from "../../assets/web/viewer/settings.js";
 
 const CONFIGURATION = {
   settings: {
-    view: "overlay", opacity: 0.55, threshold: 0, colors: "viridis", scale: "own", boxes: "none",
+    view: "overlay", opacity: 0.7, blend: "heat", threshold: 0, colors: "viridis",
+    scale: "own", boxes: "none",
     contours: false, signed: false, outline: "", row: "",
   },
   choices: { view: ["overlay", "map"], scale: ["own", "same"], boxes: ["none", "all"] },
   tables: { viridis: "", magma: "x", PuOr_r: "x" },
   diverging: "PuOr_r",
   uneven: [],
+  hot: 0.5,
   threshold: 0.2,
   max_threshold: 0.95,
   speck_area: 0.01,

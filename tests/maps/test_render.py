@@ -17,7 +17,9 @@ from camviz.maps.render import (
     contact_sheet,
     draw_boxes,
     draw_contour,
+    heat_opacity,
     overlay,
+    overlay_strips,
 )
 
 
@@ -78,6 +80,17 @@ def test_an_overlay_is_a_mixture():
         assert drawn.dtype == np.uint8 and np.abs(drawn - expected).max() <= 0.5 + 1e-6
     assert np.array_equal(overlay(pixels, heat, opacity=0), pixels)
     assert np.array_equal(overlay(pixels, heat, opacity=1), colours)
+
+
+def test_opacity_follows_the_heat():
+    one, two = heat_opacity(0.7, signed=False), heat_opacity(0.7, signed=True)
+    assert one[0] == 0 and np.allclose(one[64], 0.7 * 2 * 64 / 255) and (one[128:] == 0.7).all()
+    assert two[128] == 0 and two[0] == two[255] == 0.7 and np.allclose(two[127], two[129])
+    pixels, heat = picture(), ramp()
+    drawn = overlay_strips(pixels, lambda rows: heat[rows], opacity=one)
+    assert np.array_equal(drawn[heat == 0], pixels[heat == 0])
+    full = overlay(pixels, heat, opacity=0.7)
+    assert np.array_equal(drawn[heat > 0.51], full[heat > 0.51])
 
 
 def test_what_was_not_seen_is_grey_and_hatched():

@@ -104,11 +104,26 @@ def test_the_picture_alone_with_lines(controls, drawn):
     lines, _ = drawn(rows, "?view=picture&contours=1&threshold=0.5")
     wanted = render.draw_contour(x.picture.pixels, x.mask(0.5, stage="layer4"))
     assert np.array_equal(lines["layercam_layer4"], wanted)
-    usual, manifest = drawn(rows, "")
-    assert np.array_equal(
-        usual["layercam_fused"], render.overlay(x.picture.pixels, x.fused)
-    )  # boxes are drawn where the viewer draws them
+    even, manifest = drawn(rows, "?blend=even&opacity=0.55")  # no boxes: as the viewer draws it
+    assert np.array_equal(even["layercam_fused"], render.overlay(x.picture.pixels, x.fused))
     assert manifest["rows"]["layercam"]["boxes"]
+
+
+def test_opacity_follows_the_heat(controls, hires, drawn):
+    def blended(picture, heat, colors):
+        share = (0.7 * np.minimum(1, heat / 0.5))[..., None]
+        return (1 - share) * picture + share * colors
+
+    x = service.rows(controls)["layercam"]
+    usual, _ = drawn({"layercam": x}, "")
+    for name, heat in {"layer4": x.maps["layer4"], "fused": x.fused}.items():
+        wanted = blended(x.picture.pixels, heat, render.colorize(heat))
+        assert near(usual[f"layercam_{name}"], wanted), name
+    x = hires["layercam"]
+    signed, _ = drawn(hires, "?signed=1")
+    values = x.signed("layer4")
+    colors = render.colorize((values + 1) / 2, render.DIVERGING)
+    assert near(signed["layercam_layer4"], blended(x.picture.pixels, np.abs(values), colors))
 
 
 def test_the_true_outline(controls, drawn, monkeypatch):

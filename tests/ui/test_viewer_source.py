@@ -223,7 +223,8 @@ def test_the_head_of_a_page_has_source_and_configuration_once():
 
 def test_what_a_visitor_sees_first_is_what_python_takes_for_granted():
     found = configuration()
-    assert found.settings["opacity"] == defaults.OPACITY and found.threshold == defaults.THRESHOLD
+    assert found.settings["opacity"] == defaults.FULL_OPACITY
+    assert found.threshold == defaults.THRESHOLD
     assert found.settings["colors"] in found.tables and set(found.uneven) <= set(found.tables)
     for name, choices in found.choices.items():
         assert found.settings[name] in choices

@@ -9,7 +9,8 @@ import { clamp, contour, partsOf } from "./maps.js";
  *
  * @typedef {object} Look
  * @property {string} show        overlay, map or picture
- * @property {number} opacity
+ * @property {number} opacity     where it is full
+ * @property {number} hot         share of the colour scale from which on it is; 0: everywhere
  * @property {Uint8Array} table   256 RGB triples
  * @property {number} threshold   of what is drawn
  * @property {number} cut         of boxes and contours
@@ -35,6 +36,18 @@ import { clamp, contour, partsOf } from "./maps.js";
  * @property {Float32Array|null} truth  the mask that is outlined
  */
 
+/**
+ * The share of full opacity at a level of the colour scale, 0 to 255.
+ *
+ * @param {number} level
+ * @param {boolean} signed  zero stands in the middle of the scale
+ * @param {number} hot
+ */
+export function ramp(level, signed, hot) {
+  const heat = signed ? Math.abs(level - 128) / 127.5 : level / 255;
+  return heat >= hot ? 1 : heat / hot;
+}
+
 const HALO = "rgba(15, 15, 20, 0.85)";
 const TRUTH = "#3df2e0";
 
@@ -53,15 +66,16 @@ export function compose(target, picture, raster, look) {
     target.set(picture);
     return;
   }
-  const cover = show === "map" ? 1 : show === "picture" ? 0 : look.opacity;
   // Fixed point, 16 bits behind it; the half makes cutting off a rounding.
   const reds = new Int32Array(256), greens = new Int32Array(256), blues = new Int32Array(256);
   const rest = new Int32Array(256);
   for (let i = 0; i < 256; i++) {
-    rest[i] = Math.round((1 - cover) * i * 65536) + 32768;
-    reds[i] = Math.round(cover * table[3 * i] * 65536);
-    greens[i] = Math.round(cover * table[3 * i + 1] * 65536);
-    blues[i] = Math.round(cover * table[3 * i + 2] * 65536);
+    const cover = show === "map" ? 1 : show === "picture" ? 0
+      : look.opacity * ramp(i, signed, look.hot);
+    rest[i] = Math.round((1 - cover) * 65536);
+    reds[i] = Math.round(cover * table[3 * i] * 65536) + 32768;
+    greens[i] = Math.round(cover * table[3 * i + 1] * 65536) + 32768;
+    blues[i] = Math.round(cover * table[3 * i + 2] * 65536) + 32768;
   }
   const least = signed ? threshold / own : threshold;
   const bare = show === "map" ? 0 : -1;
@@ -88,9 +102,9 @@ export function compose(target, picture, raster, look) {
         continue;
       }
       target[at] = 0xff000000
-        | rest[blue] + blues[level] & 0xff0000
-        | (rest[green] + greens[level] & 0xff0000) >> 8
-        | rest[red] + reds[level] >> 16;
+        | blue * rest[level] + blues[level] & 0xff0000
+        | (green * rest[level] + greens[level] & 0xff0000) >> 8
+        | red * rest[level] + reds[level] >> 16;
     }
   }
 }

@@ -4,7 +4,7 @@
 
 import { make } from "./dom.js";
 import { blank, bytesOf, iouTable, upsample, valueAt, visibleLines } from "./maps.js";
-import { boxesOf, paint } from "./paint.js";
+import { boxesOf, paint, ramp } from "./paint.js";
 import { digits, percent } from "./text.js";
 
 /** @typedef {import("./model.js").MapPanel} MapPanel */
@@ -192,6 +192,7 @@ export class MapRenderer {
     }, {
       show: this.topOf(panel) ? settings.view : "picture",
       opacity: settings.opacity,
+      hot: this.#hot,
       table: this.#tableOf(signed),
       threshold: settings.threshold * (signed ? 1 : panel.summit),
       cut: this.cut * panel.summit,
@@ -204,6 +205,11 @@ export class MapRenderer {
   /** @param {boolean} signed */
   #tableOf(signed) {
     return this.#tables[signed ? this.#configuration.diverging : this.#settings.values.colors];
+  }
+
+  /** The share of the colour scale from which on opacity is full; 0: everywhere. */
+  get #hot() {
+    return this.#settings.values.blend === "heat" ? this.#configuration.hot : 0;
   }
 
   get #specks() {
@@ -240,24 +246,27 @@ export class MapRenderer {
     const sample = panel ?? row.panels[0];
     const signed = panel ? this.isSigned(panel) : settings.signed && row.signed;
     const table = this.#tableOf(signed);
+    const overlay = settings.view === "overlay";
     const stops = Array.from({ length: STOPS }, (_, i) => {
-      const at = 3 * Math.round(i * 255 / (STOPS - 1));
-      return `rgb(${table[at]}, ${table[at + 1]}, ${table[at + 2]})`;
+      const level = Math.round(i * 255 / (STOPS - 1));
+      const [red, green, blue] = table.subarray(3 * level, 3 * level + 3);
+      const cover = overlay ? ramp(level, signed, this.#hot) : 1;
+      return `rgb(${red} ${green} ${blue} / ${Math.round(100 * cover)}%)`;
     });
-    let [least, most] = signed ? row.signs : ["0", "each map's maximum"];
+    let [least, most] = signed ? row.signs : ["counts little", "counts most, in each map"];
     if (panel?.ends) [least, most] = panel.ends;
     else if (panel || (settings.scale === "same" && sample && sample.unit !== null)) {
       most = panel && panel.unit === null ? "maximum" : digits(this.#scaleTop(sample));
       if (signed) least = `−${most}`;
     }
-    const ramp = make("i");
-    ramp.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
+    const bar = make("i");
+    bar.style.backgroundImage = `linear-gradient(90deg, ${stops.join(", ")})`;
     if (settings.threshold && !signed) {
-      const hidden = ramp.appendChild(make("b"));
+      const hidden = bar.appendChild(make("b"));
       const share = panel ? panel.peak / (this.#scaleTop(panel) || 1) : 1;
       hidden.style.width = `${100 * settings.threshold * share}%`;
     }
-    home.replaceChildren(make("span", "", least), ramp, make("span", "", most));
+    home.replaceChildren(make("span", "", least), bar, make("span", "", most));
     home.setAttribute("role", "img");
     home.setAttribute("aria-label", `Colour scale from ${least} to ${most}`);
   }

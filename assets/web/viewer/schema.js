@@ -124,6 +124,8 @@
  * @property {Record<string, string>} tables  colour map -> base64 of 256 RGB triples
  * @property {string} diverging    the colour map for two signs
  * @property {string[]} uneven     colour maps whose steps do not look even
+ * @property {number} hot          share of the colour scale from which on opacity that follows the
+ *   heat is full
  * @property {number} threshold    of boxes and contours, until a visitor sets one
  * @property {number} max_threshold
  * @property {number} speck_area   share of the picture below which a part is a speck
@@ -137,6 +139,7 @@
  * @typedef {object} Settings
  * @property {string} view         overlay, map or picture
  * @property {number} opacity      how much of the picture the map covers
+ * @property {string} blend        heat: opacity follows the heat; even: the same everywhere
  * @property {number} threshold    share of the maximum below which nothing is drawn
  * @property {string} colors       the colour map
  * @property {string} scale        own: each map's maximum; same: one for all maps of a unit

@@ -6,7 +6,7 @@ import { percent } from "./text.js";
 /** @typedef {import("./schema.js").Settings} Settings */
 
 // Not in the tools themselves but in the menu beside them: how many of these differ is shown there.
-const IN_MENU = /** @type {const} */ (["scale", "boxes", "contours", "signed", "outline"]);
+const IN_MENU = /** @type {const} */ (["blend", "scale", "boxes", "contours", "signed", "outline"]);
 const OWN = /** @type {const} */ (["outline", "row"]); // what a follower does not take over
 const HUGGING_FACE = "https://huggingface.co";
 

@@ -34,6 +34,7 @@ class Look:
 
     view: str
     opacity: float
+    blend: str
     threshold: float
     colors: str
     scale: str
@@ -156,7 +157,7 @@ class _Painter:
             pixels,
             lambda rows: (self.values(rows) + 1) / 2 if each.signed else self.values(rows),
             render.DIVERGING if each.signed else look.colors,
-            {"map": 1.0, "picture": 0.0}.get(view, look.opacity),
+            self._opacity(look, view),
             visible,
         )
         highest = 0.0
@@ -176,6 +177,13 @@ class _Painter:
         if truth is not None:
             drawn = render.draw_contour(drawn, _resized(truth, drawn.shape[:2]), TRUE_OUTLINE)
         return render.draw_boxes(drawn, self._boxes(look), in_place=True)
+
+    def _opacity(self, look: Look, view: str) -> float | np.ndarray:
+        if view != "overlay":
+            return 1.0 if view == "map" else 0.0
+        if look.blend == "even":
+            return look.opacity
+        return render.heat_opacity(look.opacity, self.each.signed)
 
     def _boxes(self, look: Look) -> list[tuple[int, int, int, int]]:
         """The boxes that are drawn, in pixels of what is saved."""

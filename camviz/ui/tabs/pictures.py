@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from camviz.defaults import OPACITY
+from camviz.defaults import FULL_OPACITY
 from camviz.engine.cache import LRUCache
 from camviz.engine.explanation import Explanation
 from camviz.errors import CamvizError
@@ -135,7 +135,7 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
         tiles=[(strip.thumbnail(path), tile) for path, tile in tiles.items()],
         target=target if same else None,
         versus=None if versus == NOBODY else versus,
-        opacity=OPACITY,
+        opacity=FULL_OPACITY,
     )
     frame = {"progress": ""} if busy else {}
     yield Update(frame, {"sheet": sheet, "panel": menu})
@@ -198,7 +198,10 @@ def _draw_tile(label: str, share: float, x: Explanation, heat: np.ndarray) -> Ti
 
 
 def _layers(picture: Picture, heat: np.ndarray, visible: np.ndarray) -> tuple[str, str]:
-    """The picture and, apart from it, its coloured map: the browser sets how much covers it."""
+    """The picture and, apart from it, its coloured map: the browser sets how much covers it.
+
+    Opacity follows the heat.
+    """
     small = html.thumbnail(picture.pixels, SIDE)
     size = small.shape[1::-1]
     level = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BOX))
@@ -206,8 +209,8 @@ def _layers(picture: Picture, heat: np.ndarray, visible: np.ndarray) -> tuple[st
     if not visible.all():
         shown = np.asarray(Image.fromarray(visible).resize(size, Image.Resampling.NEAREST))
     ground = render.overlay(small, level, opacity=0, visible=shown)
-    colors = render.colorize(level)
+    alpha = render.heat_opacity(255.0, signed=False)[(level * 255).round().astype(np.uint8)]
     if shown is not None:
-        alpha = np.where(shown, 255, 0).astype(np.uint8)
-        colors = np.dstack([colors, alpha])
+        alpha = np.where(shown, alpha, 0)
+    colors = np.dstack([render.colorize(level), alpha.round().astype(np.uint8)])
     return html.data_url(ground, strip.QUALITY), html.data_url(colors, strip.QUALITY)

@@ -166,8 +166,9 @@ class Configuration:
 
     `settings`: what a visitor can change, and what it is at first. `choices`: what some of them may
     be. `tables`: colour map -> base64 of 256 RGB triples; `diverging`: the one for two signs;
-    `uneven`: those whose steps do not look even. `threshold`: of boxes and contours, until a
-    visitor sets one. `speck_area`, `speck_heat`: what is no object of its own (`camviz.defaults`).
+    `uneven`: those whose steps do not look even. `hot`: share of the colour scale from which on
+    opacity that follows the heat is full. `threshold`: of boxes and contours, until a visitor sets
+    one. `speck_area`, `speck_heat`: what is no object of its own (`camviz.defaults`).
     `link_keys`: everything that `Payload.link` may hold.
     """
 
@@ -176,6 +177,7 @@ class Configuration:
     tables: Mapping[str, str]
     diverging: str
     uneven: tuple[str, ...]
+    hot: float
     threshold: float
     max_threshold: float
     speck_area: float

@@ -57,6 +57,7 @@ def configuration() -> Configuration:
         tables={name: encode_colors(name) for name in (*COLOR_MAPS, DIVERGING)},
         diverging=DIVERGING,
         uneven=defaults.UNEVEN_COLORS,
+        hot=defaults.HOT,
         threshold=defaults.THRESHOLD,
         max_threshold=defaults.MAX_THRESHOLD,
         speck_area=defaults.SPECK_AREA,
