@@ -102,18 +102,9 @@ def mosaics(
 ) -> None:
     """Print how much of a class's map lies in its own quarter of a mosaic."""
     halves: list[dict[str, list[tuple[float, float]]]] = [defaultdict(list), defaultdict(list)]
-    width, height = QUARTER
     for index in range(count):
-        random = np.random.default_rng([SEED, index])
-        names = random.choice(list(pictures), 4, replace=False)
-        whole = Image.new("RGB", (2 * width, 2 * height))
-        for place, name in enumerate(names):
-            picture = pictures[name][random.integers(len(pictures[name]))]
-            whole.paste(_cut(picture), (width * (place % 2), height * (place // 2)))
-        for place, name in enumerate(names):
-            truth = np.zeros((2 * height, 2 * width), bool)
-            top, left = height * (place // 2), width * (place % 2)
-            truth[top : top + height, left : left + width] = True
+        whole, quarters = draw_mosaic(pictures, index)
+        for name, truth in quarters.items():
             target = min(right_classes(backbone, name))
             for mode in FIT_MODES:
                 x = engine.explain(whole, backbone, target=target, fit=mode)
@@ -126,6 +117,25 @@ def mosaics(
             array = np.array(values)
             cells = (mean_and_interval(array[:, 0]), mean_and_interval(array[:, 1]))
             print(f"| {mode} | {' | '.join(cells)} |", flush=True)
+
+
+def draw_mosaic(
+    pictures: dict[str, list[Image.Image]], index: int
+) -> tuple[Image.Image, dict[str, np.ndarray]]:
+    """Photographs of four classes in the quarters of a picture, and the quarter of each class."""
+    width, height = QUARTER
+    random = np.random.default_rng([SEED, index])
+    whole = Image.new("RGB", (2 * width, 2 * height))
+    quarters = {}
+    for place, name in enumerate(random.choice(list(pictures), 4, replace=False)):
+        left, top = width * (place % 2), height * (place // 2)
+        quarters[str(name)] = truth = np.zeros((2 * height, 2 * width), bool)
+        truth[top : top + height, left : left + width] = True
+    for name, truth in quarters.items():
+        picture = pictures[name][random.integers(len(pictures[name]))]
+        top, left = np.argwhere(truth)[0]
+        whole.paste(_cut(picture), (int(left), int(top)))
+    return whole, quarters
 
 
 def _cut(picture: Image.Image) -> Image.Image:

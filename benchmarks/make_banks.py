@@ -37,11 +37,13 @@ def draw_pictures(label: str) -> list[Picture]:
     return [open_picture(s.image, name=f"scene {GALLERY_SEED}:{s.index}") for s in scenes]
 
 
-def choose_photographs(folder: Path, index: int) -> list[Picture]:
-    """An even choice of the training photographs of a class."""
+def choose_photographs(folder: Path, name: int | str) -> list[Picture]:
+    """An even choice of the training photographs of a class, by its index or name."""
     with (folder / "list.csv").open(newline="") as file:
         rows = [
-            r for r in csv.DictReader(file) if r["split"] == "train" and int(r["index"]) == index
+            row
+            for row in csv.DictReader(file)
+            if row["split"] == "train" and str(name) in (row["index"], row["class"])
         ]
     places = np.linspace(0, len(rows) - 1, min(PHOTOGRAPHS, len(rows))).round().astype(int)
     return [open_picture(folder / rows[place]["file"]) for place in places]
