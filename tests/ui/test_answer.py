@@ -41,7 +41,7 @@ def test_first_result_has_three_rows(opened):
     for key in ("layercam", "denoised"):
         assert opened.panels(key) == [*reversed(STAGES), "fused"]
     assert opened.panels("prototypes") == ["layer4", "layer3", "fused"]  # 5 x 5 and 10 x 10 cells
-    assert "None are of layer1, layer2" in opened.tab["learned"]
+    assert "None are of stage 1 of 4, 40\u00a0×\u00a040 (layer1)" in opened.tab["learned"]
     assert opened.frame["bars"].count('class="cv-bar"') == 5
     assert opened.frame["bars"].count('aria-pressed="true"') == 1
     assert opened.link == {"backbone": RESNET, "example": "upload", "weights": "untrained"}

@@ -280,14 +280,17 @@ def test_the_same_map_under_another_name_is_named(explain):
     twice = {name: np.repeat(np.repeat(x.raw["layer4"], 2, 0), 2, 1) for name in x.stages}
     twice["layer4"] = x.raw["layer4"]
     y = replace(x, raw={**twice})
-    assert (
-        panels(payload({"a": y}))["layer3"].remarks[0].startswith("Nearly the same map as layer4 (")
-    )
+    words = layer_in_words(x.backbone, "layer4", x.notes["layer4"].grid)
+    (remark, *_) = panels(payload({"a": y}))["layer3"].remarks
+    assert remark.startswith(f"Nearly the same map as {words} (")
     z = replace(x, raw={"layer3": x.raw["layer3"], "layer4": x.raw["layer4"]})
     swapped = {"layer3": x.placements["layer4"], "layer4": x.placements["layer3"]}
     z = replace(z, raw={"layer3": z.raw["layer4"], "layer4": z.raw["layer3"]}, placements=swapped)
     found = panels(payload({"layercam": x, "b": z}), 1)
-    assert found["layer3"].remarks == ("Same map as layer4, Hierarchical LayerCAM.",)
+    assert found["layer3"].remarks == (
+        f"Same map as {layer_in_words(x.backbone, 'layer4', x.notes['layer4'].grid)} "
+        "in Hierarchical LayerCAM.",
+    )
 
 
 def test_maps_that_are_the_same_everywhere_are_compared_with_none(explain):

@@ -24,6 +24,7 @@ import gradio as gr
 from camviz.engine.explanation import Explanation
 from camviz.engine.notes import times
 from camviz.ui import actions, html, links, verdict
+from camviz.ui.layers import layer_in_words
 from camviz.ui.service import (
     COMING,
     DENOISED,
@@ -183,6 +184,6 @@ def _learned(row: Found, controls: Controls) -> str:
         "learned.html",
         bank=row.bank,
         edited=row.bank.source == "bundled" and row.request.prototypes != "shipped",
-        fine=[name for name in stages_of(controls) if name not in row.stages],
+        fine=[layer_in_words(row.backbone, n) for n in stages_of(controls) if n not in row.stages],
         rival=None if controls.versus == NOBODY else controls.versus,
     )

@@ -16,7 +16,7 @@ from camviz.images import Picture
 from camviz.maps import render
 from camviz.network.backbone import Backbone
 from camviz.ui import html, service, strip
-from camviz.ui.layers import layer_name
+from camviz.ui.layers import layer_in_words, layer_name
 from camviz.ui.state import NOBODY, TOP, Controls, Menu, Session, Task, Unavailable, Update
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer import TITLES
@@ -187,7 +187,7 @@ def _make_tile(controls: Controls, row: str, panel: str) -> Tile:
         return Tile(plain.label, share, picture.src, note=x.reason)
     # A row may have no map of a layer that others have: prototypes are of the coarser ones.
     if panel != FUSED and panel not in x.stages:
-        note = f"There is no map of {panel} here."
+        note = f"There is no map of {layer_in_words(plain.backbone, panel)} here."
         return Tile(plain.label, share, picture.src, note=note)
     return _draw_tile(plain.label, share, x, x.fused if panel == FUSED else x.maps[panel])
 

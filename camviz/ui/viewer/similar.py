@@ -9,6 +9,7 @@ import torch
 
 from camviz.engine.explanation import Explanation
 from camviz.maps.fusion import resample
+from camviz.ui.layers import layer_in_words
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer.panels import Heat, MapPanel, MapRow, panels_of
 
@@ -54,37 +55,45 @@ def find_similar(
     titles: of the rows.
     """
     found: dict[tuple[str, str], Similarity] = {}
-    earlier: list[tuple[str, str, np.ndarray]] = []
+    earlier: list[tuple[str, str, MapPanel, np.ndarray]] = []
     for key, row in rows.items():
-        for name, heat, size in _comparable(row):
-            points = _standardize(heat, size)
+        for name, panel in _comparable(row):
+            points = _standardize(panel.heat, panel.x.fit.input_size)
             if points is None:
                 continue
-            scores = [float(points @ other) for *_, other in earlier]
+            scores = [float(points @ each) for *_, each in earlier]
             best = int(np.argmax(np.minimum(scores, SAME))) if scores else -1
             if scores and scores[best] > NEAR:
-                of_row, of_panel, _ = earlier[best]
+                of_row, of_panel, other, _ = earlier[best]
                 counterpart = of_row != key and of_panel == name
-                of = titles[of_row] if counterpart else of_panel
+                of = titles[of_row] if counterpart else _words(other)
                 if of_row != key and not counterpart:
-                    of = f"{of_panel}, {titles[of_row]}"
+                    of = f"{of} in {titles[of_row]}"
                 kind: Literal["same", "near"] = "same" if scores[best] > SAME else "near"
                 found[key, name] = Similarity(kind, of, scores[best], counterpart)
-            earlier.append((key, name, points))
+            earlier.append((key, name, panel, points))
     return found
+
+
+def _words(panel: MapPanel) -> str:
+    """What a map is called within a sentence."""
+    if panel.stage is None:
+        return panel.name or "the fused map"
+    grid = panel.x.notes[panel.stage].grid
+    return panel.name or layer_in_words(panel.x.backbone, panel.stage, grid)
 
 
 def _comparable(
     row: Explanation | MapRow | Unavailable,
-) -> Iterator[tuple[str, Heat, tuple[int, int]]]:
-    """(key, map, the network's input) of the maps of a row."""
+) -> Iterator[tuple[str, MapPanel]]:
+    """(key, map) of the maps of a row."""
     if isinstance(row, Explanation):
         row = MapRow("", row, panels_of(row))
     if not isinstance(row, MapRow) or not isinstance(row.of, Explanation):
         return
     for name, panel in row.panels.items():
         if isinstance(panel, MapPanel) and panel.x.backbone is row.of.backbone:
-            yield name, panel.heat, panel.x.fit.input_size
+            yield name, panel
 
 
 def _standardize(heat: Heat, input_size: tuple[int, int]) -> np.ndarray | None:
