@@ -52,9 +52,9 @@ class PageEvents:
         self.session = session
         self.clock = gr.Number(visible=False)
         # The number of the last update that the browser has; see `Session.note_control`.
-        self.applied = gr.Number(0, visible="hidden")
+        self.applied = _hidden("answered.js", 0)
         # Which version of which session is to be answered. Each new value asks for an answer.
-        self.asked = gr.Textbox(visible="hidden")
+        self.asked = _hidden("wake.js", "")
         self.frame = dict(frame)
         self.tabs = [tab for tab, _ in tabs]
         self.parts = {tab.ID: by_name(parts) for tab, parts in tabs}
@@ -70,6 +70,7 @@ class PageEvents:
             trigger_mode=OF_VALUES,
             **PRIVATE,
         )
+        self.asked.click(_wake, None, None, trigger_mode="multiple", **PRIVATE)
 
     # -- Connecting --
 
@@ -104,7 +105,8 @@ class PageEvents:
             notice = html.notice(STOPPED)
             if not session.answers:
                 notice = html.notice(STOPPED_EMPTY, {"retry:": "Try again"})
-            return self._values(Update({"progress": "", "notice": notice, **self._back(session)}))
+            shown = {"progress": "", "notice": notice, **self._back(session)}
+            return self._message(session, Update(shown))
 
         trigger(stop, self.session, self.outputs, queue=False, **PRIVATE)
 
@@ -143,7 +145,8 @@ class PageEvents:
         """The answer to everything that was set, unless it is on the page already."""
         task = await asyncio.to_thread(session.begin_answer)
         if task is None:
-            yield self._values(Update({"progress": gr.skip() if session.is_answering else ""}))
+            progress = gr.skip() if session.is_answering else ""
+            yield self._message(session, Update({"progress": progress}))
             return
         steps = with_notices(session, answer(session, task, self.tabs), self.tabs)
         async for outputs in self._stream(session, steps, task):
@@ -174,12 +177,12 @@ class PageEvents:
         returns is dropped. Networks are locked and restored by those who run them. An event that
         yields nothing would clear all outputs, so that the last update is always one.
         """
-        end, announced, waited = object(), "", 0.0
+        end, announced, waited, begun = object(), "", 0.0, session.question
         file: dict[str, Any] = {}
         try:
             if task.outdated:
                 announced = html.progress(None, outdated=True)
-                yield self._values(Update({"progress": announced}))
+                yield self._message(session, Update({"progress": announced}))
             while not task.cancelled:
                 step = asyncio.ensure_future(asyncio.to_thread(next, steps, end))
                 while not (await asyncio.wait({step}, timeout=TICK))[0] and not task.cancelled:
@@ -188,7 +191,7 @@ class PageEvents:
                     shown = html.progress(label, task.share, task.outdated)
                     if shown != announced and round(waited / TICK) % round(SOON / TICK) == 0:
                         announced = shown
-                        yield self._values(Update({"progress": shown}))
+                        yield self._message(session, Update({"progress": shown}))
                 if task.cancelled:
                     step.add_done_callback(lambda _: _close(steps))
                     break
@@ -200,18 +203,23 @@ class PageEvents:
                     if update.tab:
                         task.outdated = False  # what stands there now is of the new picture
                     file = {k: v for k, v in update.frame.items() if k in REPEATED_LAST}
-                    number = session.note_sent(update.mirror)
                     around = {"progress": "", **update.frame}
-                    yield {**self._values(replace(update, frame=around)), self.applied: number}
+                    yield self._message(session, replace(update, frame=around))
         except (asyncio.CancelledError, GeneratorExit):
             task.cancel()
             raise
         last = gr.skip() if task.cancelled and session.is_answering else ""
         ended = Update({"progress": last, **file})
-        yield {**self._values(ended), self.asked: session.question}
+        if session.question != begun:  # one more answer is to come: nothing is counted as its own
+            yield {**self._values(ended), self.asked: session.question}
+        else:
+            yield self._message(session, ended)
+
+    def _message(self, session: Session, update: Update) -> Outputs:
+        """An update as gradio takes it, by component, with the next number."""
+        return {**self._values(update), self.applied: session.note_sent(update.mirror)}
 
     def _values(self, update: Update) -> Outputs:
-        """An update as gradio takes it, by component."""
         found = {self.frame[name]: component_value(name, v) for name, v in update.frame.items()}
         if update.tab:
             parts = self.parts[update.of]
@@ -280,6 +288,17 @@ def take(
     except Exception:
         log.exception("unexpected error in %s", getattr(action, "__name__", action))
         session.notify(html.notice(UNEXPECTED))
+
+
+def _hidden(script: str, value: Any) -> gr.HTML:
+    """A value in the browser of which nothing is seen, and what a script does when it changes."""
+    return gr.HTML(
+        value, html_template="<i hidden></i>", js_on_load=html.script(script), visible="hidden"
+    )
+
+
+def _wake() -> None:
+    """Does nothing: that the browser sends an event opens its stream of answers."""
 
 
 def _close(steps: Iterator[Any]) -> None:

@@ -161,6 +161,27 @@ def test_answers_that_arrive_at_once_end_with_the_last(open_page, seed):
     expect(heading(page)).to_contain_text(f"Where it would see {labels[-1]}")
 
 
+def test_an_answer_whose_stream_was_closed_comes_all_the_same(open_page):
+    """As gradio closes it: the browser has opened it for the event, and the server is asked not."""
+    page = open_page(query=SCENE)
+    wait_until_idle(page)
+    page.evaluate(
+        """() => { const fetch = window.fetch
+        window.refused = 0
+        window.fetch = async (...given) => {
+          const stream = String(given[0].url ?? given[0]).includes("/queue/data")
+          if (!stream || window.refused++) return fetch(...given)
+          return new Response('data: {"msg": "close_stream"}\\n\\n',
+            {headers: {"content-type": "text/event-stream"}})
+        } }"""
+    )
+    label = page.locator("#bars .cv-bar").nth(1).get_attribute("data-label")
+    page.locator("#bars .cv-bar").nth(1).click()
+    wait_for_link(page, **{"class": label})
+    assert page.evaluate("window.refused") == 2
+    expect(heading(page)).to_contain_text(f"Where it would see {label}")
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", ["examples", "bars"])
 def test_the_last_of_ten_clicks_wins(open_page, kind, seed):

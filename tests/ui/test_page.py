@@ -139,10 +139,10 @@ def collected(stream):
 def test_an_event_always_has_an_update(page_events, session):
     """gradio clears all outputs for an event that yields nothing."""
     session.opened = True
-    assert collected(page_events._answer(session)) == [{"<progress>": ""}]
+    assert collected(page_events._answer(session)) == [{"<progress>": "", "<applied>": 1}]
     task = Task()
     (last,) = collected(page_events._stream(session, iter(()), task))
-    assert last == {"<progress>": "", "<asked>": session.question}
+    assert last == {"<progress>": "", "<applied>": 2}
 
 
 def test_what_changed_meanwhile_is_asked_for_behind_an_answer(page_events, session):
@@ -151,7 +151,7 @@ def test_what_changed_meanwhile_is_asked_for_behind_an_answer(page_events, sessi
         session.touch()
 
     shown, last = collected(page_events._stream(session, steps(), Task()))
-    assert "<asked>" not in shown and last["<asked>"] == session.question
+    assert "<asked>" not in shown and last == {"<progress>": "", "<asked>": session.question}
     session.touch()
     assert last["<asked>"] != session.question != type(session)().question
 
@@ -173,7 +173,7 @@ def test_what_takes_longer_is_announced(page_events, session, monkeypatch):
     waiting, shown, last = asyncio.run(visit())
     assert "<progress" in waiting["<progress>"] and "Working …" in waiting["<progress>"]
     assert "Stop" in waiting["<progress>"]
-    assert shown == {"<bars>": "one", "<progress>": "", "<applied>": 1}
+    assert shown == {"<bars>": "one", "<progress>": "", "<applied>": 2}
     assert last["<progress>"] == ""
 
 
@@ -207,7 +207,8 @@ def test_an_answer_under_way_is_not_begun_again(page_events, session):
     session.opened = True
     session.touch()
     task = session.begin_answer()
-    assert collected(page_events._answer(session)) == [{"<progress>": gr.skip()}]
+    (update,) = collected(page_events._answer(session))
+    assert update == {"<progress>": gr.skip(), "<applied>": 1}
     assert session.answering is task and not task.cancelled
     session.touch()
     assert task.cancelled and session.begin_answer() is not None
@@ -311,8 +312,7 @@ def test_stop_gives_everything_up_and_puts_the_menus_back(session):
 def test_a_file_is_still_there_in_the_last_update(page_events, session):
     """gradio's download button forgets a file that the last update does not have."""
     updates = collected(page_events._stream(session, iter([Update({"file": "x.zip"})]), Task()))
-    asked = {"<asked>": session.question}
-    assert updates[-1] == {"<progress>": "", "<file>": "x.zip", **asked}
+    assert updates[-1] == {"<progress>": "", "<file>": "x.zip", "<applied>": 2}
 
 
 def test_what_is_new_is_sent_as_a_whole():

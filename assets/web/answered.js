@@ -1,0 +1,2 @@
+// Something was answered: wake.js need not ask again.
+watch("value", () => clearTimeout(window.camvizWaiting));
