@@ -228,7 +228,7 @@ def test_a_download_shows_what_the_engine_would(open_page, shown, picture):
     pixels, file = download(page)
     x = shown["layercam"]
     stage = x.stages[-2]
-    assert file == f"picture_layercam_{stage}.png" and pixels.shape == picture.shape
+    assert file == f"picture_layercam_{stage}_map.png" and pixels.shape == picture.shape
     wanted = render.colorize(x.maps[stage], "gray").astype(int)
     assert np.abs(pixels - wanted).max() <= 1
     page.keyboard.press("Escape")
@@ -316,7 +316,7 @@ def test_a_threshold_uncovers_the_picture(open_page, shown):
     page = open_page("&view=map&threshold=0.5")
     page.locator(OPEN).nth(0).click()
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download PNG").click()
+        page.get_by_role("button", name="Map only").click()
     with Image.open(waiting.value.path()) as image:
         covered = np.asarray(image)[..., 3] > 0
     x = shown["layercam"]
@@ -459,7 +459,7 @@ def test_everything_by_keyboard(open_page):
     assert (x0 - x1, y0 - y1) == (1, 0)
     page.keyboard.press("ArrowDown")
     assert int(re.findall(r"\d+", where.inner_text())[1]) == y1 + 3
-    live = page.locator(f"{FIRST} [aria-live=polite]")
+    live = page.locator(f"{FIRST} [data-part=live]")
     expect(live).to_contain_text(re.compile(r"Column \d+, row \d+: \S+ \d+"))
 
     page.keyboard.press("Enter")

@@ -36,9 +36,9 @@ def canvas(page, selector=f"{PANEL} canvas", index=0):
 
 
 def download(page):
-    """What "Download PNG" gives, and its name."""
+    """What "Map only" gives, and its name."""
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download PNG").click()
+        page.get_by_role("button", name="Map only").click()
     with Image.open(waiting.value.path()) as image:
         return np.asarray(image.convert("RGB")), waiting.value.suggested_filename
 
