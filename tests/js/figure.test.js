@@ -69,7 +69,8 @@ test("a caption says what maps are of, each thing once", () => {
     { label: "boat", network: "a" }, { label: "boat", network: "b" }, { label: "", network: "" },
   ];
   assert.equal(originInWords(row, panels, "two.png"),
-    "Class: boat · Networks: a, b · Method: Similarity (cosine similarity) · Picture: two.png");
+    "Class: boat\u00a0· Networks: a, b\u00a0· Method: Similarity (cosine similarity)\u00a0· "
+    + "Picture: two.png");
   assert.equal(originInWords({ method: "CAM", paper: "" }, [], ""), "Method: CAM");
 });
 
@@ -79,14 +80,15 @@ test("a caption says how maps are drawn", () => {
     outline: "",
   };
   assert.equal(settingsInWords(settings, "viridis", 0.2),
-    "Overlay, opacity 55% · No threshold · Colours viridis");
+    "Overlay, opacity 55%\u00a0· No threshold\u00a0· Colours viridis");
   const all = {
     ...settings, view: "map", threshold: 0.3, scale: "same", boxes: "all", contours: true,
     outline: "boat",
   };
   assert.equal(settingsInWords(all, "magma", 0.3),
-    "Map alone · Threshold 30% of the maximum · Colours magma · One scale for all maps of a method"
-    + " · Boxes at 30% · Contour at 30% · True outline: boat");
+    "Map alone\u00a0· Threshold 30% of the maximum\u00a0· Colours magma\u00a0· "
+    + "One scale for all maps of a method"
+    + "\u00a0· Boxes at 30%\u00a0· Contour at 30%\u00a0· True outline: boat");
 });
 
 test("an enlarged map fills its room up to the pixels of its picture", () => {

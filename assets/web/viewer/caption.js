@@ -56,5 +56,9 @@ const unique = texts => [...new Set(texts.filter(Boolean))];
  */
 const named = (name, value) => value && `${name}: ${value}`;
 
-/** @param {string[]} parts */
-const inOneLine = parts => parts.filter(Boolean).join(" · ");
+/**
+ * Parts with dots between them, none of which begins a line where the text is broken.
+ *
+ * @param {string[]} parts
+ */
+const inOneLine = parts => parts.filter(Boolean).join("\u00a0· ");

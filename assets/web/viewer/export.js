@@ -57,7 +57,7 @@ export class MapExport {
     const size = { width: image.naturalWidth, height: image.naturalHeight };
     const scale = this.#renderer.scaleOf(row, panel);
     const figure = figureOf({
-      title: `${row.title} · ${panel.module ? `${panel.name} (${panel.module})` : panel.name}`,
+      title: `${row.title}\u00a0· ${panel.module ? `${panel.name} (${panel.module})` : panel.name}`,
       title_first: false,
       panels: [{ href: "", name: "", note: "", scale: null }],
       size,
@@ -112,6 +112,7 @@ export class MapExport {
    */
   #figure(row, model) {
     const renderer = this.#renderer;
+    const same = this.#settings.values.scale === "same";
     const columns = figureColumns(row.panels.length);
     const width = Math.min(FIGURE_WIDTH / columns, WIDEST_MAP);
     const size = fitInside(width, 1.5 * width, model);
@@ -123,7 +124,7 @@ export class MapExport {
         href: canvas.toDataURL("image/png"),
         name: panel.name,
         note: panel.module,
-        scale: panel.ends ? renderer.scaleOf(row, panel) : null,
+        scale: panel.ends || (same && panel.unit === null) ? renderer.scaleOf(row, panel) : null,
       };
     });
     const scale = renderer.scaleOf(row);

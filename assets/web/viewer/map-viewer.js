@@ -329,7 +329,9 @@ export class MapViewer extends HTMLElement {
     this.#timers.speak = window.setTimeout(() => {
       const panel = this.#panelAt(document.activeElement);
       if (!panel || !this.#crosshair) return;
-      this.#part("live").textContent = `${placeInWords(this.#crosshair)}: ${panel.name} `
+      // What stands outside of an open dialog is not read out.
+      const live = this.#part(this.#dialogElement.open ? "live-large" : "live");
+      live.textContent = `${placeInWords(this.#crosshair)}: ${panel.name} `
         + this.#renderer.reading(panel, this.#crosshair);
     }, SPEAK_AFTER);
   }
