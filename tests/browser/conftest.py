@@ -12,6 +12,15 @@ import pytest
 import torch
 
 from camviz.network.weights import build_untrained
+from tests.browser.viewer_fixtures import (  # noqa: F401
+    address,
+    explain,
+    open_viewer,
+    payloads,
+    picture,
+    shown,
+    truth,
+)
 from tests.support.pages import PATIENCE, watch
 from tests.support.server import LOG, served
 

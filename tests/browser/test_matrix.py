@@ -147,7 +147,7 @@ def test_the_difference_says_whose_is_which_colour(open_page):
     expect(dialog.locator("[data-part=reading]")).to_have_text(
         re.compile(r"^From −?\d.*% to \d.*%$")
     )
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
     expect(dialog.locator("[data-part=reading]")).to_have_text(re.compile(r": −?[\d.]+%$"))
 
 

@@ -241,7 +241,7 @@ def test_the_report_is_the_viewer_without_a_server(open_file, written):
     panel.click()
     expect(page.get_by_role("dialog")).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download PNG").click()
+        page.get_by_role("button", name="Map only").click()
     with Image.open(download.value.path()) as image:
         assert image.size == (x.picture.width, x.picture.height)
     page.keyboard.press("Escape")

@@ -5,16 +5,8 @@ The page (viewer_page.py) holds two viewers with fixed explanations of a small u
 
 import base64
 import io
-import json
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import numpy as np
@@ -24,220 +16,33 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from camviz.defaults import SPECK_AREA, SPECK_HEAT
-from camviz.engine.engine import Engine
 from camviz.maps import localization, render
 from camviz.maps.boxes import boxes_at
 from camviz.maps.fusion import Placement
 from camviz.ui.layers import layer_name
-from camviz.ui.state import Unavailable
 from camviz.ui.viewer import payload
 from camviz.ui.viewer.source import inline
+from tests.support.viewers import (
+    FIRST,
+    HOSTILE,
+    OPEN,
+    PANEL,
+    canvas,
+    download,
+    menu,
+    pixels_of,
+    readings,
+    show,
+    wait_until_drawn,
+)
 
 pytestmark = pytest.mark.browser
 
-PAGE = Path(__file__).with_name("viewer_page.py")
-ROOT = PAGE.parents[2]
-FIRST = "#first .vw"
-PANEL = f"{FIRST} .vw-panel"
-OPEN = f"{FIRST} .vw-panel .vw-open"
-HOSTILE = "<img src=x onerror='window.broken=1'>"
-
-
-@pytest.fixture(scope="module")
-def picture():
-    """Two things on a plain ground: uint8 (240, 320, 3)."""
-    pixels = np.full((240, 320, 3), 120, np.uint8)
-    pixels[40:120, 30:110] = (220, 90, 30)
-    pixels[130:220, 200:300] = (40, 160, 220)
-    noise = np.random.default_rng(0).integers(-25, 25, pixels.shape)
-    return (pixels + noise).clip(0, 255).astype(np.uint8)
-
-
-@pytest.fixture(scope="module")
-def explain(tiny, picture):
-    engine = Engine("cpu")
-
-    def get(method="layer_cam", pixels=picture, **options):
-        return engine.explain(pixels, tiny("test_resnet"), method=method, target=3, **options)
-
-    return get
-
-
-@pytest.fixture(scope="module")
-def shown(explain):
-    """The rows of the first page, by key."""
-    return {
-        "layercam": explain(),
-        "denoised": explain("grad_cam"),
-        "prototypes": explain("hires_cam"),
-    }
-
-
-@pytest.fixture(scope="module")
-def truth(picture):
-    mask = np.zeros(picture.shape[:2], bool)
-    mask[40:120, 30:110] = True
-    return mask
-
-
-@pytest.fixture(scope="module")
-def payloads(explain, shown, truth, picture):
-    x = shown["layercam"]
-    why = "Empty: nothing here speaks for this class."
-    empty = replace(
-        x,
-        raw={name: -np.abs(raw) for name, raw in x.raw.items()},
-        notes={n: replace(note, empty=True, sentences=(why,)) for n, note in x.notes.items()},
-    )
-    made = {
-        "scene": payload(shown, truth={"box": truth}, link={"backbone": "tiny", "class": "3"}),
-        "other": payload(
-            {"layercam": explain("grad_cam_pp"), "denoised": Unavailable("It cannot be had.")},
-            link={"method": "grad_cam_pp"},
-        ),
-        "crop": payload({"layercam": explain(fit="crop")}, link={}),
-        "wide": payload({"layercam": explain(pixels=picture[:20])}, link={}),
-        "tall": payload({"layercam": explain(pixels=picture[:, :20])}, link={}),
-        "empty": payload({"layercam": empty, "denoised": x}, link={}),
-        "alone": payload({"layercam": explain("cam")}),
-        "sentences": payload(
-            {"layercam": Unavailable("Nothing to see."), "denoised": Unavailable("Nor here.")},
-            link={},
-        ),
-    }
-    made = {name: value.to_json() for name, value in made.items()}
-    hostile = json.loads(json.dumps(made["scene"]))
-    hostile["picture"]["name"] = hostile["crop_note"] = HOSTILE
-    hostile["truth"][0] |= {"label": HOSTILE, "note": HOSTILE}
-    hostile["link"] = {"class": HOSTILE}
-    words = {"summary": HOSTILE, "formula": HOSTILE, "symbols": HOSTILE}
-    for row in hostile["rows"]:
-        row |= dict.fromkeys(("title", "method", "paper", "tag"), HOSTILE) | {"words": words}
-        row["absent"] = [{"key": HOSTILE * 2, "name": HOSTILE, "reason": HOSTILE}]
-        for panel in row["panels"]:
-            panel |= {"alt": HOSTILE, "words": words, "marks": {HOSTILE: HOSTILE}}
-            panel |= {name: [HOSTILE] for name in ("facts", "warnings", "remarks", "notes")}
-        row["panels"][0] |= {"key": HOSTILE, "name": HOSTILE}
-    row = dict.fromkeys(("key", "title", "reason"), HOSTILE)
-    hostile["rows"].append(row | {"panels": [], "absent": []})
-    return made | {"hostile": hostile}
-
-
-@pytest.fixture(scope="module")
-def address(chromium, payloads, tmp_path_factory):
-    """Where the page is served; what the server logs as unexpected fails the tests."""
-    folder = tmp_path_factory.mktemp("payloads")
-    for name, value in payloads.items():
-        (folder / f"{name}.json").write_text(json.dumps(value))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    log = tmp_path_factory.mktemp("viewer") / "log.txt"
-    settings = {
-        "GRADIO_SERVER_NAME": "127.0.0.1",
-        "GRADIO_SERVER_PORT": port,
-        "GRADIO_TEMP_DIR": str(log.parent),
-        "PYTHONPATH": str(ROOT),
-        "HF_HUB_OFFLINE": "1",
-    }
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, str(PAGE), str(folder)],
-            cwd=ROOT,
-            env=os.environ | settings,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            assert server.poll() is None and time.monotonic() < deadline, log.read_text()
-            try:
-                with urllib.request.urlopen(url, timeout=5):
-                    break
-            except OSError:
-                time.sleep(0.2)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(20)
-    assert "Traceback" not in log.read_text(), log.read_text()
-
 
 @pytest.fixture
-def open_page(chromium, address):
-    """open_page(query=...): the page, drawn. What it does wrong fails the test."""
-    pages, wrong = [], []
-
-    def on_console(message):
-        if message.type in ("error", "warning"):
-            wrong.append(f"console: {message.text}")
-
-    def on_request(request):
-        if not request.url.startswith((address, "data:", "blob:")):
-            wrong.append(f"another host: {request.url}")
-
-    def get(query="", width=1280, height=900, theme="light"):
-        page = chromium.new_page(viewport={"width": width, "height": height})
-        pages.append(page)
-        page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
-        page.on("console", on_console)
-        page.on("request", on_request)
-        page.goto(f"{address}?__theme={theme}{query}")
-        page.wait_for_function(f"document.querySelector('{FIRST}')?.stats?.draws > 0")
-        page.wait_for_function("document.querySelector('#second .vw')?.stats?.draws > 0")
-        return page
-
-    yield get
-    for page in pages:
-        page.close()
-    assert not wrong
-
-
-def show(page, name):
-    """Another value for the first viewer, shown."""
-    values = page.evaluate(f"document.querySelector('{FIRST}').stats.values")
-    page.locator(f"#which input[value={name}]").evaluate("input => input.click()")
-    page.wait_for_function(f"document.querySelector('{FIRST}').stats.values > {values}")
-
-
-def wait_until_drawn(page):
-    """Wait until all changes are drawn, and written into the address bar."""
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    page.wait_for_timeout(250)
-
-
-def pixels_of(page, selector=f"{PANEL} canvas"):
-    """The pixels of all canvases, as text that can be compared."""
-    return page.locator(selector).evaluate_all("all => all.map(c => c.toDataURL())")
-
-
-def canvas(page, selector=f"{PANEL} canvas", index=0):
-    data = page.locator(selector).nth(index).evaluate("c => c.toDataURL().split(',')[1]")
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA"))
-
-
-def download(page):
-    """What "Download PNG" gives, and its name."""
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download PNG").click()
-    with Image.open(waiting.value.path()) as image:
-        return np.asarray(image.convert("RGB")), waiting.value.suggested_filename
-
-
-def readings(page):
-    """Per panel (share, raw) as they are read out at the crosshair."""
-    found = page.locator(f"{PANEL} .vw-value").evaluate_all(
-        "all => all.map(one => [one.dataset.share, one.dataset.raw])"
-    )
-    return [None if share == "" else (float(share), float(raw)) for share, raw in found]
-
-
-def menu(page):
-    page.locator(f"{FIRST} summary").click()
-    return page.locator(f"{FIRST} .vw-menu")
+def open_page(open_viewer):
+    """open_page(query=...): a page of two viewers, drawn."""
+    return open_viewer
 
 
 # --- the arithmetic, without a page ---
@@ -423,7 +228,7 @@ def test_a_download_shows_what_the_engine_would(open_page, shown, picture):
     pixels, file = download(page)
     x = shown["layercam"]
     stage = x.stages[-2]
-    assert file == f"picture_layercam_{stage}.png" and pixels.shape == picture.shape
+    assert file == f"picture_layercam_{stage}_map.png" and pixels.shape == picture.shape
     wanted = render.colorize(x.maps[stage], "gray").astype(int)
     assert np.abs(pixels - wanted).max() <= 1
     page.keyboard.press("Escape")
@@ -523,7 +328,7 @@ def test_a_threshold_uncovers_the_picture(open_page, shown):
     page = open_page("&view=map&threshold=0.5")
     page.locator(OPEN).nth(0).click()
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download PNG").click()
+        page.get_by_role("button", name="Map only").click()
     with Image.open(waiting.value.path()) as image:
         covered = np.asarray(image)[..., 3] > 0
     x = shown["layercam"]
@@ -666,7 +471,7 @@ def test_everything_by_keyboard(open_page):
     assert (x0 - x1, y0 - y1) == (1, 0)
     page.keyboard.press("ArrowDown")
     assert int(re.findall(r"\d+", where.inner_text())[1]) == y1 + 3
-    live = page.locator(f"{FIRST} [aria-live=polite]")
+    live = page.locator(f"{FIRST} [data-part=live]")
     expect(live).to_contain_text(re.compile(r"Column \d+, row \d+: \S+ \d+"))
 
     page.keyboard.press("Enter")

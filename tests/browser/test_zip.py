@@ -17,10 +17,10 @@ PANELS = (("layercam", "layer3"), ("layercam", "fused"), ("prototypes", "layer4"
 
 
 def shown(page, row, panel):
-    """A map as "Download PNG" gives it; where nothing is drawn it is black."""
+    """A map as "Map only" gives it; where nothing is drawn it is black."""
     page.locator(f'#viewer [data-id="{row}/{panel}"] .vw-open').click()
     with page.expect_download() as download:
-        page.locator("#viewer dialog").get_by_role("button", name="Download PNG").click()
+        page.locator("#viewer dialog").get_by_role("button", name="Map only").click()
     page.keyboard.press("Escape")
     expect(page.locator("#viewer dialog")).to_be_hidden()
     with Image.open(download.value.path()) as image:

@@ -4,12 +4,13 @@
 /** @typedef {import("./model.js").MapPanel} MapPanel */
 /** @typedef {import("./model.js").Place} Place */
 /** @typedef {import("./model.js").ViewerModel} ViewerModel */
+/** @typedef {import("./zoom.js").Region} Region */
 
 /** @type {Record<string, [number, number]>} */
 const MOVES = {
   ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
 };
-const STEPS = 100; // of an arrow key, along the longer side of the picture
+const STEPS = 100; // of an arrow key, along the longer side of what is seen of the picture
 
 /**
  * The pixel of the picture under the pointer.
@@ -17,13 +18,14 @@ const STEPS = 100; // of an arrow key, along the longer side of the picture
  * @param {MouseEvent} event
  * @param {Element} canvas
  * @param {ViewerModel} model
+ * @param {Region} [region]  of the picture that the canvas shows; the whole unless given
  * @returns {Place}
  */
-export function placeUnder(event, canvas, model) {
+export function placeUnder(event, canvas, model, region = wholeOf(model)) {
   const box = canvas.getBoundingClientRect();
   return model.inside({
-    x: Math.floor((event.clientX - box.left) / box.width * model.width),
-    y: Math.floor((event.clientY - box.top) / box.height * model.height),
+    x: Math.floor(region.x + (event.clientX - box.left) / box.width * region.width),
+    y: Math.floor(region.y + (event.clientY - box.top) / box.height * region.height),
   });
 }
 
@@ -41,11 +43,37 @@ export function handleArrowKeys(event, place, model, panel) {
   if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
   if (event.key === "Home") return model.peakOf(panel);
   if (event.key === "Escape" && place) return null;
-  const move = MOVES[event.key];
+  return moved(event.key, place, model, panel, event.shiftKey ? 0 : 1);
+}
+
+/**
+ * The same in the dialog, where arrows alone go to other maps: arrows with Shift, by a hundredth of
+ * what is seen, and Home.
+ *
+ * @param {Pick<KeyboardEvent, "key"|"shiftKey">} event
+ * @param {Place|null} place
+ * @param {ViewerModel} model
+ * @param {MapPanel} panel
+ * @param {number} seen  share of the picture's side that is seen
+ * @returns {Place|undefined}
+ */
+export function handleShiftArrows(event, place, model, panel, seen) {
+  if (event.key === "Home") return model.peakOf(panel);
+  return event.shiftKey ? moved(event.key, place, model, panel, seen) : undefined;
+}
+
+/**
+ * @param {string} key
+ * @param {Place|null} place
+ * @param {ViewerModel} model
+ * @param {MapPanel} panel
+ * @param {number} seen  share of the picture of which a step is a hundredth; 0: a step is a pixel
+ */
+function moved(key, place, model, panel, seen) {
+  const move = MOVES[key];
   if (!move) return undefined;
   if (!place) return model.peakOf(panel);
-  const longest = Math.max(model.width, model.height);
-  const step = event.shiftKey ? 1 : Math.max(1, Math.round(longest / STEPS));
+  const step = Math.max(1, Math.round(Math.max(model.width, model.height) * seen / STEPS));
   return model.inside({ x: place.x + step * move[0], y: place.y + step * move[1] });
 }
 
@@ -58,10 +86,23 @@ export function handleArrowKeys(event, place, model, panel) {
  */
 export function drawCrosshair(root, place, model) {
   root.toggleAttribute("data-cross", place !== null);
-  if (!place) return;
-  root.style.setProperty("--x", `${100 * (place.x + 0.5) / model.width}%`);
-  root.style.setProperty("--y", `${100 * (place.y + 0.5) / model.height}%`);
+  if (place) crossAt(root, place, wholeOf(model));
 }
+
+/**
+ * Puts the crosshair on maps that show a part of the picture.
+ *
+ * @param {HTMLElement} home
+ * @param {Place} place
+ * @param {Region} region
+ */
+export function crossAt(home, place, region) {
+  home.style.setProperty("--x", `${100 * (place.x + 0.5 - region.x) / region.width}%`);
+  home.style.setProperty("--y", `${100 * (place.y + 0.5 - region.y) / region.height}%`);
+}
+
+/** @param {ViewerModel} model @returns {Region} */
+const wholeOf = ({ width, height }) => ({ x: 0, y: 0, width, height });
 
 /** @param {Place} place */
 export const placeInWords = ({ x, y }) => `Column ${x}, row ${y}`;

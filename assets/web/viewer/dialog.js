@@ -1,18 +1,25 @@
 // @ts-check
 /* One map, large, with its formula and everything that is known of it. */
 
-import { placeInWords } from "./crosshair.js";
+import { crossAt, handleShiftArrows, placeInWords, placeUnder } from "./crosshair.js";
 import { make, part } from "./dom.js";
-import { density, fitInside } from "./layout.js";
+import { MapExport } from "./export.js";
+import { listenForZoom } from "./gestures.js";
+import { density, enlargedSize } from "./layout.js";
 import { placeRing } from "./rows.js";
 import { digits, percent, typeset } from "./text.js";
+import { MOST_ZOOM, regionOf, reveal, WHOLE, ZOOM_STEP, zoomAt } from "./zoom.js";
 
 /** @typedef {import("./model.js").MapPanel} MapPanel */
 /** @typedef {import("./model.js").Place} Place */
 /** @typedef {import("./model.js").ViewerModel} ViewerModel */
+/** @typedef {import("./zoom.js").Zoom} Zoom */
 
-const SLIM = 760; // pixels of the window, below which the words stand under the map
-const MARGIN = 130; // pixels of the window's height that are not the map's
+const SLIM = 760; // pixels of the window, up to which the words stand under the map
+const SLIM_SHARE = 0.55; // of the window's height, which the map has there
+const MOST_PIXELS_LARGE = 3e6; // that are drawn at once, however large the screen
+const KEYS = "Left and right go to the other maps, arrows with Shift move the crosshair, "
+  + "Home goes to the maximum, plus and minus zoom, 0 shows the whole map";
 const MOST_BOXES = 4; // that are listed
 
 export class MapDialog {
@@ -22,14 +29,32 @@ export class MapDialog {
   #model = null;
   /** @type {MapPanel|null} */
   #panel = null;
+  /** @type {Place|null} */
+  #place = null;
+  /** @type {Zoom} */
+  #zoom = WHOLE;
+  #export;
+  #frame = 0;
 
   /**
    * @param {HTMLDialogElement} dialog
    * @param {import("./renderer.js").MapRenderer} renderer
+   * @param {import("./settings.js").ViewerSettings} settings
    */
-  constructor(dialog, renderer) {
+  constructor(dialog, renderer, settings) {
     this.#dialog = dialog;
     this.#renderer = renderer;
+    this.#export = new MapExport(renderer, settings);
+  }
+
+  /**
+   * Makes the map zoom and pan by pointer and wheel.
+   *
+   * @param {AbortSignal} signal  ends it
+   */
+  listen(signal) {
+    listenForZoom(this.#part("zoomed"), () => this.#zoom, zoom => this.#showPart(zoom), signal);
+    signal.addEventListener("abort", () => cancelAnimationFrame(this.#frame));
   }
 
   /** The map that is shown, null if the dialog is closed. */
@@ -62,7 +87,7 @@ export class MapDialog {
     this.#part("title").textContent = panel.name;
     if (panel.module) this.#part("title").append(" ", make("small", "vw-module", panel.module));
     this.#part("zoomed").setAttribute("aria-label",
-      `${panel.alt}. Arrow keys move the crosshair, Home goes to the maximum.`);
+      `${panel.alt}. ${KEYS}.`);
     typeset(this.#part("formula"), words.formula);
     this.#part("formula").hidden = !words.formula;
     this.#part("summary").textContent = words.summary;
@@ -75,8 +100,11 @@ export class MapDialog {
       const button = this.#dialog.querySelector(`[data-do="${name}"]`);
       if (button instanceof HTMLElement) button.hidden = model.panels.length < 2;
     }
-    if (!this.#dialog.open) this.#dialog.showModal();
-    placeRing(this.#part("ring"), panel, model);
+    if (!this.#dialog.open) {
+      this.#zoom = WHOLE;
+      this.#dialog.showModal();
+    }
+    this.#part("said").textContent = "";
     this.draw();
     this.read(place);
   }
@@ -93,6 +121,8 @@ export class MapDialog {
   leave() {
     const id = this.#panel?.id ?? null;
     this.#panel = null;
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
     return id;
   }
 
@@ -115,22 +145,137 @@ export class MapDialog {
     const panel = this.#panel;
     const model = this.#model;
     if (!panel || !model) return;
-    const room = this.#part("stage").getBoundingClientRect();
-    const tallest = window.innerWidth < SLIM
-      ? 0.5 * window.innerHeight : Math.max(window.innerHeight - MARGIN, 160);
-    const { width, height } = fitInside(Math.max(room.width, 1), tallest, model);
+    const { width, height } = this.#size(model);
     const open = this.#part("zoomed");
     open.style.width = `${width}px`;
     open.style.height = `${height}px`;
-    const sharp = density(width * height, window.devicePixelRatio || 1);
-    const canvas = open.querySelector("canvas");
-    if (canvas) {
-      this.#renderer.paintPanel(canvas, panel, Math.max(1, Math.round(width * sharp)),
-        Math.max(1, Math.round(height * sharp)));
-    }
+    this.#paint(panel, model, width, height);
+    this.#placeMarks(panel, model);
     open.classList.toggle("vw-nothing", !this.#renderer.topOf(panel));
     this.#renderer.drawColorBar(this.#part("scale"), panel.row, panel);
     this.#part("found").textContent = this.#boxesInWords(panel);
+  }
+
+  /**
+   * The size of the map on the page.
+   *
+   * @param {ViewerModel} model
+   */
+  #size(model) {
+    const { image } = this.#renderer;
+    const stage = this.#part("stage");
+    const slim = window.innerWidth <= SLIM;
+    return enlargedSize({
+      width: Math.max(stage.clientWidth, 1),
+      height: Math.max(slim ? SLIM_SHARE * window.innerHeight : stage.clientHeight, 1),
+    }, model, { width: image?.naturalWidth ?? 1, height: image?.naturalHeight ?? 1 });
+  }
+
+  /**
+   * Draws the part of the map that is seen, as sharp as the screen.
+   *
+   * @param {MapPanel} panel
+   * @param {ViewerModel} model
+   * @param {number} width   on the page
+   * @param {number} height
+   */
+  #paint(panel, model, width, height) {
+    const canvas = this.#part("zoomed").querySelector("canvas");
+    if (!canvas) return;
+    const sharp = density(width * height, window.devicePixelRatio || 1, MOST_PIXELS_LARGE);
+    this.#renderer.paintPanel(canvas, panel, Math.max(1, Math.round(width * sharp)),
+      Math.max(1, Math.round(height * sharp)),
+      this.#zoom.scale > 1 ? regionOf(this.#zoom, model) : null);
+  }
+
+  /**
+   * Puts ring and crosshair where they belong in the part that is seen, and says how large it is.
+   *
+   * @param {MapPanel} panel
+   * @param {ViewerModel} model
+   */
+  #placeMarks(panel, model) {
+    const region = regionOf(this.#zoom, model);
+    placeRing(this.#part("ring"), panel, region);
+    if (this.#place) crossAt(this.#part("zoomed"), this.#place, region);
+    const { scale } = this.#zoom;
+    this.#part("zoom").textContent = `${scale.toFixed(scale % 1 ? 1 : 0)}×`;
+    this.#part("zoomed").classList.toggle("vw-zoomed", scale > 1);
+    for (const [name, end] of [["zoom-out", 1], ["zoom-in", MOST_ZOOM]]) {
+      const button = this.#dialog.querySelector(`[data-do="${name}"]`);
+      if (button) button.toggleAttribute("data-end", scale === end);
+    }
+  }
+
+  /* -- Zoom -- */
+
+  /**
+   * Shows another part of the map; it is drawn with the next frame.
+   *
+   * @param {Zoom} zoom
+   */
+  #showPart(zoom) {
+    const { scale, x, y } = this.#zoom;
+    if (zoom.scale === scale && zoom.x === x && zoom.y === y) return;
+    this.#zoom = zoom;
+    if (this.#frame) return;
+    this.#frame = requestAnimationFrame(() => {
+      this.#frame = 0;
+      if (!this.#panel || !this.#model) return;
+      const { width, height } = this.#size(this.#model);
+      this.#paint(this.#panel, this.#model, width, height);
+      this.#placeMarks(this.#panel, this.#model);
+    });
+  }
+
+  /**
+   * Zooms by so many steps, in if there are more than none; 0: shows the whole map.
+   *
+   * @param {number} steps
+   */
+  zoomBy(steps) {
+    this.#showPart(steps ? zoomAt(this.#zoom, ZOOM_STEP ** steps) : WHOLE);
+  }
+
+  /**
+   * The pixel of the picture under the pointer.
+   *
+   * @param {MouseEvent} event
+   * @param {ViewerModel} model
+   */
+  placeUnder(event, model) {
+    return placeUnder(event, this.#part("zoomed"), model, regionOf(this.#zoom, model));
+  }
+
+  /**
+   * Does what a key means in the dialog, wherever the focus is in it.
+   *
+   * @param {KeyboardEvent} event
+   * @param {Place|null} place  of the crosshair
+   * @returns {Place|boolean}   where the crosshair goes, or whether the key had a meaning
+   */
+  handleKey(event, place) {
+    const panel = this.#panel;
+    const model = this.#model;
+    if (!panel || !model || event.ctrlKey || event.metaKey || event.altKey) return false;
+    const steps = ZOOM_KEYS[event.key];
+    if (steps !== undefined) {
+      this.zoomBy(steps);
+      return true;
+    }
+    if (event.target instanceof HTMLInputElement) return false; // a slider has keys of its own
+    const at = handleShiftArrows(event, place, model, panel, 1 / this.#zoom.scale);
+    if (at) {
+      this.#showPart(reveal(this.#zoom, {
+        x: (at.x + 0.5) / model.width,
+        y: (at.y + 0.5) / model.height,
+      }));
+      return at;
+    }
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step || event.shiftKey) return false;
+    this.showNeighbour(step, place);
+    return true;
   }
 
   /**
@@ -160,37 +305,36 @@ export class MapDialog {
    */
   read(place) {
     const panel = this.#panel;
-    if (!panel) return;
+    this.#place = place;
+    if (!panel || !this.#model) return;
+    if (place) crossAt(this.#part("zoomed"), place, regionOf(this.#zoom, this.#model));
     this.#part("reading").textContent = place
       ? `${placeInWords(place)}: ${this.#renderer.reading(panel, place)}`
       : panel.ends ? `From ${percent(-panel.lowest)} to ${percent(panel.peak)}`
         : `Maximum: ${panel.unit === null ? "100%" : digits(panel.peak)}`;
   }
 
-  /** Downloads the map as it is shown, with as many pixels as the picture was sent with. */
-  download() {
+  /* -- Files -- */
+
+  /**
+   * Saves what is shown: the map with a caption or alone, or its whole row.
+   *
+   * @param {"captioned"|"map"|"svg"|"pdf"} kind
+   */
+  download(kind) {
     const panel = this.#panel;
     const model = this.#model;
-    const { image } = this.#renderer;
-    if (!panel || !model || !image) return;
-    const canvas = make("canvas");
-    this.#renderer.paintPanel(canvas, panel, image.naturalWidth, image.naturalHeight);
-    canvas.toBlob(blob => {
-      if (!blob) return;
-      const anchor = make("a");
-      anchor.href = URL.createObjectURL(blob);
-      anchor.download = fileName(model.payload.picture?.name ?? "", panel);
-      anchor.click();
-      setTimeout(() => URL.revokeObjectURL(anchor.href), 10000);
-    }, "image/png");
+    if (!panel || !model) return;
+    this.#part("said").textContent = "";
+    if (kind === "captioned") void this.#export.saveCaptioned(panel, model);
+    else if (kind === "map") this.#export.saveMap(panel, model);
+    else if (kind === "svg") this.#export.saveSvg(panel.row, model);
+    else if (!this.#export.print(panel.row, model)) {
+      this.#part("said").textContent = "Your browser did not open a window to print from. Please "
+        + "allow pop-ups for this page, or save the SVG.";
+    }
   }
 }
 
-/**
- * @param {string} picture
- * @param {MapPanel} panel
- */
-function fileName(picture, panel) {
-  const words = [picture.replace(/\.\w+$/, "") || "picture", panel.row.key, panel.key];
-  return `${words.map(word => word.replace(/[^\p{L}\p{N}._-]+/gu, "-")).join("_")}.png`;
-}
+/** Steps of the zoom by key; 0: back to the whole. @type {Record<string, number>} */
+const ZOOM_KEYS = { "+": 1, "=": 1, "-": -1, "−": -1, "0": 0 };

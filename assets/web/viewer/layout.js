@@ -14,6 +14,7 @@ const LOWEST = 64; // pixels, a map's least height where a line of its own can g
 const SLIMMEST = 64; // the least width of a tall map, unless it were higher than this then
 const HIGHEST = 768;
 const WIDEST = 460; // one or two maps need not fill the page
+const SMALL = 640; // pixels of the longer side to which a small picture is enlarged
 const MOST_PIXELS = 1.2e6; // that are drawn at once, by and large
 
 /**
@@ -158,7 +159,23 @@ export function spanWidth(span, { narrow, width }, whole) {
  *
  * @param {number} area   of all that is drawn, in pixels of the page
  * @param {number} ratio  of the screen's pixels to the page's
+ * @param {number} [most]  pixels that are drawn at once, by and large
  */
-export function density(area, ratio) {
-  return Math.min(ratio, 2, Math.max(1, Math.sqrt(MOST_PIXELS / area)));
+export function density(area, ratio, most = MOST_PIXELS) {
+  return Math.min(ratio, 2, Math.max(1, Math.sqrt(most / area)));
+}
+
+/**
+ * The size of the one map that is enlarged: as large as there is room for, but not beyond the
+ * pixels of its picture; a small picture is enlarged to `SMALL` all the same.
+ *
+ * @param {{width: number, height: number}} room
+ * @param {{width: number, height: number}} picture
+ * @param {{width: number, height: number}} sent  the picture's size as it was sent
+ */
+export function enlargedSize(room, picture, sent) {
+  const least = SMALL / Math.max(sent.width, sent.height);
+  const most = Math.max(1, least);
+  return fitInside(Math.min(room.width, sent.width * most),
+    Math.min(room.height, sent.height * most), picture);
 }

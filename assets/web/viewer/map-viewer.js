@@ -78,14 +78,16 @@ export class MapViewer extends HTMLElement {
     this.#settings = new ViewerSettings(configuration);
     this.#renderer = new MapRenderer(configuration, this.#settings);
     this.#grid = new MapGrid(this, this.#renderer, this.#settings, this.#prefix);
-    this.#dialog = new MapDialog(this.#dialogElement, this.#renderer);
+    this.#dialog = new MapDialog(this.#dialogElement, this.#renderer, this.#settings);
     const even = Object.keys(tables).filter(name => name !== diverging && !uneven.includes(name));
     fillSelect(this.#select("colors"), [
       ["", even.map(twice)],
       ["uneven, familiar", uneven.map(twice)],
     ]);
-    const knob = this.querySelector("[data-number=threshold]");
-    if (knob instanceof HTMLInputElement) knob.max = String(max_threshold);
+    for (const knob of this.querySelectorAll("[data-number=threshold]")) {
+      if (knob instanceof HTMLInputElement) knob.max = String(max_threshold);
+    }
+    if (this.isConnected) this.#dialog.listen(this.#listeners.signal);
   }
 
   /** @param {Payload|null} payload */
@@ -115,6 +117,7 @@ export class MapViewer extends HTMLElement {
     document.addEventListener("pointerdown", event => this.#closeMenu(event), { signal });
     document.addEventListener("viewer-publish", () => this.#writeAddress(), { signal });
     document.addEventListener("viewer-settings", event => this.#follow(event), { signal });
+    this.#dialog?.listen(signal);
     this.#observer.observe(this);
     if (this.#model) this.#scheduleDraw();
   }
@@ -326,7 +329,9 @@ export class MapViewer extends HTMLElement {
     this.#timers.speak = window.setTimeout(() => {
       const panel = this.#panelAt(document.activeElement);
       if (!panel || !this.#crosshair) return;
-      this.#part("live").textContent = `${placeInWords(this.#crosshair)}: ${panel.name} `
+      // What stands outside of an open dialog is not read out.
+      const live = this.#part(this.#dialogElement.open ? "live-large" : "live");
+      live.textContent = `${placeInWords(this.#crosshair)}: ${panel.name} `
         + this.#renderer.reading(panel, this.#crosshair);
     }, SPEAK_AFTER);
   }
@@ -353,7 +358,18 @@ export class MapViewer extends HTMLElement {
   /** @param {Event} event */
   #onInput(event) {
     const changes = changeOf(event);
-    if (changes) this.#change(changes);
+    if (changes) this.#leader.#change(changes);
+  }
+
+  /**
+   * The viewer whose settings serve this one: another one where the value says so.
+   *
+   * @returns {MapViewer}
+   */
+  get #leader() {
+    const id = this.#model?.payload.follows;
+    const found = id ? document.querySelector(`#${CSS.escape(id)} ${NAME}`) : null;
+    return found instanceof MapViewer ? found : this;
   }
 
   /** What the buttons of viewer.html do, by their data-do. @type {Record<string, () => void>} */
@@ -363,7 +379,13 @@ export class MapViewer extends HTMLElement {
     close: () => this.#dialog.close(),
     before: () => this.#dialog.showNeighbour(-1, this.#crosshair),
     after: () => this.#dialog.showNeighbour(1, this.#crosshair),
-    download: () => this.#dialog.download(),
+    "zoom-in": () => this.#dialog.zoomBy(1),
+    "zoom-out": () => this.#dialog.zoomBy(-1),
+    "zoom-whole": () => this.#dialog.zoomBy(0),
+    download: () => this.#dialog.download("captioned"),
+    "download-map": () => this.#dialog.download("map"),
+    "figure-svg": () => this.#dialog.download("svg"),
+    "figure-pdf": () => this.#dialog.download("pdf"),
   };
 
   /** @param {MouseEvent} event */
@@ -403,7 +425,9 @@ export class MapViewer extends HTMLElement {
   #onPointer(event) {
     const open = closest(event.target, ".vw-open");
     if (!open || !this.#model || !this.#renderer.image) return;
-    this.#setCrosshair(placeUnder(event, canvasOf(open), this.#model));
+    this.#setCrosshair(this.#dialogElement.contains(open)
+      ? this.#dialog.placeUnder(event, this.#model)
+      : placeUnder(event, canvasOf(open), this.#model));
   }
 
   /** @param {KeyboardEvent} event */
@@ -411,7 +435,9 @@ export class MapViewer extends HTMLElement {
     const open = closest(event.target, ".vw-open");
     const tab = closest(event.target, "[data-tab]")?.dataset.tab;
     const menu = this.#menu;
-    if (open && this.#onArrow(event, open)) event.preventDefault();
+    if (this.#dialogElement.contains(asNode(event.target))) {
+      if (this.#onDialogKey(event)) event.preventDefault();
+    } else if (open && this.#onArrow(event, open)) event.preventDefault();
     else if (menu.open && event.key === "Escape" && menu.contains(asNode(event.target))) {
       menu.open = false;
       this.#part("menu").focus();
@@ -431,11 +457,22 @@ export class MapViewer extends HTMLElement {
   #onArrow(event, open) {
     const panel = this.#panelAt(open);
     if (!panel || !this.#model || !this.#renderer.image) return false;
-    if (event.key === "Escape" && this.#dialogElement.open) return false; // which it closes
     const place = handleArrowKeys(event, this.#crosshair, this.#model, panel);
     if (place === undefined) return false;
     this.#setCrosshair(place);
     if (place) this.#announce();
+    return true;
+  }
+
+  /**
+   * @param {KeyboardEvent} event
+   * @returns {boolean}  whether the key had a meaning
+   */
+  #onDialogKey(event) {
+    const found = this.#dialog.handleKey(event, this.#crosshair);
+    if (typeof found === "boolean") return found;
+    this.#setCrosshair(found);
+    this.#announce();
     return true;
   }
 

@@ -19,6 +19,8 @@ import { clamp, contour, partsOf } from "./maps.js";
  * @property {{area: number, heat: number}} specks  what is no object of its own
  */
 
+/** @typedef {Pick<import("./maps.js").Part, "x0" | "y0" | "x1" | "y1">} Box */
+
 /**
  * A panel on a raster.
  *
@@ -34,6 +36,7 @@ import { clamp, contour, partsOf } from "./maps.js";
  *   of which a threshold is a share where it is signed
  * @property {import("./maps.js").VisibleLines|null} visible  what the network was shown; null: all
  * @property {Float32Array|null} truth  the mask that is outlined
+ * @property {Box[]|null} boxes   where they are known already; null: they are found in the heat
  */
 
 /**
@@ -163,7 +166,7 @@ export function paint(canvas, picture, raster, look) {
   if (look.contours) stroke(context, outline(raster.heat, width, height, look.cut), "#fff", pen);
   if (raster.truth) stroke(context, outline(raster.truth, width, height, 0.5), TRUTH, pen * 1.3);
   if (look.boxes !== "none") {
-    for (const part of boxesOf(raster, look)) {
+    for (const part of raster.boxes ?? boxesOf(raster, look)) {
       const path = new Path2D();
       path.rect(part.x0 + pen / 2, part.y0 + pen / 2,
         part.x1 - part.x0 - pen, part.y1 - part.y0 - pen);

@@ -6,16 +6,31 @@ import { make } from "./dom.js";
 import { blank, bytesOf, iouTable, upsample, valueAt, visibleLines } from "./maps.js";
 import { boxesOf, paint, ramp } from "./paint.js";
 import { digits, percent } from "./text.js";
+import { cropView } from "./zoom.js";
 
 /** @typedef {import("./model.js").MapPanel} MapPanel */
 /** @typedef {import("./model.js").MapRow} MapRow */
 /** @typedef {import("./model.js").Place} Place */
 /** @typedef {import("./model.js").ViewerModel} ViewerModel */
+/** @typedef {import("./zoom.js").Region} Region */
 
 const MOST_PICTURES = 5; // rasters that are kept, and of each map
 const MOST_MAPS = 6;
 const IOU_SIDE = 1024; // pixels of the longer side, on which maps are compared with a mask
 const STOPS = 18; // of a colour bar
+
+/**
+ * A colour scale: the colours at even steps and which share of full opacity they are drawn with,
+ * what its ends are called, the share of it that a threshold hides, and the name of the colour map.
+ *
+ * @typedef {object} Scale
+ * @property {string[]} stops
+ * @property {number[]} covers
+ * @property {string} least
+ * @property {string} most
+ * @property {number} hidden
+ * @property {string} colors
+ */
 
 /**
  * A value of a map at a place: the share of its maximum, and in true units.
@@ -123,10 +138,14 @@ export class MapRenderer {
    *
    * @param {number} width
    * @param {number} height
+   * @param {Region|null} region  null: all of it
    */
-  #pictureAt(width, height) {
+  #pictureAt(width, height, region) {
     const image = this.#image;
     if (!image) throw new Error("there is no picture to draw on");
+    if (region) {
+      return new Uint32Array(rasterize(image, width, height, this.#shareOf(region)).buffer);
+    }
     return getOrCompute(this.#pictures, `${width}x${height}`, MOST_PICTURES,
       () => new Uint32Array(rasterize(image, width, height).buffer));
   }
@@ -156,14 +175,35 @@ export class MapRenderer {
    * @param {string} label
    * @param {number} width
    * @param {number} height
+   * @param {Region|null} [region]  null: all of it
    */
-  #maskAt(label, width, height) {
+  #maskAt(label, width, height, region = null) {
     const mask = this.#masks.get(label);
     if (!mask) return null;
+    if (region) {
+      const data = rasterize(mask, width, height, this.#shareOf(region));
+      return Float32Array.from({ length: width * height }, (_, i) => data[4 * i] / 255);
+    }
     return getOrCompute(this.#maskRasters, `${label} ${width}x${height}`, MOST_PICTURES, () => {
       const data = rasterize(mask, width, height);
       return Float32Array.from({ length: width * height }, (_, i) => data[4 * i] / 255);
     });
+  }
+
+  /**
+   * A part of the picture in shares of its sides.
+   *
+   * @param {Region} region
+   * @returns {Region}
+   */
+  #shareOf(region) {
+    const { width, height } = this.#model ?? region;
+    return {
+      x: region.x / width,
+      y: region.y / height,
+      width: region.width / width,
+      height: region.height / height,
+    };
   }
 
   /* -- Drawing -- */
@@ -173,22 +213,25 @@ export class MapRenderer {
    * @param {MapPanel} panel
    * @param {number} width
    * @param {number} height
+   * @param {Region|null} [region]  of the picture that is drawn; null: the whole
    */
-  paintPanel(canvas, panel, width, height) {
+  paintPanel(canvas, panel, width, height, region = null) {
     const settings = this.#settings.values;
+    const part = region ? { ...panel, view: cropView(panel.view, region) } : panel;
     const signed = this.isSigned(panel);
     const top = this.#scaleTop(panel) || 1;
-    paint(canvas, this.#pictureAt(width, height), {
+    paint(canvas, this.#pictureAt(width, height, region), {
       width,
       height,
       signed,
-      heat: this.#heatAt(panel, panel.bytes, width, height),
-      against: signed && panel.below ? this.#heatAt(panel, panel.below, width, height) : null,
+      heat: this.#heatAt(part, panel.bytes, width, height),
+      against: signed && panel.below ? this.#heatAt(part, panel.below, width, height) : null,
       factor: panel.peak / top,
       lowest: panel.lowest / top,
       own: top / (this.topOf(panel) || 1),
-      visible: panel.scene.shows_all ? null : visibleLines(panel.view, width, height),
-      truth: this.#maskAt(settings.outline, width, height),
+      visible: panel.scene.shows_all ? null : visibleLines(part.view, width, height),
+      truth: this.#maskAt(settings.outline, width, height, region),
+      boxes: region && this.hasBoxes ? this.#boxesIn(region, panel, width, height) : null,
     }, {
       show: this.topOf(panel) ? settings.view : "picture",
       opacity: settings.opacity,
@@ -204,7 +247,12 @@ export class MapRenderer {
 
   /** @param {boolean} signed */
   #tableOf(signed) {
-    return this.#tables[signed ? this.#configuration.diverging : this.#settings.values.colors];
+    return this.#tables[this.#colorsOf(signed)];
+  }
+
+  /** @param {boolean} signed */
+  #colorsOf(signed) {
+    return signed ? this.#configuration.diverging : this.#settings.values.colors;
   }
 
   /** The share of the colour scale from which on opacity is full; 0: everywhere. */
@@ -235,37 +283,66 @@ export class MapRenderer {
   }
 
   /**
-   * Draws the colour bar of a row, or of one map: which colour is how much.
+   * The boxes of a map on a raster of a part of the picture. They are found on the whole: a part
+   * has other ones.
    *
-   * @param {HTMLElement} home
+   * @param {Region} region
+   * @param {MapPanel} panel
+   * @param {number} width
+   * @param {number} height
+   */
+  #boxesIn(region, panel, width, height) {
+    const [across, down] = [width / region.width, height / region.height];
+    return this.boxesOf(panel).map(([x0, y0, x1, y1]) => ({
+      x0: (x0 - region.x) * across,
+      y0: (y0 - region.y) * down,
+      x1: (x1 - region.x) * across,
+      y1: (y1 - region.y) * down,
+    }));
+  }
+
+  /**
+   * The colour scale of a row, or of one map: which colour is how much.
+   *
    * @param {MapRow} row
    * @param {MapPanel} [panel]
+   * @returns {Scale}
    */
-  drawColorBar(home, row, panel) {
+  scaleOf(row, panel) {
     const settings = this.#settings.values;
     const sample = panel ?? row.panels[0];
     const signed = panel ? this.isSigned(panel) : settings.signed && row.signed;
     const table = this.#tableOf(signed);
     const overlay = settings.view === "overlay";
-    const stops = Array.from({ length: STOPS }, (_, i) => {
-      const level = Math.round(i * 255 / (STOPS - 1));
-      const [red, green, blue] = table.subarray(3 * level, 3 * level + 3);
-      const cover = overlay ? ramp(level, signed, this.#hot) : 1;
-      return `rgb(${red} ${green} ${blue} / ${Math.round(100 * cover)}%)`;
-    });
+    const levels = Array.from({ length: STOPS }, (_, i) => Math.round(i * 255 / (STOPS - 1)));
+    const stops = levels.map(level => table.subarray(3 * level, 3 * level + 3))
+      .map(color => `rgb(${color.join(", ")})`);
+    const covers = levels.map(level => (overlay ? ramp(level, signed, this.#hot) : 1));
     let [least, most] = signed ? row.signs : ["counts little", "counts most, in each map"];
     if (panel?.ends) [least, most] = panel.ends;
     else if (panel || (settings.scale === "same" && sample && sample.unit !== null)) {
       most = panel && panel.unit === null ? "maximum" : digits(this.#scaleTop(sample));
       if (signed) least = `−${most}`;
     }
+    const share = panel ? panel.peak / (this.#scaleTop(panel) || 1) : 1;
+    const hidden = signed ? 0 : settings.threshold * share;
+    return { stops, covers, least, most, hidden, colors: this.#colorsOf(signed) };
+  }
+
+  /**
+   * Draws the colour bar of a row, or of one map.
+   *
+   * @param {HTMLElement} home
+   * @param {MapRow} row
+   * @param {MapPanel} [panel]
+   */
+  drawColorBar(home, row, panel) {
+    const { stops, covers, least, most, hidden } = this.scaleOf(row, panel);
+    const faded = stops.map((color, i) =>
+      `color-mix(in srgb, ${color} ${Math.round(100 * covers[i])}%, transparent)`);
     const bar = make("i");
-    bar.style.backgroundImage = `linear-gradient(90deg, ${stops.join(", ")})`;
-    if (settings.threshold && !signed) {
-      const hidden = bar.appendChild(make("b"));
-      const share = panel ? panel.peak / (this.#scaleTop(panel) || 1) : 1;
-      hidden.style.width = `${100 * settings.threshold * share}%`;
-    }
+    bar.style.backgroundImage = `linear-gradient(90deg, ${faded.join(", ")})`;
+    if (hidden) bar.appendChild(make("b")).style.width = `${100 * hidden}%`;
     home.replaceChildren(make("span", "", least), bar, make("span", "", most));
     home.setAttribute("role", "img");
     home.setAttribute("aria-label", `Colour scale from ${least} to ${most}`);
@@ -396,14 +473,17 @@ function getOrCompute(cache, key, most, compute) {
  * @param {HTMLImageElement} source
  * @param {number} width
  * @param {number} height
+ * @param {Region} [share]  of its sides; all of it unless given
  */
-function rasterize(source, width, height) {
+function rasterize(source, width, height, share = { x: 0, y: 0, width: 1, height: 1 }) {
   const canvas = make("canvas");
   canvas.width = width;
   canvas.height = height;
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) throw new Error("this browser draws on no canvas");
   context.imageSmoothingQuality = "high";
-  context.drawImage(source, 0, 0, width, height);
+  const { naturalWidth: across, naturalHeight: down } = source;
+  context.drawImage(source, share.x * across, share.y * down, share.width * across,
+    share.height * down, 0, 0, width, height);
   return context.getImageData(0, 0, width, height).data;
 }

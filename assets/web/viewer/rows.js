@@ -182,7 +182,7 @@ function buildFigure(panel, model) {
   if (!pick) open.setAttribute("aria-haspopup", "dialog");
   const canvas = open.appendChild(make("canvas"));
   const ring = make("i", "vw-ring");
-  placeRing(ring, panel, model);
+  placeRing(ring, panel, { x: 0, y: 0, width: model.width, height: model.height });
   open.append(make("i", "vw-across"), make("i", "vw-down"), ring);
   const badges = open.appendChild(make("span", "vw-badges"));
   for (const [word, meaning] of Object.entries(panel.marks)) {
@@ -219,13 +219,13 @@ function buildFigure(panel, model) {
  *
  * @param {HTMLElement} ring
  * @param {MapPanel} panel
- * @param {ViewerModel} model
+ * @param {import("./zoom.js").Region} region  of the picture that the map shows
  */
-export function placeRing(ring, panel, model) {
+export function placeRing(ring, panel, region) {
   ring.hidden = panel.ring === null;
   if (!panel.ring) return;
-  ring.style.left = `${100 * panel.ring[0] / model.width}%`;
-  ring.style.top = `${100 * panel.ring[1] / model.height}%`;
+  ring.style.left = `${100 * (panel.ring[0] - region.x) / region.width}%`;
+  ring.style.top = `${100 * (panel.ring[1] - region.y) / region.height}%`;
 }
 
 /**

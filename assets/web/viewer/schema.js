@@ -93,6 +93,8 @@
  * @property {string[]} remarks    below the map: that it is like another one
  * @property {string[]} notes      in the dialog
  * @property {Words|null} words    null: the row's
+ * @property {string} label        the class explained; "": none
+ * @property {string} network      whose map it is; "": not known
  * @property {string} alt          where the map is strongest, for those who do not see it
  */
 

@@ -133,8 +133,7 @@ export function syncControls(root, settings, group, usual) {
   const valueOf = name => values[/** @type {keyof Settings} */ (name)];
   /** @type {(name: string, text: string) => void} */
   const write = (name, text) => {
-    const node = root.querySelector(`[data-part="${name}"]`);
-    if (node) node.textContent = text;
+    for (const node of root.querySelectorAll(`[data-part="${name}"]`)) node.textContent = text;
   };
   for (const input of inputs(root, "[data-choice] input")) {
     const choice = input.closest("fieldset")?.dataset.choice;

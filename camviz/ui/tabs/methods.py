@@ -156,6 +156,8 @@ def _against(name: str, each: PlacedMap, x: Explanation, unit: str | None = None
         warnings=empty,
         notes=empty,
         unit=unit,
+        label=x.label,
+        network=x.backbone.display_name,
     )
 
 

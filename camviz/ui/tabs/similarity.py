@@ -109,6 +109,7 @@ def _row(
         name: replace(
             _panel(title, each, places[name]),
             name=layer_name(backbone, name, (each.raw.shape[0], each.raw.shape[1])),
+            network=backbone.display_name,
         )
         for name, each in maps.items()
     }

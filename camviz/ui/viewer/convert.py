@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from camviz.engine.explanation import Explanation
 from camviz.fit import Fit
 from camviz.maps.fusion import FUSIONS, Placement, normalize
 from camviz.methods import METHODS
@@ -71,6 +72,7 @@ def _stage_panel(panel: MapPanel, stage: str) -> Panel:
         facts=((cells,) if named else ()) + facts_of(x, stage),
         warnings=(note.sentences[-1],) if note.empty or note.zero_gradient else (),
         notes=tuple(note.sentences),
+        **_origin(x),
         alt=f"Where {layer_in_words(x.backbone, stage, note.grid)} found evidence for {x.label}: "
         f"{location(x, panel.heat)}",
     )
@@ -98,6 +100,7 @@ def _fused_panel(panel: MapPanel) -> Panel:
         warnings=() if heat.values.any() else ("Empty: every stage is.",),
         notes=tuple(notes),
         words=words_of(fusion),
+        **_origin(x),
         alt=f"Where all stages together found evidence for {x.label}: {location(x, heat)}",
     )
 
@@ -120,6 +123,8 @@ def raw_panel(key: str, panel: RawPanel, unit: str | None) -> Panel:
         facts=(*(() if panel.module else (f"{height} × {width} cells",)), *panel.facts),
         warnings=panel.warnings,
         notes=panel.notes,
+        label=panel.label,
+        network=panel.network,
         alt=panel.alt,
     )
 
@@ -153,6 +158,7 @@ def difference_panel(key: str, panel: DifferencePanel) -> Panel:
             "D = n_1 − n_2",
             "n_1, n_2: each map over its own maximum.",
         ),
+        **_origin(panel.one.x, panel.other.x),
         alt=f"{panel.name}: from {-lowest:.0%} to {peak:.0%} of the maximum",
     )
 
@@ -200,6 +206,13 @@ def _panel(
         alt=alt,
         **({"marks": {}, "words": None} | others),
     )
+
+
+def _origin(*explanations: Explanation) -> dict[str, Any]:
+    """The class and the network of a map, each once where maps of several were put together."""
+    labels = dict.fromkeys(x.label for x in explanations)
+    networks = dict.fromkeys(x.backbone.display_name for x in explanations)
+    return {"label": " and ".join(labels), "network": " and ".join(networks)}
 
 
 def scene_of(fit: Fit) -> Scene:

@@ -80,7 +80,8 @@ class RawPanel:
     """A map that belongs to no explanation, such as a `SimilarityMap`.
 
     Nothing is said of it but what is given here, and the number of its cells, unless it is named
-    after a layer, whose module is `module`. unit: None for that of its row.
+    after a layer, whose module is `module`. unit: None for that of its row. label: the class
+    explained, network: whose map it is; "" where there is none.
     """
 
     map: AnyMap
@@ -93,6 +94,8 @@ class RawPanel:
     unit: str | None = None
     last: bool = False
     module: str = ""
+    label: str = ""
+    network: str = ""
 
 
 @dataclass(frozen=True)

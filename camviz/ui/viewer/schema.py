@@ -75,7 +75,8 @@ class Panel:
     `ends`: of a difference, which is always drawn with two signs, what the low and the high end of
     the scale are called. `ring`: a place (x, y) of the picture to be seen at a glance. `marks`:
     word on the map -> the sentence that explains it. `facts`, `warnings` and `remarks` stand below
-    the map, `notes` in the dialog. `words`: None for the row's. `alt`: where it is strongest.
+    the map, `notes` in the dialog. `words`: None for the row's. `label`: the class explained, and
+    `network`: whose map it is; "" for none. `alt`: where it is strongest.
     """
 
     key: str
@@ -100,6 +101,8 @@ class Panel:
     remarks: tuple[str, ...]
     notes: tuple[str, ...]
     words: Words | None
+    label: str
+    network: str
     alt: str
 
 
