@@ -107,6 +107,7 @@ def _wire(
         html.call("help-marks.js", HELP),
         html.call("walk-views.js", COMPARE),
         html.script("open-glossary.js"),
+        html.script("skip-link.js"),
     )
     for script in scripts:
         page.load(None, None, None, js=script, api_visibility="private")
