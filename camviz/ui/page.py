@@ -108,6 +108,7 @@ def _wire(
         html.call("walk-views.js", COMPARE),
         html.script("open-glossary.js"),
         html.script("skip-link.js"),
+        html.script("one-tab.js"),
     )
     for script in scripts:
         page.load(None, None, None, js=script, api_visibility="private")
