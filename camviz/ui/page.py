@@ -109,6 +109,7 @@ def _wire(
         html.script("open-glossary.js"),
         html.script("skip-link.js"),
         html.script("one-tab.js"),
+        html.script("gradio-names.js"),
     )
     for script in scripts:
         page.load(None, None, None, js=script, api_visibility="private")
