@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from camviz.resources import GLOSSARY
 from camviz.space.spacefile import spacefile
@@ -177,12 +178,17 @@ async def _open(session: Session, picture: Any, request: gr.Request) -> list[Any
     ]
 
 
+def _still() -> str:
+    """What the head of the page needs so that nothing moves for those who ask for less motion."""
+    return html.render("still.html", script=Markup(html.script("still.js")))
+
+
 def launch_options() -> dict[str, Any]:
     """What `launch` is given: looks, limits, and that nothing is recorded."""
     return {
         "theme": theme(),
         "css": html.script("page.css") + html.script("finding.css"),
-        "head": viewer_head(),
+        "head": f"{_still()}\n{viewer_head()}",
         "max_file_size": upload_limit(),
         "mcp_server": api.agents(),
         "footer_links": ["api", "settings"],
