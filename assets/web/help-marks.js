@@ -4,7 +4,7 @@ help => {
   const tip = document.createElement("div");
   tip.id = "cv-tip";
   tip.setAttribute("aria-hidden", "true"); // the button has the sentence as its name
-  (document.querySelector(".gradio-container") ?? document.body).append(tip);
+  (document.querySelector(".gradio-container main") ?? document.body).append(tip);
   const hide = () => tip.classList.remove("cv-open");
   const show = mark => {
     tip.textContent = mark.dataset.help;

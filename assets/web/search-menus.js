@@ -53,14 +53,17 @@
   list.id = "cv-found";
   list.role = "listbox";
   list.setAttribute("aria-label", "What fits");
-  (document.querySelector(".gradio-container") ?? document.body).append(list);
+  list.tabIndex = -1; // or what scrolls would cost one Tab
+  (document.querySelector(".gradio-container main") ?? document.body).append(list);
   let menu = null, input = null, options = [], typed = false, active = -1, shown = [];
+  let controlled = null; // the list that gradio's text names, while ours stands in its place
 
   const close = () => {
     list.classList.remove("cv-open");
     menu?.removeAttribute("data-searched");
     input?.removeAttribute("aria-activedescendant");
-    [active, shown] = [-1, []];
+    if (controlled !== null) input?.setAttribute("aria-controls", controlled);
+    [active, shown, controlled] = [-1, [], null];
   };
   const place = () => {
     const around = (input.closest(".wrap") ?? input).getBoundingClientRect();
@@ -84,10 +87,9 @@
     const element = document.createElement("li");
     element.id = `cv-found-${index}`;
     element.role = "option";
-    element.setAttribute("aria-label", label);
     element.dataset.found = String(index);
     const [head, ...rest] = label.split(" · ");
-    element.append(head);
+    element.append(`${head} `);
     const small = document.createElement("small");
     small.textContent = [...(number === null ? [] : [number]), ...rest].join(" · ");
     element.append(small);
@@ -133,6 +135,8 @@
     if (found.length > MOST) list.append(message(`and ${found.length - MOST} more`));
     list.classList.add("cv-open");
     menu.setAttribute("data-searched", "");
+    controlled ??= input.getAttribute("aria-controls");
+    input.setAttribute("aria-controls", list.id);
     place();
     activate(chosen);
   };
@@ -158,7 +162,9 @@
     close();
     [menu, input, options, typed] = [event.target.closest?.(menus), event.target, [], false];
     const text = input;
-    if (menu) setTimeout(() => text.select?.()); // so that typing replaces what is chosen
+    if (menu) setTimeout(() => { // so that typing replaces what is chosen
+      if (document.activeElement === text) text.select?.(); // which would take the focus back
+    });
   }, {capture: true});
   document.addEventListener("click", event => { // which puts the caret somewhere
     if (menu && event.target === input && !typed) input.select?.();

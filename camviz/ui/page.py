@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from camviz.resources import GLOSSARY
 from camviz.space.spacefile import spacefile
@@ -107,6 +108,9 @@ def _wire(
         html.call("help-marks.js", HELP),
         html.call("walk-views.js", COMPARE),
         html.script("open-glossary.js"),
+        html.script("skip-link.js"),
+        html.script("one-tab.js"),
+        html.script("gradio-names.js"),
     )
     for script in scripts:
         page.load(None, None, None, js=script, api_visibility="private")
@@ -174,12 +178,17 @@ async def _open(session: Session, picture: Any, request: gr.Request) -> list[Any
     ]
 
 
+def _still() -> str:
+    """What the head of the page needs so that nothing moves for those who ask for less motion."""
+    return html.render("still.html", script=Markup(html.script("still.js")))
+
+
 def launch_options() -> dict[str, Any]:
     """What `launch` is given: looks, limits, and that nothing is recorded."""
     return {
         "theme": theme(),
         "css": html.script("page.css") + html.script("finding.css"),
-        "head": viewer_head(),
+        "head": f"{_still()}\n{viewer_head()}",
         "max_file_size": upload_limit(),
         "mcp_server": api.agents(),
         "footer_links": ["api", "settings"],

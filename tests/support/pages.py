@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 from playwright.sync_api import TimeoutError, expect
 
 MAPS = "#viewer figure"
-QUICK, EVENTS, LEGIBLE, BURSTS = (
+QUICK, EVENTS, LEGIBLE, BURSTS, CUT = (
     Path(__file__).with_name(f"{name}.js").read_text()
-    for name in ("quick", "events", "legible", "bursts")
+    for name in ("quick", "events", "legible", "bursts", "cut")
 )
 PATIENCE = 30  # seconds
 STREAMS = ("/heartbeat/", "/queue/data")  # requests that stay open

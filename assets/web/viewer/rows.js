@@ -176,7 +176,8 @@ function buildFigure(panel, model) {
   const open = figure.appendChild(make("button", "vw-open"));
   open.type = "button";
   const remarks = [
-    ...panel.facts, ...panel.warnings, ...panel.remarks, ...Object.values(panel.marks),
+    ...panel.facts, ...panel.warnings, ...panel.remarks,
+    ...Object.entries(panel.marks).map(([word, meaning]) => `${word}: ${meaning}`),
   ];
   open.setAttribute("aria-label", `${panel.alt}. ${remarks.join(", ")}`);
   if (!pick) open.setAttribute("aria-haspopup", "dialog");
@@ -185,6 +186,7 @@ function buildFigure(panel, model) {
   placeRing(ring, panel, { x: 0, y: 0, width: model.width, height: model.height });
   open.append(make("i", "vw-across"), make("i", "vw-down"), ring);
   const badges = open.appendChild(make("span", "vw-badges"));
+  badges.setAttribute("aria-hidden", "true"); // the button has them in its name
   for (const [word, meaning] of Object.entries(panel.marks)) {
     const badge = badges.appendChild(make("span", "vw-badge", word));
     badge.dataset.mark = word;

@@ -237,7 +237,7 @@ def _build_similarity() -> dict[str, Any]:
         made["down"] = gr.Slider(
             0, 100, CENTRE, step=0.1, label="Down", info="percent, from the top", buttons=[]
         )
-    made["here"] = Viewer(elem_id=similarity.HERE)
+    made["here"] = Viewer(elem_id=similarity.HERE, name="Similar places")
     gr.HTML(html.render("prototypes-second.html"), elem_classes=LEAD)
     with gr.Row(elem_id="similar-second"):
         made["second_picture"] = gr.Image(
@@ -258,7 +258,7 @@ def _build_similarity() -> dict[str, Any]:
             js_on_load=html.script("click.js"),
             min_width=0,
         )
-    made["there"] = Viewer(elem_id="similar-there")
+    made["there"] = Viewer(elem_id="similar-there", name="Similar places in another picture")
     return made
 
 

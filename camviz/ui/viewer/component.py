@@ -24,14 +24,18 @@ from camviz.ui.viewer.schema import Payload
 from camviz.ui.viewer.source import configuration, inline, markup, style
 
 
-def Viewer(value: Payload | dict[str, Any] | None = None, **options: Any) -> gr.HTML:
+def Viewer(
+    value: Payload | dict[str, Any] | None = None, name: str = "Maps", **options: Any
+) -> gr.HTML:
     """The component. options: those of `gr.HTML`.
+
+    name: what is read out of it; no other viewer of the same view has it.
 
     Not a subclass: gradio writes a .pyi file beside the module of every one, on import.
     """
     return gr.HTML(
         value.to_json() if isinstance(value, Payload) else value,
-        html_template=markup(),
+        html_template=markup(name),
         css_template=style(),
         js_on_load=html.script("viewer/gradio.js"),
         apply_default_css=False,

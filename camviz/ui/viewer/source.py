@@ -6,6 +6,7 @@ exports and types, so that there is nothing to build.
 """
 
 import re
+from html import escape
 from pathlib import Path
 
 from camviz import defaults
@@ -38,9 +39,10 @@ def inline(name: str) -> str:
     return "\n".join(parts.values())
 
 
-def markup() -> str:
-    """The element with everything that stands inside of it."""
-    return (FILES / "viewer.html").read_text(encoding="utf-8")
+def markup(name: str = "Maps") -> str:
+    """The element with everything that stands inside of it. name: what is read out of it."""
+    text = (FILES / "viewer.html").read_text(encoding="utf-8")
+    return text.replace('aria-label="Maps"', f'aria-label="{escape(name)}"', 1)
 
 
 def style() -> str:

@@ -1,0 +1,233 @@
+"""For everybody: by keyboard, by ear, enlarged, in the dark and without motion."""
+
+import re
+from contextlib import suppress
+
+import pytest
+from playwright.sync_api import TimeoutError, expect
+
+from camviz.ui.tabs.table import TABS
+from tests.support.axe import violations
+from tests.support.pages import (
+    CUT,
+    MAPS,
+    choose,
+    fits_window,
+    open_settings,
+    open_tab,
+    tick_of,
+    wait_for_link,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.browser
+
+SIZES = [(1440, 900), (390, 844)]
+DIALOG = "#viewer dialog"
+MOST_STOPS = 200
+# Every dropdown that is seen, by its name.
+MENUS = """() => [...document.querySelectorAll("input[role=combobox]")]
+    .filter(one => one.checkVisibility()).map(one => one.ariaLabel)"""
+# The dropdown around what has the focus, by its name; null on anything else, "" on nothing.
+STOP = """() => {
+    const one = document.activeElement;
+    if (one === document.body) return "";
+    if (one.matches(".cv-help")) return null;
+    const around = one.closest(".block:not(:has(.block))");
+    return around?.querySelector("input[role=combobox]")?.ariaLabel ?? null;
+}"""
+# Whatever moves, or would: [what, which property].
+MOVING = """() => [...document.querySelectorAll("*")].flatMap(node =>
+    [null, "::before", "::after"].flatMap(part => {
+        const style = getComputedStyle(node, part);
+        const still = style.transitionDuration.split(", ").every(one => parseFloat(one) === 0);
+        return [!still && style.transitionProperty,
+            style.animationName !== "none" && style.animationName,
+            style.scrollBehavior !== "auto" && style.scrollBehavior,
+        ].filter(Boolean).map(what => `${node.tagName}.${node.className}${part ?? ""}: ${what}`);
+    }))"""
+# From now on, notes in window.moved whatever is animated.
+WATCH = """() => {
+    window.moved = [];
+    const look = () => {
+        const all = document.getAnimations();
+        for (const one of all.filter(one => one.effect.getTiming().duration)) window.moved.push(
+            `${one.animationName ?? one.transitionProperty ?? "script"} of `
+            + one.effect.target.outerHTML.slice(0, 120));
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+
+def unfold(page):
+    """Show every control of the left."""
+    button = page.locator("#unfold button")
+    if button.is_visible():
+        button.click()
+    open_settings(page)
+
+
+def in_every_view(page):
+    """Open one view after the other; yields its id once it is answered."""
+    for tab in TABS:
+        open_tab(page, tab.TITLE)
+        expect(page.locator(f"#view-{tab.ID}")).to_be_visible()
+        wait_until_idle(page)
+        yield tab.ID
+
+
+# -- axe-core ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_no_view_breaks_a_rule(open_page, width, height, theme):
+    page = open_page(width, height, theme)
+    expect(page.locator(MAPS)).to_have_count(15)
+    unfold(page)
+    for view in in_every_view(page):
+        assert violations(page) == [], view
+    open_tab(page, TABS[0].TITLE)
+    page.locator("#viewer [data-part=menu]").click()
+    assert violations(page) == [], "the menu of the viewer"
+    page.locator("#viewer .vw-open").first.click()
+    expect(page.locator(DIALOG)).to_be_visible()
+    assert violations(page) == [], "the dialog"
+
+
+def test_a_list_and_no_picture_break_no_rule(open_page):
+    page = open_page()
+    menu = page.locator("#target input")
+    menu.click()
+    menu.press("Control+A")
+    page.keyboard.type("e")
+    expect(page.locator("#cv-found")).to_be_visible()
+    expect(menu).to_have_attribute("aria-controls", "cv-found")
+    assert violations(page) == [], "the list"
+    page.keyboard.press("Escape")
+    expect(menu).not_to_have_attribute("aria-controls", "cv-found")
+    page.locator("#picture").get_by_label("Remove Image").click()
+    expect(page.locator(MAPS)).to_have_count(0)
+    wait_until_idle(page)
+    assert violations(page) == [], "no picture"
+
+
+# -- By keyboard ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [tab.ID for tab in TABS])
+def test_the_first_tab_leads_past_the_controls(open_page, name):
+    page = open_page(query=f"&tab={name}")
+    expect(page.locator(f"#view-{name}")).to_be_visible()
+    wait_until_idle(page)
+    page.keyboard.press("Tab")
+    link = page.get_by_role("link", name="Skip to the maps")
+    expect(link).to_be_focused()
+    box = link.bounding_box()
+    assert box["x"] >= 0 and box["y"] >= 0 and min(box["width"], box["height"]) > 20
+    page.keyboard.press("Enter")
+    view = page.locator(f"#view-{name}")
+    page.wait_for_function("document.activeElement.matches('map-viewer, .tabitem')")
+    assert view.evaluate("e => e === document.activeElement || e.contains(document.activeElement)")
+    page.keyboard.press("Tab")
+    assert page.evaluate(
+        """name => { const view = document.getElementById(`view-${name}`);
+        return Boolean(view.compareDocumentPosition(document.activeElement)
+            & (Node.DOCUMENT_POSITION_CONTAINED_BY | Node.DOCUMENT_POSITION_FOLLOWING)) }""",
+        name,
+    )
+    assert "#" not in page.url
+    expect(link).to_have_css("clip-path", "inset(50%)")
+
+
+def test_a_dropdown_costs_one_tab(open_page):
+    page = open_page()
+    open_settings(page)
+    choose(page, "modules", "layer1.0", re.compile(r"^layer1\.0$"))
+    expect(page.locator("#modules .token")).to_have_count(1)
+    wait_until_idle(page)
+    menus = page.evaluate(MENUS)
+    assert len(menus) == 8
+    page.locator("#share").focus()
+    stops = []
+    for key in ("Tab", "Shift+Tab"):
+        stops.append([])
+        while (
+            not page.evaluate("document.activeElement.matches('#views *, #share')") or not stops[-1]
+        ):
+            page.keyboard.press(key)
+            stops[-1].append(page.evaluate(STOP))
+            assert stops[-1][-1] != "" and len(stops[-1]) < MOST_STOPS, stops[-1]
+    for found in stops:
+        assert sorted(filter(None, found)) == sorted(menus)
+
+
+def test_every_button_that_compares_says_with_what(open_page):
+    page = open_page()
+    buttons = page.locator("#bars .cv-rival")
+    labels = buttons.evaluate_all("all => all.map(one => one.dataset.label)")
+    assert len(labels) == 5
+    for label in labels[1:]:  # the first is explained
+        page.get_by_role("button", name=f"vs {label}", exact=True).click()
+        wait_for_link(page, versus=label)
+
+
+# -- Enlarged ------------------------------------------------------------------------------------
+
+
+def test_at_twice_the_size(open_page):
+    """What a browser makes of a window of 1440 × 900 at 200 %."""
+    page = open_page(720, 450)
+    session = page.context.new_cdp_session(page)
+    window = {"width": 720, "height": 450, "deviceScaleFactor": 2, "mobile": False}
+    session.send("Emulation.setDeviceMetricsOverride", window)
+    unfold(page)
+    for view in in_every_view(page):
+        assert fits_window(page), view
+        assert page.evaluate(CUT) == [], view
+    open_tab(page, TABS[0].TITLE)
+    page.locator("#viewer .vw-open").first.click()
+    expect(page.locator(DIALOG)).to_be_visible()
+    box = page.locator(DIALOG).bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 720
+    for button in page.locator(f"{DIALOG} button:visible").all():
+        button.scroll_into_view_if_needed()
+        button.click(trial=True)
+
+
+@pytest.mark.parametrize("width", [720, 1440])
+def test_with_letters_of_twice_the_size(open_page, width):
+    page = open_page(width, 900)
+    session = page.context.new_cdp_session(page)  # which takes its settings with it
+    session.send("Page.setFontSizes", {"fontSizes": {"standard": 32, "fixed": 26}})
+    page.wait_for_function("getComputedStyle(document.documentElement).fontSize === '32px'")
+    unfold(page)
+    for view in in_every_view(page):
+        assert fits_window(page), view
+        assert page.evaluate(CUT) == [], view
+    session.detach()
+
+
+# -- Without motion ------------------------------------------------------------------------------
+
+
+def test_nothing_moves_for_those_who_ask_for_less(open_page):
+    page = open_page()
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate("matchMedia('(prefers-reduced-motion: reduce)').matches")
+    page.evaluate(WATCH)
+    open_settings(page)
+    page.locator("#backbone input").click()
+    page.locator("#backbone [role=option]").first.wait_for()
+    page.keyboard.press("Escape")
+    tick_of(page, "layer1").click()
+    for view in in_every_view(page):
+        assert page.evaluate(MOVING) == [], view
+    open_tab(page, TABS[0].TITLE)
+    page.locator("#viewer .vw-open").first.click()
+    expect(page.locator(DIALOG)).to_be_visible()
+    with suppress(TimeoutError):
+        page.wait_for_function("window.moved.length", timeout=500)
+    assert page.evaluate("[...new Set(window.moved)]") == []
+    assert page.evaluate(MOVING) == []
