@@ -34,10 +34,12 @@ export function originInWords(row, panels, picture) {
  * @param {number} cut     share of the maximum at which boxes and contours stand
  */
 export function settingsInWords(settings, colors, cut) {
-  const { view, opacity, threshold, scale, boxes, contours, outline } = settings;
+  const { view, opacity, blend, threshold, scale, boxes, contours, outline } = settings;
+  const where = blend === "heat" ? " where it is hot" : "";
   const at = percent(cut);
   return inOneLine([
-    { overlay: `Overlay, opacity ${percent(opacity)}`, map: "Map alone" }[view] ?? "Picture alone",
+    { overlay: `Overlay, opacity ${percent(opacity)}${where}`, map: "Map alone" }[view]
+      ?? "Picture alone",
     threshold ? `Threshold ${percent(threshold)} of the maximum` : "No threshold",
     `Colours ${colors}`,
     scale === "same" ? "One scale for all maps of a method" : "",
