@@ -54,7 +54,7 @@ def test_the_sheet_shows_one_map_of_every_picture(three, sheet):
         assert np.abs(decoded(heat).astype(int) - expected).mean() < 6  # of a lossy file
         assert np.abs(decoded(ground).astype(int) - x.picture.pixels).mean() < 20
         share = x.predictions[0][2]
-        assert f"{Path(path).name}: {x.label} {share:.1%}. Show it large" in unescape(html)
+        assert f"{x.label} {share:.1%} {Path(path).name}. Show it large" in unescape(html)
 
 
 def test_one_layer_of_every_row(three, shown):
