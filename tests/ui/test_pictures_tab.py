@@ -137,7 +137,8 @@ def test_what_cannot_be_had_is_said_under_its_picture(three, sheet, monkeypatch)
 
     monkeypatch.setattr(service, "row", refuse)
     html = sheet(three)
-    assert html.count("No &lt;gradient&gt; here.") == 2 and html.count("no such map") == 1
+    assert html.count("No &lt;gradient&gt; here.</span>") == 2
+    assert html.count("no such map</span>") + html.count("no such map.</span>") == 1
     assert "cv-heat" not in html and len(digests(html)) == 3
 
 
