@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 from playwright.sync_api import TimeoutError, expect
 
+from camviz.resources import ASSETS
 from camviz.ui.tabs.table import TABS
 from tests.support.axe import violations
 from tests.support.pages import (
@@ -22,6 +23,7 @@ from tests.support.pages import (
 
 pytestmark = pytest.mark.browser
 
+EXAMPLES = ASSETS / "examples"
 SIZES = [(1440, 900), (390, 844)]
 DIALOG = "#viewer dialog"
 MOST_STOPS = 200
@@ -111,6 +113,15 @@ def test_a_list_and_no_picture_break_no_rule(open_page):
     expect(page.locator(MAPS)).to_have_count(0)
     wait_until_idle(page)
     assert violations(page) == [], "no picture"
+
+
+def test_several_pictures_and_models_break_no_rule(open_page):
+    page = open_page(query="&backbone=scenes-resnet&example=a-ram")
+    files = [EXAMPLES / "a-ram.webp", EXAMPLES / "a-zebra.webp"]
+    page.locator("#ask-picture input[type=file][multiple]").set_input_files(files)
+    expect(page.locator("#strip .cv-pick")).to_have_count(2)
+    for view in in_every_view(page):
+        assert violations(page) == [], view
 
 
 # -- By keyboard ---------------------------------------------------------------------------------

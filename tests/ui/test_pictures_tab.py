@@ -62,7 +62,7 @@ def test_the_sheet_shows_one_map_of_every_picture(three, sheet):
         assert is_map(heat, x.fused)
         assert np.abs(decoded(ground).astype(int) - x.picture.pixels).mean() < 20
         share = x.predictions[0][2]
-        assert f"{Path(path).name}: {x.label} {share:.1%}. Show it large" in unescape(html)
+        assert f"{x.label} {share:.1%} {Path(path).name}. Show it large" in unescape(html)
 
 
 def test_one_layer_of_every_row(three, shown):
@@ -145,7 +145,8 @@ def test_what_cannot_be_had_is_said_under_its_picture(three, sheet, monkeypatch)
 
     monkeypatch.setattr(service, "row", refuse)
     html = sheet(three)
-    assert html.count("No &lt;gradient&gt; here.") == 2 and html.count("no such map") == 1
+    assert html.count("No &lt;gradient&gt; here.</span>") == 2
+    assert html.count("no such map</span>") + html.count("no such map.</span>") == 1
     assert "cv-heat" not in html and len(digests(html)) == 3
 
 

@@ -322,7 +322,7 @@ export class MapRenderer {
     if (panel?.ends) [least, most] = panel.ends;
     else if (panel || (settings.scale === "same" && sample && sample.unit !== null)) {
       most = panel && panel.unit === null ? "maximum" : digits(this.#scaleTop(sample));
-      if (signed) least = `−${most}`;
+      least = signed ? `−${most}` : "0";
     }
     const share = panel ? panel.peak / (this.#scaleTop(panel) || 1) : 1;
     const hidden = signed ? 0 : settings.threshold * share;
