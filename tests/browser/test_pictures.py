@@ -190,7 +190,7 @@ def test_the_zip_holds_all_and_each_report_opens(open_page, drawings, tmp_path, 
     sheet.locator("li a").nth(1).click()
     expect(sheet.locator("#viewer figure")).to_have_count(15)
     expect(sheet.locator("body > header")).to_contain_text("b.png")
-    expect(sheet.locator("[data-number=opacity]")).to_have_value("0.25")
+    expect(sheet.locator(".vw-tools [data-number=opacity]")).to_have_value("0.25")
     link = sheet.get_by_role("link").get_attribute("href")
     assert link.startswith("http://127.0.0.1") and "example=upload" in link
 
@@ -244,6 +244,10 @@ def test_the_report_is_the_viewer_without_a_server(open_file, written):
         page.get_by_role("button", name="Map only").click()
     with Image.open(download.value.path()) as image:
         assert image.size == (x.picture.width, x.picture.height)
+    with page.expect_download() as download:  # its text is decoded as a picture, from a blob
+        page.get_by_role("button", name="Download PNG").click()
+    with Image.open(download.value.path()) as image:
+        assert image.width >= 2 * x.picture.width and image.height > 2 * x.picture.height + 100
     page.keyboard.press("Escape")
     page.locator("[data-part=colors]").select_option("viridis")
     expect(page.get_by_role("heading", name="Repeat it")).to_be_attached()

@@ -54,7 +54,7 @@ export class MapDialog {
    */
   listen(signal) {
     listenForZoom(this.#part("zoomed"), () => this.#zoom, zoom => this.#showPart(zoom), signal);
-    signal.addEventListener("abort", () => cancelAnimationFrame(this.#frame));
+    signal.addEventListener("abort", () => this.#cancelFrame());
   }
 
   /** The map that is shown, null if the dialog is closed. */
@@ -121,8 +121,7 @@ export class MapDialog {
   leave() {
     const id = this.#panel?.id ?? null;
     this.#panel = null;
-    cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
+    this.#cancelFrame();
     return id;
   }
 
@@ -203,7 +202,7 @@ export class MapDialog {
     this.#part("zoomed").classList.toggle("vw-zoomed", scale > 1);
     for (const [name, end] of [["zoom-out", 1], ["zoom-in", MOST_ZOOM]]) {
       const button = this.#dialog.querySelector(`[data-do="${name}"]`);
-      if (button) button.toggleAttribute("data-end", scale === end);
+      if (button) button.setAttribute("aria-disabled", String(scale === end));
     }
   }
 
@@ -226,6 +225,11 @@ export class MapDialog {
       this.#paint(this.#panel, this.#model, width, height);
       this.#placeMarks(this.#panel, this.#model);
     });
+  }
+
+  #cancelFrame() {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
   }
 
   /**
