@@ -318,7 +318,7 @@ export class MapRenderer {
     const stops = levels.map(level => table.subarray(3 * level, 3 * level + 3))
       .map(color => `rgb(${color.join(", ")})`);
     const covers = levels.map(level => (overlay ? ramp(level, signed, this.#hot) : 1));
-    let [least, most] = signed ? row.signs : ["counts little", "counts most, in each map"];
+    let [least, most] = signed ? row.signs : ["counts little", "counts most"];
     if (panel?.ends) [least, most] = panel.ends;
     else if (panel || (settings.scale === "same" && sample && sample.unit !== null)) {
       most = panel && panel.unit === null ? "maximum" : digits(this.#scaleTop(sample));
