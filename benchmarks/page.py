@@ -4,11 +4,13 @@
 
 Serves app.py on this machine, opens it in Chromium and measures, as medians in milliseconds: page
 open to first map drawn; a click on a class, an example and a method to the new maps drawn; a move
-of the truncation, and of the threshold, which needs no server, until it is drawn. And kilobytes: of
-the page, and of one answer with three rows of maps.
+of the truncation, and of the threshold, which needs no server, until it is drawn; an upload of 12
+megapixels, a new one each time, to its maps. And kilobytes: of the page, and of one answer with
+three rows of maps.
 """
 
 import argparse
+import io
 import shutil
 import statistics
 import tempfile
@@ -18,6 +20,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
 from playwright.sync_api import Page, Request, sync_playwright
 
 from tests.support.server import served
@@ -46,6 +50,14 @@ def time_to_pixels(page: Page, act: Callable[[], object]) -> float:
     act()
     page.wait_for_function(f"before => ({PIXELS})() !== before", arg=before, polling=5)
     return 1000 * (time.perf_counter() - start)
+
+
+def photograph(seed: int) -> bytes:
+    """A JPEG file of 4000 x 3000 pixels, of the size that a camera's would have."""
+    small = np.random.default_rng(seed).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(small).resize((4000, 3000), Image.Resampling.BICUBIC).save(file, "JPEG")
+    return file.getvalue()
 
 
 def slide(page: Page, selector: str, value: float) -> None:
@@ -85,6 +97,14 @@ def visit(page: Page, url: str, note: Callable[[str, str, float], None], first: 
     for value in (0.3, 0.6):
         moved = time_to_pixels(page, partial(slide, page, "[data-number=threshold]", value))
         note("ms", "threshold, in the browser alone", moved)
+    file = {"name": "p.jpg", "mimeType": "image/jpeg", "buffer": photograph(time.time_ns())}
+    upload = page.locator("#picture input[type=file]").first
+    if not upload.count():
+        page.locator("#picture button[aria-label='Clear']").click()
+        upload.wait_for(state="attached")
+        page.wait_for_timeout(QUIET)
+    note("ms", "upload of 12 megapixels", time_to_value(page, lambda: upload.set_input_files(file)))
+    page.wait_for_timeout(QUIET)
 
 
 def measure(rounds: int, backbone: str) -> None:
