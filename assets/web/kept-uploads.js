@@ -18,13 +18,15 @@ const inStore = (mode, act) => new Promise((resolve, reject) => {
 });
 const newestFirst = async () =>
   (await inStore("readonly", store => store.getAll())).sort((one, other) => other.time - one.time);
+let taken = -Infinity; // when files were last kept as they were given
 const keep = async files => {
+  taken = performance.now();
   const pictures = files.filter(file => file.type.startsWith("image/"));
   if (!box.checked || !pictures.length) return;
   const time = Date.now();
   await inStore("readwrite", store => {
     for (const file of pictures.slice(0, MOST))
-      store.put({key: `${file.name} ${file.size} ${file.lastModified}`, time, file});
+      store.put({key: `${file.name} ${file.size}`, time, file});
   });
   const old = (await newestFirst()).slice(MOST);
   if (!old.length) return;
@@ -81,3 +83,11 @@ document.addEventListener("drop", event => {
 document.addEventListener("paste", event => {
   if (inPicture(event)) keep([...event.clipboardData.files]).catch(failed);
 }, true);
+// A camera and gradio's own button for pasting give no file: what they uploaded is fetched.
+window.camvizKeep = async picture => {
+  if (!picture?.url || !box.checked || performance.now() - taken < 10_000) return;
+  const answer = await fetch(picture.url);
+  const content = await answer.blob();
+  const name = picture.orig_name || "picture";
+  await keep([new File([content], name, {type: picture.mime_type || content.type})]);
+};

@@ -150,6 +150,9 @@ def wire(parts: Parts, events: PageEvents) -> None:
     # since, and would choose that picture again. Not `input`: on a picture that is taken away it
     # still carries the one before. `upload` comes from the camera and the clipboard too.
     events.on_change(parts.picture.upload, actions.choose_picture, parts.picture)
+    parts.picture.upload(
+        None, parts.picture, None, js=html.script("keep-given.js"), api_visibility="private"
+    )
     events.on_change(parts.picture.clear, actions.remove_picture, parts.picture)
     events.on_change(parts.examples.select, actions.choose_example)
     events.on_change(parts.backbone.input, actions.choose_backbone, parts.backbone)

@@ -566,6 +566,23 @@ def test_uploads_are_offered_again_behind_a_reload_until_that_is_switched_off(op
     wait_until_idle(page)
 
 
+def test_what_was_pasted_by_a_button_is_kept_too(open_page):
+    page = open_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(
+        """async () => { const canvas = new OffscreenCanvas(80, 60)
+        canvas.getContext("2d").fillRect(20, 20, 30, 20)
+        const picture = await canvas.convertToBlob({type: "image/png"})
+        await navigator.clipboard.write([new ClipboardItem({"image/png": picture})]) }"""
+    )
+    page.locator("#picture").get_by_label("Paste from clipboard").click()
+    wait_for_link(page, example="upload")
+    wait_until_idle(page)
+    page.reload()
+    expect(page.get_by_label("Upload clipboard.png again")).to_be_visible()
+    wait_until_idle(page)
+
+
 def test_a_copied_link_says_that_an_upload_is_missing_from_it(open_page, drawing):
     page = open_page()
     wait_for_link(page, example="lion")
