@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.fits import draw_mosaic, mean_and_interval, photographs
+from benchmarks.fits import Halves, draw_mosaic, photographs, print_halves
 from benchmarks.make_banks import choose_photographs
 from camviz import Engine, PrototypeBank
 from camviz.maps.localization import measure
@@ -68,16 +68,10 @@ if __name__ == "__main__":
         kind: engine.build_prototypes(choose_photographs(arguments.photos, kind), name, label)
         for kind, label in LABELS.items()
     }
-    halves: list[dict[str, list[tuple[float, float]]]] = [defaultdict(list), defaultdict(list)]
+    halves: Halves = (defaultdict(list), defaultdict(list))
     for index in range(arguments.mosaics):
         whole, quarters = draw_mosaic(held_out, index)
         for kind, truth in quarters.items():
             for title, values in measure_maps(engine, whole, truth, name, banks[kind]).items():
                 halves[index % 2][title].append(values)
-    for half, rows in zip(("choose", "report"), halves, strict=True):
-        print(f"\n{name}: {len(rows['LayerCAM'])} classes in mosaics to {half}")
-        print("| map | energy inside | average precision |\n| --- | --- | --- |")
-        for title, values in rows.items():
-            array = np.array(values)
-            cells = (mean_and_interval(array[:, 0]), mean_and_interval(array[:, 1]))
-            print(f"| {title} | {' | '.join(cells)} |", flush=True)
+    print_halves(name, "map", halves)

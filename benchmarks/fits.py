@@ -27,6 +27,9 @@ from camviz import Backbone, Engine
 from camviz.fit import FIT_MODES
 from camviz.maps.localization import measure
 
+# Of the even and of the odd mosaics: what was compared -> (energy inside, average precision).
+Halves = tuple[dict[str, list[tuple[float, float]]], dict[str, list[tuple[float, float]]]]
+
 SEED = 2028
 QUARTER = (300, 200)  # width, height in pixels
 # Classes of Caltech-101 -> what counts as right among ImageNet's labels.
@@ -101,7 +104,7 @@ def mosaics(
     engine: Engine, backbone: Backbone, pictures: dict[str, list[Image.Image]], count: int
 ) -> None:
     """Print how much of a class's map lies in its own quarter of a mosaic."""
-    halves: list[dict[str, list[tuple[float, float]]]] = [defaultdict(list), defaultdict(list)]
+    halves: Halves = (defaultdict(list), defaultdict(list))
     for index in range(count):
         whole, quarters = draw_mosaic(pictures, index)
         for name, truth in quarters.items():
@@ -110,13 +113,19 @@ def mosaics(
                 x = engine.explain(whole, backbone, target=target, fit=mode)
                 found = measure(x.fused, truth)
                 halves[index % 2][mode].append((found["energy_inside"], found["ap"]))
+    print_halves(backbone.name, "fit", halves)
+
+
+def print_halves(name: str, kind: str, halves: Halves) -> None:
+    """Print energy inside and average precision, to choose from and to report."""
     for half, rows in zip(("choose", "report"), halves, strict=True):
-        print(f"\n{backbone.name}: {len(rows['crop'])} classes in mosaics to {half}")
-        print("| fit | energy inside | average precision |\n| --- | --- | --- |")
-        for mode, values in rows.items():
+        count = len(next(iter(rows.values())))
+        print(f"\n{name}: {count} classes in mosaics to {half}")
+        print(f"| {kind} | energy inside | average precision |\n| --- | --- | --- |")
+        for title, values in rows.items():
             array = np.array(values)
             cells = (mean_and_interval(array[:, 0]), mean_and_interval(array[:, 1]))
-            print(f"| {mode} | {' | '.join(cells)} |", flush=True)
+            print(f"| {title} | {' | '.join(cells)} |", flush=True)
 
 
 def draw_mosaic(

@@ -20,9 +20,9 @@ const newestFirst = async () =>
   (await inStore("readonly", store => store.getAll())).sort((one, other) => other.time - one.time);
 let taken = -Infinity; // when files were last kept as they were given
 const keep = async files => {
-  taken = performance.now();
   const pictures = files.filter(file => file.type.startsWith("image/"));
   if (!box.checked || !pictures.length) return;
+  taken = performance.now();
   const time = Date.now();
   await inStore("readwrite", store => {
     for (const file of pictures.slice(0, MOST))

@@ -52,9 +52,9 @@ class PageEvents:
         self.session = session
         self.clock = gr.Number(visible=False)
         # The number of the last update that the browser has; see `Session.note_control`.
-        self.applied = _hidden("answered.js", 0)
+        self.applied = hidden_value("answered.js", 0)
         # Which version of which session is to be answered. Each new value asks for an answer.
-        self.asked = _hidden("wake.js", "")
+        self.asked = hidden_value("wake.js", "")
         self.frame = dict(frame)
         self.tabs = [tab for tab, _ in tabs]
         self.parts = {tab.ID: by_name(parts) for tab, parts in tabs}
@@ -290,8 +290,8 @@ def take(
         session.notify(html.notice(UNEXPECTED))
 
 
-def _hidden(script: str, value: Any) -> gr.HTML:
-    """A value in the browser of which nothing is seen, and what a script does when it changes."""
+def hidden_value(script: str, value: Any = None) -> gr.HTML:
+    """An invisible component that holds a value in the browser; a script runs when it changes."""
     return gr.HTML(
         value, html_template="<i hidden></i>", js_on_load=html.script(script), visible="hidden"
     )

@@ -10,7 +10,7 @@ import gradio as gr
 from camviz.engine.options import option_table
 from camviz.maps.fusion import FUSIONS
 from camviz.ui import actions, choices, html
-from camviz.ui.events import PageEvents
+from camviz.ui.events import PageEvents, hidden_value
 from camviz.ui.frame import COMPARED, EXPLAINED
 from camviz.ui.gradio_compat import served_path
 from camviz.ui.state import DEFAULT, NOBODY, TOP
@@ -185,9 +185,8 @@ def _narrowed(family: str, source: str, backbone: str | None) -> list[Any]:
 
 
 def _searched() -> gr.HTML:
-    """What menus hold, for the search by typing: {id of a menu: labels}. Nothing is seen of it."""
-    script = html.script("keep-entries.js")
-    return gr.HTML(html_template="<i hidden></i>", js_on_load=script, visible="hidden")
+    """What menus hold, for the search by typing: {id of a menu: labels}."""
+    return hidden_value("keep-entries.js")
 
 
 def _labels(rows: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@
 const MOVES = {
   ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
 };
-const STEPS = 100; // of an arrow key, along the longer side of what is seen of the picture
+const STEPS = 100; // of an arrow key, along the longer side of the visible part
 
 /**
  * The pixel of the picture under the pointer.
@@ -48,18 +48,18 @@ export function handleArrowKeys(event, place, model, panel) {
 
 /**
  * The same in the dialog, where arrows alone go to other maps: arrows with Shift, by a hundredth of
- * what is seen, and Home.
+ * the visible part, and Home.
  *
  * @param {Pick<KeyboardEvent, "key"|"shiftKey">} event
  * @param {Place|null} place
  * @param {ViewerModel} model
  * @param {MapPanel} panel
- * @param {number} seen  share of the picture's side that is seen
+ * @param {number} visible  share of the picture's side that is visible
  * @returns {Place|undefined}
  */
-export function handleShiftArrows(event, place, model, panel, seen) {
+export function handleShiftArrows(event, place, model, panel, visible) {
   if (event.key === "Home") return model.peakOf(panel);
-  return event.shiftKey ? moved(event.key, place, model, panel, seen) : undefined;
+  return event.shiftKey ? moved(event.key, place, model, panel, visible) : undefined;
 }
 
 /**
@@ -67,13 +67,13 @@ export function handleShiftArrows(event, place, model, panel, seen) {
  * @param {Place|null} place
  * @param {ViewerModel} model
  * @param {MapPanel} panel
- * @param {number} seen  share of the picture of which a step is a hundredth; 0: a step is a pixel
+ * @param {number} visible  share of the picture; a step is a hundredth of it, and a pixel for 0
  */
-function moved(key, place, model, panel, seen) {
+function moved(key, place, model, panel, visible) {
   const move = MOVES[key];
   if (!move) return undefined;
   if (!place) return model.peakOf(panel);
-  const step = Math.max(1, Math.round(Math.max(model.width, model.height) * seen / STEPS));
+  const step = Math.max(1, Math.round(Math.max(model.width, model.height) * visible / STEPS));
   return model.inside({ x: place.x + step * move[0], y: place.y + step * move[1] });
 }
 

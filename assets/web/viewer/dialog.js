@@ -171,7 +171,7 @@ export class MapDialog {
   }
 
   /**
-   * Draws the part of the map that is seen, as sharp as the screen.
+   * Draws the visible part of the map, as sharp as the screen.
    *
    * @param {MapPanel} panel
    * @param {ViewerModel} model
@@ -188,7 +188,7 @@ export class MapDialog {
   }
 
   /**
-   * Puts ring and crosshair where they belong in the part that is seen, and says how large it is.
+   * Puts ring and crosshair where they belong in the visible part, and says how large it is.
    *
    * @param {MapPanel} panel
    * @param {ViewerModel} model

@@ -4,8 +4,8 @@
 import { clamp } from "./maps.js";
 
 /**
- * What is seen of a picture. `x` and `y`: the left and upper edge of the visible part, as shares of
- * the whole; `scale`: how many times larger it is than the whole in the same frame.
+ * The visible part of a picture. `x` and `y`: its left and upper edge, as shares of the whole;
+ * `scale`: how many times larger it is than the whole in the same frame.
  *
  * @typedef {{scale: number, x: number, y: number}} Zoom
  */
@@ -78,16 +78,16 @@ export function panBy(zoom, by) {
  * @param {Share} place  of the picture
  */
 export function reveal(zoom, place) {
-  const seen = 1 / zoom.scale;
+  const visible = 1 / zoom.scale;
   return withinPicture({
     scale: zoom.scale,
-    x: clamp(zoom.x, place.x - 0.95 * seen, place.x - 0.05 * seen),
-    y: clamp(zoom.y, place.y - 0.95 * seen, place.y - 0.05 * seen),
+    x: clamp(zoom.x, place.x - 0.95 * visible, place.x - 0.05 * visible),
+    y: clamp(zoom.y, place.y - 0.95 * visible, place.y - 0.05 * visible),
   });
 }
 
 /**
- * The part of a picture that is seen.
+ * The visible part of a picture, in its pixels.
  *
  * @param {Zoom} zoom
  * @param {{width: number, height: number}} picture
