@@ -81,16 +81,33 @@ def interpolation(positions: Tensor, placement: Placement, axis: int, count: int
     return weights
 
 
+# What is made of the maps of all stages before they are combined; None: a stage has no part in it.
+Scaled = list[Tensor | None]
+
+
 def geometric_mean(maps: Sequence[Tensor]) -> Tensor:
     """The geometric mean over stages: high where all of them are.
 
         F = (n_1 * ... * n_L)^(1/L)
 
-    The product is RefineCAM's (https://arxiv.org/abs/2605.14641); the root keeps the scale of
-    one map, so that thresholds mean the same for any number of stages.
+    The root of `product` keeps the scale of one map, so that thresholds mean the same for any
+    number of stages.
     """
     # Logarithms, because the product of five small numbers underflows; log(0) = -inf gives 0.
     return torch.stack(list(maps)).double().log().mean(dim=0).exp().to(maps[0])
+
+
+def product(maps: Sequence[Tensor]) -> Tensor:
+    """The product over stages, over its maximum.
+
+        F = n_1 * ... * n_L
+
+    RefineCAM's, https://arxiv.org/abs/2605.14641
+    """
+    logarithm = torch.stack(list(maps)).double().log().sum(dim=0)
+    highest = logarithm.max()
+    nothing = highest == -torch.inf  # which is not to be subtracted from itself
+    return (logarithm - (0 if nothing else highest)).exp().to(maps[0])
 
 
 def arithmetic_mean(maps: Sequence[Tensor]) -> Tensor:
@@ -98,29 +115,51 @@ def arithmetic_mean(maps: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(maps)).mean(dim=0)
 
 
+def stretched_mean(maps: Sequence[Tensor]) -> Tensor:
+    """The mean over stages from its minimum on.
+
+        F = m - min m,  m = (n_1 + ... + n_L) / L
+
+    A floor that is the same everywhere says nothing, and it draws boxes larger than things are.
+    """
+    mean = arithmetic_mean(maps)
+    low = mean.min()
+    return mean - low if mean.max() > low else mean
+
+
 def maximum(maps: Sequence[Tensor]) -> Tensor:
     """The maximum over stages: F = max_l n_l."""
     return torch.stack(list(maps)).amax(dim=0)
 
 
-def scale_shallow(maps: Sequence[Tensor], gamma: float = 2.0) -> list[Tensor]:
+def scale_shallow(maps: Sequence[Tensor], gamma: float = 2.0) -> Scaled:
     """LayerCAM's scaling of shallow stages, whose few high values hide the rest.
 
         t_l = tanh(gamma * n_l) for shallow l,  n_l for the deep ones
 
     Maps run from shallow to deep. Shallow: all but the last of up to four stages, all but the
     last two of five or more; the first of five or more is left out, since it does not distinguish
-    classes (the paper's table X, as quoted by a re-implementation).
+    classes (the paper's table X, as quoted by a re-implementation). How many stages there are
+    decides, whether or not some of their maps are empty. No published code does exactly this.
     """
-    count = len(maps)
-    deep = 1 if count <= 4 else 2
-    scaled = [torch.tanh(gamma * heat) for heat in maps[: count - deep]] + list(
-        maps[count - deep :]
-    )
-    return scaled if count <= 4 else scaled[1:]
+    deep = 1 if len(maps) <= 4 else 2
+    first_deep = len(maps) - deep
+    scaled: Scaled = [
+        torch.tanh(gamma * heat) if index < first_deep else heat for index, heat in enumerate(maps)
+    ]
+    return scaled if len(maps) <= 4 else [None, *scaled[1:]]
 
 
-def keep(maps: Sequence[Tensor]) -> list[Tensor]:
+def from_minimum(maps: Sequence[Tensor]) -> Scaled:
+    """Each map from its minimum on: (n - min n) / (max n - min n); a constant one as it is."""
+    scaled: Scaled = []
+    for heat in maps:
+        low, high = heat.min(), heat.max()
+        scaled.append((heat - low) / (high - low) if high > low else heat)
+    return scaled
+
+
+def keep(maps: Sequence[Tensor]) -> Scaled:
     """No scaling."""
     return list(maps)
 
@@ -130,11 +169,12 @@ class Fusion:
     """A way to make one map of several: `scale` at each stage's own grid, `combine` on one.
 
     `summary` and `formula` are what the page shows of `combine`: one sentence, and the formula
-    typeset.
+    typeset. `short`: its name at the head of a column.
     """
 
     label: str
-    scale: Callable[[Sequence[Tensor]], list[Tensor]]
+    short: str
+    scale: Callable[[Sequence[Tensor]], Scaled]
     combine: Callable[[Sequence[Tensor]], Tensor]
     paper: str
     summary: str
@@ -142,16 +182,27 @@ class Fusion:
 
 
 FUSIONS: dict[str, Fusion] = {
+    "stretched_mean": Fusion(
+        "Mean of stretched maps",
+        "Stretched",
+        from_minimum,
+        stretched_mean,
+        "camviz",
+        "What the layers say on average, each from its lowest value to its highest.",
+        "F = m − min m,  m = (n_1 + … + n_L) / L",
+    ),
     "product": Fusion(
         "Geometric mean",
+        "Geometric",
         keep,
         geometric_mean,
-        "after RefineCAM, 2026",
+        "camviz; the root of RefineCAM's product",
         "What all layers agree on.",
         "F = (n_1 · … · n_L)^(1/L)",
     ),
     "mean": Fusion(
         "Arithmetic mean",
+        "Mean",
         keep,
         arithmetic_mean,
         "camviz",
@@ -160,11 +211,21 @@ FUSIONS: dict[str, Fusion] = {
     ),
     "max_tanh": Fusion(
         "Maximum, weak maps raised",
+        "Maximum",
         scale_shallow,
         maximum,
-        "LayerCAM, TIP 2021, eq. 9",
+        "after LayerCAM, TIP 2021, eq. 9",
         "What any layer saw; the maps of fine layers are raised first (tanh).",
         "F = max_l n_l",
+    ),
+    "refine_cam": Fusion(
+        "Product",
+        "Product",
+        from_minimum,
+        product,
+        "RefineCAM, 2026",
+        "What all layers agree on, and only where they agree strongly.",
+        "F = n_1 · … · n_L",
     ),
 }
 
@@ -175,8 +236,8 @@ def fuse(
     """One map of several stages, on the finest grid, and the placement of that grid.
 
     maps: normalised, (H_l, W_l), from shallow to deep. Empty ones are left out, so that they
-    cannot make the product zero. All empty: zeros on the finest grid. The result is normalised.
-    Scaling precedes up-sampling, so that a stage's maximum is exact.
+    cannot make the product zero. Zeros on the finest grid if nothing is left. The result is
+    normalised. Scaling precedes up-sampling, so that a stage's maximum is exact.
     """
     finest = max(range(len(maps)), key=lambda i: maps[i].numel())
     target = placements[finest]
@@ -184,13 +245,14 @@ def fuse(
     full = [i for i, heat in enumerate(maps) if not is_empty(heat)]
     if not full:
         return torch.zeros_like(maps[finest]), target
-    scaled = FUSIONS[mode].scale([maps[i] for i in full])
-    used = full[len(full) - len(scaled) :]
     rows, columns = target.centres(0, height), target.centres(1, width)
     aligned = [
         heat
         if heat.shape == (height, width) and placements[i] == target
         else resample(heat, placements[i], rows, columns)
-        for i, heat in zip(used, scaled, strict=True)
+        for i, heat in enumerate(FUSIONS[mode].scale(maps))
+        if heat is not None and i in full
     ]
+    if not aligned:
+        return torch.zeros_like(maps[finest]), target
     return normalize(FUSIONS[mode].combine(aligned)), target

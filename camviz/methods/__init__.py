@@ -22,7 +22,9 @@ class Method:
     for the last map only, or "foreground" and "context", a stage's prototypes of the class
     (`camviz.prototypes`). `smooth`: the checkerboard that strided layers leave in a gradient may
     be smoothed out of this one's. Methods that pool the gradient average it away; HiRes-CAM shows
-    it, but its sum is the score.
+    it, but its sum is the score. `fuse`: how the maps of all stages become one unless another way
+    is requested (`camviz.maps.fusion.FUSIONS`): what came closest to the truth on scenes,
+    photographs on other ones, and mosaics (docs/figures.md).
     """
 
     label: str
@@ -34,6 +36,7 @@ class Method:
     smooth: bool = False
     signed: bool = True
     class_specific: bool = True
+    fuse: str = "stretched_mean"
 
     @property
     def uses_gradients(self) -> bool:
@@ -121,6 +124,7 @@ METHODS: dict[str, Method] = {
         "What is like the parts of the class and unlike what surrounds it.",
         "M = mean_i cos(A, F_i) − mean_j cos(A, B_j)",
         needs=("activations", "foreground", "context"),
+        fuse="product",
     ),
 }
 

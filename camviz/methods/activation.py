@@ -3,6 +3,7 @@
 All tensors are (N, C, H, W) in, (N, H, W) out: raw maps, before any ReLU, not normalised.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -89,7 +90,11 @@ def cosine_maps(activations: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def lp_cam(
-    activations: Tensor, foreground: Tensor, context: Tensor, aggregate: Aggregate = "mean"
+    activations: Tensor,
+    foreground: Tensor,
+    context: Tensor,
+    aggregate: Aggregate = "mean",
+    rivals: Sequence[Tensor] = (),
 ) -> Tensor:
     """LPCAM: what is like the parts of the class and unlike what surrounds it.
 
@@ -100,17 +105,29 @@ def lp_cam(
     convolution, whatever K. aggregate "max" is the nearest prototype of each kind instead, which
     is ours, not the paper's. The paper's equations 5 and 6; ReLU and division are `normalize`'s.
 
+    rivals: the foreground prototypes, (K, C) each, of other classes that the picture may show. What
+    is like those is context, too: half of the second term is then the mean over them, each the mean
+    cosine (of "max": the greatest) of its prototypes. The paper has none of it.
+
     Chen and Sun, "Extracting Class Activation Maps from Non-Discriminative Features as well",
     CVPR 2023, https://arxiv.org/abs/2303.10334
     """
     if aggregate == "max":
-        return _nearest(activations, foreground) - _nearest(activations, context)
-    direction = _average(foreground) - _average(context)
+        around = _nearest(activations, context)
+        others = [_nearest(activations, rival) for rival in rivals]
+        return _nearest(activations, foreground) - _with_rivals(around, others)
+    around = _with_rivals(_average(context), [_average(rival) for rival in rivals])
+    direction = _average(foreground) - around
     length = direction.norm(dim=-1)
     length = torch.where(length <= _CANCELLED, 0, length)
     # cosine_maps divides by the length of the direction; the mean of unit vectors keeps its own.
     heat = cosine_maps(activations, direction)[:, 0]
     return heat * length.reshape(-1, 1, 1)
+
+
+def _with_rivals(context: Tensor, rivals: list[Tensor]) -> Tensor:
+    """Context of which half is what speaks for other classes, if there are any."""
+    return (context + torch.stack(rivals).mean(dim=0)) / 2 if rivals else context
 
 
 def _nearest(activations: Tensor, prototypes: Tensor) -> Tensor:

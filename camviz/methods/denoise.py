@@ -3,9 +3,12 @@
     from camviz.methods.denoise import truncate
     heat = layer_cam(activations, truncate(gradients, 0.9))
 
-**Source.** In Dong et al., "Denoised CAM" (arXiv 2308.02118), shallow layers mix fine detail of
-the target with considerable noise, which is filtered "by truncating the positive gradient" of any
-CAM. Only the abstract is public to us: the operator here is our reading of that phrase.
+**Source.** Dong et al., arXiv 2308.02118, which appeared as "Truncated and integrated class
+activation maps for weakly supervised defect detection", Measurement Science and Technology, 2025:
+shallow layers mix fine detail of the target with considerable noise, which is filtered "by
+truncating the positive gradient" of any CAM (the journal's abstract: "cutting off positive
+gradients"). Only the abstracts are open to us, and neither gives a threshold: the operator here is
+our reading of that phrase.
 
 **Theory.** Near the input a gradient is a sum over very many paths, g = m + xi: a part m that
 belongs to the class, and noise xi, as often positive as negative. A rectified gradient keeps half
@@ -41,7 +44,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
 
 # Stands wherever a denoised map is shown.
-SOURCE = "our reading of arXiv 2308.02118"
+SOURCE = "our reading of Dong et al., 2025, arXiv 2308.02118"
 
 # However noisy a gradient is, this share of its positive entries survives a mirrored threshold.
 _SURVIVORS = 0.01

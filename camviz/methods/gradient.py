@@ -20,6 +20,9 @@ from torch import Tensor
 
 # Below this share of a channel's absolute mass its sum is cancellation, not signal.
 _NEGLIGIBLE = 1e-6
+# The same of what all channels contribute at one place: single precision leaves 1e-6 of it where
+# the true sum is 0, as it is in front of a normalisation of the channels.
+_CANCELLED = 1e-4
 
 
 def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
@@ -40,7 +43,9 @@ def grad_cam_pp(activations: Tensor, gradients: Tensor) -> Tensor:
 
     This is equation 19 with g^2 cancelled: the denominator is at least 2 and needs no epsilon.
     Deviation: S_k is clipped at 0, so that signed features cannot make the denominator cross
-    zero; for A >= 0 it is the paper's formula. The result depends on the scale of the logit.
+    zero; for A >= 0 it is the paper's formula. The authors' TensorFlow code also divides the alphas
+    of each channel by their sum, which the paper does not; this does not. The result depends on the
+    scale of the logit.
 
     Chattopadhay et al., "Grad-CAM++: Improved Visual Explanations for Deep Convolutional
     Networks", WACV 2018, https://arxiv.org/abs/1710.11063
@@ -74,12 +79,27 @@ def hires_cam(activations: Tensor, gradients: Tensor) -> Tensor:
 
         M = sum_k g_k * A_k
 
-    With a linear head after average pooling, sum_hw M = score - bias.
+    With a linear head after average pooling, sum_hw M = score - bias. Where a normalisation of the
+    channels follows (LayerNorm: ConvNeXt, DaViT, CAFormer, CaiT), what speaks for a class and
+    against it cancels at every place, whatever the class, and only rounding is left: M is 0 where
+    |M| < 1e-4 sum_k |g_k * A_k|, and everywhere if that holds for the sums over all places.
 
     Draelos and Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of
     convolutional neural networks", 2020, https://arxiv.org/abs/2011.08891
     """
-    return (gradients * activations).sum(dim=1)
+    contributions = gradients * activations
+    total, size = contributions.sum(dim=1), contributions.abs().sum(dim=1)
+    return torch.where(_cancels(total, size) | _cancels(*_everywhere(total, size)), 0, total)
+
+
+def _cancels(total: Tensor, size: Tensor) -> Tensor:
+    """Where sums of contributions are rounding beside the sum of their magnitudes."""
+    return total.abs() < _CANCELLED * size
+
+
+def _everywhere(total: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """The magnitudes of both, (N, H, W), summed over all places: (N, 1, 1)."""
+    return total.abs().sum(dim=(1, 2), keepdim=True), size.sum(dim=(1, 2), keepdim=True)
 
 
 def layer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
@@ -151,20 +171,26 @@ class Evidence:
     """What a gradient is like, whatever is made of it.
 
     `positive_share`: positive contributions over all, sum relu(g*A) / sum |g*A|; None where
-    nothing contributes. `checkerboard`: see the function.
+    nothing contributes, or where for and against cancel in sum, which says nothing of the class.
+    `cancels`: they do so at every place, as in front of a normalisation of the channels.
+    `checkerboard`: see the function.
     """
 
     zero_gradient: bool
     positive_share: float | None
+    cancels: bool
     checkerboard: float
 
 
 def evidence(activations: Tensor, gradients: Tensor) -> Evidence:
     """Describe a gradient, (N, C, H, W), once for the notes on every map made of it."""
     contributions = gradients * activations
-    size, balance = float(contributions.abs().sum()), float(contributions.sum())
+    balances, sizes = contributions.sum(dim=1), contributions.abs_().sum(dim=1)
+    size, balance = float(sizes.sum()), float(balances.sum())
+    share = (size + balance) / (2 * size) if abs(balance) > _CANCELLED * size else None
     return Evidence(
-        not bool(gradients.any()),
-        (size + balance) / (2 * size) if size > 0 else None,
-        checkerboard(gradients),
+        zero_gradient=not bool(gradients.any()),
+        positive_share=share,
+        cancels=bool(_cancels(*_everywhere(balances, sizes)).all()),
+        checkerboard=checkerboard(gradients),
     )

@@ -46,6 +46,14 @@ def slow_scaled(maps):
     return tanh + [(i, maps[i]) for i in deep]
 
 
+def slow_from_minimum(heat):
+    values = [v for row in heat.tolist() for v in row]
+    low, high = min(values), max(values)
+    if high == low:
+        return heat
+    return tensor([[(v - low) / (high - low) for v in row] for row in heat.tolist()])
+
+
 def slow_fuse(maps, placements, mode):
     sizes = [heat.shape[0] * heat.shape[1] for heat in maps]
     finest = sizes.index(max(sizes))
@@ -53,18 +61,28 @@ def slow_fuse(maps, placements, mode):
     filled = [i for i in range(len(maps)) if max(v for row in maps[i].tolist() for v in row) > 0]
     if not filled:
         return zeros(height, width)
-    chosen = [maps[i] for i in filled]
-    scaled = slow_scaled(chosen) if mode == "max_tanh" else list(enumerate(chosen))
+    scaled = list(enumerate(maps))
+    if mode == "max_tanh":
+        scaled = slow_scaled(maps)
+    elif mode in ("refine_cam", "stretched_mean"):
+        scaled = [(i, slow_from_minimum(heat)) for i, heat in scaled]
+    scaled = [(i, heat) for i, heat in scaled if i in filled]
     fused = zeros(height, width)
+    if not scaled:
+        return fused
     for i, y in enumerate(placements[finest].centres(0, height).tolist()):
         for j, x in enumerate(placements[finest].centres(1, width).tolist()):
-            values = [slow_read(heat, placements[filled[k]], y, x) for k, heat in scaled]
-            if mode == "product":
+            values = [slow_read(heat, placements[k], y, x) for k, heat in scaled]
+            if mode == "refine_cam":
+                fused[i, j] = math.prod(values)
+            elif mode == "product":
                 fused[i, j] = math.prod(values) ** (1 / len(values))
-            elif mode == "mean":
+            elif mode in ("mean", "stretched_mean"):
                 fused[i, j] = sum(values) / len(values)
             else:
                 fused[i, j] = max(values)
+    if mode == "stretched_mean":
+        fused = slow_from_minimum(fused)
     peak = fused.max().item()
     return fused / peak if peak > 0 else fused
 
@@ -133,6 +151,8 @@ class TestFuse:
 
     @pytest.mark.parametrize("grids", [GRIDS["two"], GRIDS["four"], GRIDS["five"]], ids=str)
     def test_an_empty_stage_changes_nothing(self, mode, grids):  # T-F-4
+        if mode == "max_tanh":
+            pytest.skip("how many stages there are decides which are deep: see TestMaximumOfTanh")
         maps, placements = stages(*grids)
         fused, placement = fuse(maps, placements, mode)
         for at in range(len(maps) + 1):
@@ -148,7 +168,9 @@ class TestFuse:
         fused, placement = fuse([zeros(8, 12), maps[1]], placements, mode)
         assert placement == placements[0]
         rows, columns = placement.centres(0, 8), placement.centres(1, 12)
-        close64(fused, normalize(resample(maps[1], placements[1], rows, columns)))
+        (scaled,) = FUSIONS[mode].scale(maps[1:])
+        wanted = FUSIONS[mode].combine([resample(scaled, placements[1], rows, columns)])
+        close64(fused, normalize(wanted))
 
     def test_nothing_seen_is_nothing_shown(self, mode):
         _, placements = stages((2, 3), (8, 12), (4, 6))
@@ -188,7 +210,7 @@ class TestFuse:
 
 
 class TestOrder:
-    @pytest.mark.parametrize("mode", ["product", "mean"])
+    @pytest.mark.parametrize("mode", [mode for mode in FUSIONS if mode != "max_tanh"])
     def test_stages_may_come_in_any_order(self, mode):  # T-F-5
         maps, placements = stages(*GRIDS["four"])
         fused, _ = fuse(maps, placements, mode)
@@ -230,11 +252,30 @@ class TestMaximumOfTanh:
     def test_which_stages_are_shallow(self, count, left_out, deep):
         maps = [normalize(noise64((2, 3), i)) for i in range(count)]
         scaled = scale_shallow(maps)
-        assert len(scaled) == count - left_out
-        for heat, expected in zip(scaled[:-deep], maps[left_out:-deep], strict=True):
+        assert len(scaled) == count and scaled[:left_out] == [None] * left_out
+        for heat, expected in zip(scaled[left_out:-deep], maps[left_out:-deep], strict=True):
             close64(heat, torch.tanh(2 * expected))
         for heat, expected in zip(scaled[-deep:], maps[-deep:], strict=True):
             same(heat, expected)
+
+    @pytest.mark.parametrize("empty", range(5))
+    def test_a_stage_that_is_empty_changes_nothing_about_the_others(self, empty):
+        """Once, with one of five empty, the first one counted, and the fourth was a shallow one."""
+        maps, placements = stages(*GRIDS["five"])
+        scaled = scale_shallow(maps)
+        maps[empty] = torch.zeros_like(maps[empty])
+        rest = [
+            resample(heat, placements[i], placements[0].centres(0, 9), placements[0].centres(1, 12))
+            for i, heat in enumerate(scaled)
+            if heat is not None and i != empty
+        ]
+        wanted = normalize(torch.stack(rest).amax(dim=0))
+        close64(fuse(maps, placements, "max_tanh")[0], wanted)
+
+    def test_where_only_the_stage_that_does_not_count_is_full_nothing_is_shown(self):
+        maps, placements = stages(*GRIDS["five"])
+        maps[1:] = [torch.zeros_like(heat) for heat in maps[1:]]
+        same(fuse(maps, placements, "max_tanh")[0], zeros(9, 12))
 
     def test_a_steep_scale_shows_the_support_and_a_flat_one_nothing(self):  # T-F-6
         maps = [normalize(noise64((4, 5), i)) for i in range(3)]
@@ -256,6 +297,40 @@ class TestMaximumOfTanh:
         placements = [Placement((1.0, 2.0), (0.0, 0.5)), Placement((1.0, 1.0))]  # 1 and 3; 0, 1, 2
         fused, _ = fuse([shallow, deep], placements, "max_tanh")
         close64(fused, tensor([[1.0, 0.0, math.tanh(2) / 2]]))
+
+
+class TestStretchedMean:
+    def test_by_hand(self):
+        maps = [tensor([[0.2, 0.6, 1.0]]), tensor([[1.0, 0.5, 0.5]])]  # (0 .5 1), (1 0 0)
+        fused, _ = fuse(maps, [Placement((1.0, 1.0))] * 2, "stretched_mean")
+        close64(fused, tensor([[1.0, 0.0, 1.0]]))  # (.5 .25 .5) from its minimum
+
+    def test_a_floor_changes_nothing(self):
+        maps, placements = stages((5, 6), (5, 6), (5, 6))
+        raised = [(heat + 0.5) / 1.5 for heat in maps]
+        fused, _ = fuse(maps, placements, "stretched_mean")
+        close64(fuse(raised, placements, "stretched_mean")[0], fused)
+
+
+class TestProductOfRefineCAM:
+    def test_by_hand(self):
+        maps = [tensor([[0.2, 0.6, 1.0]]), tensor([[1.0, 0.5, 0.5]])]
+        fused, _ = fuse(maps, [Placement((1.0, 1.0))] * 2, "refine_cam")
+        same(fused, tensor([[0.0, 0.0, 0.0]]))  # (0 .5 1) times (1 0 0)
+        maps[1] = tensor([[0.0, 0.5, 1.0]])
+        close64(fuse(maps, [Placement((1.0, 1.0))] * 2, "refine_cam")[0], tensor([[0, 0.25, 1.0]]))
+
+    def test_the_root_of_it_is_the_geometric_mean_where_every_minimum_is_0(self):
+        maps, placements = stages((5, 6), (5, 6), (5, 6))
+        maps = [torch.where(heat == heat.min(), 0, heat) for heat in maps]
+        fused, _ = fuse(maps, placements, "refine_cam")
+        close64(fused, fuse(maps, placements, "product")[0] ** 3)
+
+    def test_small_numbers_do_not_underflow(self):
+        low = tensor([[1.0, 0.0, 1e-30]]).float()
+        high = tensor([[1e-30, 0.0, 1.0]]).float()
+        fused, _ = fuse([low, low, high, high], [Placement((1.0, 1.0))] * 4, "refine_cam")
+        assert fused.tolist() == [[1.0, 0.0, 1.0]]
 
 
 class TestProduct:

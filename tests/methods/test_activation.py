@@ -246,6 +246,24 @@ class TestLpCam:
         given = self.given(shape, kind, counts)
         close64(lp_cam(*given, aggregate), slow_lp_cam(*given, pool))
 
+    @pytest.mark.parametrize(("aggregate", "pool"), [("mean", average), ("max", max)])
+    @pytest.mark.parametrize("counts", [(4, 3), (3, 0)])
+    @pytest.mark.parametrize("rivals", [(2,), (1, 4)])
+    def test_prototypes_of_other_classes_are_half_of_the_context(
+        self, aggregate, pool, counts, rivals
+    ):
+        activations, foreground, context = self.given(counts=counts)
+        others = [features((count, 5), "relu", seed=30 + count) for count in rivals]
+        nothing = torch.zeros(0, 5, dtype=torch.float64)
+        own, *rest = (slow_lp_cam(activations, nothing, each, pool) for each in (context, *others))
+        against = (own + sum(rest) / len(rest)) / 2
+        wanted = slow_lp_cam(activations, foreground, nothing, pool) + against
+        close64(lp_cam(activations, foreground, context, aggregate, others), wanted)
+        close64(
+            lp_cam(activations, foreground, context, aggregate, []),
+            lp_cam(activations, foreground, context, aggregate),
+        )
+
     @pytest.mark.parametrize("kind", ["relu", "signed"])
     def test_the_mean_of_cosine_maps_is_one_linear_map(self, kind):  # T-LP-1
         activations, foreground, context = self.given(kind=kind)

@@ -197,9 +197,22 @@ class TestEvidence:
         assert evidence(activations, ones).positive_share == 1
         assert evidence(activations, -ones).positive_share == 0
 
+    def test_what_cancels_is_no_evidence(self):
+        """1/2 wherever the channels are normalised next, whatever the class: that is no finding."""
+        activations = torch.tensor([[[[1.0, 3.0]], [[1.0, 3.0]]]])
+        gradients = torch.tensor([[[[2.0, 1.0]], [[-2.0, -1.0]]]])
+        found = evidence(activations, gradients)
+        assert found.positive_share is None and found.cancels and not found.zero_gradient
+        gradients[0, 1] = torch.tensor([[-1.0, -4 / 3]])  # in sum, and at no place
+        found = evidence(activations, gradients)
+        assert found.positive_share is None and not found.cancels
+        gradients[0, 1, 0, 1] = -1
+        assert evidence(activations, gradients).positive_share == pytest.approx(5 / 9)
+
     def test_nothing_is_no_evidence(self):
         activations = torch.ones(1, 2, 4, 4)
         none = evidence(activations, torch.zeros_like(activations))
         assert (none.zero_gradient, none.positive_share, none.checkerboard) == (True, None, 1)
+        assert not none.cancels
         dead = evidence(torch.zeros_like(activations), activations)
         assert (dead.zero_gradient, dead.positive_share, dead.checkerboard) == (False, None, 1)

@@ -345,6 +345,32 @@ class TestHiResCam:
         for activations, one, other in zip(maps, forth, back, strict=True):
             close64(hires_cam(activations, one), -hires_cam(activations, other))
 
+    def test_what_cancels_is_0_and_not_rounding(self):
+        """In front of a normalisation of the channels; single precision leaves 1e-8."""
+        generator = torch.Generator().manual_seed(0)
+        activations = torch.randn(1, 96, 7, 7, generator=generator).requires_grad_(True)
+        norm = torch.nn.functional.layer_norm(activations.movedim(1, 3), (96,), eps=0)
+        weights = torch.randn(96, generator=generator)
+        score = (norm.mean(dim=(1, 2)) @ weights).sum()
+        (gradients,) = torch.autograd.grad(score, activations)
+        activations = activations.detach()
+        rounding = (gradients * activations).sum(dim=1)
+        assert 0 < rounding.abs().max() < 1e-6
+        same(hires_cam(activations, gradients), torch.zeros(1, 7, 7))
+        assert hires_cam(activations, gradients.relu()).min() != 0
+
+    def test_a_place_counts_from_a_ten_thousandth_of_what_speaks_there_on(self):
+        gradients = torch.tensor([1.0, -1.0]).double().reshape(1, 2, 1, 1).expand(1, 2, 1, 3)
+        activations = torch.tensor([[1, 1, 1], [1 - 1.9e-4, 1 - 2.1e-4, 0.5]], dtype=torch.float64)
+        heat = hires_cam(activations.reshape(1, 2, 1, 3), gradients)[0, 0]
+        assert heat.tolist() == [0, pytest.approx(2.1e-4), 0.5]
+
+    def test_where_nearly_all_cancels_the_few_places_that_do_not_are_none(self):
+        gradients = torch.tensor([1.0, -1.0]).double().reshape(1, 2, 1, 1).expand(1, 2, 1, 9)
+        activations = torch.ones(1, 2, 1, 9, dtype=torch.float64)
+        activations[0, 1, 0, 0] -= 5e-4
+        assert not hires_cam(activations, gradients).any()
+
 
 class TestLayerCam:
     def test_closed_form_on_a_linear_head(self, toy, x):  # T-L-1
