@@ -7,7 +7,7 @@ import itertools
 import operator
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -353,6 +353,33 @@ def wrap_backbone(
         _copy=mine,
         _loaded_state=None if loaded_with is None else fingerprint(model),
     )
+
+
+def find_at_size(backbone: Backbone, size: tuple[int, int]) -> Discovery:
+    """The stages of a network where it is shown pictures of another (height, width).
+
+    Raises `BackboneError` if it accepts none of that size.
+    """
+    with backbone.lock:
+        model = backbone.model
+        there = model if backbone.device.type == "cpu" else copy.deepcopy(model).cpu()
+        settings = replace(backbone.settings, input_size=size)
+        return find_stages(there, settings, backbone.display_name)
+
+
+def at_size(backbone: Backbone, discovery: Discovery, uid: int) -> Backbone:
+    """The same network with the same weights, for pictures of another size.
+
+    discovery: of `find_at_size`; uid: that tells it from the network at other sizes.
+    """
+    return replace(
+        backbone, discovery=discovery, input_size=discovery.input_size, uid=uid, _module_stages={}
+    )
+
+
+def new_uid() -> int:
+    """A number that no other `Backbone` has."""
+    return next(_UIDS)
 
 
 def find_device(wanted: str | torch.device | None = None) -> torch.device:

@@ -399,7 +399,12 @@ def _build_stages(
     for (name, tap), row in zip(found, activations, strict=True):
         activation = next((other for other in row if reached[other.address]), tap)
         stage = Stage(
-            name, tap, activation, input_size[1] / tap.layout.grid[0], not reached[tap.address]
+            name,
+            tap,
+            activation,
+            input_size[1] / tap.layout.grid[0],
+            not reached[tap.address],
+            activation.address in survey.activated,
         )
         if stage.zero_gradient:
             if tap is pre_pool:
@@ -413,6 +418,7 @@ def _build_stages(
                         output=live,
                         activation=live,
                         zero_gradient=False,
+                        activated=False,
                     )
                 )
             stage = replace(stage, activation=tap)

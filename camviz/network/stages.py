@@ -16,9 +16,10 @@ class Stage:
     `output` is the tensor that timm calls the stage; `activation` the last post-activation
     tensor at that resolution, which is where class evidence is non-negative and local (the
     linear bottlenecks of MobileNets and EfficientNets are neither). Where the output is already
-    post-activation, or nothing else is, both are the same tap. `reduction` is input pixels per
-    cell. `zero_gradient`: the logits do not depend on this map (the last block of a network that
-    pools a class token), so that its gradient is exactly zero.
+    post-activation, or nothing else is, both are the same tap. `activated`: `activation` is the
+    result of an activation function. `reduction` is input pixels per cell. `zero_gradient`: the
+    logits do not depend on this map (the last block of a network that pools a class token), so
+    that its gradient is exactly zero.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Stage:
     activation: Tap
     reduction: float
     zero_gradient: bool = False
+    activated: bool = False
 
     @property
     def layout(self) -> Layout:

@@ -26,8 +26,11 @@ from camviz.network.taps import Address, Tap, frozen_eval, record_taps
 from camviz.network.wrappers import check_precision, listed, not_finite
 
 Score = Literal["logit", "log_probability", "probability"]
-# The cotangents from which every target is combined: one class's logit, or logsumexp of all.
-_LOG_SUM_EXP = -1
+# What is differentiated, of which class: every target is a weighted sum of such gradients.
+Part = tuple[Literal["logit", "log_probability"], int]
+# Less probable classes are weighted as if they had this probability: the gradient of the true one
+# has no representation in single precision, and the map over its maximum is the same.
+_LEAST_PROBABILITY = 1e-25
 
 
 @dataclass(frozen=True)
@@ -51,27 +54,29 @@ class Target:
 
     def combination(
         self, probability: float, output: OutputKind = "softmax", rest: float = 0.0
-    ) -> dict[int, float]:
-        """The target's gradient as a weighted sum of gradients in the cotangent basis.
+    ) -> dict[Part, float]:
+        """The target's gradient as a weighted sum of gradients of parts.
 
-        softmax: log p_c = s_c - logsumexp(s);   dp_c = p_c * d(log p_c);   margin = s_c - s_d
-        sigmoid: d(log p_c) = (1 - p_c) ds_c,    with rest = 1 - p_c
+        softmax: dp_c = p_c * d(log p_c);       margin = s_c - s_d
+        sigmoid: d(log p_c) = (1 - p_c) ds_c,   with rest = 1 - p_c
 
-        Raises `TargetError` for the probability of an output that is none.
+        The gradient of log p_c is one of its own, and not that of s_c less that of logsumexp(s):
+        where p_c is near 1, those are nearly equal, and their difference is rounding. Raises
+        `TargetError` for the probability of an output that is none.
         """
         if self.versus is not None:
-            return {self.index: 1.0, self.versus: -1.0}
+            return {("logit", self.index): 1.0, ("logit", self.versus): -1.0}
         if self.score == "logit":
-            return {self.index: 1.0}
+            return {("logit", self.index): 1.0}
         if output == "value":
             raise TargetError(
                 f"the network gives values, not probabilities, so score '{self.score}' does not "
                 "exist; take score 'logit'"
             )
-        weight = probability if self.score == "probability" else 1.0
+        weight = max(probability, _LEAST_PROBABILITY) if self.score == "probability" else 1.0
         if output == "sigmoid":
-            return {self.index: weight * rest}
-        return {self.index: weight, _LOG_SUM_EXP: -weight}
+            return {("logit", self.index): max(weight * rest, _LEAST_PROBABILITY)}
+        return {("log_probability", self.index): weight}
 
 
 @dataclass(eq=False)
@@ -93,7 +98,7 @@ class Trace:
     features: Tensor | None
     output: OutputKind = "softmax"
     state: tuple[int, str] | None = None
-    _gradient_basis: dict[int, dict[Address, Tensor]] = field(default_factory=dict, repr=False)
+    _gradient_basis: dict[Part, dict[Address, Tensor]] = field(default_factory=dict, repr=False)
     _memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     _graph: tuple[Tensor, dict[Address, Tensor]] | None = field(default=None, repr=False)
     # Storages that the graph keeps alive, by address: activations, and the network's weights.
@@ -128,8 +133,8 @@ class Trace:
                 # Put back at the end: the first in the order is the least recently used.
                 known = self._gradient_basis.pop(part, None)
                 self._gradient_basis[part] = self._differentiate(part) if known is None else known
-            if parts == {target.index: 1.0}:
-                return self._gradient_basis[target.index]
+            if list(parts.values()) == [1.0]:
+                return self._gradient_basis[next(iter(parts))]
             return {
                 tap.address: sum(  # type: ignore[misc]
                     weight * self._gradient_basis[part][tap.address]
@@ -147,20 +152,26 @@ class Trace:
             self._memo[key] = make()
         return self._memo[key]
 
-    def _parts(self, target: Target) -> dict[int, float]:
-        index = target.index
-        rest = float((-self.logits[index].double()).sigmoid())  # 1 - p, also where p rounds to 1
-        return target.combination(float(self.probabilities[index]), self.output, rest)
+    def _parts(self, target: Target) -> dict[Part, float]:
+        logits, index = self.logits.double(), target.index
+        rest = float((-logits[index]).sigmoid())  # 1 - p, also where p rounds to 1
+        return target.combination(float(shares(logits, self.output)[index]), self.output, rest)
 
-    def _differentiate(self, part: int) -> dict[Address, Tensor]:
+    def _differentiate(self, part: Part) -> dict[Address, Tensor]:
+        kind, index = part
         if self._graph is None:
-            raise LookupError(f"the graph is gone; trace the picture again for class {part}")
+            raise LookupError(f"the graph is gone; trace the picture again for class {index}")
         output, stored = self._graph
         cotangent = torch.zeros_like(output)
-        if part == _LOG_SUM_EXP:
-            cotangent[0] = output[0].detach().float().softmax(dim=0)
+        if kind == "log_probability":
+            # e_c - softmax(s) in double precision; 1 - p_c as the sum of all others, for it may be
+            # far smaller than the rounding of p_c.
+            others = output[0].detach().double().softmax(dim=0)
+            others[index] = 0
+            cotangent[0] = -others
+            cotangent[0, index] = others.sum()
         else:
-            cotangent[0, part] = 1
+            cotangent[0, index] = 1
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
@@ -220,7 +231,8 @@ class Trace:
         for tensor in held:
             storage = tensor.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes()
-        return sum(storages.values())
+        memo = sum(getattr(value, "nbytes", 0) for value in list(self._memo.values()))
+        return sum(storages.values()) + memo
 
     def to_arrays(self) -> dict[str, Any]:
         """Plain numpy arrays and names, without graph or device: fit to cross a process border."""

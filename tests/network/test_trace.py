@@ -4,6 +4,8 @@ The reference is slow and takes no precautions: an unfrozen copy of the network,
 requiring a gradient, plain hooks, one pass a target.
 """
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -68,9 +70,63 @@ def test_every_target_is_what_direct_autograd_gives(tiny, name, kind):
         close_to_scale(found[tap.address], gradients[tap])
 
 
+@pytest.mark.parametrize("kind", ["log_probability", "probability"])
+@pytest.mark.parametrize("gap", [5, 13, 18.5, 25, 60])
+def test_a_class_that_is_certain_has_its_exact_gradient(tiny, kind, gap):
+    """1 - p = 2e-6 and below: the difference of two gradients was once nothing but rounding."""
+    backbone = copy_of(tiny("test_resnet"))
+    image, taps = image_for(backbone, 1), taps_of(backbone)
+    with torch.no_grad():
+        logits = backbone.model(image)[0]
+        rival = logits.clone()
+        rival[3] = -torch.inf
+        classifier = backbone.model.get_classifier()
+        classifier.bias[3] += rival.max() - logits[3] + gap
+    double = copy.deepcopy(backbone.model).double()
+    stored = {}
+    for tap in taps:
+        double.get_submodule(tap.module).register_forward_hook(keeper(stored, tap))
+    scores = double(image.double().requires_grad_(True))[0]
+    others = torch.arange(len(scores)) != 3
+    assert float((scores[3] - scores[others].max()).detach()) == pytest.approx(gap, abs=0.01)
+    # log p_c = -log(1 + sum_(j != c) exp(s_j - s_c)), in which nothing cancels
+    surprise = torch.log1p((scores[others] - scores[3]).exp().sum())
+    score = -surprise if kind == "log_probability" else (-surprise).exp()
+    wanted = torch.autograd.grad(score, [stored[tap] for tap in taps])
+    found = trace(backbone, image, taps).gradients(Target(3, kind))
+    for tap, expected in zip(taps, wanted, strict=True):
+        assert expected.any()
+        close_to_scale(found[tap.address], tap.layout.to_nchw(expected).float())
+
+
+def keeper(stored, tap):
+    def hook(module, given, output):
+        stored[tap] = output
+
+    return hook
+
+
+@pytest.mark.parametrize("logit", [-50.0, -120.0, -1e4])
+def test_the_probability_of_an_improbable_class_has_the_map_of_its_logarithm(tiny, logit):
+    """exp(-120) has no representation in single precision, and its gradient was once empty."""
+    backbone = copy_of(tiny("test_resnet"))
+    with torch.no_grad():
+        backbone.model.get_classifier().bias[3] += logit
+    traced = trace(backbone, image_for(backbone, 1), taps_of(backbone))
+    of_itself, of_logarithm = (
+        traced.gradients(Target(3, kind)) for kind in ("probability", "log_probability")
+    )
+    for address, gradient in of_itself.items():
+        peak = gradient.abs().max()
+        assert peak > 0
+        logarithm = of_logarithm[address]
+        close_to_scale(gradient / peak, logarithm / logarithm.abs().max())
+
+
 def test_a_margin_is_antisymmetric_and_logits_alone_have_margins():
-    assert Target(3, versus=5).combination(0.1) == {3: 1.0, 5: -1.0}
-    assert Target(5, versus=3).combination(0.1) == {5: 1.0, 3: -1.0}
+    three, five = ("logit", 3), ("logit", 5)
+    assert Target(3, versus=5).combination(0.1) == {three: 1.0, five: -1.0}
+    assert Target(5, versus=3).combination(0.1) == {five: 1.0, three: -1.0}
     with pytest.raises(TargetError, match="between logits, not probability"):
         Target(3, "probability", versus=5)
     with pytest.raises(TargetError, match="class 3 cannot be compared with itself"):
@@ -88,9 +144,10 @@ def test_one_forward_serves_all_targets_and_each_basis_vector_costs_one_backward
         (Target(0), 1),
         (Target(1), 2),
         (Target(0, versus=1), 2),
-        (Target(0, "probability"), 3),  # and logsumexp
-        (Target(1, "log_probability"), 3),
-        (Target(1, "probability"), 3),
+        (Target(0, "probability"), 3),  # of its logarithm
+        (Target(0, "log_probability"), 3),
+        (Target(1, "log_probability"), 4),
+        (Target(1, "probability"), 4),
     ):
         assert traced.has(target) == (backwards == passes["backward"])
         traced.gradients(target)
