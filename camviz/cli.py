@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from camviz.cli_space import add_space
-from camviz.defaults import THRESHOLD
+from camviz.defaults import FUSED, REFINED, REFINED_THRESHOLD, THRESHOLD
 from camviz.engine.options import Option, Options, option_table
 from camviz.errors import CamvizError
 from camviz.files import output_file, output_folder, user_path
@@ -90,8 +90,14 @@ def _add_explain(commands: Commands, options: type[Options]) -> None:
     explain.add_argument(
         "--threshold",
         type=_fraction,
-        default=THRESHOLD,
-        help=f"boxes at this share of the maximum ({THRESHOLD})",
+        help=f"boxes at this share of the maximum ({THRESHOLD}; {REFINED_THRESHOLD} of the refined "
+        "map)",
+    )
+    explain.add_argument(
+        "--boxes-of",
+        choices=(FUSED, REFINED),
+        default=FUSED,
+        help="the map that boxes are printed of (fused)",
     )
     explain.add_argument("--out", metavar="DIR", help="write the result here")
     explain.add_argument(
@@ -202,7 +208,8 @@ def _reader(row: Option) -> Callable[[str], Any]:
         try:
             return row.parse(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+            kind = "whole number" if row.kind is int else "number"
+            raise argparse.ArgumentTypeError(f"'{text}' is not a {kind}") from None
 
     return read
 
@@ -232,6 +239,8 @@ def _explain(options: type[Options], arguments: argparse.Namespace) -> int:
     _set_threads()
     if arguments.out:
         output_folder(arguments.out)  # found out before the work
+    if arguments.boxes_of == REFINED and arguments.refine == "none":
+        raise CamvizError("there is no refined map to take boxes of: leave out --refine none")
     picture, backbone, target = arguments.picture, arguments.backbone, arguments.target
     scene = None
     if arguments.scene is not None:
@@ -260,7 +269,7 @@ def _explain(options: type[Options], arguments: argparse.Namespace) -> int:
             manifest["truth"] = figures
         print(json.dumps(manifest, indent=2, ensure_ascii=False))
         return 0
-    _print_explanation(x, arguments.threshold, figures)
+    _print_explanation(x, arguments.threshold, figures, arguments.boxes_of)
     nothing = "nothing written; --out DIR keeps overlays, maps and manifest"
     print(nothing if folder is None else f"written to {folder}")
     return 0
@@ -269,7 +278,9 @@ def _explain(options: type[Options], arguments: argparse.Namespace) -> int:
 Figures = dict[str, dict[str, dict[str, float]]]
 
 
-def _print_explanation(x: "Explanation", threshold: float, figures: Figures) -> None:
+def _print_explanation(
+    x: "Explanation", threshold: float | None, figures: Figures, boxes_of: str
+) -> None:
     print(f"{x.backbone.display_name}, {_origin(x.backbone.weights)}")
     if not x.is_confident:
         print("not sure: this may be none of the things it knows")
@@ -280,7 +291,7 @@ def _print_explanation(x: "Explanation", threshold: float, figures: Figures) -> 
         print(f"{mark} {text}  {label} ({index})")
     for name, notes in x.notes.items():
         print(f"  {name}: {notes}")
-    for box in x.boxes(threshold, multi=True):
+    for box in x.boxes(threshold, of=boxes_of, multi=True):
         print(f"  box {box.xyxy}, {box.area_fraction:.0%} of the picture")
     for label, rows in figures.items():
         print(f"  against the drawn {label}:")
@@ -289,7 +300,7 @@ def _print_explanation(x: "Explanation", threshold: float, figures: Figures) -> 
             print(f"    {name:16} {values}")
 
 
-def _against_truth(x: "Explanation", scene: "Scene", threshold: float) -> Figures:
+def _against_truth(x: "Explanation", scene: "Scene", threshold: float | None) -> Figures:
     """For everything drawn in a scene: how well each map finds it, and its parts."""
     return {
         thing.label: x.measure(thing.mask, parts=thing.parts, threshold=threshold)

@@ -4,10 +4,23 @@ What the browser needs of them travels to it with the viewer (`camviz.ui.viewer`
 imported here, so that everything may import it.
 """
 
+# What the maps of all stages together are called, beside the names of stages.
+FUSED, REFINED = "fused", "refined"
+
 OPACITY = 0.55  # how much of the picture a coloured map covers
 FULL_OPACITY = 0.7  # the same where opacity follows the heat, as it does at first on the page
 HOT = 0.5  # share of the colour scale from which on opacity that follows the heat is full
-THRESHOLD = 0.2  # share of the maximum at which boxes and contours are drawn: CAM's own rule
+# Share of the maximum at which boxes and contours are drawn: CAM's own rule; and of a refined map,
+# whose outline stands between that of a thing and its ground (docs/figures.md).
+THRESHOLD = 0.2
+REFINED_THRESHOLD = 0.5
+
+
+def usual_threshold(of: str) -> float:
+    """The threshold of a map until another one is given; of: a stage, `FUSED` or `REFINED`."""
+    return REFINED_THRESHOLD if of == REFINED else THRESHOLD
+
+
 MAX_THRESHOLD = 0.95  # that a visitor can choose
 
 # What is no object of its own: a part with less of the picture's area than this, or with less heat

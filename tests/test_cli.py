@@ -1,6 +1,7 @@
 """The shell door: what is printed and written, and one line for what the person can mend."""
 
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -34,10 +35,41 @@ def test_explain_writes_what_it_says(picture, tmp_path, capsys):
     assert manifest["target"] == {"index": 291, "label": "lion"}
     assert all((out / name).exists() for name in manifest["files"])
     with np.load(out / "maps.npz") as maps:
-        assert maps["fused"].shape == (70, 100)
+        assert maps["fused"].shape == maps["refined"].shape == (70, 100)
         assert maps["raw/layer1"].shape == (40, 40)
-    with Image.open(out / "overlay_fused.png") as overlay:
-        assert overlay.size == (100, 70)
+    for name in ("fused", "refined"):
+        with Image.open(out / f"overlay_{name}.png") as overlay:
+            assert overlay.size == (100, 70)
+
+
+def boxes_in(output):
+    return re.findall(r"^  box (\(.*\)), ", output, re.M)
+
+
+def test_boxes_are_printed_of_the_map_that_is_named(picture, capsys):
+    explain = ["explain", picture, *UNTRAINED, "--target", "5", "--threshold", "0.7"]
+    assert main([*explain, "--json"]) == 0
+    manifest = json.loads(capsys.readouterr().out)
+    wanted = {
+        name: [str((box["x0"], box["y0"], box["x1"], box["y1"])) for box in manifest[key]]
+        for name, key in (("fused", "boxes"), ("refined", "refined_boxes"))
+    }
+    assert wanted["fused"] != wanted["refined"] and all(wanted.values())
+    for options, name in (([], "fused"), (["--boxes-of", "fused"], "fused"),
+                          (["--boxes-of", "refined"], "refined")):  # fmt: skip
+        assert main([*explain, *options]) == 0
+        assert boxes_in(capsys.readouterr().out) == wanted[name]
+
+
+def test_refinement_from_a_shell(picture, capsys):
+    explain = ["explain", picture, *UNTRAINED, "--json"]
+    assert main([*explain, "--refine-power", "2.5", "--refine-steps", "4"]) == 0
+    output = json.loads(capsys.readouterr().out)
+    assert output["method"]["refinement"] == {"power": 2.5, "steps": 4} and output["refined_boxes"]
+    assert main([*explain, "--refine", "none"]) == 0
+    output = json.loads(capsys.readouterr().out)
+    assert output["method"]["refinement"] is output["refined_boxes"] is None
+    assert output["request"]["refine"] == "none"
 
 
 def test_json_is_the_manifest_and_nothing_else(picture, capsys):
@@ -99,7 +131,7 @@ def test_a_scene_is_measured_against_its_truth(capsys):
     assert main(["explain", "--scene", "3:2", *UNTRAINED, "--json"]) == 0
     truth = json.loads(capsys.readouterr().out)["truth"]
     (figures,) = list(truth.values())[:1]
-    assert {"layer1", "fused"} <= set(figures)
+    assert {"layer1", "fused", "refined"} <= set(figures)
     assert {"iou", "ap", "pointing", "best_iou", "energy_inside"} <= set(figures["fused"])
     assert any(name.startswith("energy:") for name in figures["fused"])
 
@@ -113,6 +145,7 @@ def test_a_scene_is_measured_against_its_truth(capsys):
         (["explain", "PICTURE", *UNTRAINED, "--method", "cam2"], "unknown method 'cam2'"),
         (["explain", "PICTURE", *UNTRAINED, "--stages", "layer9"], "'layer9'"),
         (["explain", "PICTURE", *UNTRAINED, "--prototypes", "self"], "uses no prototypes"),
+        (["explain", "PICTURE", *UNTRAINED, "--refine-steps", "17"], "refine steps is a whole"),
         (["prototypes", "show", "PICTURE"], "is not a .safetensors file"),
         (
             ["prototypes", "build", "nowhere.png", *UNTRAINED, "--target", "1", "--out", "x"],

@@ -120,7 +120,13 @@ def test_public_methods_are_described_or_speak_for_themselves(name):
 def test_the_table_of_methods_is_made_of_rows():
     assert all(isinstance(row, Method) for row in camviz.METHODS.values())
     assert next(iter(camviz.METHODS)) == "layer_cam"
-    assert list(camviz.FUSIONS) == ["product", "mean", "max_tanh"]
+    assert list(camviz.FUSIONS) == [
+        "stretched_mean",
+        "product",
+        "mean",
+        "max_tanh",
+        "refine_cam",
+    ]
 
 
 def test_nothing_else_is_there():

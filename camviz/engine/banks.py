@@ -31,6 +31,8 @@ from camviz.prototypes.build import (
 # What `prototypes` may be instead of a bank or its file.
 SHIPPED: Final = "shipped"
 PICTURE: Final = "picture"
+# Other classes whose prototypes are context: so probable at least, and so many at most.
+LEAST_SHARE, MOST_RIVALS = 0.05, 5
 _MEMORY = "bank:"  # begins the name, in a request, of a bank that was given in memory
 _KEPT_SIDE = 512  # pixels of a gallery's picture that are kept until its bank is built
 
@@ -71,6 +73,26 @@ def choose_bank(
             "build_prototypes() of many"
         )
     return bank_from_picture(options, picture, backbone, index, runner, traces)
+
+
+def rival_banks(
+    bank: PrototypeBank, backbone: Backbone, trace: Trace, options: Options
+) -> tuple[PrototypeBank, ...]:
+    """The shipped prototypes of other classes that the picture may show, best first.
+
+    Those of at least `LEAST_SHARE`, `MOST_RIVALS` at most, that were learned at the same tap and
+    stages. None beside prototypes of the picture itself, whose context it is.
+    """
+    if options.rivals == "none" or bank.source == PICTURE or backbone.output == "value":
+        return ()
+    found = []
+    for index in trace.probabilities.argsort(descending=True)[: MOST_RIVALS + 1].tolist():
+        if index == bank.target or float(trace.probabilities[index]) < LEAST_SHARE:
+            continue
+        rival = shipped_bank(backbone, index)
+        if rival is not None and rival.tap == bank.tap and set(bank.stages) <= set(rival.stages):
+            found.append(rival)
+    return tuple(found[:MOST_RIVALS])
 
 
 def bank_from_picture(

@@ -11,7 +11,7 @@ raw map -> ReLU -> divide by the maximum at the stage's own resolution -> fuse o
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,28 @@ from camviz.engine.banks import (
     check_gallery,
     choose_bank,
     picture_names,
+    rival_banks,
 )
 from camviz.engine.cache import LRUCache
 from camviz.engine.explanation import Explanation
+from camviz.engine.families import default_stages, family_of, feature_taps
 from camviz.engine.options import FitMode, Options, PlacementKind
 from camviz.engine.plan import make_plan, resolve_target, select_stages
 from camviz.engine.remote import RemoteTask, TaskWorker
 from camviz.engine.similarity import SimilarityMap, cell_at
-from camviz.engine.stage_map import MapInputs, compute_stage_map
+from camviz.engine.stage_map import MapInputs, compute_maps
 from camviz.engine.traces import TraceCache
+from camviz.engine.truncation import LEVEL, choose_truncation
+from camviz.engine.views import (
+    VIEWS,
+    Progress,
+    Sizes,
+    mean_map,
+    mirror,
+    on_grid,
+    place_back,
+    sentence,
+)
 from camviz.engine.work import (
     Device,
     LocalRunner,
@@ -43,8 +56,9 @@ from camviz.engine.work import (
     plain_arithmetic,
 )
 from camviz.errors import BackboneError, PrototypeError
-from camviz.images import PictureSource, open_picture
+from camviz.images import Picture, PictureSource, open_picture
 from camviz.maps.fusion import Placement
+from camviz.maps.refine import Affinity
 from camviz.methods import METHODS
 from camviz.methods.activation import cosine_maps
 from camviz.network.backbone import GIVEN, Backbone
@@ -53,9 +67,11 @@ from camviz.network.placement import plain_placement
 from camviz.network.settings import Settings, split_settings
 from camviz.network.stages import TapKind
 from camviz.network.taps import Tap
+from camviz.network.trace import Trace
 from camviz.network.weights import default_backbone
 from camviz.prototypes.bank import CLUSTERS, MU_CONTEXT, MU_FOREGROUND, TAU, PrototypeBank
-from camviz.prototypes.build import BuildSettings, Progress
+from camviz.prototypes.build import BuildSettings
+from camviz.prototypes.build import Progress as BuildProgress
 
 _MEASURED = 256  # sets of placements that are held
 
@@ -86,7 +102,8 @@ class Engine:
         self._options = options
         self._traces = TraceCache(self._runner, trace_bytes)
         self._backbones = BackboneCache(backbone_bytes, on_drop=self._traces.drop_graphs)
-        self._measured: LRUCache[dict[str, Placement]] = LRUCache(_MEASURED)
+        self._measured: LRUCache[dict[Tap, Placement]] = LRUCache(_MEASURED)
+        self._sizes = Sizes()
         self._worker = TaskWorker(self._backbones)
         self._loading = threading.Lock()
 
@@ -121,6 +138,7 @@ class Engine:
         *,
         weights: str | Path = "auto",
         target: int | str | None = None,
+        progress: Progress | None = None,
         **options: Any,
     ) -> Explanation:
         """Compute where a backbone looks to see a class in a picture, in seven steps.
@@ -138,12 +156,17 @@ class Engine:
         options: those of `Options`, which has their choices, defaults and meanings: method,
         stages, fuse, tap, fit, placement, score, versus, truncation, prototypes and others. For a
         backbone by name those of `Settings`, too: mean, std, interpolation, crop_pct, input_size,
-        labels, output.
+        labels, output. With several views every step is taken for each of them, and the maps are
+        averaged (`camviz.engine.views`); progress(done, of, view) is called before each, and what
+        it raises ends the work.
 
         Raises a `CamvizError`: what was wrong, what was given and what would do.
         """
         settings, options = split_settings(options)
         chosen = self._options.from_mapping(options)
+        if chosen.views != "one":
+            backbone = self._loaded(backbone, weights, settings)
+            return self._explain_views(open_picture(image), backbone, target, chosen, progress)
         method = METHODS[chosen.method]
 
         # 1. Open the picture.
@@ -180,6 +203,7 @@ class Engine:
             )
 
         # 6. Compute one map a stage.
+        family = family_of(backbone)
         request = chosen.resolve(
             **vars(backbone.settings),
             backbone=backbone.name,
@@ -188,8 +212,13 @@ class Engine:
             versus=goal.versus,
             stages=tuple(plan.taps),
             truncated=plan.truncated,
+            fuse=method.fuse if chosen.fuse == "auto" else chosen.fuse,
+            truncation=LEVEL if chosen.truncation == "auto" else chosen.truncation,
+            refine_power=chosen.refine_power or family.refinement.power,
+            refine_steps=chosen.refine_steps or family.refinement.steps,
             prototypes=None if bank is None else bank_name(bank, chosen.prototypes, backbone),
         )
+        rivals = () if bank is None else rival_banks(bank, backbone, trace, chosen)
         inputs = MapInputs(
             request=request,
             target=goal,
@@ -198,17 +227,26 @@ class Engine:
             gradients=gradients,
             head=head,
             bank=bank,
+            rivals=rivals,
         )
+        last = default_stages(backbone, plan.stages)[-1]
+        features = [] if chosen.refine == "none" else feature_taps(backbone, plan)
+        wanted = [*plan.taps.values(), *features]
+        wanted += [last.tap(chosen.tap)] if chosen.truncation == "auto" else []
+        placements = self._placements(backbone, wanted, chosen.placement)
+        choice = None
         with torch.autocast(backbone.device.type, enabled=False):
-            maps = {
-                stage.name: compute_stage_map(stage, plan.taps[stage.name], inputs)
-                for stage in plan.stages
-            }
+            maps = compute_maps(plan, inputs)
+            if chosen.truncation == "auto":
+                choice = choose_truncation(last, plan.taps, inputs, maps, placements)
+            if choice is not None and not choice.level:
+                inputs = replace(inputs, request=replace(request, truncation=0.0, truncated=()))
+                maps = compute_maps(plan, inputs)
         self._traces.keep(backbone, picture, trace, fit, goal)
 
         # 7. Answer.
         return Explanation(
-            request=request,
+            request=inputs.request,
             picture=picture,
             fit=fit,
             backbone=backbone,
@@ -216,10 +254,67 @@ class Engine:
             logits=trace.logits.numpy().copy(),
             raw={name: each.raw for name, each in maps.items()},
             notes={name: each.notes for name, each in maps.items()},
-            placements=self._placements(backbone, plan.taps, chosen.placement),
+            placements={name: placements[tap] for name, tap in plan.taps.items()},
             plain={name: each.plain for name, each in maps.items() if each.plain is not None},
             bank=bank,
+            rivals=tuple(rival.label for rival in rivals),
             cosines={name: each.cosines for name, each in maps.items() if each.cosines is not None},
+            truncation_choice=choice,
+            affinity=_affinity(trace, features, placements) if features else None,
+        )
+
+    def _explain_views(
+        self,
+        picture: Picture,
+        backbone: Backbone,
+        target: int | str | None,
+        chosen: Options,
+        progress: Progress | None,
+    ) -> Explanation:
+        """The mean of the maps of several views of a picture; see `camviz.engine.views`."""
+        views = VIEWS[chosen.views]
+        shown = [(view, self._sizes.at(backbone, view.scale)) for view in views]
+        if not self._runner.resizes:
+            shown = [(view, network if view.scale == 1 else None) for view, network in shown]
+        used = [(view, network) for view, network in shown if network is not None]
+        skipped = [view for view, network in shown if network is None]
+        options = vars(replace(chosen, views="one"))
+        x = None
+        collected: dict[str, list[tuple[torch.Tensor, Placement]]] = {}
+        for number, (view, network) in enumerate(used):
+            if progress is not None:
+                progress(number, len(used), str(view))
+            seen = mirror(picture) if view.mirrored else picture
+            y = self.explain(seen, network, target=target, **options)
+            if x is None:  # the picture as it is decides what the others show
+                x, target = y, y.target
+                options |= {"stages": x.stages, "truncation": x.request.truncation}
+                options |= {"prototypes": x.bank} if x.bank is not None else {}
+                options["truncated"] = x.request.truncated if x.request.truncation else None
+                if METHODS[chosen.method].uses_head:
+                    options["stages"] = None
+            else:
+                self._traces.drop_graph(network, seen, chosen.fit)
+            for name, other in zip(x.stages, y.stages, strict=True):
+                back = place_back(y.raw[other], y.placements[other], view, backbone, network)
+                collected.setdefault(name, []).append(back)
+        assert x is not None
+        means = {name: mean_map(maps) for name, maps in collected.items()}
+        text = sentence([view for view, _ in used], skipped, backbone)
+        return replace(
+            x,
+            request=replace(x.request, views=chosen.views),
+            raw={name: heat.numpy() for name, (heat, _) in means.items()},
+            cosines={
+                name: on_grid(each, x.placements[name], *means[name])
+                for name, each in x.cosines.items()
+            },
+            placements={name: placement for name, (_, placement) in means.items()},
+            notes={
+                name: replace(note, denoising=None, sentences=(*note.sentences, text))
+                for name, note in x.notes.items()
+            },
+            plain={},
         )
 
     def predict(
@@ -258,7 +353,7 @@ class Engine:
         weights: str | Path = "auto",
         tap: TapKind = "activation",
         fit: str = "stretch",
-        progress: Progress | None = None,
+        progress: BuildProgress | None = None,
         **settings: Any,
     ) -> PrototypeBank:
         """Learn what a class looks like to a backbone, from 1 to 64 pictures of it.
@@ -313,7 +408,7 @@ class Engine:
         """
         backbone, request = x.backbone, x.request
         tap = backbone.stage(stage).tap(request.tap)
-        placement = self._placements(backbone, {stage: tap}, request.placement)[stage]
+        placement = self._placements(backbone, [tap], request.placement)[tap]
         cell = cell_at(x.fit, placement, point, tap.layout.grid)
         trace, fit = self._traces.get(backbone, x.picture, request.fit, [tap])
         features = trace.activations[tap.address]
@@ -344,14 +439,25 @@ class Engine:
         return backbone
 
     def _placements(
-        self, backbone: Backbone, taps: Mapping[str, Tap], kind: PlacementKind
-    ) -> dict[str, Placement]:
+        self, backbone: Backbone, taps: Iterable[Tap], kind: PlacementKind
+    ) -> dict[Tap, Placement]:
         """Where the cells of each tap are drawn; measured once."""
+        taps = sorted(set(taps), key=lambda tap: str(tap.address))
         if kind == "plain":
-            return {name: plain_placement(tap, backbone.input_size) for name, tap in taps.items()}
-        key = (backbone.fingerprint, *taps.items())
+            return {tap: plain_placement(tap, backbone.input_size) for tap in taps}
+        key = (backbone.fingerprint, *taps)
         measured = self._measured.get(key)
         if measured is None:
             work = MeasurePlacements(taps)
             measured = self._measured.put(key, self._runner.run(backbone, work, self._traces))
         return dict(measured)
+
+
+def _affinity(
+    trace: Trace, features: Sequence[Tap], placements: Mapping[Tap, Placement]
+) -> Affinity:
+    """What looks alike in a traced picture: one for all methods and classes."""
+    key = ("affinity", *((tap.address, placements[tap]) for tap in features))
+    return trace.memoize(
+        key, lambda: Affinity([(trace.activations[t.address][0], placements[t]) for t in features])
+    )

@@ -13,17 +13,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from camviz.defaults import THRESHOLD
+from camviz.defaults import FUSED, REFINED, usual_threshold
 from camviz.engine import export
 from camviz.engine.drawing import draw
 from camviz.engine.notes import Notes
 from camviz.engine.options import Request
+from camviz.engine.truncation import TruncationChoice
+from camviz.errors import StageError
 from camviz.fit import Fit
 from camviz.images import Picture
 from camviz.maps import boxes as box_rules
 from camviz.maps import localization
 from camviz.maps.boxes import Box
 from camviz.maps.fusion import Placement, fuse, normalize
+from camviz.maps.refine import Affinity, Refinement, refine
 from camviz.network.backbone import Backbone
 from camviz.network.outputs import ranked
 from camviz.prototypes.bank import Member, Prototype, PrototypeBank, StagePrototypes
@@ -110,11 +113,14 @@ class Explanation:
 
     `raw`: per stage float32 (h, w) at the stage's own resolution, in the method's own units,
     before any ReLU. `maps`: per stage float32 (H, W) of the picture's own size, in [0, 1];
-    `fused` the same of all stages together. `plain`: what `raw` would be without
-    truncation, for the stages that were truncated. `bank`: the prototypes that the picture was
-    compared with, `cosines` the cosine of each to every place, (n, h, w) per stage. `state`: the
-    fingerprint of the network, with the weights it had. Where a crop
-    did not show the picture to the network (`fit`), maps are 0 and `visible` is False.
+    `fused` the same of all stages together, `refined` the fused one spread over what looks alike
+    to the network (`affinity`; see `camviz.maps.refine`). `plain`: what `raw` would be without
+    truncation, for the stages that were truncated; `truncation_choice`: why they were, or were
+    not, if "auto" was to choose. `bank`: the prototypes that the picture was compared with,
+    `cosines` the cosine of each to every place, (n, h, w) per stage; `rivals`: classes whose
+    prototypes were context beside it. `state`: the fingerprint of
+    the network, with the weights it had. Where a crop did not show the picture to the network
+    (`fit`), maps are 0 and `visible` is False.
     """
 
     request: Request
@@ -127,10 +133,14 @@ class Explanation:
     placements: dict[str, Placement] = field(repr=False)
     plain: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
     bank: PrototypeBank | None = field(repr=False, default=None)
+    rivals: tuple[str, ...] = ()
     cosines: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
     state: Hashable = field(repr=False, default=None)
-    _fused: np.ndarray | None = field(repr=False, default=None)
-    _boxes: dict[Hashable, list[Box]] = field(repr=False, default_factory=dict)
+    truncation_choice: TruncationChoice | None = field(repr=False, default=None)
+    affinity: Affinity | None = field(repr=False, default=None)
+    # What was made of all this so far: no part of a copy with other values.
+    _drawn: dict[str, np.ndarray] = field(repr=False, init=False, default_factory=dict)
+    _boxes: dict[Hashable, list[Box]] = field(repr=False, init=False, default_factory=dict)
 
     @property
     def target(self) -> int:
@@ -176,6 +186,7 @@ class Explanation:
     def __getstate__(self) -> dict[str, Any]:
         """What it was made of: what is drawn on demand is made again in a copy."""
         state = {each.name: getattr(self, each.name) for each in fields(self)}
+        state |= {"_drawn": {}, "_boxes": {}}
         return {**state, "state": "" if self.digest is None else None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -208,12 +219,35 @@ class Explanation:
 
     @property
     def fused(self) -> np.ndarray:
-        if self._fused is not None:
-            return self._fused
-        fused = self.on_picture(*self.fused_grid)
+        return self._of_all(FUSED, self.fused_grid)
+
+    @cached_property
+    def refined_grid(self) -> tuple[np.ndarray, Placement] | None:
+        """The refined map at its own resolution, and where its cells look; None: it is off."""
+        if self.affinity is None:
+            return None
+        fused, placement = self.fused_grid
+        how = Refinement(self.request.refine_power, self.request.refine_steps)
+        heat, placement = refine(torch.from_numpy(fused), placement, self.affinity, how)
+        return heat.cpu().numpy(), placement
+
+    @property
+    def refined(self) -> np.ndarray | None:
+        """The fused map spread over the places that look alike to the network, (H, W), in [0, 1].
+
+        It shows which thing the evidence lies on, not what exactly counted. None with
+        refine="none".
+        """
+        return None if self.refined_grid is None else self._of_all(REFINED, self.refined_grid)
+
+    def _of_all(self, name: str, grid: tuple[np.ndarray, Placement]) -> np.ndarray:
+        """A map of all stages together on the picture, held if it is small."""
+        if name in self._drawn:
+            return self._drawn[name]
+        heat = self.on_picture(*grid)
         if self._is_small:
-            self._fused = fused
-        return fused
+            self._drawn[name] = heat
+        return heat
 
     @property
     def _is_small(self) -> bool:
@@ -230,18 +264,27 @@ class Explanation:
         heat = raw / peak if peak > np.finfo(np.float32).tiny else np.zeros_like(raw)
         return self.on_picture(heat, self.placements[stage])
 
-    def removed(self, stage: str) -> np.ndarray:
-        """What truncation took away, (H, W), as a share of the plain map's maximum.
+    @cached_property
+    def removed(self) -> Mapping[str, np.ndarray]:
+        """By stage what truncation took away, (H, W), as a share of the plain map's maximum.
 
-        relu(plain) - relu(denoised) over max relu(plain), in [-1, 1]; below 0 where the denoised
-        map is the larger (LayerCAM's never is where activations are not negative). All zero for
-        a stage that was not truncated.
+        relu(plain) - relu(denoised) over max relu(plain), in [-1, 1] for LayerCAM where activations
+        are not negative; below 0 where the denoised map is the larger. All zero for a stage that
+        was not truncated.
         """
+
+        def draw_removed(name: str) -> np.ndarray:
+            peak = max(float(self.plain.get(name, self.raw[name]).max()), 0.0)
+            raw = self.removed_raw(name)
+            heat = raw / peak if peak > np.finfo(np.float32).tiny else raw * 0
+            return self.on_picture(heat, self.placements[name])
+
+        return _LazyMaps(self.stages, draw_removed, keep=self._is_small)
+
+    def removed_raw(self, stage: str) -> np.ndarray:
+        """What truncation took out of a stage's map, (h, w), in the method's own units."""
         after = np.maximum(self.raw[stage], 0)
-        before = np.maximum(self.plain.get(stage, after), 0)
-        peak = before.max()
-        heat = (before - after) / peak if peak > np.finfo(np.float32).tiny else before * 0
-        return self.on_picture(heat, self.placements[stage])
+        return np.maximum(self.plain.get(stage, after), 0) - after
 
     @cached_property
     def prototypes(self) -> dict[str, tuple[PrototypeMap, ...]]:
@@ -273,31 +316,60 @@ class Explanation:
         """bool (H, W): which pixels the network was shown."""
         return self.fit.visible_mask()
 
-    def heat(self, stage: str | None = None) -> np.ndarray:
-        """The map of a stage, or the fused one."""
-        return self.fused if stage is None else self.maps[stage]
+    @property
+    def maps_of_all(self) -> tuple[str, ...]:
+        """The maps of all stages together: "fused", and "refined" unless that is off."""
+        return (FUSED,) if self.affinity is None else (FUSED, REFINED)
+
+    def grid(self, of: str = FUSED) -> tuple[np.ndarray, Placement]:
+        """A map at its own resolution, normalised, and where its cells look.
+
+        of: a stage, "fused" or "refined". Raises `StageError` for what is none of these.
+        """
+        if of in self.raw:
+            return self.normalized[of], self.placements[of]
+        if of == FUSED:
+            return self.fused_grid
+        if of == REFINED and self.refined_grid is not None:
+            return self.refined_grid
+        if of == REFINED:
+            raise StageError("there is no refined map: it was computed with refine 'none'")
+        raise StageError(
+            f"there is no map of '{of}'; maps: {', '.join((*self.stages, FUSED, REFINED))}"
+        )
+
+    def heat(self, of: str = FUSED) -> np.ndarray:
+        """A map on the picture, (H, W). of: as for `grid`."""
+        grid = self.grid(of)
+        return self.maps[of] if of in self.raw else self._of_all(of, grid)
 
     def boxes(
-        self, threshold: float = THRESHOLD, *, stage: str | None = None, multi: bool = False
+        self,
+        threshold: float | None = None,
+        *,
+        stage: str | None = None,
+        of: str = FUSED,
+        multi: bool = False,
     ) -> list[Box]:
         """Boxes around what is at or above a share of the maximum, largest first.
 
-        Half-open xyxy in pixels of the picture, one a connected component; 20 % of the maximum
-        is CAM's rule (Zhou et al., CVPR 2016). `multi` leaves out specks.
+        Half-open xyxy in pixels of the picture, one a connected component. threshold: None for
+        `usual_threshold`. of: the map, as for `grid`; `stage` names one, too.
+        `multi` leaves out specks.
         """
-        key = (threshold, stage, multi)
+        of = of if stage is None else stage
+        threshold = usual_threshold(of) if threshold is None else threshold
+        key = (threshold, of, multi)
         if key not in self._boxes:
             self._boxes[key] = (
-                box_rules.boxes_at(self.heat(stage), threshold, multi=multi)
+                box_rules.boxes_at(self.heat(of), threshold, multi=multi)
                 if self._is_small
-                else self._boxes_in_strips(stage, threshold, multi=multi)
+                else self._boxes_in_strips(of, threshold, multi=multi)
             )
         return list(self._boxes[key])
 
-    def _boxes_in_strips(self, stage: str | None, threshold: float, *, multi: bool) -> list[Box]:
-        heat, placement = (
-            self.fused_grid if stage is None else (self.normalized[stage], self.placements[stage])
-        )
+    def _boxes_in_strips(self, of: str, threshold: float, *, multi: bool) -> list[Box]:
+        heat, placement = self.grid(of)
         return box_rules.boxes_of(
             lambda rows: draw(heat, placement, self.fit, rows),
             self.fit.picture_size,
@@ -305,30 +377,39 @@ class Explanation:
             multi=multi,
         )
 
-    def mask(self, threshold: float = THRESHOLD, *, stage: str | None = None) -> np.ndarray:
-        """bool (H, W): what is at or above a share of the maximum."""
-        return box_rules.mask_at(self.heat(stage), threshold)
+    def mask(
+        self, threshold: float | None = None, *, stage: str | None = None, of: str = FUSED
+    ) -> np.ndarray:
+        """bool (H, W): what is at or above a share of the maximum of a map, as for `boxes`."""
+        of = of if stage is None else stage
+        threshold = usual_threshold(of) if threshold is None else threshold
+        return box_rules.mask_at(self.heat(of), threshold)
 
     def measure(
         self,
         truth: np.ndarray,
         *,
         parts: Mapping[str, np.ndarray] | None = None,
-        threshold: float = THRESHOLD,
+        threshold: float | None = None,
     ) -> dict[str, dict[str, float]]:
-        """How well every map finds what is known to be there: per stage, and "fused".
+        """How well every map finds what is known to be there: per stage, "fused" and "refined".
 
-        truth: bool (H, W), the object's pixels in the picture; parts: the same by name. See
-        `localization.measure` for the figures.
+        truth: bool (H, W), the object's pixels in the picture; parts: the same by name. threshold:
+        None for each map's `usual_threshold`. See `localization.measure` for the figures.
         """
-        heats = {**self.maps, "fused": self.fused}
+        heats = {**self.maps, **{name: self.heat(name) for name in self.maps_of_all}}
         return {
-            name: localization.measure(heat, truth, threshold=threshold, parts=parts)
+            name: localization.measure(
+                heat,
+                truth,
+                threshold=usual_threshold(name) if threshold is None else threshold,
+                parts=parts,
+            )
             for name, heat in heats.items()
         }
 
     def save(
-        self, folder: str | Path, *, threshold: float = THRESHOLD, size: export.Size = "screen"
+        self, folder: str | Path, *, threshold: float | None = None, size: export.Size = "screen"
     ) -> Path:
         """Write overlays, maps.npz and, last, manifest.json with all that repeats this.
 
@@ -338,7 +419,7 @@ class Explanation:
         """
         return export.save_explanation(self, folder, threshold, size)
 
-    def manifest(self, threshold: float = THRESHOLD, *, public: bool = False) -> dict[str, Any]:
+    def manifest(self, threshold: float | None = None, *, public: bool = False) -> dict[str, Any]:
         """Plain values that say what this is; public: without paths of this machine."""
         return export.manifest_of(self, threshold, public=public)
 

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from camviz.defaults import COLORS, OPACITY, THRESHOLD
+from camviz.defaults import COLORS, FUSED, OPACITY, REFINED, usual_threshold
 from camviz.engine.drawing import draw
 from camviz.errors import MethodError
 from camviz.files import output_folder
@@ -77,12 +77,10 @@ class Canvas:
         return cls(smaller, x.fit.scaled_to(height, width), scaled=True, suffix=".jpg")
 
     def overlay(
-        self, x: "Explanation", stage: str | None, colors: str = COLORS, opacity: float = OPACITY
+        self, x: "Explanation", of: str, colors: str = COLORS, opacity: float = OPACITY
     ) -> np.ndarray:
-        """The map of a stage, or the fused one, on the picture."""
-        heat, placement = (
-            x.fused_grid if stage is None else (x.normalized[stage], x.placements[stage])
-        )
+        """A map on the picture; of: a stage, "fused" or "refined"."""
+        heat, placement = x.grid(of)
         visible = None if self.fit.shows_all else self.fit.visible_mask()
         return render.overlay_strips(
             self.pixels,
@@ -92,21 +90,22 @@ class Canvas:
             visible,
         )
 
-    def fused(
+    def with_boxes(
         self,
         x: "Explanation",
-        threshold: float,
+        of: str,
+        threshold: float | None,
         colors: str = COLORS,
         opacity: float = OPACITY,
     ) -> np.ndarray:
-        """The fused map on the picture, with its boxes."""
+        """A map on the picture, with its boxes."""
         down = self.pixels.shape[0] / x.picture.height
         across = self.pixels.shape[1] / x.picture.width
         boxes = [
             (round(x0 * across), round(y0 * down), round(x1 * across), round(y1 * down))
-            for x0, y0, x1, y1 in (box.xyxy for box in x.boxes(threshold, multi=True))
+            for x0, y0, x1, y1 in (box.xyxy for box in x.boxes(threshold, of=of, multi=True))
         ]
-        return render.draw_boxes(self.overlay(x, None, colors, opacity), boxes, in_place=True)
+        return render.draw_boxes(self.overlay(x, of, colors, opacity), boxes, in_place=True)
 
     @property
     def description(self) -> dict[str, Any]:
@@ -117,12 +116,13 @@ class Canvas:
 
 
 def save_explanation(
-    x: "Explanation", folder: str | Path, threshold: float = THRESHOLD, size: Size = "screen"
+    x: "Explanation", folder: str | Path, threshold: float | None = None, size: Size = "screen"
 ) -> Path:
     """Write overlays, raw and fused maps, and the manifest of an explanation.
 
-    threshold: the boxes drawn on the fused overlay are around this share of its maximum. size:
-    see `Canvas.of`; maps.npz holds the fused map at the size of the picture unless the overlays
+    threshold: the boxes drawn on the overlays of all stages are around this share of the maximum;
+    None for the usual one.
+    size: see `Canvas.of`; maps.npz holds those maps at the size of the picture unless the overlays
     are smaller.
     """
     output_folder(folder)  # before the work, not after it
@@ -130,12 +130,14 @@ def save_explanation(
     pictures: dict[str, Drawing] = {"picture": canvas.pixels}
     for name in x.stages:
         pictures[f"overlay_{name}"] = partial(canvas.overlay, x, name)
-    pictures["overlay_fused"] = partial(canvas.fused, x, threshold)
     arrays: dict[str, Any] = {f"raw/{name}": raw for name, raw in x.raw.items()}
     arrays |= {f"plain/{name}": raw for name, raw in x.plain.items()}
-    if not canvas.scaled:
-        arrays["fused"] = lambda: x.fused
-    arrays |= {"fused_grid": x.fused_grid[0], "logits": x.logits}
+    for name in x.maps_of_all:
+        pictures[f"overlay_{name}"] = partial(canvas.with_boxes, x, name, threshold)
+        arrays[f"{name}_grid"] = x.grid(name)[0]
+        if not canvas.scaled:
+            arrays[name] = partial(x.heat, name)
+    arrays["logits"] = x.logits
     manifest = {**manifest_of(x, threshold), **canvas.description}
     return write_folder(folder, pictures, arrays, manifest, canvas.suffix)
 
@@ -164,7 +166,7 @@ def preview(x: "Explanation") -> bytes:
 
 
 def manifest_of(
-    x: "Explanation", threshold: float = THRESHOLD, *, public: bool = False
+    x: "Explanation", threshold: float | None = None, *, public: bool = False
 ) -> dict[str, Any]:
     """An explanation in plain values: request, network, geometry, notes, boxes.
 
@@ -216,11 +218,19 @@ def manifest_of(
             "paper": method.paper,
             "denoising": denoise.SOURCE if x.request.truncated else None,
             "fusion": fusion.label,
+            "refinement": None
+            if x.refined_grid is None
+            else {"power": x.request.refine_power, "steps": x.request.refine_steps},
         },
+        "truncation_choice": None if x.truncation_choice is None else asdict(x.truncation_choice),
         "prototypes": None if x.bank is None else x.bank.summary,
         "notes": {name: asdict(notes) for name, notes in x.notes.items()},
-        "threshold": threshold,
+        "threshold": usual_threshold(FUSED) if threshold is None else threshold,
+        "refined_threshold": usual_threshold(REFINED) if threshold is None else threshold,
         "boxes": [asdict(box) for box in x.boxes(threshold, multi=True)],
+        "refined_boxes": None
+        if x.refined_grid is None
+        else [asdict(box) for box in x.boxes(threshold, of=REFINED, multi=True)],
     }
 
 

@@ -26,33 +26,29 @@ class Denoising:
     noise: denoise.NoiseReport | None
 
     @property
-    def change(self) -> str:
-        """`removed` in words: "60% removed", "12% added"; nothing if there is no such share.
-
-        A map that is more than twice as strong as before is so many "times as strong".
-        """
-        if self.removed is None:
-            return ""
-        if self.removed < -1:
-            return f"{times(1 - self.removed)} as strong"
-        return f"{abs(self.removed):.0%} {'removed' if self.removed >= 0 else 'added'}"
+    def kept(self) -> str:
+        """What the map holds, in words: "40% of the plain map", "2.5 times the plain map"."""
+        return "" if self.removed is None else f"{parts(1 - self.removed)} the plain map"
 
 
-def times(*factors: float) -> str:
-    """How many times something is what it was: "2.5 times", "1.4 to more than 100 times"."""
-    ends = dict.fromkeys(
-        f"{factor:.2g}" if factor < MANY else f"more than {MANY}"
-        for factor in (min(factors), max(factors))
+def parts(*shares: float) -> str:
+    """How much of something something else is: "40% of", "40 to 61% of", "1.2 to 3 times"."""
+    least, most = min(shares), max(shares)
+    if most <= 2:
+        ends = dict.fromkeys((f"{least:.0%}", f"{most:.0%}"))
+        return " to ".join(ends).replace("% to", " to") + " of"
+    words = dict.fromkeys(
+        f"{share:.2g}" if share < MANY else f"more than {MANY}" for share in (least, most)
     )
-    return f"{' to '.join(ends)} times"
+    return f"{' to '.join(words)} times"
 
 
 @dataclass(frozen=True)
 class Notes:
     """What to know about one map before believing it.
 
-    `positive_share`: positive contributions over all contributions, sum relu(g*A) / sum |g*A|;
-    None for methods without a gradient. `checkerboard`: 1 is an even gradient, 4 one place in
+    `positive_share`, `cancels`: see `methods.gradient.Evidence`; None and False for methods without
+    a gradient. `checkerboard`: 1 is an even gradient, 4 one place in
     four (`methods.gradient.checkerboard`); `smoothed` if it was removed. `sentences`: all of it
     in words.
     """
@@ -64,6 +60,7 @@ class Notes:
     empty: bool
     zero_gradient: bool
     positive_share: float | None
+    cancels: bool
     checkerboard: float | None
     smoothed: bool
     denoising: Denoising | None
@@ -71,6 +68,12 @@ class Notes:
 
     def __str__(self) -> str:
         return " ".join(self.sentences)
+
+
+_CANCELS = (
+    "For and against are equal at every place, whatever the class, because the network normalises "
+    "the channels next."
+)
 
 
 def write_sentences(
@@ -94,6 +97,8 @@ def write_sentences(
         sentences.append("The same for every class.")
     if notes.positive_share is not None:
         sentences.append(f"{notes.positive_share:.0%} of the evidence speaks for the class.")
+    if notes.cancels:
+        sentences.append(_CANCELS)
     if notes.smoothed:
         sentences.append("The checkerboard of a strided layer behind it was smoothed out.")
     if not notes.zero_gradient:
@@ -106,6 +111,12 @@ def write_sentences(
                 if stage.zero_gradient or tap.layout.prefix
                 else "."
             )
+        )
+    elif notes.empty and notes.cancels:
+        sentences.append(
+            f"Empty: {method.label} adds up at each place what speaks for the class and against "
+            "it, and here the sum is 0 whatever the class, because the channels are normalised "
+            "next."
         )
     elif notes.empty:
         sentences.append("Empty: nothing here speaks for this class.")
@@ -128,13 +139,8 @@ def _denoising_sentences(denoising: Denoising | None, mode: denoise.Mode) -> lis
     report = denoising.noise
     if report is not None:
         sentences[0] += f", which {report.kept:.0%} of it reaches"
-    if denoising.removed is not None and denoising.removed >= 0:
-        sentences[0] += f"; {denoising.removed:.0%} of the plain map's evidence is gone"
-    elif denoising.removed is not None:
-        change = f"{-denoising.removed:.0%} has come on top of the plain map's evidence"
-        if denoising.removed < -1:
-            change = f"the plain map's evidence has become {denoising.change}"
-        sentences[0] += f"; {change}, for what was subtracted there is gone too"
+    if denoising.removed is not None:
+        sentences[0] += f"; the map holds {parts(1 - denoising.removed)} the plain map's evidence"
     sentences[0] += "."
     if report is not None and report.noise is not None:
         sentences.append(

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 PlacementKind = Literal["plain", "true"]
 FitMode = Literal["stretch", "pad", "crop"]
 Checkerboard = Literal["auto", "smooth", "keep"]
+Refine = Literal["affinity", "none"]
+Rivals = Literal["predicted", "none"]
+ViewsKind = Literal["one", "flip", "paper"]
+Auto = Literal["auto"]
 Choices: TypeAlias = Callable[[], Mapping[str, str]] | Mapping[str, str]
 Values = TypeVar("Values", bound="Options")
 
@@ -40,7 +44,8 @@ class Option:
     `label` is its name in a sentence ("truncation mode"). `choices`: value -> what it is called
     for people, None where any value of `kind` will do. `many`: a sequence of names, written
     "A,B" in a shell and in a link. `page`: the page has a control for it, the HTTP endpoint a
-    parameter and links a key. `metavar` stands for its value in a shell's help. `old_name` and
+    parameter and links a key. `word` is a value of its own, in place of one of `kind`. `metavar`
+    stands for its value in a shell's help. `old_name` and
     `old_values` (old -> new) are accepted too: requests, files and links of former versions.
     """
 
@@ -52,6 +57,7 @@ class Option:
     choices: Choices | None = None
     many: bool = False
     page: bool = False
+    word: str | None = None
     metavar: str | None = None
     old_name: str | None = None
     old_values: Mapping[str, str] = field(default_factory=dict)
@@ -90,6 +96,8 @@ class Option:
         """
         if self.many:
             return tuple(part.strip() for part in text.split(",") if part.strip()) or None
+        if self.word is not None and text == self.word:
+            return text
         return self.kind(self.old_values.get(text, text))
 
     def write(self, value: Any) -> str:
@@ -108,6 +116,7 @@ def option(
     choices: Choices | None = None,
     many: bool = False,
     page: bool = False,
+    word: str | None = None,
     metavar: str | None = None,
     old_name: str | None = None,
     old_values: Mapping[str, str] | None = None,
@@ -115,7 +124,8 @@ def option(
     """A field of `Options` with everything that stands in its row of `option_table`."""
     row = {
         "help": help, "kind": kind, "label": label, "choices": choices, "many": many,
-        "page": page, "metavar": metavar, "old_name": old_name, "old_values": old_values or {},
+        "page": page, "word": word, "metavar": metavar, "old_name": old_name,
+        "old_values": old_values or {},
     }  # fmt: skip
     return field(default=default, metadata={"option": row})
 
@@ -146,7 +156,7 @@ def _methods() -> Mapping[str, str]:
 def _fusions() -> Mapping[str, str]:
     from camviz.maps.fusion import FUSIONS
 
-    return {name: row.label for name, row in FUSIONS.items()}
+    return {"auto": "the truest for the method"} | {n: row.label for n, row in FUSIONS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,16 +180,17 @@ class Options:
         page=True,
         metavar="A,B",
     )
-    truncation: float = option(
+    truncation: float | Auto = option(
         0.0,
         "denoise shallow stages: truncate their positive gradient at this quantile of the noise, "
-        "0.9 is usual; 0: off",
+        "0.9 is usual; 0: off; auto: chosen for the picture",
         kind=float,
+        word="auto",
         page=True,
         metavar="Q",
     )
     fuse: str = option(
-        "product",
+        "auto",
         "how the maps of all stages become one",
         label="fusion",
         choices=_fusions,
@@ -235,11 +246,12 @@ class Options:
         "threshold",
         "what truncation does to a gradient",
         choices={
-            "threshold": "keep what reaches the level",
-            "rectify": "keep what is positive",
-            "cap": "cut positive values at the level",
-            "remove": "keep what is negative, with its sign turned",
+            "threshold": "weak values become 0",
+            "cap": "strong values are lowered to the level",
+            "remove": "what speaks for the class is left out",
+            "rectify": "what speaks against the class is left out",
         },
+        page=True,
     )
     calibration: "Calibration" = option(
         "mirror",
@@ -260,6 +272,41 @@ class Options:
         "mean",
         "how the similarities to all prototypes become one",
         choices={"mean": "the mean", "max": "the greatest"},
+    )
+
+    views: ViewsKind = option(
+        "one",
+        "as what the picture is shown, for maps that are averaged",
+        choices={
+            "one": "as it is",
+            "flip": "and mirrored: twice the time",
+            "paper": "at four sizes, each mirrored: about fifteen times the time",
+        },
+        page=True,
+    )
+    rivals: Rivals = option(
+        "predicted",
+        "whose prototypes count as context beside the class's own: those of other classes that are "
+        "predicted and ship with the network, or none",
+        choices={"predicted": "of other predicted classes", "none": "of no other class"},
+    )
+    refine: Refine = option(
+        "affinity",
+        "a further map: the fused one, spread over places whose features are alike",
+        choices={"affinity": "spread to what looks alike", "none": "no such map"},
+        page=True,
+    )
+    refine_power: float | None = option(
+        None,
+        "the power of the cosine of two places' features; none: by the family of the network",
+        kind=float,
+        metavar="P",
+    )
+    refine_steps: int | None = option(
+        None,
+        "how often the map is spread from place to place; none: by the family of the network",
+        kind=int,
+        metavar="N",
     )
 
     @classmethod
@@ -292,15 +339,28 @@ class Options:
             object.__setattr__(self, name, row.normalize(getattr(self, name)))
         self._check_method()
 
+    def _check_refinement(self) -> None:
+        power, steps = self.refine_power, self.refine_steps
+        if power is not None:
+            if not (_is_number(power) and 1 <= power <= 64):
+                raise MethodError(f"refine power is a number from 1 to 64, not {power!r}")
+            object.__setattr__(self, "refine_power", float(power))
+        if steps is not None:
+            if not (_is_number(steps) and steps in range(1, 17)):
+                raise MethodError(f"refine steps is a whole number from 1 to 16, not {steps!r}")
+            object.__setattr__(self, "refine_steps", int(steps))
+
     def _check_method(self) -> None:
         """Raise `MethodError` for options that the method has no use for."""
         from camviz.methods import METHODS
 
         method = METHODS[self.method]
         q = self.truncation
-        if not (isinstance(q, Real) and 0 <= q < 1):
+        if _is_number(q):
+            object.__setattr__(self, "truncation", float(q))
+        if q != "auto" and not (_is_number(q) and 0 <= q < 1):
             raise MethodError(
-                f"truncation is 0 (off) or a quantile below 1, such as 0.9; not {q!r}"
+                f"truncation is 0 (off), a quantile below 1, such as 0.9, or 'auto'; not {q!r}"
             )
         if q and not method.uses_gradients:
             raise MethodError(
@@ -317,6 +377,7 @@ class Options:
             )
         if self.prototypes is not None and not method.uses_prototypes:
             raise MethodError(f"{method.label} uses no prototypes; method 'lpcam' does")
+        self._check_refinement()
         if self.stages == ():
             raise MethodError("no stages were given; leave them out for one per resolution")
 
@@ -342,12 +403,19 @@ class Request(Options):
     if TYPE_CHECKING:  # what resolving narrows
         stages: tuple[str, ...]
         truncated: tuple[str, ...]
+        truncation: float
         versus: int | None
         prototypes: str | None
+        refine_power: float
+        refine_steps: int
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The class is made on demand for a subclass of `Options`, and not found by its name.
         return _make_request, (_options_of(type(self)), vars(self))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _options_of(request: type[Request]) -> type[Options]:

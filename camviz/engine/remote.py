@@ -56,6 +56,8 @@ class RemoteRunner:
     there; work on it is done here.
     """
 
+    resizes = False
+
     def __init__(self, send: Send) -> None:
         self._send = send
 

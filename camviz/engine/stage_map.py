@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camviz.engine.notes import Denoising, Notes, write_sentences
 from camviz.engine.options import Request
+from camviz.engine.plan import Plan
 from camviz.errors import MethodError, PrototypeError
 from camviz.maps.fusion import is_empty
 from camviz.methods import METHODS, Method, denoise
@@ -32,7 +33,8 @@ class MapInputs:
     """What the maps of all stages of one explanation are computed from.
 
     `coarsest`: the largest reduction of the network's stages. `gradients`: d target / d
-    activation by tap; `head`, `bank`: for methods that use them.
+    activation by tap; `head`, `bank`: for methods that use them; `rivals`: prototypes of other
+    classes, which count as context.
     """
 
     request: Request
@@ -42,6 +44,7 @@ class MapInputs:
     gradients: Mapping[Address, Tensor] = field(default_factory=dict)
     head: HeadWeights | None = None
     bank: PrototypeBank | None = None
+    rivals: tuple[PrototypeBank, ...] = ()
 
     @property
     def method(self) -> Method:
@@ -81,6 +84,10 @@ def compute_stage_map(stage: Stage, tap: Tap, inputs: MapInputs) -> StageMap:
         for kind in ("foreground", "context"):
             available[kind] = prototypes.kept(kind).to(activations.device)
         options["aggregate"] = request.aggregate
+        options["rivals"] = [
+            rival.stage(stage.name).kept("foreground").to(activations.device)
+            for rival in inputs.rivals
+        ]
     if method.uses_gradients:
         gradient = inputs.gradients[tap.address]
         found = trace.memoize(
@@ -111,6 +118,7 @@ def compute_stage_map(stage: Stage, tap: Tap, inputs: MapInputs) -> StageMap:
         empty=is_empty(raw),
         zero_gradient=found is not None and found.zero_gradient,
         positive_share=None if found is None else found.positive_share,
+        cancels=found is not None and found.cancels,
         checkerboard=None if found is None else found.checkerboard,
         smoothed=smoothed,
         denoising=denoising,
@@ -119,7 +127,11 @@ def compute_stage_map(stage: Stage, tap: Tap, inputs: MapInputs) -> StageMap:
     sentences = write_sentences(notes, stage, tap, method, inputs.head, request.truncation_mode)
     cosines = None
     if inputs.bank is not None and prototypes is not None:
-        sentences = (*sentences[:1], *inputs.bank.sentences(stage.name), *sentences[1:])
+        about = inputs.bank.sentences(stage.name)
+        if inputs.rivals:
+            others = ", ".join(f"'{rival.label}'" for rival in inputs.rivals)
+            about.append(f"What is like the prototypes of {others}, predicted too, counts against.")
+        sentences = (*sentences[:1], *about, *sentences[1:])
         vectors = prototypes.vectors.to(activations.device)
         cosines = cosine_maps(activations, vectors)[0].cpu().numpy()
     return StageMap(
@@ -128,6 +140,13 @@ def compute_stage_map(stage: Stage, tap: Tap, inputs: MapInputs) -> StageMap:
         notes=replace(notes, sentences=sentences),
         cosines=cosines,
     )
+
+
+def compute_maps(plan: Plan, inputs: MapInputs) -> dict[str, StageMap]:
+    """The maps of all stages of a plan, by their names."""
+    return {
+        stage.name: compute_stage_map(stage, plan.taps[stage.name], inputs) for stage in plan.stages
+    }
 
 
 def _fitting_prototypes(bank: PrototypeBank, stage: Stage, tap: Tap) -> StagePrototypes:

@@ -77,6 +77,12 @@ class TraceCache:
         trace.shrink(self._traces.maxsize, target)
         self._put(backbone, picture, trace, geometry)
 
+    def drop_graph(self, backbone: Backbone, picture: Picture, fit: str) -> None:
+        """Free what further classes would need of one trace."""
+        pair = self.cached(backbone, picture, fit)
+        if pair is not None:
+            pair[0].drop_graph()
+
     def drop_graphs(self, backbone: Backbone) -> None:
         """Free what further classes would need of a network's traces: it holds the weights."""
         for key in list(self._keys.get(backbone.model, ())):
@@ -93,7 +99,9 @@ class TraceCache:
             keys = self._keys[backbone.model] = set()
             forget = weakref.WeakMethod(self._traces.remove_soon)
             weakref.finalize(backbone.model, _call, forget, keys).atexit = False
-        stale = [other for other in list(keys) if other[1] != trace.state]  # type: ignore[index]
+        # By the weights alone: the same network at another input size has a uid of its own.
+        weights = trace.state and trace.state[1]
+        stale = [other for other in list(keys) if other[1][1] != weights]  # type: ignore[index]
         self._traces.remove(stale)
         keys.difference_update(stale)
         keys.add(key)

@@ -7,7 +7,7 @@ where: `LocalRunner` calls `do`, `camviz.engine.remote.RemoteRunner` sends the w
 process. The engine does not know which of them it has.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,13 @@ class Work(Generic[Result]):
 
 
 class Runner(Protocol):
-    """Loads networks and does work on them, in this process or in another one."""
+    """Loads networks and does work on them, in this process or in another one.
+
+    resizes: whether it can run a network on pictures of another size than the one it was loaded
+    for.
+    """
+
+    resizes: bool
 
     def load(self, name: str, weights: str | Path, device: Device, **options: Any) -> Backbone:
         """A backbone by name; options: display_name and timm's own, see `load_backbone`."""
@@ -97,6 +103,8 @@ class Runner(Protocol):
 
 class LocalRunner:
     """Does all work in this process."""
+
+    resizes = True
 
     def load(self, name: str, weights: str | Path, device: Device, **options: Any) -> Backbone:
         return load_backbone(name, weights, device, **options)
@@ -165,12 +173,12 @@ class ReadHead(Work[HeadWeights]):
 
 
 @dataclass(frozen=True, eq=False)
-class MeasurePlacements(Work[dict[str, Placement]]):
+class MeasurePlacements(Work[dict[Tap, Placement]]):
     """Measure where the cells of taps look; see `true_placements`."""
 
-    taps: Mapping[str, Tap]
+    taps: Sequence[Tap]
     slow = True
 
-    def do(self, backbone: Backbone, traces: Traces) -> dict[str, Placement]:
-        measured = true_placements(backbone, list(self.taps.values()))
-        return {name: measured[tap.address] for name, tap in self.taps.items()}
+    def do(self, backbone: Backbone, traces: Traces) -> dict[Tap, Placement]:
+        measured = true_placements(backbone, self.taps)
+        return {tap: measured[tap.address] for tap in self.taps}

@@ -188,7 +188,7 @@ class PrototypeBank:
             count = len(self.pictures)
             sentences.append(f"Learned from {count} picture{'' if count == 1 else 's'}.")
         if self.is_paper_setting:
-            sentences.append("The paper's setting.")
+            sentences.append("The paper's setting, at one scale of its four and without mirroring.")
         if self.split == "grad_cam":
             sentences.append(
                 "Approximate: no CAM is defined here, and the classifier scored no prototype."

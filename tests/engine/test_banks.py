@@ -137,7 +137,9 @@ def test_the_papers_setting_is_marked(engine, knowing, rams, learned):
     papers = engine.build_prototypes(rams, knowing, "ram", tau=0.1, stages=["layer4"])
     assert papers.is_paper_setting and not learned.is_paper_setting
     x = engine.explain(rams[0], knowing, method="lpcam", prototypes=papers)
-    assert x.stages == ("layer4",) and "The paper's setting." in str(x.notes["layer4"])
+    assert x.stages == ("layer4",) and "The paper's setting, at one scale of" in str(
+        x.notes["layer4"]
+    )
     assert papers.stage("layer4").scoring == "head"
     assert learned.stage("layer3").scoring == "places"
 
@@ -334,6 +336,52 @@ def test_the_callers_modes_change_nothing(engine, knowing, rams, learned):
             bank = fresh.build_prototypes(rams[1:], knowing, "ram")
             assert fresh.explain(rams[0], knowing, method="lpcam", prototypes="picture").bank
         assert bank.id == learned.id
+
+
+# --- prototypes of other classes ---
+
+
+@pytest.fixture(scope="module")
+def two_things(knowing):
+    """A drawn scene of which the network holds two things to be likely, and their labels."""
+    for index in range(64):
+        scene = draw_scene(31, index, two_objects=1.0)
+        best = Engine().predict(scene.image, knowing)[:2]
+        labels = [thing.label for thing in scene.objects]
+        if {label for _, label, _ in best} == set(labels) and best[1][2] > 0.1:
+            return scene, labels
+    raise AssertionError("in no scene are both things likely")
+
+
+def test_what_is_like_another_predicted_class_counts_against(engine, knowing, two_things):
+    scene, (asked, other) = two_things
+    x = engine.explain(scene.image, knowing, target=asked, method="lpcam")
+    assert other in x.rivals and asked not in x.rivals
+    alone = engine.explain(scene.image, knowing, target=asked, method="lpcam", rivals="none")
+    assert alone.rivals == () and alone.request.rivals == "none"
+    trace, _ = engine._traces.cached(knowing, x.picture, "stretch")
+    others = [shipped_bank(knowing, knowing.target(label)) for label in x.rivals]
+    for name in x.stages:
+        features = trace.activations[knowing.stage(name).activation.address]
+        held = x.bank.stage(name)
+        own = [held.kept("foreground"), held.kept("context")]
+        rivals = [bank.stage(name).kept("foreground") for bank in others]
+        close(torch.from_numpy(x.raw[name]), lp_cam(features, *own, rivals=rivals)[0])
+        close(torch.from_numpy(alone.raw[name]), lp_cam(features, *own)[0])
+        assert f"'{other}'" in str(x.notes[name]) and "predicted too" in str(x.notes[name])
+        assert "predicted too" not in str(alone.notes[name])
+
+
+def test_a_class_that_is_hardly_predicted_counts_for_nothing(engine, knowing, rams):
+    x = engine.explain(rams[0], knowing, target="ram", method="lpcam")
+    likely = {label for _, label, share in x.predictions if share >= 0.05}
+    assert set(x.rivals) == likely - {"ram"}
+
+
+def test_beside_prototypes_of_the_picture_there_are_no_others(engine, knowing, two_things):
+    scene, (asked, _) = two_things
+    x = engine.explain(scene.image, knowing, target=asked, method="lpcam", prototypes="picture")
+    assert x.rivals == ()
 
 
 # --- what ships ---

@@ -80,8 +80,8 @@ def test_a_further_class_costs_one_backward_and_no_forward(engine, tiny, photo, 
     engine.explain(photo, backbone, target=4, method="grad_cam")
     engine.explain(photo, backbone, target=4, versus=3)  # from the two
     assert count == {"forward": 0, "backward": 1}
-    engine.explain(photo, backbone, target=4, score="probability")  # and logsumexp
-    engine.explain(photo, backbone, target=3, score="log_probability")
+    engine.explain(photo, backbone, target=4, score="probability")  # that of its logarithm
+    engine.explain(photo, backbone, target=4, score="log_probability")
     assert count == {"forward": 0, "backward": 2}
 
 
@@ -335,7 +335,11 @@ def test_a_network_without_any_living_stage_is_refused_in_words(engine, photo):
     ("options", "error", "words"),
     [
         ({"method": "gradcam"}, MethodError, "unknown method 'gradcam'.*grad_cam"),
-        ({"fuse": "sum"}, MethodError, "unknown fusion 'sum'; choices: product, mean, max_tanh"),
+        (
+            {"fuse": "sum"},
+            MethodError,
+            "unknown fusion 'sum'; choices: auto, stretched_mean, product",
+        ),
         ({"tap": "input"}, MethodError, "unknown tap 'input'; choices: activation, output"),
         ({"placement": "exact"}, MethodError, "unknown placement 'exact'; choices: plain, true"),
         ({"score": "loss"}, MethodError, "unknown score 'loss'; choices: logit"),

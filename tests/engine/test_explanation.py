@@ -43,7 +43,7 @@ def test_maps_are_of_the_pictures_size_and_between_0_and_1(engine, tiny, photo, 
 
 
 def test_fusion_is_on_the_finest_grid_before_the_picture(engine, tiny, photo):
-    x = engine.explain(photo, tiny("test_nfnet"), target=5)
+    x = engine.explain(photo, tiny("test_nfnet"), target=5, fuse="product")
     size = x.raw[x.stages[0]].shape
     fine = []
     for raw in x.raw.values():
@@ -58,6 +58,9 @@ def test_fusion_is_on_the_finest_grid_before_the_picture(engine, tiny, photo):
     mean = engine.explain(photo, tiny("test_nfnet"), target=5, fuse="mean")
     average = torch.stack(fine).mean(dim=0)
     assert np.allclose(mean.fused_grid[0], average / average.max(), atol=1e-5)
+    usual = engine.explain(photo, tiny("test_nfnet"), target=5)
+    assert usual.request.fuse == METHODS["layer_cam"].fuse == "stretched_mean"
+    assert engine.explain(photo, tiny("test_nfnet"), method="lpcam").request.fuse == "product"
 
 
 def test_a_crop_shows_the_map_only_where_the_network_looked(engine, tiny, photo):
@@ -147,15 +150,15 @@ def test_what_was_removed_and_what_is_left_make_the_whole(engine, photo):
     x = engine.explain(photo, "test_resnet", weights="random", truncation=0.9)
     for name in x.stages[:-1]:
         share = max(x.raw[name].max(), 0) / plain.raw[name].max()
-        assert np.allclose(x.removed(name) + x.maps[name] * share, plain.maps[name], atol=1e-5)
+        assert np.allclose(x.removed[name] + x.maps[name] * share, plain.maps[name], atol=1e-5)
         notes = x.notes[name].denoising
         mass = plain.raw[name].clip(0).sum()
         assert notes.removed == pytest.approx(1 - x.raw[name].clip(0).sum() / mass, abs=1e-5)
         assert notes.tau > 0
         assert 0 < notes.noise.kept < 0.3
         assert 0 < notes.noise.noise < 1
-        assert "our reading of arXiv 2308.02118" in str(x.notes[name])
-    assert not x.removed(x.stages[-1]).any()
+        assert "our reading of Dong et al., 2025, arXiv 2308.02118" in str(x.notes[name])
+    assert not x.removed[x.stages[-1]].any()
     assert json.dumps(x.manifest()["notes"])
 
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 import tracemalloc
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -220,7 +220,7 @@ def test_a_request_that_cannot_be_repeated_by_name_says_so(engine, photo, tiny):
 def test_the_manifest_says_what_this_is(engine, tiny, photo):
     x = engine.explain(photo, tiny("test_resnet"), target=3, fit="crop")
     m = x.manifest(0.3)
-    assert m["threshold"] == 0.3
+    assert m["threshold"] == m["refined_threshold"] == 0.3
     assert m["picture"] == {"name": "", "sha256": x.picture.digest, "size": [60, 90]}
     assert m["backbone"]["digest"] == x.backbone.digest
     assert m["backbone"]["weights"]["source"] == "random"
@@ -230,9 +230,20 @@ def test_the_manifest_says_what_this_is(engine, tiny, photo):
     assert m["target"] == {"index": 3, "label": x.label}
     assert [row["index"] for row in m["predictions"]] == [i for i, *_ in x.predictions[:10]]
     assert m["method"]["paper"] == METHODS["layer_cam"].paper
-    assert m["method"]["fusion"] == FUSIONS["product"].label
+    assert m["method"]["fusion"] == FUSIONS["stretched_mean"].label
+    assert m["method"]["refinement"] == {
+        "power": x.request.refine_power, "steps": x.request.refine_steps,
+    }  # fmt: skip
     assert m["notes"]["layer2"]["sentences"]
-    assert len(m["boxes"]) == len(x.boxes(0.3, multi=True))
+    for key, of in (("boxes", "fused"), ("refined_boxes", "refined")):
+        assert m[key] == [asdict(box) for box in x.boxes(0.3, of=of, multi=True)]
+    usual = x.manifest()
+    for key, of, cut in (("", "fused", 0.2), ("refined_", "refined", 0.5)):
+        assert usual[f"{key}threshold"] == cut
+        assert usual[f"{key}boxes"] == [asdict(box) for box in x.boxes(cut, of=of, multi=True)]
+        assert usual[f"{key}boxes"] != m[f"{key}boxes"]
+    off = engine.explain(photo, tiny("test_resnet"), target=3, refine="none").manifest(0.3)
+    assert off["method"]["refinement"] is None and off["refined_boxes"] is None
     assert m["versions"]["torch"] == torch.__version__
 
 
@@ -258,7 +269,8 @@ def test_save_writes_pictures_maps_and_the_manifest(engine, tiny, photo, tmp_pat
     folder = x.save(tmp_path / "deep" / "out", threshold=0.4)
     names = sorted(path.name for path in folder.iterdir())
     overlays = [f"overlay_{stage}.png" for stage in x.stages]
-    expected = ["manifest.json", "maps.npz", "overlay_fused.png", "picture.png", *overlays]
+    overlays += ["overlay_fused.png", "overlay_refined.png"]
+    expected = ["manifest.json", "maps.npz", "picture.png", *overlays]
     assert names == sorted(expected)
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     assert sorted(manifest["files"]) == sorted(set(names) - {"manifest.json"})
@@ -271,8 +283,12 @@ def test_save_writes_pictures_maps_and_the_manifest(engine, tiny, photo, tmp_pat
     with Image.open(folder / "picture.png") as picture:
         assert np.array_equal(np.asarray(picture), photo)
     with np.load(folder / "maps.npz") as arrays:
-        assert set(arrays) == {"fused", "fused_grid", "logits", *(f"raw/{s}" for s in x.stages)}
+        of_all = {"fused", "fused_grid", "refined", "refined_grid"}
+        assert set(arrays) == of_all | {"logits", *(f"raw/{s}" for s in x.stages)}
         assert np.array_equal(arrays["fused"], x.fused)
+        assert np.array_equal(arrays["refined"], x.refined)
+        assert np.array_equal(arrays["fused_grid"], x.fused_grid[0])
+        assert np.array_equal(arrays["refined_grid"], x.refined_grid[0])
         assert np.array_equal(arrays["logits"], x.logits)
         for stage in x.stages:
             assert np.array_equal(arrays[f"raw/{stage}"], x.raw[stage])
@@ -293,9 +309,8 @@ def test_large_pictures_are_saved_at_the_size_of_a_screen(engine, tiny, large, t
     x = engine.explain(large, tiny("test_resnet"), fit="crop", target=3)
     folder = x.save(tmp_path / "screen")
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert sorted(manifest["files"]) == sorted(
-        ["maps.npz", "picture.jpg", "overlay_fused.jpg", *(f"overlay_{s}.jpg" for s in x.stages)]
-    )
+    overlays = [f"overlay_{name}.jpg" for name in (*x.stages, "fused", "refined")]
+    assert sorted(manifest["files"]) == sorted(["maps.npz", "picture.jpg", *overlays])
     assert manifest["saved"] == {"size": "screen", "pixels": [1040, 1600]}
     assert manifest["boxes"] == json.loads(json.dumps(x.manifest()))["boxes"]
     for name in manifest["files"]:
@@ -303,7 +318,8 @@ def test_large_pictures_are_saved_at_the_size_of_a_screen(engine, tiny, large, t
             with Image.open(folder / name) as picture:
                 assert picture.size == (1600, 1040)
     with np.load(folder / "maps.npz") as arrays:
-        assert set(arrays) == {"fused_grid", "logits", *(f"raw/{s}" for s in x.stages)}
+        grids = {"fused_grid", "refined_grid"}
+        assert set(arrays) == grids | {"logits", *(f"raw/{s}" for s in x.stages)}
     # What is drawn small is what is drawn large, made smaller.
     canvas = export.Canvas.of(x, "screen")
     expected = render.overlay(large, x.maps["layer2"], visible=x.visible)
@@ -332,13 +348,15 @@ def test_boxes_of_large_pictures_are_those_of_the_map(engine, tiny, monkeypatch,
     monkeypatch.setattr(explanation, "_KEPT_PIXELS", 1)
     for fit in ("stretch", "crop"):
         x = engine.explain(large, tiny("test_resnet"), target=3, fit=fit)
-        for stage in (None, "layer1"):
-            expected = boxes_at(x.heat(stage), 0.4, multi=True)
-            found = x.boxes(0.4, stage=stage, multi=True)
+        for of in ("fused", "refined", "layer1"):
+            expected = boxes_at(x.heat(of), 0.4, multi=True)
+            found = x.boxes(0.4, of=of, multi=True)
             assert [box.xyxy for box in found] == [box.xyxy for box in expected]
             assert np.allclose([b.heat_fraction for b in found],
                                [b.heat_fraction for b in expected])  # fmt: skip
+        assert x.boxes(0.4, stage="layer1", multi=True) == found
         assert x.maps["layer1"] is not x.maps["layer1"], "not held"
+        assert x.refined is not x.refined and x.fused is not x.fused
 
 
 def test_overlays_of_large_pictures_are_never_all_in_memory(engine, tiny, large, tmp_path):

@@ -14,7 +14,7 @@ import pytest
 from camviz import Engine
 from camviz.cli import build_parser
 from camviz.engine import options as module
-from camviz.engine.options import Options, Request, option, option_table
+from camviz.engine.options import Auto, Options, Request, option, option_table
 from camviz.errors import MethodError
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
@@ -42,11 +42,15 @@ def test_choices_are_those_of_the_types():
              "Aggregate": Aggregate, "PrototypeBank": PrototypeBank}  # fmt: skip
     hints = get_type_hints(Options, vars(module) | names)
     literals = [name for name, row in TABLE.items() if isinstance(row.choices, dict)]
-    assert len(literals) == 8
+    assert len(literals) == 11
     for name in literals:
         assert set(TABLE[name].values) == set(get_args(hints[name])), name
     assert list(TABLE["method"].values) == list(METHODS)
-    assert TABLE["fuse"].values == {name: row.label for name, row in FUSIONS.items()}
+    fusions = {name: row.label for name, row in FUSIONS.items()}
+    assert TABLE["fuse"].values == {"auto": "the truest for the method"} | fusions
+    assert list(TABLE["fuse"].values) == ["auto", *FUSIONS]
+    words = {name: row.word for name, row in TABLE.items() if row.word is not None}
+    assert words == {"truncation": "auto"} and hints["truncation"] == float | Auto
 
 
 def test_every_option_has_a_default_that_is_a_choice_and_a_meaning():
@@ -61,6 +65,7 @@ def test_what_is_written_is_parsed_again():
         "versus": "7", "checkerboard": "keep",
     }.items():  # fmt: skip
         assert TABLE[name].parse(TABLE[name].write(value)) == value
+    assert TABLE["truncation"].parse("auto") == TABLE["truncation"].write("auto") == "auto"
     assert TABLE["stages"].write(None) == "" and TABLE["stages"].parse("") is None
     assert TABLE["stages"].parse(" a, b ,") == ("a", "b")
     with pytest.raises(ValueError, match="could not convert"):
@@ -90,6 +95,9 @@ def test_names_become_a_tuple():
         ({"stages": ()}, "no stages were given"),
         ({"truncation": [0.9]}, r"truncation takes a number, not \[0.9\]"),
         ({"truncation": "0.9"}, "not '0.9'"),
+        ({"truncation": "none"}, "a quantile below 1, such as 0.9, or 'auto'; not 'none'"),
+        ({"truncation": True}, "not True"),
+        ({"truncation": "auto", "method": "cam"}, "uses no gradient"),
         ({"versus": [3]}, r"versus takes a name, not \[3\]"),
         ({"method": "lpcam", "prototypes": {}}, r"prototypes takes a name, not \{\}"),
         ({"metod": "cam"}, "unknown option 'metod'; similar: method"),

@@ -5,7 +5,7 @@ import pytest
 import torch.nn.functional as F
 
 from camviz import open_picture, wrap_backbone
-from camviz.engine.notes import Denoising
+from camviz.engine.notes import Denoising, parts
 from camviz.engine.stage_map import CHECKERBOARD
 from camviz.errors import (
     MethodError,
@@ -139,6 +139,30 @@ def test_a_silent_stage_is_empty_and_says_why(engine, tiny, photo):
     assert np.allclose(both.fused, alone.fused), "empty stages have no say"
 
 
+@pytest.mark.parametrize("target", [1, 7])
+def test_where_the_channels_are_normalised_next_a_sum_says_nothing_and_says_why(
+    engine, tiny, photo, target
+):
+    """ConvNeXt: HiRes-CAM was drawn of rounding there, and "50 %" printed for any class."""
+    backbone = tiny("test_convnext")
+    x = engine.explain(photo, backbone, target=target, method="hires_cam")
+    silent = [name for name in x.stages if x.notes[name].cancels]
+    assert silent == list(x.stages)[: len(silent)] and silent
+    for name in silent:
+        note = x.notes[name]
+        assert note.empty and not note.zero_gradient and note.positive_share is None
+        assert note.sentences[-1] == (
+            "Empty: HiRes-CAM adds up at each place what speaks for the class and against it, and "
+            "here the sum is 0 whatever the class, because the channels are normalised next."
+        )
+        assert not x.raw[name].any() and not x.maps[name].any()
+    other = engine.explain(photo, backbone, target=target)
+    for name in silent:
+        note = other.notes[name]
+        assert not note.empty and note.positive_share is None and "50%" not in str(note)
+        assert "For and against are equal at every place, whatever the class" in str(note)
+
+
 def test_a_map_without_positive_evidence_is_empty_and_says_so(engine, photo):
     backbone = wrap_backbone(Disapproving(), name="no", device="cpu")
     x = engine.explain(photo, backbone, target=0)
@@ -150,22 +174,26 @@ def test_a_map_without_positive_evidence_is_empty_and_says_so(engine, photo):
     assert y.notes["b"].positive_share == 1 and y.fused.max() > 0.5
 
 
-def test_a_map_that_truncation_made_larger_says_why(engine, tiny, photo):
+def test_what_a_map_holds_of_the_plain_one_is_one_sentence_whatever_the_sign(engine, tiny, photo):
     x = engine.explain(photo, tiny("test_resnet"), target=3, method="grad_cam", truncation=0.9)
     grown = [n for n in x.notes.values() if n.denoising and n.denoising.removed < 0]
     assert grown  # activations are positive here: only what was subtracted can be missing
     for note in grown:
         text = " ".join(note.sentences)
-        assert "what was subtracted there is gone too" in text and "negative" not in text
-        removed = note.denoising.removed
-        assert removed < -1 or note.denoising.change == f"{-removed:.0%} added"
+        assert f"the map holds {parts(1 - note.denoising.removed)} the plain map's evidence" in text
+        assert "gone" not in text and "added" not in text and "negative" not in text
 
 
 def test_what_denoising_did_to_a_map_in_words():
-    words = {0.6: "60% removed", -0.12: "12% added", -1.5: "2.5 times as strong"}
-    words |= {-1637249.9: "more than 100 times as strong", None: ""}
-    for removed, change in words.items():
-        assert Denoising(0.1, removed, None).change == change
+    words = {0.6: "40% of", 0.0: "100% of", -0.12: "112% of", -1.5: "2.5 times"}
+    words |= {-1637249.9: "more than 100 times"}
+    for removed, share in words.items():
+        assert Denoising(0.1, removed, None).kept == f"{share} the plain map"
+    assert Denoising(0.1, None, None).kept == ""
+    assert parts(0.39, 0.47, 0.4) == "39 to 47% of"
+    assert parts(0.394, 0.388) == "39% of"
+    assert parts(0.8, 3) == "0.8 to 3 times"
+    assert parts(200, 300) == "more than 100 times"
 
 
 # --- truncation ---
@@ -178,7 +206,7 @@ def test_without_truncation_it_is_the_plain_method(engine, photo, method):
     assert all(np.array_equal(plain.raw[name], same.raw[name]) for name in plain.stages)
     assert same.plain == {}
     assert all(notes.denoising is None for notes in same.notes.values())
-    assert not same.removed(same.stages[0]).any()
+    assert not same.removed[same.stages[0]].any()
 
 
 @pytest.mark.parametrize("checkerboard", ["keep", "smooth"])
@@ -233,7 +261,11 @@ def test_which_stages_are_truncated_can_be_chosen(engine, photo):
         ({"truncation": 0.9, "method": "cam"}, MethodError, "uses no gradient"),
         ({"truncation": 0.9, "truncated": ["layer9"]}, StageError, "layer9"),
         ({"truncated": ["layer1"]}, MethodError, "truncation is 0"),
-        ({"truncation": 0.9, "truncation_mode": "cut"}, MethodError, "threshold, rectify"),
+        (
+            {"truncation": 0.9, "truncation_mode": "cut"},
+            MethodError,
+            "threshold, cap, remove, rectify",
+        ),
         ({"truncation": 0.9, "calibration": "guess"}, MethodError, "mirror, self"),
     ],
 )

@@ -1,0 +1,77 @@
+"""Families of networks, and what is the default for each: a table that follows from figures.
+
+    family_of(backbone).refinement        # Refinement(power=8, steps=2)
+
+Which map is truest was measured on pictures whose truth is known (`python -m benchmarks.defaults`;
+docs/figures.md has its tables). A network belongs to the first family whose `holds` is true of it;
+nothing is told by its name.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from camviz.engine.plan import Plan
+from camviz.maps.refine import MOST_CELLS, Refinement
+from camviz.network.backbone import Backbone
+from camviz.network.stages import Stage
+from camviz.network.taps import Tap
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks that are alike in what is true of their maps. `refinement`: of the fused map."""
+
+    name: str
+    holds: Callable[[Sequence[Stage]], bool]
+    refinement: Refinement
+
+
+def _of_one_resolution(stages: Sequence[Stage]) -> bool:
+    """A plain vision transformer: all default stages, of which there are several, have one grid."""
+    return len(stages) > 1 and len({stage.grid for stage in stages}) == 1
+
+
+def _after_activations(stages: Sequence[Stage]) -> bool:
+    """A convolutional network whose taps follow an activation function, such as ReLU."""
+    return all(stage.activated for stage in stages)
+
+
+def _any(stages: Sequence[Stage]) -> bool:
+    """What is left: maps of a residual stream, as of ConvNeXt and of windowed transformers."""
+    return True
+
+
+FAMILIES = (
+    Family("plain transformer", _of_one_resolution, Refinement(8, 3)),
+    Family("convolutional", _after_activations, Refinement(8, 2)),
+    Family("residual stream", _any, Refinement(8, 3)),
+)
+
+
+def family_of(backbone: Backbone) -> Family:
+    """The family of a network."""
+    stages = default_stages(backbone)
+    return next(family for family in FAMILIES if family.holds(stages))
+
+
+def default_stages(backbone: Backbone, others: Sequence[Stage] = ()) -> Sequence[Stage]:
+    """The stages that are explained unless others are chosen; those others if there are none."""
+    if backbone.default_stages:
+        return [backbone.stage(name) for name in backbone.default_stages]
+    return others or backbone.stages[-1:]
+
+
+def feature_stages(backbone: Backbone) -> Sequence[Stage]:
+    """The default stages whose features say what looks alike: those of at most `MOST_CELLS` cells.
+
+    All of them, if none is so coarse.
+    """
+    stages = default_stages(backbone)
+    return [stage for stage in stages if stage.grid[0] * stage.grid[1] <= MOST_CELLS] or stages
+
+
+def feature_taps(backbone: Backbone, plan: Plan) -> list[Tap]:
+    """Where their features are read; of stages that are not traced by default, as planned."""
+    if not backbone.default_stages:
+        return list(plan.taps.values())
+    return list(dict.fromkeys(stage.activation for stage in feature_stages(backbone)))
