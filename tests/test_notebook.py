@@ -60,7 +60,8 @@ def test_a_notebook_shows_viewer_and_picture(tmp_path, photo_file):
     (output,) = [o for o in book.cells[0].outputs if o.output_type == "execute_result"]
     assert set(output.data) == {"text/plain", "text/html", "image/png"}
     value = data_of(output.data["text/html"])["value"]
-    assert [panel["key"] for panel in value["rows"][0]["panels"]][-1] == "fused"
+    keys = [panel["key"] for panel in value["rows"][0]["panels"]]
+    assert keys[-2:] == ["fused", "refined"]
     with Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) as shown:
         assert shown.size == (2 * 90 + 6, 60)
 
@@ -140,7 +141,7 @@ def test_the_viewer_draws_its_maps_in_a_browser(x, tmp_path):
         page.goto(file.as_uri())
         frame = page.frame_locator("iframe")
         maps = frame.locator(".vw-rows canvas")
-        api.expect(maps).to_have_count(len(x.stages) + 1)
+        api.expect(maps).to_have_count(len(x.stages) + 2)  # and fused, and refined
         painted = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(Boolean)"
         assert all(maps.nth(i).evaluate(painted) for i in range(maps.count()))
         inner = frame.locator("html").evaluate("node => node.offsetHeight")

@@ -16,6 +16,7 @@ from camviz.network.hub import needs_download
 from camviz.ui import choices, html, links
 from camviz.ui.service import load, picture_at, stages_of
 from camviz.ui.state import (
+    AUTO,
     DEFAULT,
     NOBODY,
     TOP,
@@ -98,6 +99,18 @@ def set_truncation(session: Session, level: Any) -> None:
     if not 0 <= level <= links.MAX_TRUNCATION:
         raise MethodError(f"truncation is a number from 0 to {links.MAX_TRUNCATION}, not {level:g}")
     session.change(replace(session.controls, truncation=level))
+
+
+def set_automatic(session: Session, values: Sequence[Any]) -> None:
+    """Whether the level of the denoised row is chosen for the picture; else the slider's stays.
+
+    values: whether it is, and what the slider stands at.
+    """
+    chosen, level = values
+    if chosen:
+        session.change(replace(session.controls, truncation=AUTO))
+    else:
+        set_truncation(session, level)
 
 
 def set_option(name: str) -> Any:

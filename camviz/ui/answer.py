@@ -73,7 +73,7 @@ def _around_and_tabs(
     pending: Update,
 ) -> Iterator[Update]:
     """The updates of `answer` behind its first step; pending goes out with the first of them."""
-    x = None if controls.picture is None else explain(controls)
+    x = None if controls.picture is None else explain(controls, progress=task.report)
     with session.lock:  # what a control was set to behind this would be taken for a difference
         task.check()
         pending = merged(pending, frame.update(session, controls, x))

@@ -20,6 +20,7 @@ import gradio as gr
 import numpy as np
 from gradio.data_classes import FileData
 
+from camviz.defaults import REFINED_THRESHOLD, THRESHOLD
 from camviz.engine.explanation import Explanation
 from camviz.engine.export import SCREEN, SIZES, check_size
 from camviz.engine.options import Options, option_table
@@ -72,7 +73,13 @@ _SUBJECT = (
     ),
 )
 _REST = (
-    Argument("threshold", float, "Boxes are drawn at this share of the maximum.", 0.2),
+    Argument(
+        "threshold",
+        float,
+        f"Boxes are at this share of the maximum; 0 for the usual one: {THRESHOLD}, of the refined "
+        f"map {REFINED_THRESHOLD}.",
+        0.0,
+    ),
     Argument(
         "untrained",
         bool,
@@ -113,7 +120,8 @@ def explain_endpoint(options: type[Options] = Options) -> Callable[..., Any]:
         picture = open_picture(upload_path(given["image"]))
         x = engine().explain(picture, model, target=given["target"] or None, **chosen)
         folder = write_rows({x.request.method: x}, _new_folder() / "camviz", size=size)
-        return _findings(x, number("threshold", given["threshold"])), _file_data(pack(folder))
+        threshold = number("threshold", given["threshold"]) or None
+        return _findings(x, threshold), _file_data(pack(folder))
 
     returns = tuple[dict[str, Any], FileData]
     return endpoint(with_signature(explain, "explain", _EXPLAIN, arguments, returns))
@@ -122,7 +130,7 @@ def explain_endpoint(options: type[Options] = Options) -> Callable[..., Any]:
 explain = explain_endpoint()
 
 
-def _findings(x: Explanation, threshold: float) -> dict[str, Any]:
+def _findings(x: Explanation, threshold: float | None) -> dict[str, Any]:
     """The manifest of an explanation, with a few figures of every stage."""
     found = x.manifest(threshold, public=True)
     found["stages"] = {

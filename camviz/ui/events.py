@@ -23,6 +23,7 @@ from camviz.ui.gradio_compat import OF_VALUES, REPEATED_LAST, WITH_DATA
 from camviz.ui.notices import UNEXPECTED, with_notices
 from camviz.ui.order import time_of
 from camviz.ui.state import (
+    COMPARE,
     Menu,
     Selection,
     Session,
@@ -128,7 +129,8 @@ class PageEvents:
             trigger(on_select, given, self.asked, trigger_mode=WITH_DATA, **options)
             return
 
-        names = {name: inputs.index(part) for name, part in self.frame.items() if part in inputs}
+        controls = {**self.parts.get(COMPARE, {}), **self.frame}
+        names = {name: inputs.index(part) for name, part in controls.items() if part in inputs}
 
         async def on_values(session: Session, happened: Any, applied: Any, *values: Any) -> str:
             shown = {name: values[index] for name, index in names.items()}

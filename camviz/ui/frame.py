@@ -18,7 +18,7 @@ COMPARED = [("not compared", NOBODY)]
 BARS = 5
 # Controls of the page that hold an option of `Options` each, by its name.
 MENUS = ("backbone", "target", "versus", "stages", "modules")
-OPTIONS = ("method", "fuse", "fit", "tap", "placement")
+OPTIONS = ("method", "fuse", "refine", "views", "fit", "tap", "placement")
 
 
 def update(session: Session, controls: Controls, x: Explanation | None) -> Update:

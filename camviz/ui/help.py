@@ -19,6 +19,10 @@ HELP = {
     "the program.",
     "method": "The method turns what a layer computed into a map of how much each place counts.",
     "fuse": "Fusion makes one map out of those of all ticked layers.",
+    "refine": "The refined map spreads the fused one to what looks alike to the network: it shows "
+    "which thing is meant, and less exactly what counted.",
+    "shown-as": "Maps of the picture, its mirror image and other sizes can be averaged: steadier, "
+    "and as many times slower.",
     "fit": "The network takes a square of fixed size, so the picture is stretched, bordered or cut "
     "to it.",
     "tap": "Whether a layer is read after its activation, where nothing is below zero, or as it "

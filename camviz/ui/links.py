@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from camviz.defaults import VIEWER_SETTINGS
-from camviz.engine.options import Option, Options, option_table
+from camviz.engine.options import Auto, Option, Options, option_table
 from camviz.errors import ImageError, MethodError
 from camviz.examples import example, examples
 from camviz.ui import choices
-from camviz.ui.state import DEFAULT, NOBODY, TOP, TRUNCATION, Controls
+from camviz.ui.state import AUTO, DEFAULT, NOBODY, TOP, Controls
 
 UPLOAD, NO_PICTURE, UNTRAINED = "upload", "none", "untrained"
 MAX_TRUNCATION = 0.99
@@ -41,7 +41,7 @@ class Link:
     example: str | None = None
     target: str | None = None
     versus: str | None = None
-    truncation: float | None = None
+    truncation: float | Auto | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -84,7 +84,7 @@ def write(controls: Controls, picture: str) -> dict[str, str]:
         link["class"] = controls.target
     if controls.versus != NOBODY:
         link["versus"] = controls.versus
-    if controls.truncation != TRUNCATION:
+    if controls.truncation != AUTO:
         link["truncation"] = f"{controls.truncation:g}"
     for name, row in page_options(type(controls.options)).items():
         value = getattr(controls.options, name)
@@ -150,8 +150,10 @@ def _example(text: str) -> str:
     return text if text in (UPLOAD, NO_PICTURE) else example(text).name
 
 
-def _truncation(text: str) -> float:
+def _truncation(text: str) -> float | Auto:
+    if text == AUTO:
+        return AUTO
     value = float(text)
     if not 0 <= value <= MAX_TRUNCATION:
-        raise ValueError(f"a number from 0 to {MAX_TRUNCATION} is expected")
+        raise ValueError(f"a number from 0 to {MAX_TRUNCATION}, or {AUTO}, is expected")
     return value

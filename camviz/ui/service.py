@@ -13,6 +13,7 @@ import numpy as np
 
 from camviz.engine.explanation import Explanation
 from camviz.engine.options import FitMode
+from camviz.engine.views import Progress
 from camviz.errors import CamvizError, MethodError, PrototypeError, StageError
 from camviz.examples import example
 from camviz.images import Picture, open_picture
@@ -50,8 +51,11 @@ def stages_of(controls: Controls) -> tuple[str, ...]:
     return controls.options.stages or tuple(load(controls.backbone).default_stages)
 
 
-def explain(controls: Controls, **changes: Any) -> Explanation:
-    """The explanation that controls ask for; changes are options and target of `Engine.explain`."""
+def explain(controls: Controls, *, progress: Progress | None = None, **changes: Any) -> Explanation:
+    """The explanation that controls ask for; changes are options and target of `Engine.explain`.
+
+    progress: see there.
+    """
     backbone = load(controls.backbone)
     if controls.picture is None:
         raise MethodError("there is no picture yet; give one")
@@ -62,7 +66,7 @@ def explain(controls: Controls, **changes: Any) -> Explanation:
     options |= changes
     if METHODS[options["method"]].uses_head:
         options["stages"] = None  # CAM exists at one stage only, and the engine knows at which
-    return engine().explain(picture_at(controls.picture), backbone, **options)
+    return engine().explain(picture_at(controls.picture), backbone, progress=progress, **options)
 
 
 def seen_otherwise(x: Explanation) -> str | None:

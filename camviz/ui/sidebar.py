@@ -11,7 +11,7 @@ from camviz.engine.options import option_table
 from camviz.maps.fusion import FUSIONS
 from camviz.ui import actions, choices, html
 from camviz.ui.events import PageEvents, hidden_value
-from camviz.ui.frame import COMPARED, EXPLAINED
+from camviz.ui.frame import COMPARED, EXPLAINED, OPTIONS
 from camviz.ui.gradio_compat import served_path
 from camviz.ui.state import DEFAULT, NOBODY, TOP
 from camviz.ui.thumbnails import thumbnails
@@ -38,6 +38,8 @@ class Parts:
     modules: Any
     method: Any
     fuse: Any
+    refine: Any
+    views: Any
     fit: Any
     tap: Any
     placement: Any
@@ -134,7 +136,15 @@ def _settings() -> dict[str, Any]:
     with gr.Accordion("More settings", open=False, elem_id="settings"):
         usual = DEFAULT.options
         made["fuse"] = _menu(
-            "Fusion", "how the maps become one", "fuse", _labels(FUSIONS), usual.fuse
+            "Fusion",
+            "how the maps become one",
+            "fuse",
+            [("Automatic · the truest for each method", usual.fuse), *_labels(FUSIONS)],
+            usual.fuse,
+        )
+        made["refine"] = _radio("refine", "Refined map", "the fused one, spread to a whole thing")
+        made["views"] = _radio(
+            "views", "The picture is shown", "the mean of several is steadier", elem_id="shown-as"
         )
         made["fit"] = _radio("fit", "The network sees", "its input is a square")
         made["tap"] = _radio("tap", "A layer is read", "maps are cleaner after its activation")
@@ -163,7 +173,7 @@ def wire(parts: Parts, events: PageEvents) -> None:
     events.on_change(parts.versus.input, actions.choose_rival, parts.versus)
     events.on_change(parts.stages.input, actions.choose_stages, parts.stages)
     events.on_change(parts.modules.input, actions.choose_modules, parts.modules)
-    for name in ("method", "fuse", "fit", "tap", "placement"):
+    for name in OPTIONS:
         component = getattr(parts, name)
         events.on_change(component.input, actions.set_option(name), component)
     for component in (parts.family, parts.source):
@@ -220,12 +230,16 @@ def _slim(
     )
 
 
-def _radio(option: str, label: str, info: str) -> gr.Radio:
+def _radio(option: str, label: str, info: str, elem_id: str | None = None) -> gr.Radio:
     """The choices of an option."""
     row = option_table(type(DEFAULT.options))[option]
     entries = [(text, value) for value, text in (row.values or {}).items()]
     return gr.Radio(
-        entries, value=getattr(DEFAULT.options, option), label=label, info=info, elem_id=option
+        entries,
+        value=getattr(DEFAULT.options, option),
+        label=label,
+        info=info,
+        elem_id=elem_id or option,
     )
 
 

@@ -30,11 +30,14 @@ def option_argument(row: Option) -> Argument:
     if row.many:
         return Argument(row.name, list[str] | None, f"{text}.", row.default)
     default = row.kind() if row.default is None else row.default
-    return Argument(row.name, row.kind, f"{text}.", default)
+    kind = row.kind if row.word is None else row.kind | str
+    return Argument(row.name, kind, f"{text}.", default)
 
 
 def option_value(row: Option, given: Any) -> Any:
     """The value of an option that a program sent for its parameter; `Options` checks it."""
+    if row.word is not None and given == row.word:
+        return given
     if row.kind in (int, float) and not row.many:
         return row.kind(number(row.name, given))
     if row.default is None and not given:

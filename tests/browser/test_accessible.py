@@ -27,8 +27,8 @@ EXAMPLES = ASSETS / "examples"
 SIZES = [(1440, 900), (390, 844)]
 DIALOG = "#viewer dialog"
 MOST_STOPS = 200
-# Every dropdown that is seen, by its name.
-MENUS = """() => [...document.querySelectorAll("input[role=combobox]")]
+# Every dropdown that is seen inside of something, by its name.
+MENUS = """css => [...document.querySelectorAll(`${css} input[role=combobox]`)]
     .filter(one => one.checkVisibility()).map(one => one.ariaLabel)"""
 # The dropdown around what has the focus, by its name; null on anything else, "" on nothing.
 STOP = """() => {
@@ -86,7 +86,7 @@ def in_every_view(page):
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_no_view_breaks_a_rule(open_page, width, height, theme):
     page = open_page(width, height, theme)
-    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.locator(MAPS)).to_have_count(18)
     unfold(page)
     for view in in_every_view(page):
         assert violations(page) == [], view
@@ -152,26 +152,32 @@ def test_the_first_tab_leads_past_the_controls(open_page, name):
     expect(link).to_have_css("clip-path", "inset(50%)")
 
 
+def stops_of(page, key, end):
+    """What has the focus key after key, as `STOP` has it, until something of `end` has it."""
+    found = []
+    while not found or not page.evaluate("css => document.activeElement.matches(css)", end):
+        page.keyboard.press(key)
+        found.append(page.evaluate(STOP))
+        assert found[-1] != "" and len(found) < MOST_STOPS, found
+    return found
+
+
 def test_a_dropdown_costs_one_tab(open_page):
     page = open_page()
     open_settings(page)
     choose(page, "modules", "layer1.0", re.compile(r"^layer1\.0$"))
     expect(page.locator("#modules .token")).to_have_count(1)
     wait_until_idle(page)
-    menus = page.evaluate(MENUS)
+    menus = page.evaluate(MENUS, "#left")
     assert len(menus) == 8
     page.locator("#share").focus()
-    stops = []
     for key in ("Tab", "Shift+Tab"):
-        stops.append([])
-        while (
-            not page.evaluate("document.activeElement.matches('#views *, #share')") or not stops[-1]
-        ):
-            page.keyboard.press(key)
-            stops[-1].append(page.evaluate(STOP))
-            assert stops[-1][-1] != "" and len(stops[-1]) < MOST_STOPS, stops[-1]
-    for found in stops:
+        found = stops_of(page, key, "#views *, #share")
         assert sorted(filter(None, found)) == sorted(menus)
+    assert page.evaluate(MENUS, "#right") == ["In the gradient"]
+    page.locator("#automatic input").focus()
+    for key, end in (("Tab", "#viewer .vw-open"), ("Shift+Tab", "#automatic input")):
+        assert list(filter(None, stops_of(page, key, end))) == ["In the gradient"]
 
 
 def test_every_button_that_compares_says_with_what(open_page):

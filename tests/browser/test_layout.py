@@ -20,9 +20,9 @@ def box(page, css):
 @pytest.mark.parametrize(("width", "height"), [DESKTOP, LAPTOP])
 def test_the_first_maps_are_in_sight(open_page, width, height):
     page = open_page(width, height)
-    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.locator(MAPS)).to_have_count(18)
     maps = page.locator(f"{ROW} .vw-open")
-    assert maps.count() == 5
+    assert maps.count() == 6
     boxes = [one.bounding_box() for one in maps.all()]
     assert all(one["y"] + one["height"] < height for one in boxes)
     assert len({one["y"] for one in boxes}) == 1  # one line of them
@@ -32,7 +32,7 @@ def test_the_first_maps_are_in_sight(open_page, width, height):
 @pytest.mark.parametrize(("width", "height"), [DESKTOP, LAPTOP])
 def test_the_left_stays_in_sight_and_scrolls_by_itself(open_page, width, height):
     page = open_page(width, height)
-    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.locator(MAPS)).to_have_count(18)
     page.mouse.move(width - 100, height // 2)
     page.mouse.wheel(0, 400)
     page.wait_for_function("scrollY > 300")
@@ -75,17 +75,18 @@ def test_what_is_set_is_reached_before_any_map(open_page, width):
 
 @pytest.mark.parametrize("width", [930, 1024, 1100, 1440])
 def test_the_fused_map_is_not_alone_on_its_line(open_page, width):
-    """A fifth layer makes it six maps."""
+    """A fifth layer makes it seven maps."""
     page = open_page(width, 900)
-    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.locator(MAPS)).to_have_count(18)
     page.locator("#stages input:not(:checked)").first.click()
-    expect(page.locator(f"{ROW} figure")).to_have_count(6)
+    expect(page.locator(f"{ROW} figure")).to_have_count(7)
     wait_until_idle(page)
     tops = page.locator(f"{ROW} figure").evaluate_all(
         "all => all.map(e => [e.dataset.id, Math.round(e.getBoundingClientRect().top)])"
     )
-    fused = dict(tops)["layercam/fused"]
-    assert [top for _, top in tops].count(fused) > 1
+    for name in ("fused", "refined"):
+        line = dict(tops)[f"layercam/{name}"]
+        assert [top for _, top in tops].count(line) > 1, name
 
 
 def test_the_slider_stands_with_the_row_that_it_changes(open_page):

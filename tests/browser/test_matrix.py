@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from camviz.methods import METHODS as ALL
+from camviz.ui.tabs.methods import COLUMNS
 from tests.support.pages import fits_window, open_tab, tick_of, wait_for_maps
 
 pytestmark = pytest.mark.browser
@@ -13,18 +15,25 @@ METHODS, MODELS = "#methods-viewer", "#models-viewer"
 SCENE = "&backbone=scenes-resnet&example=a-ram"
 
 
+def count_maps(stages):
+    """CAM has one stage; the others, and what LayerCAM leaves out, have all and the fusions shown.
+
+    And each has a refined map, but for what LayerCAM leaves out.
+    """
+    return len(ALL) * (stages + len(COLUMNS)) + 1 + len(ALL)
+
+
 # -- Methods x stages ----------------------------------------------------------------------------
 
 
 def test_the_whole_matrix_is_there(open_page):
     page = open_page(query=SCENE)
     open_tab(page, "Methods × stages")
-    # Eight methods at four stages and three fusions, and CAM.
-    wait_for_maps(page, METHODS, 9 * 7 + 1)
+    wait_for_maps(page, METHODS, count_maps(4))
     expect(page.locator("#methods-said h2")).to_have_text("Where each method looks for ram")
     heads = page.locator(f"{METHODS} .vw-heads b").all_inner_texts()
     stages = [f"Stage {i} of 4, {n}\u00a0×\u00a0{n}" for i, n in ((4, 4), (3, 8), (2, 16), (1, 32))]
-    assert heads == [*stages, "Product", "Mean", "Maximum"]
+    assert heads == [*stages, "Stretched", "Geometric", "Maximum", "Refined"]
     modules = page.locator(f"{METHODS} .vw-heads span").all_inner_texts()
     assert modules == ["layer4", "layer3", "layer2", "layer1"]
     titles = page.locator(f"{METHODS} h3:visible").all_inner_texts()
@@ -44,7 +53,7 @@ def test_papers_setting_and_default_are_marked(open_page):
     expect(marked).to_have_count(8)
     assert marked.first.evaluate("e => e.closest('[data-id]').dataset.id") == "layer_cam/max_tanh"
     default = page.locator(f"{METHODS} .vw-badge[data-mark=default]")
-    assert default.evaluate("e => e.closest('[data-id]').dataset.id") == "layer_cam/product"
+    assert default.evaluate("e => e.closest('[data-id]').dataset.id") == "layer_cam/stretched_mean"
     assert "LayerCAM, TIP 2021" in marked.first.get_attribute("title")
 
 
@@ -68,20 +77,20 @@ def test_a_cell_is_enlarged_by_keyboard(open_page):
 def test_it_follows_what_is_asked_on_the_left(open_page):
     page = open_page(query=SCENE)
     open_tab(page, "Methods × stages")
-    wait_for_maps(page, METHODS, 9 * 7 + 1)
+    wait_for_maps(page, METHODS, count_maps(4))
     page.locator("#bars .cv-bar").nth(1).click()
     label = page.locator("#bars .cv-bar").nth(1).get_attribute("data-label")
     expect(page.locator("#methods-said h2")).to_have_text(f"Where each method looks for {label}")
     tick_of(page, "layer1").click()
-    wait_for_maps(page, METHODS, 9 * 6 + 1)
+    wait_for_maps(page, METHODS, count_maps(3))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_methods_on_a_phone(open_page, theme):
     page = open_page(390, 844, theme, query=SCENE)
     open_tab(page, "Methods × stages")
-    wait_for_maps(page, METHODS, 9 * 7 + 1)
-    expect(page.locator(f"{METHODS} .vw-panel:visible")).to_have_count(7)
+    wait_for_maps(page, METHODS, count_maps(4))
+    expect(page.locator(f"{METHODS} .vw-panel:visible")).to_have_count(5 + len(COLUMNS))
     tab = page.locator(f"{METHODS} [role=tab]", has_text="XGrad-CAM")
     tab.click()
     expect(page.locator(f"{METHODS} [data-row=xgrad_cam]")).to_be_visible()

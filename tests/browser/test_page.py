@@ -43,7 +43,7 @@ def test_first_result_without_a_click(open_page):
     page = open_page()
     assert page.locator("h1").inner_text() == "camviz"
     assert page.locator("#backbone input").input_value().startswith("grove · this server's own")
-    expect(page.locator(MAPS)).to_have_count(15)  # three rows of four layers, each with all fused
+    expect(page.locator(MAPS)).to_have_count(18)  # three rows of four layers, fused, refined
     assert page.locator("#stages input:checked").count() == 4
     bars = page.locator(".cv-bar")
     assert bars.count() == 5
@@ -109,7 +109,7 @@ def test_uploaded_picture_is_explained_and_never_in_a_link(open_page, drawing):
     upload(page, drawing)
     link = wait_for_link(page, example="upload")
     assert "drawing" not in page.url
-    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.locator(MAPS)).to_have_count(18)
     again = open_page(query=f"&example={link['example']}&backbone=grove")
     expect(again.get_by_role("alert")).to_contain_text("uploads never go into a link")
     expect(heading(again)).to_have_text("No picture yet")
@@ -220,15 +220,17 @@ def test_compare_with_a_second_class(open_page):
 def test_layers_method_and_fusion(open_page):
     page = open_page()
     tick_of(page, "layer1").click()
-    expect(page.locator(MAPS)).to_have_count(12)
-    choose(page, "modules", "layer2.0.conv1", "layer2.0.conv1")
     expect(page.locator(MAPS)).to_have_count(15)
+    choose(page, "modules", "layer2.0.conv1", "layer2.0.conv1")
+    expect(page.locator(MAPS)).to_have_count(18)
     page.keyboard.press("Escape")
     choose(page, "method", "Grad-CAM", re.compile("^Grad-CAM ·"))
     expect(page.locator("#verdict")).to_contain_text("Grad-CAM (")
     open_settings(page)
     choose(page, "fuse", "Maximum", re.compile("^Maximum"), by_keyboard=True)
-    expect(page.locator("#verdict")).to_contain_text("fused by maximum, weak maps raised (LayerCAM")
+    expect(page.locator("#verdict")).to_contain_text(
+        "fused by maximum, weak maps raised (after LayerCAM"
+    )
     wait_for_link(
         page, fuse="max_tanh", method="grad_cam", stages="layer2,layer3,layer4,layer2.0.conv1"
     )
@@ -246,12 +248,26 @@ def test_no_layer_is_a_notice_and_the_maps_stay(open_page):
 
 def test_truncation_by_keyboard(open_page):
     page = open_page()
-    before = page.locator("#denoising").inner_text()
+    said, removed = page.locator("#denoising"), page.locator("#viewer [data-row=removed]")
     knob = page.locator("#truncation input[type=range]")
+    automatic = page.locator("#automatic input")
+    expect(automatic).to_be_checked()
+    expect(said).to_contain_text("Chosen: none. Without its weak gradient, stage 2 of 4")
+    expect(knob).to_have_value("0")
+    expect(removed).to_have_count(0)
+    knob.press("End")
+    expect(said).to_contain_text("the plain maps’ evidence")
+    expect(automatic).not_to_be_checked()
+    wait_for_link(page, truncation="0.99")
+    expect(removed.locator(".vw-open")).to_have_count(3)
+    expect(page.locator(MAPS)).to_have_count(22)  # and in the deepest layer's place a blank
     knob.press("Home")
-    expect(page.locator("#denoising")).to_contain_text("Nothing is taken away")
+    expect(said).to_have_text("These are the plain maps: nothing is taken out.")
     wait_for_link(page, truncation="0")
-    assert before != page.locator("#denoising").inner_text()
+    expect(page.locator(MAPS)).to_have_count(18)
+    automatic.press("Space")
+    expect(said).to_contain_text("Chosen: none.")
+    wait_for_link(page, truncation=None)
 
 
 def test_class_and_layer_by_keyboard_alone(open_page):
@@ -263,7 +279,7 @@ def test_class_and_layer_by_keyboard_alone(open_page):
     expect(heading(page)).to_contain_text(label)
     tick_of(page, "layer1").focus()
     page.keyboard.press("Space")
-    expect(page.locator(MAPS)).to_have_count(12)
+    expect(page.locator(MAPS)).to_have_count(15)
 
 
 def test_search_is_narrowed_by_family_and_source(open_page):
@@ -338,7 +354,7 @@ def test_a_backbone_that_cannot_be_had_leaves_everything_as_it_was(open_page):
     expect(notice).to_contain_text("Ready here without a download: grove")
     assert notice.count() == 1 and page.locator(".toast-body").count() == 0
     expect(page.locator("#backbone input")).to_have_value(re.compile("^grove"))
-    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.locator(MAPS)).to_have_count(18)
     expect(tick_of(page, "layer1")).to_be_visible()
 
     notice.get_by_role("button", name="untrained").click()
@@ -369,7 +385,7 @@ def test_updates_that_arrive_at_once_are_shown_whole(open_page):
     )
     wait_until_idle(page)
     expect(heading(page)).to_contain_text("Where it would see")
-    expect(page.locator(MAPS)).to_have_count(12)
+    expect(page.locator(MAPS)).to_have_count(15)
     wait_for_link(page, stages="layer1,layer2,layer3")
 
 
@@ -377,13 +393,13 @@ def test_a_link_that_needs_a_download_shows_something_and_offers_it(open_page):
     page = open_page(query="&backbone=resnet18.a1_in1k&method=cam&class=snail")
     notice = page.get_by_role("alert")
     expect(notice).to_contain_text("resnet18.a1_in1k is not on this machine")
-    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.locator(MAPS)).to_have_count(18)
     expect(page.locator("#backbone input")).to_have_value(re.compile("^grove"))
     wait_for_link(page, backbone="grove")
     wait_until_idle(page)  # nothing takes its place
     notice.get_by_role("button", name="Download resnet18.a1_in1k, 47 MB").click()
     expect(notice).to_contain_text("hub cannot be reached")
-    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.locator(MAPS)).to_have_count(18)
 
 
 @pytest.mark.parametrize("width", [1440, 390])
@@ -436,7 +452,7 @@ def test_bad_upload_is_a_notice_and_no_end(open_page, drawing, tmp_path):
     expect(page.get_by_role("alert")).to_contain_text("'bad.png' is not a picture")
     assert page.locator(".toast-body").count() == 0
     upload(page, drawing)
-    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.locator(MAPS)).to_have_count(18)
     expect(page.locator(".cv-notice")).to_have_count(0)
 
 
@@ -447,16 +463,19 @@ def test_a_link_reopens_exactly_this_view(open_page, trees):
     wait_for_link(page, example=example)
     choose(page, "target", trees[3], re.compile(f"^{trees[3]}"))
     tick_of(page, "layer2").click()
-    page.locator("#truncation input[type=range]").press("ArrowLeft")
+    for key in ("End", "ArrowLeft"):
+        page.locator("#truncation input[type=range]").press(key)
     link = wait_for_link(
-        page, truncation="0.89", stages="layer1,layer3,layer4", **{"class": trees[3]}
+        page, truncation="0.98", stages="layer1,layer3,layer4", **{"class": trees[3]}
     )
     query = "".join(f"&{key}={value}" for key, value in link.items() if key != "__theme")
     again = open_page(query=query)
     expect(heading(again)).to_have_text(heading(page).inner_text())
-    expect(again.locator(MAPS)).to_have_count(12)
+    expect(again.locator(MAPS)).to_have_count(18)  # three rows, and what was taken out
+    expect(again.locator("#viewer [data-row=removed] .vw-open")).to_have_count(2)
     assert again.locator("#bars ol").inner_text() == page.locator("#bars ol").inner_text()
-    expect(again.locator("#truncation input[type=range]")).to_have_value("0.89")
+    expect(again.locator("#truncation input[type=range]")).to_have_value("0.98")
+    expect(again.locator("#automatic input")).not_to_be_checked()
     expect(again.locator("#target input")).to_have_value(trees[3])
     assert not tick_of(again, "layer2").is_checked()
     assert again.locator(".cv-notice").count() == 0
@@ -488,7 +507,7 @@ def test_download_holds_all_rows(open_page, tmp_path):
             raw = {key: maps[key] for key in maps.files}
     assert set(manifest["rows"]) == {"layercam", "denoised", "prototypes"}
     for key in manifest["rows"]:
-        for layer in ("layer3", "layer4", "fused"):
+        for layer in ("layer3", "layer4", "fused", "refined"):
             assert f"{key}_{layer}.png" in names and raw[f"{key}/{layer}"].ndim == 2
     assert sorted(names) == sorted([*manifest["files"], "manifest.json", "report.html"])
     assert manifest["link"]["backbone"] == "grove"
@@ -554,7 +573,7 @@ def test_uploads_are_offered_again_behind_a_reload_until_that_is_switched_off(op
     expect(heading(page)).to_have_text("No picture yet")
     wait_until_idle(page)
     page.get_by_label("Upload drawing.png again").first.click()
-    expect(page.locator(MAPS)).to_have_count(15)
+    expect(page.locator(MAPS)).to_have_count(18)
     page.get_by_label("Keep uploads").uncheck()
     expect(kept).to_have_count(0)
     wait_until_idle(page)

@@ -89,10 +89,10 @@ def order(seed):
 
 
 def shown(page):
-    """What the viewer shows: every map's name and pixels."""
+    """What the viewer shows: every map's name and pixels; of a blank in its place what it says."""
     return page.locator(MAPS).evaluate_all(
-        """all => all.map(one => [one.querySelector('.vw-open').ariaLabel,
-        one.querySelector('canvas').toDataURL()])"""
+        """all => all.map(one => one.matches('.vw-missing') ? [one.textContent, null] :
+        [one.querySelector('.vw-open').ariaLabel, one.querySelector('canvas').toDataURL()])"""
     )
 
 
@@ -120,6 +120,8 @@ def test_controls_used_within_two_seconds_all_count(open_page, seed):
     for option in ("fit", "tap", "placement"):
         expect(page.locator(f"#{option} input:checked")).to_have_value(wanted[option])
     expect(page.locator("#truncation input[type=range]")).to_have_value("0.5")
+    expect(page.locator("#automatic input")).not_to_be_checked()
+    expect(page.locator("#viewer [data-row=removed]")).to_be_visible()
     ticked = page.locator("#stages input:checked")
     expect(ticked).to_have_count(3 if "stages" in wanted else 4)
     named = page.locator("#modules .token")

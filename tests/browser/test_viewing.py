@@ -96,7 +96,7 @@ def test_up_sampling_is_the_engines_own(script, explain, picture, case):
     heats = upsample_all(script, payload({"layercam": x}))
     assert list(heats)[: len(x.stages)] == list(reversed(x.stages))
     for name, heat in heats.items():
-        exact = x.fused if name == "fused" else x.maps[name]
+        exact = x.heat(name)
         assert exact.max() > 0.5
         assert np.abs(heat * x.visible - exact).max() <= 0.5 / 255 + 1e-5, name
 
@@ -111,7 +111,7 @@ def test_value_at_a_pixel_is_the_maps_own(script, explain):
         [value.to_json(), spots],
     )
     for panel, found in zip(value.rows[0].panels, values, strict=True):
-        exact = x.fused if panel.key == "fused" else x.maps[panel.key]
+        exact = x.heat(panel.key)
         wanted = [exact[row, column] for column, row in spots]
         assert np.abs(np.subtract(found, wanted)).max() <= 0.5 / 255 + 1e-5
 
@@ -127,7 +127,7 @@ def test_a_threshold_is_a_share_of_the_highest_pixel(script, explain, fit):
     )
     heats = upsample_all(script, value)
     for (name, heat), summit in zip(heats.items(), found, strict=True):
-        exact = x.fused if name == "fused" else x.maps[name]
+        exact = x.heat(name)
         assert summit == pytest.approx((heat * x.visible).max(), abs=1e-6), "every pixel counts"
         assert summit == pytest.approx(exact.max(), abs=0.5 / 255)
     assert min(found) < 0.97, "a peak seldom falls on a pixel"
@@ -213,7 +213,7 @@ def test_the_page_opens_with_all_maps(open_page, shown):
     x = shown["layercam"]
     names = page.locator(f"{PANEL} .vw-name b").all_inner_texts()
     stages = [layer_name(x.backbone, name, x.notes[name].grid) for name in reversed(x.stages)]
-    assert names == 3 * [*stages, "Fused"] and stages[0].startswith("Stage 4 of 4, ")
+    assert names == 3 * [*stages, "Fused", "Refined"] and stages[0].startswith("Stage 4 of 4, ")
     modules = page.locator(f"{PANEL} .vw-module").all_inner_texts()
     assert modules == 3 * [*reversed(x.stages)]
     assert len(set(pixels_of(page))) >= 10, "maps differ"
@@ -278,7 +278,7 @@ def test_what_was_not_shown_is_hatched(open_page, payloads):
 def test_an_empty_map_shows_the_picture_and_says_so(open_page):
     page = open_page()
     show(page, "empty")
-    expect(page.locator(f"{PANEL}.vw-nothing")).to_have_count(5)
+    expect(page.locator(f"{PANEL}.vw-nothing")).to_have_count(6)
     expect(page.locator(PANEL).first).to_contain_text("Empty")
     page.locator(OPEN).first.hover()
     assert readings(page)[0] == (0, 0)
@@ -344,14 +344,15 @@ def test_one_scale_is_that_of_the_largest(open_page, shown):
     for index, name in enumerate(reversed(shown["layercam"].stages)):
         brightest = canvas(page, index=index)[..., 0].max() / 255
         assert brightest == pytest.approx(peaks[name] / max(peaks.values()), abs=0.03)
-    assert canvas(page, index=len(peaks))[..., 0].max() > 240, "the fused map has no unit"
+    for index in (len(peaks), len(peaks) + 1):
+        assert canvas(page, index=index)[..., 0].max() > 240, "what is of all maps has no unit"
 
 
 def test_signed_maps_have_both_colours(open_page, shown):
     page = open_page("&view=map&signed=1")
     x = shown["prototypes"]
     for offset, name in enumerate(reversed(x.stages)):
-        page.locator(OPEN).nth(10 + offset).click()
+        page.locator(OPEN).nth(12 + offset).click()
         pixels, _ = download(page)
         wanted = render.colorize(x.signed(name) / 2 + 0.5, render.DIVERGING).astype(int)
         assert np.abs(pixels - wanted).mean() < 2 and np.abs(pixels - wanted).max() < 30
@@ -381,11 +382,10 @@ def test_boxes_are_listed_in_pixels_of_the_picture(open_page, shown):
 def test_iou_with_the_truth(open_page, shown, truth):
     page = open_page("&outline=box&threshold=0.3")
     for row, x in enumerate(shown.values()):
-        for column, name in enumerate([*reversed(x.stages), "fused"]):
-            line = page.locator(f"{PANEL} .vw-iou").nth(5 * row + column)
+        for column, name in enumerate([*reversed(x.stages), "fused", "refined"]):
+            line = page.locator(f"{PANEL} .vw-iou").nth(6 * row + column)
             expect(line).to_contain_text(re.compile(r"IoU \d\.\d\d at 30%"))
-            heat = x.fused if name == "fused" else x.maps[name]
-            wanted = localization.iou_at(heat, truth, 0.3)
+            wanted = localization.iou_at(x.heat(name), truth, 0.3)
             assert float(line.get_attribute("data-iou")) == pytest.approx(wanted, abs=0.005)
 
 
@@ -400,16 +400,16 @@ def test_crosshair_reads_every_map_at_one_pixel(open_page, shown, picture):
     assert 0 < column < picture.shape[1] and 0 < row < picture.shape[0]
     values = iter(readings(page))
     for x in shown.values():
-        for name in [*reversed(x.stages), "fused"]:
+        for name in [*reversed(x.stages), "fused", "refined"]:
             share, raw = next(values)
-            exact = (x.fused if name == "fused" else x.maps[name])[row, column]
-            peak = 1 if name == "fused" else x.raw[name].max()
+            exact = x.heat(name)[row, column]
+            peak = x.raw[name].max() if name in x.stages else 1
             assert share == pytest.approx(exact, abs=1 / 255)
             assert raw == pytest.approx(exact * peak, abs=float(peak) / 255)
     crosses = page.locator(f"{PANEL} .vw-down:visible").evaluate_all(
         "all => all.map(line => line.offsetLeft / line.parentElement.clientWidth)"
     )
-    assert len(crosses) == 15 and max(crosses) - min(crosses) < 0.02
+    assert next(values, None) is None and len(crosses) == 18 and max(crosses) - min(crosses) < 0.02
     assert crosses[0] == pytest.approx((column + 0.5) / picture.shape[1], abs=0.02)
 
 
@@ -418,18 +418,18 @@ def test_crosshair_reads_signs(open_page, shown):
     x = shown["prototypes"]
     stage = x.stages[-1]
     row, column = np.unravel_index(x.signed(stage).argmin(), x.picture.pixels.shape[:2])
-    canvas_box = page.locator(OPEN).nth(10).bounding_box()
+    canvas_box = page.locator(OPEN).nth(12).bounding_box()
     scale = canvas_box["width"] / x.picture.width
-    page.locator(OPEN).nth(10).hover(
+    page.locator(OPEN).nth(12).hover(
         position={"x": (column + 0.5) * scale, "y": (row + 0.5) * scale}
     )
     text = page.locator(f"{FIRST} [data-part=where]").inner_text()
     column, row = map(int, re.findall(r"\d+", text))
     largest = np.abs(x.raw[stage]).max()
-    share, raw = readings(page)[10]
+    share, raw = readings(page)[12]
     assert raw < 0 and share == pytest.approx(x.signed(stage)[row, column], abs=1 / 255)
     assert raw == pytest.approx(share * largest, rel=1e-4)
-    assert "−" in page.locator(f"{PANEL} .vw-value").nth(10).inner_text()
+    assert "−" in page.locator(f"{PANEL} .vw-value").nth(12).inner_text()
 
 
 def test_outside_the_crop_nothing_is_read(open_page):
@@ -504,7 +504,8 @@ def test_view_menu_by_keyboard(open_page):
 def test_everything_has_a_name(open_page):
     page = open_page()
     names = page.locator(OPEN).evaluate_all("all => all.map(b => b.getAttribute('aria-label'))")
-    assert all(re.match(r"Where .+ found evidence for .+: strongest at the ", n) for n in names)
+    meaning = r"(Where .+ found evidence for .+|The fused map for .+ spread to what looks alike)"
+    assert all(re.match(rf"{meaning}: strongest at the ", name) for name in names)
     menu(page)
     nameless = page.locator(f"{FIRST} :is(input, select, button):visible").evaluate_all(
         "all => all.filter(e => !(e.ariaLabel || e.labels?.length || e.innerText.trim())).length"
@@ -520,9 +521,14 @@ def test_a_panel_enlarged(open_page, shown):
     page.locator(OPEN).nth(4).click()
     dialog = page.locator(f"{FIRST} dialog")
     expect(dialog.locator("h3")).to_have_text("Fused")
-    expect(dialog.locator(".vw-formula")).to_have_text("F = (n1 · … · nL)1/L")
-    expect(dialog.locator(".vw-formula sup")).to_have_text("1/L")
-    expect(dialog).to_contain_text("What all layers agree on.")
+    expect(dialog.locator(".vw-formula")).to_have_text("F = m − min m, m = (n1 + … + nL) / L")
+    expect(dialog.locator(".vw-formula sub")).to_have_text(["1", "L"])
+    expect(dialog).to_contain_text("What the layers say on average, each from its lowest value")
+    dialog.get_by_label("Next map").click()
+    expect(dialog.locator("h3")).to_have_text("Refined")
+    expect(dialog).to_contain_text("Spread to what looks alike to the network")
+    expect(dialog.locator(".vw-formula sub").first).to_have_text("ij")
+    expect(dialog.locator(".vw-formula sup")).to_have_text(["p", "t"])
     dialog.get_by_label("Next map").click()
     stage = shown["denoised"].stages[-1]
     expect(dialog.locator("h3")).to_contain_text(stage)
@@ -531,7 +537,7 @@ def test_a_panel_enlarged(open_page, shown):
         expect(dialog).to_contain_text(sentence)
     expect(dialog.locator(".vw-scale")).to_have_attribute("aria-label", re.compile("0 to [0-9.]+"))
     dialog.get_by_label("Map before").click()
-    expect(dialog.locator("h3")).to_have_text("Fused")
+    expect(dialog.locator("h3")).to_have_text("Refined")
     dialog.get_by_label("Close").click()
     expect(dialog).to_be_hidden()
 
@@ -748,7 +754,7 @@ def test_phone(open_page, theme):
         page.locator(f"{FIRST} :is(button, input, select, p, h3):visible").evaluate_all(beyond) == 0
     )
     page.locator(f"{FIRST} summary").click()
-    page.locator(OPEN).nth(12).click()
+    page.locator(OPEN).nth(14).click()
     expect(page.locator(f"{FIRST} dialog")).to_be_visible()
     inside = "all => all.filter(e => e.getBoundingClientRect().right > innerWidth).length"
     assert page.locator(f"{FIRST} dialog :is(button, p, h3, canvas)").evaluate_all(inside) == 0

@@ -49,7 +49,7 @@ def saved(page):
         ("&view=map&signed=1&threshold=0.25&scale=same", 0.01),
         ("", 0.01),
         ("&signed=1&opacity=0.8&blend=even", 0.01),  # the viewer's picture was compressed
-        ("&view=map&contours=1&boxes=all&outline=sailing+boat", 0.1),  # lines are thicker
+        ("&view=map&contours=1&boxes=all&outline=sailing+boat", 0.12),  # lines are thicker
     ],
 )
 def test_pictures_of_the_zip_are_those_of_the_viewer(open_page, query, most):

@@ -81,13 +81,13 @@ test("a caption says how maps are drawn", () => {
     view: "overlay", opacity: 0.55, threshold: 0, scale: "own", boxes: "none", contours: false,
     outline: "",
   };
-  assert.equal(settingsInWords(settings, "viridis", 0.2),
+  assert.equal(settingsInWords(settings, "viridis", [0.2, 0.2]),
     "Overlay, opacity 55%\u00a0· No threshold\u00a0· Colours viridis");
   const all = {
     ...settings, view: "map", threshold: 0.3, scale: "same", boxes: "all", contours: true,
     outline: "boat",
   };
-  assert.equal(settingsInWords(all, "magma", 0.3),
+  assert.equal(settingsInWords(all, "magma", [0.3]),
     "Map alone\u00a0· Threshold 30% of the maximum\u00a0· Colours magma\u00a0· "
     + "One scale for all maps of a method"
     + "\u00a0· Boxes at 30%\u00a0· Contour at 30%\u00a0· True outline: boat");

@@ -21,6 +21,11 @@ test("columns are stages, coarse to fine, then what was made of several", () => 
   assert.deepEqual(columnKeys(rows), ["layer4", "layer3", "layer2", "x", "fused"]);
   assert.deepEqual(stageKeys(rows), ["layer4", "layer3", "layer2", "x"]);
   assert.deepEqual(columnKeys([]), []);
+  const single = rowOf(["layer4", "refined"]);
+  single.panels[1].last = true;
+  const row = rowOf(["layer4", "fused", "refined"]);
+  row.panels[2].last = true;
+  assert.deepEqual(columnKeys([single, row]), ["layer4", "fused", "refined"]);
 });
 
 test("maps fill the width, all in one line if they fit", () => {
@@ -49,8 +54,8 @@ test("a table leaves room for its titles", () => {
 
 test("no map is smaller than can be seen, if it has room", () => {
   for (let width = 620; width < 2000; width += 7) {
-    assert.ok(layoutOf(width, 30, false, SQUARE).width >= 112);
-    assert.ok(layoutOf(width, 30, true, SQUARE).width >= 96);
+    assert.ok(layoutOf(width, 30, false, SQUARE).width >= 96);
+    assert.ok(layoutOf(width, 30, true, SQUARE).width >= 93);
   }
 });
 
@@ -85,7 +90,7 @@ test("the maps of a tall picture are no strips either", () => {
 });
 
 test("the column of a narrow map is as wide as its words need", () => {
-  assert.equal(layoutOf(1000, 5, false, { width: 10, height: 400 }).track, 112);
+  assert.equal(layoutOf(1000, 5, false, { width: 10, height: 400 }).track, 96);
 });
 
 test("no line is a single map, at any width and number of layers", () => {
@@ -100,8 +105,8 @@ test("no line is a single map, at any width and number of layers", () => {
 });
 
 test("so many maps as a network usually has stand in one line", () => {
-  assert.equal(layoutOf(980, 7, false, SQUARE).aligned, true); // six layers at 1440 pixels
-  assert.equal(layoutOf(636, 5, false, SQUARE).aligned, true); // four at 1024
+  assert.equal(layoutOf(980, 8, false, SQUARE).aligned, true); // six layers at 1440 pixels
+  assert.equal(layoutOf(636, 6, false, SQUARE).aligned, true); // four at 1024
 });
 
 test("the map of all stages comes first on a narrow page, and larger", () => {

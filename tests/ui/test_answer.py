@@ -4,8 +4,9 @@ import re
 import shutil
 import threading
 from dataclasses import replace
-from html import escape
+from html import escape, unescape
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ from PIL import Image
 import camviz
 from camviz.engine.notes import Denoising
 from camviz.engine.options import Options, option_table
+from camviz.engine.truncation import Reason, TruncationChoice
 from camviz.errors import BackboneError, PrototypeError
 from camviz.examples import example
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import actions, choices, html, links, service
+from camviz.ui.layers import layer_in_words
 from camviz.ui.state import DEFAULT, NOBODY, TOP, BackboneChoice, Selection, Task, Unavailable
 from camviz.ui.tabs import compare, prototype_actions
 
@@ -39,14 +42,15 @@ def opened(visit, controls):
 def test_first_result_has_three_rows(opened):
     assert opened.session.loaded == BackboneChoice(RESNET, True)
     for key in ("layercam", "denoised"):
-        assert opened.panels(key) == [*reversed(STAGES), "fused"]
-    assert opened.panels("prototypes") == ["layer4", "layer3", "fused"]  # 5 x 5 and 10 x 10 cells
+        assert opened.panels(key) == [*reversed(STAGES), "fused", "refined"]
+    alike = opened.panels("prototypes")
+    assert alike == ["layer4", "layer3", "fused", "refined"]  # 5 x 5 and 10 x 10 cells
     assert "None are of stage 1 of 4, 40\u00a0×\u00a040 (layer1)" in opened.tab["learned"]
     assert opened.frame["bars"].count('class="cv-bar"') == 5
     assert opened.frame["bars"].count('aria-pressed="true"') == 1
     assert opened.link == {"backbone": RESNET, "example": "upload", "weights": "untrained"}
     chosen = opened.do(actions.choose_stages, ["layer1", "layer4"])
-    assert chosen.panels("prototypes") == ["layer4", "layer1", "fused"]
+    assert chosen.panels("prototypes") == ["layer4", "layer1", "fused", "refined"]
     assert "None are of" not in chosen.tab["learned"]
 
 
@@ -99,7 +103,7 @@ def test_a_method_without_gradients_has_nothing_to_denoise(opened):
     view = opened.options(method="eigen_cam")
     assert "no gradient" in view.row("denoised")["reason"]
     assert view.tab["denoising"] == "" and view.row("denoised")["holds"] is None
-    assert view.panels() == [*reversed(STAGES), "fused"]
+    assert view.panels() == [*reversed(STAGES), "fused", "refined"]
 
 
 @pytest.mark.parametrize(
@@ -109,10 +113,11 @@ def test_a_method_without_gradients_has_nothing_to_denoise(opened):
 def test_every_method_and_fusion(visit, controls, method, fuse):
     view = visit.open(controls.with_options(method=method, fuse=fuse))
     one = METHODS[method].uses_head
-    assert len(view.panels()) == (1 if one else len(STAGES) + 1)
+    maps = STAGES[-1:] if one else (*reversed(STAGES), "fused")
+    assert view.panels() == [*maps, "refined"]
     verdict = view.tab["verdict"]
     assert METHODS[method].label in verdict and METHODS[method].paper in verdict
-    assert (FUSIONS[fuse].paper in verdict) is not one
+    assert (FUSIONS[fuse].paper in unescape(verdict)) is not one
 
 
 def test_a_papers_own_setting_is_named(opened):
@@ -125,55 +130,163 @@ def test_the_slider_stands_in_the_row_that_it_changes(opened):
     assert held == {"layercam": None, "denoised": "ask-truncation", "prototypes": None}
 
 
+def sentence_of(view):
+    """What is said in the denoised row, as it is read."""
+    return re.sub(r"<.*?>", "", view.tab["denoising"]).strip()
+
+
 def test_truncation_in_figures(opened):
-    some = opened.tab["denoising"]
-    assert re.search(r"Taken away: <strong>[\d–]+%</strong> of the maps", some)
-    assert re.search(r"<strong>[\d–]+%</strong> of noise", some)
-    none = opened.do(actions.set_truncation, 0.0).tab["denoising"]
-    assert "Nothing is taken away" in none
+    name, (before, after) = service.row(opened.controls, "denoised").truncation_choice.worst
+    layer = layer_in_words(service.load(opened.controls.backbone), name)
+    assert sentence_of(opened) == (
+        f"Chosen: none. Without its weak gradient, {layer} would agree less with the deepest one "
+        f"(correlation {before:.2f} → {after:.2f}), so it is evidence here, and these are the "
+        "plain maps."
+    )
+    view = opened.do(actions.set_truncation, 0.9)
+    notes = service.row(view.controls, "denoised").notes.values()
+    shares = [1 - note.denoising.removed for note in notes if note.denoising]
+    assert len(shares) == 3 and max(shares) < 1
+    kept = f"{min(shares):.0%} to {max(shares):.0%}".replace("% to", " to")
+    assert view.tab["denoising"] == (
+        f'<p class="cv-fine">These maps hold <strong>{kept}</strong> of the plain maps’ '
+        "evidence.</p>"
+    )
+    none = opened.do(actions.set_truncation, 0.0)
+    assert sentence_of(none) == "These are the plain maps: nothing is taken out."
 
 
 def test_a_map_that_truncation_made_larger_is_not_said_to_have_lost(visit, controls_of, photo_file):
     controls = controls_of(photo_file, VIT).with_options(method="hires_cam")
-    shares = [
-        note.denoising.removed
-        for note in service.row(controls, "denoised").notes.values()
-        if note.denoising
-    ]
-    assert min(shares) < 0  # or this would be no test
+    x = service.row(controls, "denoised")
+    assert x.truncation_choice.reason == "agrees"
+    shares = [note.denoising.removed for note in x.notes.values() if note.denoising]
+    assert max(shares) < 0  # or this would be no test
     view = visit.open(controls)
-    assert "-" not in re.sub(r"<.*?>", "", view.tab["denoising"])
-    change = Denoising(0.0, min(shares), None).change
-    assert change.removesuffix(" added") in re.sub(r"<.*?>", "", view.tab["denoising"])
-    facts = str(view.row("denoised"))
-    assert change in facts and f"-{change}" not in facts
+    figures = ", ".join(f"{a:.2f} → {b:.2f}" for a, b in x.truncation_choice.agreement.values())
+    least, most = (f"{1 - share:.2g}" for share in (max(shares), min(shares)))
+    assert sentence_of(view) == (
+        "Chosen: level 0.9. Without their weak gradient, the finer layers agree with the deepest "
+        f"one as well as before (correlation {figures}), so what goes is held to be noise. These "
+        f"maps hold {least} to {most} times the plain maps’ evidence."
+    )
+    for panel in view.row("denoised")["panels"]:
+        note = x.notes.get(panel["key"])
+        if note is not None and note.denoising is not None:
+            kept = Denoising(0.0, note.denoising.removed, None).kept
+            assert panel["facts"] == (kept,) and kept.endswith("times the plain map")
+            assert kept.startswith(f"{1 - note.denoising.removed:.2g} ")
+
+
+def denoising(maps=(), choice=None, level=0.9, stages=(), mode="threshold", views="one"):
+    """What is said of a row of maps that lost these shares of their evidence, None: empty ones."""
+    notes = [SimpleNamespace(denoising=SimpleNamespace(removed=share)) for share in maps]
+    row = SimpleNamespace(
+        notes=dict(enumerate([*notes, SimpleNamespace(denoising=None)])),
+        truncation_choice=choice,
+        request=SimpleNamespace(truncation=level, truncation_mode=mode, views=views),
+        label="<ram>",
+        backbone=SimpleNamespace(
+            stage=lambda name: SimpleNamespace(grid=(8, 6)), default_stages=["a", "b"]
+        ),
+        stages=stages,
+    )
+    return re.sub(r"<(/?strong)>", "*", compare._denoising(row))
 
 
 @pytest.mark.parametrize(
-    ("maps", "words"),
+    ("maps", "kept"),
     [
-        ([0.53, 0.61], "Taken away: 53–61% of the maps, 55% of noise."),
-        ([-1.51, -1.57],
-         "Taken away: 55% of noise. Without it the maps are 2.5 to 2.6 times as strong."),
-        ([-0.44, -14682.62],
-         "Taken away: 55% of noise. Without it the maps are 1.4 to more than 100 times as strong."),
-        ([0.2, -1637249.87],
-         "Taken away: 20% of 1 map, 55% of noise. Without it one map is more than 100 times as "
-         "strong."),
-        ([-0.2], "Taken away: 55% of noise. Without it the map is stronger, by 20%."),
-        ([0.1, 0.3, -0.2],
-         "Taken away: 10–30% of 2 maps, 55% of noise. Without it one map is stronger, by 20%."),
-        ([0.1, -0.2, -0.2],
-         "Taken away: 10% of 1 map, 55% of noise. Without it 2 maps are stronger, by 20%."),
+        ([0.53, 0.61], "*39 to 47%* of"),
+        ([0.612, 0.608], "*39%* of"),
+        ([0.0], "*100%* of"),
+        ([-0.2], "*120%* of"),
+        ([0.1, 0.3, -0.2], "*70 to 120%* of"),
+        ([0.1, None, -0.2, -0.2], "*90 to 120%* of"),
+        ([-1.51, -1.57], "*2.5 to 2.6* times"),
+        ([0.2, -2], "*0.8 to 3* times"),
+        ([-0.44, -14682.62], "*1.4 to more than 100* times"),
+        ([-150, -1637249.87], "*more than 100* times"),
+    ],
+)
+def test_what_denoising_did_is_a_plain_sentence(maps, kept):
+    assert denoising(maps) == (
+        f'<p class="cv-fine">These maps hold {kept} the plain maps’ evidence.</p>'
+    )
+
+
+@pytest.mark.parametrize("maps", [(), (None,)])
+def test_where_denoising_did_nothing_that_is_said(maps):
+    assert denoising(maps) == (
+        '<p class="cv-fine">These are the plain maps: nothing is taken out.</p>'
+    )
+
+
+def test_of_the_mean_of_several_views_no_share_is_said():
+    assert denoising((), views="flip") == '<p class="cv-fine"></p>'
+    assert "nothing is taken out" in denoising((), level=0.0, views="flip")
+
+
+AGREEMENT = {"a": (0.8, 0.8123), "b": (0.704, 0.64)}
+KEPT = "These maps hold *40%* of the plain maps’ evidence."
+
+
+@pytest.mark.parametrize(
+    ("choice", "maps", "words"),
+    [
+        (TruncationChoice(0.9, "agrees", AGREEMENT), [0.6],
+         "Chosen: level 0.9. Without their weak gradient, the finer layers agree with the deepest "
+         "one as well as before (correlation 0.80 → 0.81, 0.70 → 0.64), so what goes is held to be "
+         "noise. " + KEPT),
+        (TruncationChoice(0.0, "disagrees", AGREEMENT), [],
+         "Chosen: none. Without its weak gradient, stage 2 of 2, 8\u00a0×\u00a06 (b) would agree "
+         "less with the deepest one (correlation 0.70 → 0.64), so it is evidence here, and these "
+         "are the plain maps."),
+        (TruncationChoice(0.0, "cancels", {}), [],
+         "Chosen: none. In this network, for and against cancel at every place, which leaves "
+         "nothing to tell noise by."),
+        (TruncationChoice(0.0, "nothing", {}), [],
+         "Chosen: none. There is no finer layer, or nothing to compare one with."),
+    ],
+    ids=lambda each: getattr(each, "reason", None),
+)  # fmt: skip
+def test_why_the_level_was_chosen_is_said(choice, maps, words):
+    said = denoising(maps, choice, choice.level, ("a", "b"))
+    assert said == f'<p class="cv-fine">{words}</p>'
+
+
+@pytest.mark.parametrize(
+    ("mode", "words", "why"),
+    [
+        ("threshold", KEPT, ""),
+        ("cap", KEPT, "Level 0.9, as usual: only where weak values become 0 is the level chosen "
+         "for the picture. "),
+        ("rectify", KEPT, ""),
+        ("remove", "These maps show what speaks *against* &lt;ram&gt;.", ""),
     ],
 )  # fmt: skip
-def test_what_denoising_did_is_a_plain_sentence(maps, words):
-    noise = SimpleNamespace(noise=0.45)
-    notes = [
-        SimpleNamespace(denoising=SimpleNamespace(removed=share, noise=noise)) for share in maps
-    ]
-    row = SimpleNamespace(notes=dict(enumerate(notes)))
-    assert re.sub(r"<.*?>", "", compare._denoising(row)).strip() == words
+def test_what_other_modes_do_is_said(mode, words, why):
+    """Whether the level was set or not; a level means something to one of them only."""
+    assert denoising([0.6], mode=mode) == f'<p class="cv-fine">{words}</p>'
+    if mode != "threshold":
+        said = denoising([0.6], TruncationChoice(0.9, "mode", {}), mode=mode)
+        assert said == f'<p class="cv-fine">{why}{words}</p>'
+
+
+def test_every_reason_has_its_sentence():
+    reasons = get_args(Reason)
+    agreement = dict.fromkeys(("agrees", "disagrees"), AGREEMENT)
+    said = {
+        denoising(
+            [],
+            TruncationChoice(0.0, reason, agreement.get(reason, {})),
+            0.0,
+            ("a", "b"),
+            "cap" if reason == "mode" else "threshold",
+        )
+        for reason in reasons
+    }
+    assert len(said) == len(reasons) == 5
 
 
 def test_what_the_page_answers_already_is_not_answered_again(opened):
@@ -291,7 +404,7 @@ def test_layers_in_the_menu_are_the_stages_and_every_other_module(opened):
 def test_modules_by_name(opened):
     opened.do(actions.choose_modules, ["layer2.0.conv1"])
     view = opened.do(actions.choose_stages, ["layer4"])
-    assert view.panels() == ["layer4", "layer2.0.conv1", "fused"]
+    assert view.panels() == ["layer4", "layer2.0.conv1", "fused", "refined"]
     assert view.controls.options.stages == ("layer4", "layer2.0.conv1")
     assert view.link["stages"] == "layer4,layer2.0.conv1"
     view.do(actions.choose_modules, [])
@@ -308,7 +421,8 @@ def test_no_layer_ticked(opened):
 
 def test_zero_gradient_in_words(visit, controls_of, photo_file):
     view = visit.open(controls_of(photo_file, VIT).with_options(stages=("blocks.5",)))
-    (panel,) = view.row("layercam")["panels"]
+    panel, refined = view.row("layercam")["panels"]
+    assert refined["key"] == "refined" and "Empty: every stage is." in refined["warnings"]
     assert any("does not depend on this map" in text for text in panel["warnings"])
 
 
@@ -534,7 +648,7 @@ def test_what_the_backbone_of_a_link_does_not_know_is_named(followed, photo_file
                     method="x")  # fmt: skip
     for word in ("method=x", "unicorn", "griffin", "stages=layer99"):
         assert word in view.frame["notice"]
-    assert view.panels() == ["layer4"]
+    assert view.panels() == ["layer4", "refined"]
     assert view.controls.target == TOP and view.controls.versus == NOBODY
 
 

@@ -5,6 +5,7 @@ import re
 import urllib.error
 import urllib.request
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +54,9 @@ def test_endpoints_describe_themselves(client):
 # What the endpoint takes, in this order: programs may give values by position.
 EXPLAIN = {
     "image": None, "backbone": "", "target": "", "versus": "", "method": "layer_cam",
-    "stages": None, "truncation": 0.0, "fuse": "product", "tap": "activation", "fit": "stretch",
-    "placement": "plain", "threshold": 0.2, "untrained": False, "prototypes": None,
-    "size": "screen",
+    "stages": None, "truncation": 0.0, "fuse": "auto", "tap": "activation", "fit": "stretch",
+    "placement": "plain", "truncation_mode": "threshold", "views": "one", "refine": "affinity",
+    "threshold": 0.0, "untrained": False, "prototypes": None, "size": "screen",
 }  # fmt: skip
 
 
@@ -66,9 +67,11 @@ def test_parameters_and_defaults_of_explain(client):
     assert list(rows) == list(EXPLAIN)
     assert [name for name, row in rows.items() if not row["parameter_has_default"]] == ["image"]
     kinds = {name: row["python_type"]["type"] for name, row in rows.items()}
-    for name in ("versus", "method", "fuse", "tap", "fit", "placement", "size"):
+    words = ("versus", "method", "fuse", "tap", "fit", "placement", "truncation_mode")
+    for name in (*words, "views", "refine", "size"):
         assert kinds[name] == "str"
-    assert (kinds["truncation"], kinds["untrained"]) == ("float", "bool")
+    assert (kinds["truncation"], kinds["threshold"]) == ("float | str", "float")
+    assert kinds["untrained"] == "bool"
     assert "list[str]" in kinds["stages"]
 
 
@@ -91,6 +94,33 @@ def test_explain(client):
     assert str(Path(RAM).parent) not in json.dumps(found)
 
 
+def test_a_level_that_is_chosen_for_the_picture(client):
+    boat = str(example("a-rowing-boat").path)
+    for image, level in ((boat, 0.9), (RAM, 0.0)):
+        found, file = client.predict(
+            image=handle_file(image), backbone="scenes-resnet", truncation="auto",
+            api_name="/explain",
+        )  # fmt: skip
+        x = camviz.Engine().explain(image, "scenes-resnet", truncation="auto")
+        assert found["request"]["truncation"] == x.request.truncation == level
+        assert tuple(found["request"]["truncated"]) == x.request.truncated
+        with zipfile.ZipFile(file) as archive, archive.open("maps.npz") as maps:
+            raw = np.load(maps)["layer_cam/layer1"]
+        assert np.allclose(raw, x.raw["layer1"], atol=1e-6)
+
+
+def test_boxes_are_at_the_usual_threshold_of_each_map_or_at_the_one_given(client):
+    x = camviz.Engine().explain(RAM, "scenes-resnet")
+    for given, fused, refined in (({}, 0.2, 0.5), ({"threshold": 0.4}, 0.4, 0.4)):
+        found, _ = client.predict(
+            image=handle_file(RAM), backbone="scenes-resnet", **given, api_name="/explain"
+        )
+        for key, of, cut in (("", "fused", fused), ("refined_", "refined", refined)):
+            assert found[f"{key}threshold"] == cut
+            boxes = [asdict(box) for box in x.boxes(cut, of=of, multi=True)]
+            assert found[f"{key}boxes"] == json.loads(json.dumps(boxes))
+
+
 @pytest.mark.parametrize(("size", "sides"), [("screen", (1600, 800)), ("original", (2400, 1200))])
 def test_overlays_are_as_large_as_requested(client, tmp_path, size, sides):
     with Image.open(RAM) as picture:
@@ -101,7 +131,8 @@ def test_overlays_are_as_large_as_requested(client, tmp_path, size, sides):
     assert found["picture"]["size"] == [1200, 2400]
     with zipfile.ZipFile(file) as archive:
         names = [name for name in archive.namelist() if name.endswith(".jpg")]
-        assert len(names) == 1 + len(found["stages"]) + 1
+        wanted = [f"layer_cam_{name}.jpg" for name in (*found["stages"], "fused", "refined")]
+        assert sorted(names) == sorted(["picture.jpg", *wanted])
         for name in names:
             with archive.open(name) as image, Image.open(image) as drawn:
                 assert drawn.size == sides, name
@@ -153,6 +184,9 @@ def test_prototypes_and_back(client):
         ({"size": "huge"}, "unknown size 'huge'; sizes: screen, original"),
         ({"backbone": "resnet50.a1_in1k"}, "hub cannot be reached"),
         ({"truncation": "much"}, "truncation is a number, not 'much'"),
+        ({"truncation": "auto", "method": "eigen_cam"}, "uses no gradient"),
+        ({"truncation_mode": "cut"}, "unknown truncation mode 'cut'; choices: threshold"),
+        ({"threshold": "low"}, "threshold is a number, not 'low'"),
     ],
 )
 def test_errors_are_sentences(client, given, sentence):
@@ -199,9 +233,11 @@ META = {"meta": {"_type": "gradio.FileData"}}
     ],
 )
 def test_no_path_and_no_address_is_opened(noisy, image):
-    rest = ["", "", "", "layer_cam", None, 0, "product", "activation", "stretch", "plain", 0.2]
+    rest = ["", "", "", "layer_cam", None, 0, "product", "activation", "stretch", "plain"]
+    rest += ["threshold", "one", "affinity", 0.2, False, None, "screen"]
+    assert len(rest) == len(EXPLAIN) - 1
     for endpoint, data in (
-        ("explain", [image, *rest, False, None, "screen"]),
+        ("explain", [image, *rest]),
         ("prototypes", [[image], "ram", "", 12, 0, False]),
     ):
         text = post(noisy, endpoint, data)

@@ -11,11 +11,13 @@ import timm
 from PIL import Image
 from timm.models._hub import save_for_hf
 
-from camviz.defaults import THRESHOLD
+from camviz.defaults import REFINED_THRESHOLD, THRESHOLD
 from camviz.maps import render
 from camviz.ui import service
 from camviz.ui.downloads import bundle
-from camviz.ui.state import BackboneChoice, Stopped, Task
+from camviz.ui.state import AUTO, BackboneChoice, Stopped, Task
+
+NFNET = "test_nfnet.r160_in1k"
 
 
 def unpack(path):
@@ -37,9 +39,32 @@ def test_zip_holds_what_is_shown(controls):
         for name in x.stages:
             assert np.array_equal(arrays[f"{key}/{name}"], x.raw[name])
         assert np.array_equal(arrays[f"{key}/fused"], x.fused_grid[0])
-    assert manifest["rows"]["denoised"]["request"]["truncation"] == controls.truncation
-    assert manifest["link"]["example"] == "upload"
+        assert np.array_equal(arrays[f"{key}/refined"], x.refined_grid[0])
+        assert {f"{key}_fused.png", f"{key}_refined.png"} <= set(names)
+    assert manifest["rows"]["denoised"]["request"]["truncation"] == 0.0  # as it was chosen
+    assert manifest["link"]["example"] == "upload" and "truncation" not in manifest["link"]
     assert controls.picture not in json.dumps(manifest)  # no path of this machine
+
+
+@pytest.mark.parametrize(("level", "found"), [(AUTO, 0.9), (0.5, 0.5)])
+def test_the_level_that_was_chosen_is_in_the_zip(controls_of, photo_file, level, found):
+    controls = replace(controls_of(photo_file, NFNET), truncation=level)
+    names, manifest, arrays = unpack(bundle.make_zip(controls))
+    x = service.row(controls, "denoised")
+    assert manifest["rows"]["denoised"]["request"]["truncation"] == found
+    assert manifest["rows"]["denoised"]["request"]["truncated"] == list(x.stages[:-1])
+    assert manifest["link"].get("truncation") == (None if level == AUTO else "0.5")
+    for name in x.stages[:-1]:
+        assert np.array_equal(arrays[f"denoised/{name}"], x.raw[name])
+        assert not np.array_equal(arrays[f"denoised/{name}"], arrays[f"layercam/{name}"])
+    assert not any(name.startswith("removed") for name in (*names, *arrays, *manifest["rows"]))
+
+
+def test_without_refinement_the_zip_has_no_such_map(controls):
+    names, manifest, arrays = unpack(bundle.make_zip(controls.with_options(refine="none")))
+    assert not any("refined" in name for name in (*names, *arrays))
+    assert manifest["rows"]["layercam"]["refined_boxes"] is None
+    assert "layercam_fused.png" in names and "layercam/fused" in arrays
 
 
 def test_a_row_that_is_a_sentence_stays_one(controls):
@@ -63,13 +88,15 @@ def test_overlays_are_coloured_as_the_address_bar_says(controls, tmp_path):
     assert np.array_equal(drawn, wanted)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["rows"]["layercam"]["threshold"] == 0.5
+    assert manifest["rows"]["layercam"]["refined_threshold"] == 0.5
 
 
 @pytest.mark.parametrize("query", ["", "?colors=../../etc&opacity=much&threshold=-1", "?&&=;%00"])
 def test_garbage_in_the_address_bar_does_no_harm(controls, tmp_path, query):
     folder = bundle.write_rows(service.rows(controls), tmp_path / "out", query)
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["rows"]["layercam"]["threshold"] == THRESHOLD
+    found = manifest["rows"]["layercam"]
+    assert (found["threshold"], found["refined_threshold"]) == (THRESHOLD, REFINED_THRESHOLD)
 
 
 def test_the_report_links_to_the_view_of_its_own_picture(controls):

@@ -9,9 +9,9 @@ from camviz.defaults import VIEWER_SETTINGS
 from camviz.engine.options import Options, option
 from camviz.examples import examples
 from camviz.maps.fusion import FUSIONS
-from camviz.ui import links
+from camviz.ui import actions, links
 from camviz.ui.links import NO_PICTURE, UPLOAD, Link, read, write
-from camviz.ui.state import DEFAULT, BackboneChoice
+from camviz.ui.state import AUTO, DEFAULT, BackboneChoice
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -26,13 +26,15 @@ FULL = replace(
     stages=("layer3", "layer2.0.conv1"),
     method="grad_cam",
     fuse="mean",
+    refine="none",
     tap="output",
     fit="crop",
     placement="true",
+    truncation_mode="cap",
 )
 KEYS = {
     "backbone", "example", "class", "versus", "weights", "stages", "method", "truncation", "fuse",
-    "tap", "fit", "placement",
+    "refine", "tap", "fit", "placement", "truncation_mode",
 }  # fmt: skip
 
 
@@ -66,6 +68,32 @@ def test_only_what_differs_from_the_default_is_written():
     plain = replace(DEFAULT, backbone=BackboneChoice("scenes-resnet"))
     assert write(plain, "a-ram") == {"backbone": "scenes-resnet", "example": "a-ram"}
     assert write(replace(plain, truncation=0.5), UPLOAD)["truncation"] == "0.5"
+    assert write(replace(plain, truncation=0.0), UPLOAD)["truncation"] == "0"
+    assert DEFAULT.truncation == AUTO and "truncation" not in write(
+        replace(FULL, truncation=AUTO), UPLOAD
+    )
+
+
+def test_the_level_is_a_number_or_is_chosen_for_the_picture():
+    for text, level in (("auto", AUTO), ("0", 0.0), ("0.99", 0.99)):
+        assert read({"truncation": text}) == (Link(truncation=level), [])
+    for text in ("1", "-0.1", "Auto", ""):
+        named, wrong = read({"truncation": text})
+        assert named == Link() and len(wrong) == 1
+    assert "a number from 0 to 0.99, or auto, is expected" in read({"truncation": "1"})[1][0]
+
+
+@pytest.mark.parametrize(
+    ("query", "level"),
+    [({}, AUTO), ({"truncation": "auto"}, AUTO), ({"truncation": "0"}, 0.0),
+     ({"truncation": "0.35"}, 0.35), ({"truncation": "much"}, AUTO)],
+)  # fmt: skip
+def test_what_a_link_opens_with(session, query, level):
+    actions.open_link(session, {"truncation_mode": "rectify", **query}, None)
+    assert session.controls.truncation == level
+    assert session.controls.options.truncation_mode == "rectify"
+    assert session.controls.options.truncation == 0.0  # that of the other rows
+    assert bool(session.problems) == (query == {"truncation": "much"})
 
 
 def test_an_option_added_to_a_subclass_is_in_links():
@@ -105,6 +133,9 @@ def test_every_example_can_be_linked_to(example):
         ("truncation", "1.5"),
         ("truncation", "nan"),
         ("truncation", "much"),
+        ("truncation", "none"),
+        ("truncation_mode", "cut"),
+        ("truncation_mode", "auto"),
         ("fuse", "product;drop"),
         ("tap", ""),
         ("fit", "shrink"),

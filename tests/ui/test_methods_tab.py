@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from camviz.examples import example
-from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import service
 from camviz.ui.service import explain, stages_of
 from camviz.ui.state import Task, Unavailable
 from camviz.ui.tabs import methods
-from camviz.ui.tabs.methods import PAPER, USUAL, marks_of, matrix
+from camviz.ui.tabs.methods import COLUMNS, PAPER, USUAL, marks_of, matrix
 from camviz.ui.viewer import MapRow
 
 VIT = "test_vit.r160_in1k"
+HEADS = ["Stretched", "Geometric", "Maximum", "Refined"]  # of the columns behind the stages
 
 
 @pytest.fixture
@@ -33,22 +33,27 @@ def test_rows_are_all_methods_and_columns_stages_and_fusions(controls, rows):
     against = found.pop(methods.AGAINST)
     assert against.title == "LayerCAM, against" and "against the class" in against.words.summary
     stages = stages_of(controls)
-    every = [*reversed(stages), *FUSIONS]
-    assert [panel.key for panel in against.panels] == every
+    every = [*reversed(stages), *COLUMNS]
+    assert [panel.name for panel in against.panels[len(stages) :]] == HEADS[:-1]
+    assert [panel.key for panel in against.panels] == every, "it has no refined map"
     for name, row in found.items():
         keys = [panel.key for panel in row.panels]
-        assert keys == ([stages[-1]] if name == "cam" else every), name
+        assert keys == [*([stages[-1]] if name == "cam" else every), "refined"], name
+        heads = [panel.name for panel in row.panels if panel.last]
+        assert heads == (HEADS[-1:] if name == "cam" else HEADS), name
         assert row.title == METHODS[name].label
 
 
 def test_every_cell_is_the_engines_own(controls):
     found = matrix(controls, explain(controls))
     for method in ("layer_cam", "grad_cam_pp", "eigen_cam"):
-        for fuse in FUSIONS:
+        for fuse in COLUMNS:
             x = explain(controls, method=method, fuse=fuse)
             cell = found[method].panels[fuse].x
             assert np.array_equal(cell.fused_grid[0], x.fused_grid[0])
             assert all(np.array_equal(cell.raw[name], x.raw[name]) for name in x.stages)
+        refined = found[method].panels["refined"].x.refined_grid[0]
+        assert np.array_equal(refined, explain(controls, method=method).refined_grid[0])
 
 
 def test_what_layercam_leaves_out_is_a_row_of_its_own(controls):
@@ -61,8 +66,9 @@ def test_what_layercam_leaves_out_is_a_row_of_its_own(controls):
         assert (against[name].map.raw >= 0).all()
         left = x.raw[name] - against[name].map.raw
         assert np.allclose(left, signed.raw[name], atol=1e-5 * np.abs(x.raw[name]).max()), name
-    for fuse in FUSIONS:
+    for fuse in COLUMNS:
         assert against[fuse].map.raw.max() <= 1 + 1e-6
+    assert [name for name in against if name not in x.stages] == list(COLUMNS)
     assert not any(panel.warnings for name, panel in against.items() if panel.map.raw.any())
 
 
@@ -109,7 +115,7 @@ def test_other_classes_and_layers_are_followed(controls, session):
     first, *_ = methods.show(session, chosen, Task())
     assert f"<em>{escape(label)}</em>" in first.tab["heading"]
     keys = [panel.key for panel in first.tab["maps"].rows[0].panels]
-    assert keys == [*reversed(stages_of(chosen)), *FUSIONS]
+    assert keys == [*reversed(stages_of(chosen)), *COLUMNS, "refined"]
 
 
 def test_the_heading_names_the_rival_and_the_network(controls, shown):
@@ -133,7 +139,7 @@ def marks(controls, method, **changes):
 
 
 def test_the_papers_setting_and_the_default_are_marked(controls):
-    assert marks(controls, "layer_cam") == {"max_tanh": [PAPER], "product": [USUAL]}
+    assert marks(controls, "layer_cam") == {"max_tanh": [PAPER], "stretched_mean": [USUAL]}
     for method in ("grad_cam", "grad_cam_pp", "xgrad_cam", "hires_cam", "eigen_cam", "cam"):
         assert marks(controls, method) == {stages_of(controls)[-1]: [PAPER]}, method
 
@@ -164,4 +170,6 @@ def test_a_row_of_the_same_maps_says_so_once(controls_of, rows):
     ram = controls_of(str(example("a-ram").path), "scenes-resnet", untrained=False)
     row = rows(ram)["layer_cam_elementwise"]
     assert row.tag == "The same maps as LayerCAM"
-    assert not any(panel.remarks for panel in row.panels)
+    assert {panel.key: panel.remarks for panel in row.panels if panel.remarks} == {
+        "refined": ("Spread to what looks alike: which thing, not what exactly counted.",)
+    }

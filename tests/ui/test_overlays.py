@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camviz.defaults import THRESHOLD
+from camviz.defaults import REFINED_THRESHOLD, THRESHOLD
 from camviz.maps import render
 from camviz.ui import service
 from camviz.ui.downloads import bundle
@@ -47,8 +47,9 @@ def test_for_and_against_is_drawn_on_the_scale_of_two_signs(hires, drawn):
     for name in x.stages:
         wanted = render.colorize((x.signed(name) + 1) / 2, render.DIVERGING)
         assert near(pictures[f"layercam_{name}"], wanted), name
-    fused = render.colorize((x.fused + 1) / 2, render.DIVERGING)
-    assert near(pictures["layercam_fused"], fused)
+    for name in ("fused", "refined"):
+        wanted = render.colorize((x.heat(name) + 1) / 2, render.DIVERGING)
+        assert near(pictures[f"layercam_{name}"], wanted), name
 
 
 def test_a_method_without_signs_has_nothing_against(controls, drawn):
@@ -63,8 +64,8 @@ def test_what_is_below_the_threshold_is_hidden(controls, drawn, view):
     rows = service.rows(controls)
     x = rows["layercam"]
     cut, whole = (drawn(rows, f"?view={view}&threshold={t}")[0] for t in ("0.4", "0"))
-    for name in (*x.stages, "fused"):
-        heat = x.fused if name == "fused" else x.maps[name]
+    for name in (*x.stages, "fused", "refined"):
+        heat = x.heat(name)
         above = heat >= 0.4 * heat.max()
         bare = x.picture.pixels if view == "overlay" else np.zeros_like(x.picture.pixels)
         wanted = np.where(above[..., None], whole[f"layercam_{name}"], bare)
@@ -90,7 +91,9 @@ def test_one_scale_for_all_maps_of_a_method(controls, drawn):
         for name in x.stages:
             wanted = render.colorize(x.maps[name] * x.raw[name].max() / top, "gray")
             assert near(pictures[f"{key}_{name}"], wanted)
-    assert pictures["layercam_fused"].max() > 240  # shares have a scale of their own
+    for name in ("fused", "refined"):  # shares have a scale of their own
+        wanted = render.colorize(rows["layercam"].heat(name), "gray")
+        assert wanted.max() > 240 and near(pictures[f"layercam_{name}"], wanted)
 
 
 def test_the_picture_alone_with_lines(controls, drawn):
@@ -99,11 +102,18 @@ def test_the_picture_alone_with_lines(controls, drawn):
     bare, _ = drawn(rows, "?view=picture")
     assert np.array_equal(bare["layercam_layer4"], x.picture.pixels)
     boxes, _ = drawn(rows, "?view=picture&boxes=largest")
-    found = x.boxes(THRESHOLD, stage="layer4")[0].xyxy
-    assert np.array_equal(boxes["layercam_layer4"], render.draw_boxes(x.picture.pixels, [found]))
+    contours, _ = drawn(rows, "?view=picture&contours=1")
+    for name in ("layer4", "fused", "refined"):
+        cut = REFINED_THRESHOLD if name == "refined" else THRESHOLD
+        wanted = render.draw_boxes(x.picture.pixels, [x.boxes(cut, of=name)[0].xyxy])
+        assert np.array_equal(boxes[f"layercam_{name}"], wanted), name
+        wanted = render.draw_contour(x.picture.pixels, x.mask(cut, of=name))
+        assert np.array_equal(contours[f"layercam_{name}"], wanted), name
     lines, _ = drawn(rows, "?view=picture&contours=1&threshold=0.5")
     wanted = render.draw_contour(x.picture.pixels, x.mask(0.5, stage="layer4"))
     assert np.array_equal(lines["layercam_layer4"], wanted)
+    wanted = render.draw_contour(x.picture.pixels, x.mask(0.5, of="refined"))
+    assert np.array_equal(lines["layercam_refined"], wanted)
     even, manifest = drawn(rows, "?blend=even&opacity=0.55")  # no boxes: as the viewer draws it
     assert np.array_equal(even["layercam_fused"], render.overlay(x.picture.pixels, x.fused))
     assert manifest["rows"]["layercam"]["boxes"]
@@ -116,7 +126,8 @@ def test_opacity_follows_the_heat(controls, hires, drawn):
 
     x = service.rows(controls)["layercam"]
     usual, _ = drawn({"layercam": x}, "")
-    for name, heat in {"layer4": x.maps["layer4"], "fused": x.fused}.items():
+    for name in ("layer4", "fused", "refined"):
+        heat = x.heat(name)
         wanted = blended(x.picture.pixels, heat, render.colorize(heat))
         assert near(usual[f"layercam_{name}"], wanted), name
     x = hires["layercam"]
@@ -160,7 +171,7 @@ def test_settings_are_read_as_the_viewer_reads_them():
     assert Look.read("?view=1&opacity=x&threshold=-1&colors=rainbow&boxes=<b>&scale=") == usual
     look = Look.read("?signed=1&contours=0&opacity=0.333&threshold=1&row=denoised")
     assert (look.signed, look.contours, look.opacity, look.threshold) == (True, False, 0.33, 0.95)
-    assert usual.cut == THRESHOLD and look.cut == 0.95
+    assert usual.cut is None and look.cut == 0.95  # None: each map's own
 
 
 def test_the_manifest_names_the_version_of_camviz(controls, drawn):

@@ -17,6 +17,7 @@ import pytest
 from gradio.utils import get_upload_folder
 
 from camviz.engine.options import Options, option_table
+from camviz.engine.truncation import LEVEL
 from camviz.errors import BackboneError, ImageError, StageError, WeightsError
 from camviz.examples import example
 from camviz.maps.fusion import FUSIONS
@@ -25,7 +26,16 @@ from camviz.ui import actions, answer, build_app, choices, events, launch_option
 from camviz.ui.events import PageEvents, take
 from camviz.ui.gradio_compat import Page, served_path
 from camviz.ui.notices import with_notices
-from camviz.ui.state import BackboneChoice, Selection, Session, Stopped, Task, Update
+from camviz.ui.state import (
+    AUTO,
+    DEFAULT,
+    BackboneChoice,
+    Selection,
+    Session,
+    Stopped,
+    Task,
+    Update,
+)
 from camviz.ui.tabs import compare
 from camviz.ui.tabs.base import GROUPS
 from camviz.ui.tabs.table import TABS
@@ -358,11 +368,21 @@ def entries(app, label):
 def test_controls_have_the_choices_of_the_engine(app):
     table = option_table(Options)
     assert entries(app, "Method") == list(choices.stage_methods())
-    assert entries(app, "Fusion") == list(FUSIONS)
+    assert entries(app, "Fusion") == list(table["fuse"].values) == ["auto", *FUSIONS]
     for label, name in (
-        ("The network sees", "fit"), ("A layer is read", "tap"), ("Cells are drawn", "placement")
+        ("The network sees", "fit"), ("A layer is read", "tap"), ("Cells are drawn", "placement"),
+        ("In the gradient", "truncation_mode"), ("Refined map", "refine"),
     ):  # fmt: skip
         assert entries(app, label) == list(table[name].values)
+
+
+def test_the_denoised_row_opens_as_it_is_before_anybody_chose(app):
+    found = {c["props"].get("elem_id"): c["props"] for c in app.get_config_file()["components"]}
+    assert found["automatic"]["value"] is True and DEFAULT.truncation == AUTO
+    assert found["truncation_mode"]["value"] == DEFAULT.options.truncation_mode
+    slider = found["truncation"]
+    assert (slider["minimum"], slider["maximum"]) == (0, links.MAX_TRUNCATION)
+    assert (slider["value"], slider["step"]) == (LEVEL, 0.01)
 
 
 def test_events_are_private_and_taken_at_once(app):

@@ -19,7 +19,7 @@ from camviz.ui.service import explain
 from camviz.ui.state import NOBODY, TOP, BackboneChoice, Selection, Stopped, Task, Unavailable
 from camviz.ui.strip import thumbnail
 from camviz.ui.tabs import pictures
-from camviz.ui.tabs.pictures import CONFIDENCE, FUSED, NAME, OWN, SAME
+from camviz.ui.tabs.pictures import CONFIDENCE, FUSED, NAME, OWN, REFINED, SAME
 from camviz.ui.viewer import TITLES
 
 
@@ -74,11 +74,23 @@ def test_one_layer_of_every_row(three, shown):
         assert is_map(heats[0], x.maps["layer3"])
 
 
+def test_the_refined_map_of_every_picture(three, shown):
+    for row in ("layercam", "denoised", "prototypes"):
+        tab = shown(pictures, three, row=row, panel=REFINED)
+        assert tab["panel"].value == REFINED and "all layers, refined" in tab["sheet"]
+        heats = re.findall(r'class="cv-heat" src="([^"]+)"', tab["sheet"])
+        assert len(heats) == 3
+        assert is_map(heats[0], service.row(three, row).refined)
+    off = shown(pictures, three.with_options(refine="none"), panel=REFINED)
+    assert off["panel"].value == FUSED and "all layers, fused" in off["sheet"]
+    assert REFINED not in [value for _, value in off["panel"].choices]
+
+
 def test_a_layer_that_is_gone_becomes_the_fused_map(three, shown, sheet):
     tab = shown(pictures, three, panel="blocks.7")
     assert tab["panel"].value == FUSED and "all layers, fused" in tab["sheet"]
     assert [value for _, value in tab["panel"].choices] == [
-        FUSED, "layer4", "layer3", "layer2", "layer1",
+        FUSED, REFINED, "layer4", "layer3", "layer2", "layer1",
     ]  # fmt: skip
     assert sheet(three, row="nonsense") == sheet(three)
 
@@ -155,7 +167,10 @@ def test_what_was_not_shown_to_the_network_has_no_map(three, sheet):
     x = explain(cropped)
     assert not x.visible.all()
     heat = decoded(re.search(r'class="cv-heat" src="([^"]+)"', sheet(cropped))[1])
-    assert heat.shape[2] == 4 and ((heat[..., 3] > 127) == x.visible).mean() > 0.98
+    seen = render.heat_opacity(255.0, signed=False)[(x.fused * 255).round().astype(int)]
+    assert not heat[..., 3][~x.visible].any()
+    assert np.array_equal(heat[..., 3][x.visible], seen.round()[x.visible])
+    assert heat[..., 3][x.visible].max() == 255
 
 
 @pytest.mark.parametrize("held", [0, 1])
@@ -166,7 +181,8 @@ def test_what_to_do_where_there_is_nothing_to_compare(three, sheet, held):
 
 def test_without_a_backbone_there_is_no_sheet(three, shown):
     tab = shown(pictures, replace(three, backbone=BackboneChoice()))
-    assert "Add pictures" in tab["sheet"] and len(tab["panel"].choices) == 1
+    assert "Add pictures" in tab["sheet"]
+    assert [value for _, value in tab["panel"].choices] == [FUSED, REFINED]
 
 
 # -- A click -------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ def test_every_prototype_of_a_layer_has_a_card(ram):
         assert source in cards
     assert "What <em>ram</em> looks like" in parts["introduction"]
     assert "32 pictures" in parts["introduction"]
-    assert list(panels(parts["maps"]))[-1] == "fused"
+    assert list(panels(parts["maps"]))[-2:] == ["fused", "refined"]
 
 
 def test_what_a_score_is_depends_on_the_layer(ram, vit):

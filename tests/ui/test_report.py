@@ -21,6 +21,7 @@ from camviz.ui.downloads.report import report_html
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer import payload
 from camviz.ui.viewer.source import configuration, inline, markup, style
+from camviz.ui.viewer.words import REFINED_WORDS
 
 HOSTILE = "<img src=x onerror='window.broken=1'></script><script>$style"
 
@@ -87,12 +88,14 @@ def test_everything_about_the_picture_is_said(rows):
         assert METHODS[other.request.method].paper in text and command(other) in text
     assert "There are no <prototypes> of it." in text
     assert "my photo's $1.png, SHA-256 of its pixels " + x.picture.digest[:12] in text
-    assert (
-        "weak gradient values set to 0 at level 0.9" in text
-        and "untrained: maps mean nothing" in text
-    )
+    assert "weak values become 0 at level 0.9" in text and "untrained: maps mean nothing" in text
     assert f"{x.notes['layer4'].positive_share:.0%}" in text
-    assert str(x.boxes(multi=True)[0].xyxy)[1:-1] in text
+    for name, cut in (("fused", 0.2), ("refined", 0.5)):
+        first = str(x.boxes(cut, of=name, multi=True)[0].xyxy)[1:-1]
+        assert f"Boxes at {cut:.0%} of the {name} map (x0, y0, x1, y1): {first}" in text
+    power, steps = x.request.refine_power, x.request.refine_steps
+    assert f"features alike to the power {power:g}, {steps} steps" in text
+    assert REFINED_WORDS.summary in text and REFINED_WORDS.formula in text
 
 
 def test_the_class_explained_is_listed_though_it_is_the_last(explain):
@@ -105,8 +108,16 @@ def test_figures_against_the_truth_of_an_example(engine):
     x = engine.explain(example("a-zebra").path, "scenes-resnet", target="zebra")
     found = x.measure(example("a-zebra").truth[0].mask)
     text = words(report_html({"layercam": x}))
-    for figure, value in found["fused"].items():
-        assert figure.replace("_", " ") in text and f"{value:.3f}" in text
+    for name in ("fused", "refined"):
+        for figure, value in found[name].items():
+            assert figure.replace("_", " ") in text and f"{value:.3f}" in text
+
+
+def test_without_refinement_nothing_is_said_of_it(explain):
+    text = words(report_html({"layercam": explain(target=3, refine="none")}))
+    assert re.search(r"Refined map\s+none", text)
+    assert "of the fused map" in text and "of the refined map" not in text
+    assert REFINED_WORDS.summary not in text
 
 
 @pytest.mark.parametrize(
@@ -157,10 +168,16 @@ OPTIONS = [
     {"target": 3},
     {"target": 3, "versus": 5},
     {"truncation": 0.85},
+    {"truncation": "auto"},
+    {"truncation": "auto", "truncation_mode": "cap"},
+    {"truncation": "auto", "method": "hires_cam", "target": 5},
     {"truncation": 0.5, "truncated": ["layer2"], "truncation_mode": "cap"},
     {"fuse": "max_tanh", "tap": "output", "fit": "crop", "score": "probability"},
     {"stages": ["layer2.0.conv1", "layer4"], "checkerboard": "keep"},
     {"method": "grad_cam", "stages": ["layer3"]},
+    {"refine": "none"},
+    {"refine_power": 2.5, "refine_steps": 5},
+    {"refine_steps": 1, "fit": "pad"},
     {"method": "cam"},
     {"method": "lpcam", "prototypes": "picture", "aggregate": "max"},
 ]
@@ -183,6 +200,9 @@ def test_the_command_asks_for_the_same(explain, engine, picture, options):
     assert given.weights == x.request.weights
     for name in x.stages:
         assert np.array_equal(again.raw[name], x.raw[name])
+    assert again.maps_of_all == x.maps_of_all
+    for name in x.maps_of_all:
+        assert np.array_equal(again.heat(name), x.heat(name))
 
 
 def test_the_command_runs(engine, picture, capsys):
@@ -199,7 +219,8 @@ def test_what_is_not_said_is_what_the_command_does_anyway(explain):
         assert getattr(usual, name) == row.default
     assert usual.weights == "auto"
     given = [word for word in arguments(explain()) if word.startswith("--")]
-    assert given == ["--backbone", "--target", "--weights", "--stages"]
+    assert given == ["--backbone", "--target", "--weights", "--stages", "--fuse"]
+    assert usual.fuse == "auto"  # what it became is said
 
 
 def test_odd_names_stay_arguments(explain):

@@ -35,10 +35,13 @@ def test_an_option_of_the_table_is_a_parameter():
         {row["parameter_name"]: row for row in info[name]["parameters"]}
         for name in ("/explain", "/explain_1")
     )
-    assert len(usual) == 15
+    assert len(usual) == 18
     assert set(more) - set(usual) == {"sharpness", "flavour"}
     order = list(more)
     assert order[order.index("placement") + 1 : order.index("threshold")] == [
+        "truncation_mode",
+        "views",
+        "refine",
         "sharpness",
         "flavour",
     ]
@@ -57,6 +60,7 @@ def test_values_of_options_as_programs_send_them():
     assert option_value(rows["versus"], "") is None
     assert option_value(rows["versus"], "ram") == "ram"
     assert option_value(rows["truncation"], "0.5") == 0.5
+    assert option_value(rows["truncation"], "auto") == "auto"
     assert option_value(rows["method"], "") == ""  # which `Options` refuses
     with pytest.raises(MethodError, match="truncation is a number, not 'much'"):
         option_value(rows["truncation"], "much")

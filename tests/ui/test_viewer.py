@@ -30,7 +30,7 @@ from camviz.ui.viewer import (
 )
 from camviz.ui.viewer.encode import LONGEST, MOST_BYTES
 from camviz.ui.viewer.schema import Absent, Row, Scene
-from camviz.ui.viewer.words import symbols_in, words_of
+from camviz.ui.viewer.words import REFINED_WORDS, symbols_in, words_of
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,11 @@ def opened(source):
 def test_every_map_is_sent_once_and_true_to_half_a_step(explain):
     x = explain("hires_cam")
     value = payload({"layercam": x})
-    assert list(panels(value)) == [*reversed(x.stages), "fused"], "coarse to fine, then fused"
+    wanted = [*reversed(x.stages), "fused", "refined"]
+    assert list(panels(value)) == wanted, "coarse to fine, then of all"
+    grids = {**x.normalized, "fused": x.fused_grid[0], "refined": x.refined_grid[0]}
     for name, panel in panels(value).items():
-        exact = x.fused_grid[0] if name == "fused" else x.normalized[name]
+        exact = grids[name]
         assert panel.grid == exact.shape
         assert np.abs(unpacked(panel) - exact).max() <= 0.5 / 255 + 1e-7
     for name in x.stages:
@@ -74,7 +76,28 @@ def test_every_map_is_sent_once_and_true_to_half_a_step(explain):
         assert panel.peak == pytest.approx(x.raw[name].max(), rel=1e-6)
         assert panel.stride == x.placements[name].stride
         assert panel.offset == x.placements[name].offset
-    assert panels(value)["fused"].peak == 1
+    for name, (_, placement) in (("fused", x.fused_grid), ("refined", x.refined_grid)):
+        panel = panels(value)[name]
+        assert (panel.peak, panel.unit, panel.last) == (1, None, True)
+        assert (panel.stride, panel.offset) == (placement.stride, placement.offset)
+
+
+def test_without_refinement_no_such_map_is_sent(explain):
+    x = explain(refine="none")
+    assert list(panels(payload({"layercam": x}))) == [*reversed(x.stages), "fused"]
+
+
+def test_the_refined_map_says_how_it_was_spread(explain):
+    x = explain(refine_power=2.5, refine_steps=1)
+    height, width = x.refined_grid[0].shape
+    panel = panels(payload({"layercam": x}))["refined"]
+    assert panel.name == "Refined" and panel.facts == (f"{height} × {width} cells",)
+    assert panel.notes == (
+        "The cosine of the features of any two places to the power 2.5; 1 step from place to "
+        "place.",
+    )
+    assert panel.words == REFINED_WORDS and "looks alike" in panel.words.summary
+    assert panel.alt.startswith(f"The fused map for {x.label} spread to what looks alike: ")
 
 
 def test_signed_maps_bring_both_signs(explain):
@@ -90,6 +113,8 @@ def test_signed_maps_bring_both_signs(explain):
 
 def test_one_stage_is_not_fused(explain):
     x = explain("cam")
+    assert list(panels(payload({"layercam": x}))) == [*x.stages, "refined"]
+    x = explain("cam", refine="none")
     assert list(panels(payload({"layercam": x}))) == list(x.stages)
 
 
@@ -194,15 +219,14 @@ def test_a_truncated_row_says_what_was_taken_away(explain):
     x = explain(truncation=0.9)
     value = payload({"layercam": explain(), "denoised": x})
     words = value.rows[1].words
-    assert (
-        "(its weak values set to 0, at level 0.9; our reading of arXiv 2308.02118)" in words.summary
-    )
+    level = "its weak values set to 0, at level 0.9"
+    assert f"({level}; our reading of Dong et al., 2025, arXiv 2308.02118)" in words.summary
     assert words.formula.endswith("g_k → g_k if g_k ≥ τ, else 0") and "τ: " in words.symbols
     for name in x.stages:
         note, panel = x.notes[name], panels(value, 1)[name]
         last = "not denoised"
         if note.denoising is not None:
-            last = f"{note.denoising.removed:.0%} removed"
+            last = f"{1 - note.denoising.removed:.0%} of the plain map"
         assert panel.facts == (last,)
     deepest = x.stages[-1]
     assert x.notes[deepest].denoising is None
@@ -217,7 +241,8 @@ def test_prototypes_are_counted_and_their_origin_said(explain):
     assert row.tag == "from this picture alone"
     assert row.words.formula == "M = mean_i cos(A, F_i) − mean_j cos(A, B_j)"
     assert "F, B: prototypes" in row.words.symbols
-    for panel in row.panels[:-1]:
+    assert [panel.key for panel in row.panels[-2:]] == ["fused", "refined"]
+    for panel in row.panels[:-2]:
         held = x.bank.stage(panel.key)
         count = len(held.kept("foreground")) + len(held.kept("context"))
         assert panel.facts == (f"{count} prototypes",) and count > 1
@@ -246,15 +271,17 @@ def test_an_empty_map_says_why(explain, tiny):
     assert f"Left out, because empty: {silent}." in found["fused"].notes
 
     nothing = replace(x, raw={name: -np.abs(raw) for name, raw in x.raw.items()})
-    fused = panels(payload({"layercam": nothing}))["fused"]
-    assert fused.warnings == ("Empty: every stage is.",) and fused.peak == 0
+    for name in ("fused", "refined"):
+        panel = panels(payload({"layercam": nothing}))[name]
+        assert panel.warnings == ("Empty: every stage is.",) and panel.peak == 0
+        assert not unpacked(panel).any()
 
 
 def test_nearly_the_same_map_is_named(explain):
     x, y = explain(), explain("eigen_cam")
     value = payload({"layercam": x, "prototypes": y, "denoised": x})
     first, last = x.stages[0], x.stages[-1]
-    for name in (first, "fused"):
+    for name in (first, "fused", "refined"):
         assert panels(value, 2)[name].remarks == ("Same map as in Hierarchical LayerCAM.",)
     assert not panels(value, 0)[last].remarks and not panels(value, 1)[first].remarks
 

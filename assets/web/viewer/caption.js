@@ -31,12 +31,12 @@ export function originInWords(row, panels, picture) {
  *
  * @param {Readonly<Settings>} settings
  * @param {string} colors  name of the colour map
- * @param {number} cut     share of the maximum at which boxes and contours stand
+ * @param {number[]} cuts  shares of the maximum at which boxes and contours of the maps stand
  */
-export function settingsInWords(settings, colors, cut) {
+export function settingsInWords(settings, colors, cuts) {
   const { view, opacity, blend, threshold, scale, boxes, contours, outline } = settings;
   const where = blend === "heat" ? " where it is hot" : "";
-  const at = percent(cut);
+  const at = [...new Set(cuts)].map(percent).join(" or ");
   return inOneLine([
     { overlay: `Overlay, opacity ${percent(opacity)}${where}`, map: "Map alone" }[view]
       ?? "Picture alone",

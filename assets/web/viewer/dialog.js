@@ -291,7 +291,7 @@ export class MapDialog {
     const found = this.#part("found");
     found.hidden = !this.#renderer.hasBoxes || panel.ends !== null;
     if (found.hidden) return "";
-    const cut = percent(this.#renderer.cut);
+    const cut = percent(this.#renderer.cutOf(panel));
     const boxes = this.#renderer.boxesOf(panel);
     if (!boxes.length) {
       return `No box at ${cut}: ${panel.peak ? "nothing but tiny parts" : "the map is empty"}.`;

@@ -149,7 +149,8 @@ export class MapExport {
   #lines(row, panels, model, colors) {
     return [
       originInWords(row, panels, model.payload.picture?.name ?? ""),
-      settingsInWords(this.#settings.values, colors, this.#renderer.cut),
+      settingsInWords(this.#settings.values, colors,
+        panels.map(panel => this.#renderer.cutOf(panel))),
     ];
   }
 }

@@ -126,8 +126,9 @@ export class MapGrid {
       const size = this.#sizeOf(panel);
       const column = names.indexOf(panel ? panel.key : figure.dataset.key ?? "");
       figure.dataset.span = panel ? spanOf(panel, layout) : "column";
-      if (panel && leads(panel)) {
-        moveBefore(figure, narrow ? figure.parentElement?.firstElementChild ?? null : null);
+      if (panel?.last && panel.row.panels.some(leads)) { // else behind the stages, in their order
+        const first = narrow && leads(panel) ? figure.parentElement?.firstElementChild : null;
+        moveBefore(figure, first ?? null);
       }
       figure.style.setProperty("--wide", `${size.width}px`);
       figure.style.setProperty("--tall", `${size.height}px`);
@@ -175,7 +176,8 @@ export class MapGrid {
         figure.classList.toggle("vw-nothing", !renderer.topOf(panel));
         if (own) renderer.drawColorBar(own, row, panel);
       }
-      renderer.drawColorBar(scale, row);
+      scale.hidden = row.panels.every(panel => panel.ends !== null); // each has its own
+      if (!scale.hidden) renderer.drawColorBar(scale, row);
     }
     const first = model.rows.find(row => row.panels.length);
     if (model.payload.dense && first) renderer.drawColorBar(part(this.#root, "ramp"), first);
@@ -211,7 +213,7 @@ export class MapGrid {
       const value = ready ? renderer.iouOf(panel) : null;
       iou.hidden = !ready;
       if (value !== null) {
-        iou.textContent = `IoU ${value.toFixed(2)} at ${percent(renderer.cut)}`;
+        iou.textContent = `IoU ${value.toFixed(2)} at ${percent(renderer.cutOf(panel))}`;
         iou.dataset.iou = String(value);
       } else if (ready) {
         iou.textContent = "IoU …";

@@ -4,10 +4,11 @@
 /** @typedef {import("./model.js").MapPanel} MapPanel */
 /** @typedef {import("./model.js").MapRow} MapRow */
 
+const FUSED = "fused"; // the key of the map of all stages together
 const NARROW = 620; // pixels, below which one row is shown at a time
 const ROOMY = 480; // from which on four columns have room on a narrow page
-const LEAST = 112; // pixels, a map's least width
-const DENSE = 96; // the same in a table, and what stands beside its rows
+const LEAST = 96; // pixels, a map's least width
+const DENSE = 93; // the same in a table, and what stands beside its rows
 const BESIDE = 148;
 const GAP = 12;
 const LOWEST = 64; // pixels, a map's least height where a line of its own can give it that
@@ -27,12 +28,15 @@ const MOST_PIXELS = 1.2e6; // that are drawn at once, by and large
  */
 
 /**
- * The columns of all rows: stages, coarse to fine, then what was made of several.
+ * The columns of all rows: stages, coarse to fine, then what was made of several, the fused map
+ * first, though a row of one stage has none.
  *
  * @param {MapRow[]} rows
  */
 export function columnKeys(rows) {
-  return [...new Set([...stageKeys(rows), ...keysOf(rows, true)])];
+  const made = keysOf(rows, true);
+  const fused = made.filter(key => key === FUSED);
+  return [...new Set([...stageKeys(rows), ...fused, ...made])];
 }
 
 /** @param {MapRow[]} rows */
@@ -120,9 +124,7 @@ export function fitInside(width, height, picture) {
  * @param {MapPanel} panel
  */
 export function leads(panel) {
-  const { panels } = panel.row;
-  return panel.last && panel.ends === null && panels.length > 1
-    && panels.filter(other => other.last).length === 1;
+  return panel.key === FUSED && panel.last && panel.ends === null && panel.row.panels.length > 1;
 }
 
 /**

@@ -88,9 +88,13 @@ export class MapRenderer {
     return this.#image;
   }
 
-  /** The share of the maximum at which boxes and contours are drawn. */
-  get cut() {
-    return this.#settings.values.threshold || this.#configuration.threshold;
+  /**
+   * The share of its maximum at which boxes and contours of a map are drawn.
+   *
+   * @param {MapPanel} panel
+   */
+  cutOf(panel) {
+    return this.#settings.values.threshold || panel.cut;
   }
 
   /** Whether boxes are drawn. */
@@ -238,7 +242,7 @@ export class MapRenderer {
       hot: this.#hot,
       table: this.#tableOf(signed),
       threshold: settings.threshold * (signed ? 1 : panel.summit),
-      cut: this.cut * panel.summit,
+      cut: this.cutOf(panel) * panel.summit,
       contours: settings.contours && panel.ends === null,
       boxes: panel.ends === null ? settings.boxes : "none",
       specks: this.#specks,
@@ -277,7 +281,7 @@ export class MapRenderer {
     const heat = this.#heatAt(panel, panel.bytes, width, height);
     return boxesOf({ width, height, heat }, {
       boxes: this.#settings.values.boxes,
-      cut: this.cut * panel.summit,
+      cut: this.cutOf(panel) * panel.summit,
       specks: this.#specks,
     }).map(({ x0, y0, x1, y1 }) => [x0 * across, y0 * down, x1 * across, y1 * down]);
   }
@@ -410,7 +414,7 @@ export class MapRenderer {
    */
   iouOf(panel) {
     const table = this.#agreement.get(panel)?.get(this.#settings.values.outline);
-    return table ? table[Math.round(1000 * this.cut)] : null;
+    return table ? table[Math.round(1000 * this.cutOf(panel))] : null;
   }
 
   /** @param {MapPanel} panel */

@@ -74,9 +74,10 @@ function buildRow(row, model, prefix) {
     ...figures.map(({ figure }) => figure),
     ...row.absent.map(({ key, name, reason }) => placeholder(key, name, reason)),
   );
+  const stages = row.panels.filter(panel => !panel.last).length + row.absent.length;
   const there = new Set([...row.panels, ...row.absent].map(({ key }) => key));
   for (const key of stageKeys(model.rows)) {
-    if (there.size < 2 || there.has(key)) continue;
+    if (stages < 2 || there.has(key)) continue;
     const name = model.panels.find(panel => panel.key === key)?.name ?? key;
     grid.append(placeholder(key, `no map at ${name[0].toLowerCase()}${name.slice(1)}`));
   }

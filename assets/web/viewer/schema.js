@@ -74,6 +74,8 @@
  * @property {string} module       whose output it is, where the name does not say it; "": none
  * @property {boolean} last        stands behind the stages, as a fused map does
  * @property {Scene} scene
+ * @property {number} cut          the share of its maximum at which boxes and contours are drawn
+ *   until a visitor sets one
  * @property {[number, number]} grid  rows, columns
  * @property {[number, number]} stride  between two cells, in pixels of the input, (y, x)
  * @property {[number, number]} offset  of the cells from where plain up-sampling puts them, (y, x)

@@ -157,7 +157,7 @@ export function syncControls(root, settings, group, usual) {
   }
   write("cut", values.threshold
     ? `Around what is at or above ${percent(values.threshold)} of the maximum, the threshold.`
-    : `At ${percent(usual)} of the maximum, the usual rule, until a threshold is set.`);
+    : `At ${percent(usual)} of the maximum, of a refined map higher, until a threshold is set.`);
   const changed = settings.changedInMenu;
   write("menu", changed ? `View · ${changed}` : "View");
 }

@@ -155,5 +155,5 @@ def write_rows(
             continue
         manifest["rows"][key] = row.manifest(look.cut, public=True)
         arrays |= {f"{key}/{name}": raw for name, raw in row.raw.items()}
-        arrays[f"{key}/fused"] = row.fused_grid[0]
+        arrays |= {f"{key}/{name}": row.grid(name)[0] for name in row.maps_of_all}
     return write_folder(folder, pictures, arrays, manifest, suffix)

@@ -9,8 +9,10 @@ defaults may differ elsewhere.
 import shlex
 
 from camviz.engine.explanation import Explanation
+from camviz.engine.families import family_of
 from camviz.engine.options import Options, option_table
 from camviz.errors import TargetError
+from camviz.maps.refine import Refinement
 from camviz.methods import METHODS
 
 SHARED = ("shipped", "picture")  # prototypes that a shell can have too
@@ -55,7 +57,13 @@ def _needless(x: Explanation, option: str) -> bool:
     """Whether an option cannot be chosen, or has no effect, in a request like this one."""
     if option == "stages":
         return METHODS[x.request.method].uses_head
-    return option == "truncated" and not (x.request.truncation and x.request.truncated)
+    if option in ("refine_power", "refine_steps"):
+        usual = family_of(x.backbone).refinement
+        found = Refinement(x.request.refine_power, x.request.refine_steps)
+        return x.request.refine == "none" or found == usual
+    if option in ("truncated", "truncation_mode", "calibration"):
+        return not (x.request.truncation and x.request.truncated)
+    return False
 
 
 def _file(name: str) -> str:

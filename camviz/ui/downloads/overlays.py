@@ -15,14 +15,18 @@ from urllib.parse import parse_qs
 import cv2
 import numpy as np
 
-from camviz.defaults import MAX_THRESHOLD, THRESHOLD, VIEWER_CHOICES, VIEWER_SETTINGS
+from camviz.defaults import (
+    MAX_THRESHOLD,
+    VIEWER_CHOICES,
+    VIEWER_SETTINGS,
+    usual_threshold,
+)
 from camviz.engine.drawing import draw
 from camviz.engine.explanation import Explanation
 from camviz.engine.export import Canvas, Drawing
 from camviz.maps import render
 from camviz.maps.strips import strips
 from camviz.methods import METHODS
-from camviz.ui.viewer.panels import FUSED, MapPanel
 
 TRUE_OUTLINE = (61, 242, 224)
 _TINY = np.finfo(np.float32).tiny
@@ -51,9 +55,9 @@ class Look:
         return cls(**{name: _setting(name, given.get(name)) for name in names})
 
     @property
-    def cut(self) -> float:
-        """The share of the maximum at which boxes and contours are drawn."""
-        return self.threshold or THRESHOLD
+    def cut(self) -> float | None:
+        """The share of the maximum at which boxes and contours are drawn; None: each map's own."""
+        return self.threshold or None
 
 
 def _setting(name: str, text: str | None) -> Any:
@@ -78,15 +82,19 @@ class _Map:
     """A map of a row. `lowest`: the largest magnitude below zero that can be shown, 0 for none."""
 
     x: Explanation
-    stage: str | None
+    of: str
     signed: bool
     lowest: float
 
     @property
+    def is_stage(self) -> bool:
+        return self.of in self.x.raw
+
+    @property
     def peak(self) -> float:
-        if self.stage is None:
-            return float(self.x.fused_grid[0].any())
-        return float(self.x.raw[self.stage].clip(min=0).max())
+        if not self.is_stage:
+            return float(self.x.grid(self.of)[0].any())
+        return float(self.x.raw[self.of].clip(min=0).max())
 
     @property
     def own_top(self) -> float:
@@ -98,30 +106,28 @@ def draw_rows(
     rows: Mapping[str, Explanation], canvas: Canvas, look: Look, truth: np.ndarray | None = None
 ) -> dict[str, Drawing]:
     """What draws each map of each row, by "ROW_STAGE". truth: the mask that is outlined."""
-    made = {
-        f"{key}_{stage or FUSED}": each
-        for key, x in rows.items()
-        for stage, each in _maps_of(x, look).items()
-    }
+    made = {f"{key}_{each.of}": each for key, x in rows.items() for each in _maps_of(x, look)}
     drawings: dict[str, Drawing] = {}
     for name, each in made.items():
         tops = [each.own_top]
-        if look.scale == "same" and each.stage is not None:
+        if look.scale == "same" and each.is_stage:
             unit = each.x.request.method
-            tops += [o.own_top for o in made.values() if o.stage and o.x.request.method == unit]
+            tops += [o.own_top for o in made.values() if o.is_stage and o.x.request.method == unit]
         painter = _Painter(each, max(tops) or 1.0, canvas)
         drawings[name] = partial(painter.paint, look, truth)
     return drawings
 
 
-def _maps_of(x: Explanation, look: Look) -> dict[str | None, _Map]:
+def _maps_of(x: Explanation, look: Look) -> list[_Map]:
     """The maps of a row; all of them have two signs if one has something below zero."""
     method = METHODS[x.request.method]
     below = {n: float(-raw.min()) if method.signed else 0.0 for n, raw in x.raw.items()}
     lowest = {name: value if value > _TINY else 0.0 for name, value in below.items()}
     signed = look.signed and any(lowest.values())
-    stages: list[str | None] = [*x.stages, None]
-    return {s: _Map(x, s, signed, lowest[s] if s and signed else 0.0) for s in stages}
+    return [
+        _Map(x, name, signed, lowest.get(name, 0.0) if signed else 0.0)
+        for name in (*x.stages, *x.maps_of_all)
+    ]
 
 
 class _Painter:
@@ -129,11 +135,10 @@ class _Painter:
 
     def __init__(self, each: _Map, top: float, canvas: Canvas) -> None:
         self.each, self.top, self.canvas = each, top, canvas
-        heat = MapPanel(each.x, each.stage).heat
-        self.heat, self.placement = heat.values, heat.placement
+        self.heat, self.placement = each.x.grid(each.of)
         self.against = None
         if each.lowest:
-            self.against = -each.x.raw[each.stage or ""].clip(max=0) / each.lowest
+            self.against = -each.x.raw[each.of].clip(max=0) / each.lowest
 
     def shares(self, rows: slice) -> np.ndarray:
         """The positive part as shares of its maximum."""
@@ -172,7 +177,8 @@ class _Painter:
                     bare &= visible[rows]
                 drawn[rows][bare] = 0 if view == "map" else pixels[rows][bare]
         if look.contours and highest:
-            inside = [self.shares(rows) >= look.cut * highest for rows in parts]
+            cut = look.threshold or usual_threshold(each.of)
+            inside = [self.shares(rows) >= cut * highest for rows in parts]
             drawn = render.draw_contour(drawn, np.concatenate(inside))
         if truth is not None:
             drawn = render.draw_contour(drawn, _resized(truth, drawn.shape[:2]), TRUE_OUTLINE)
@@ -192,7 +198,7 @@ class _Painter:
         height, width = self.canvas.pixels.shape[:2]
         picture = self.each.x.picture
         down, across = height / picture.height, width / picture.width
-        found = self.each.x.boxes(look.cut, stage=self.each.stage, multi=look.boxes == "all")
+        found = self.each.x.boxes(look.cut, of=self.each.of, multi=look.boxes == "all")
         return [
             (round(x0 * across), round(y0 * down), round(x1 * across), round(y1 * down))
             for x0, y0, x1, y1 in (box.xyxy for box in found[: None if look.boxes == "all" else 1])

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from markupsafe import Markup
 
-from camviz.defaults import THRESHOLD
+from camviz.defaults import usual_threshold
 from camviz.engine.explanation import Explanation
 from camviz.engine.options import Options, option_table
 from camviz.maps.fusion import FUSIONS
@@ -27,10 +27,12 @@ from camviz.ui.service import Found, truth_of
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer import TITLES, payload
 from camviz.ui.viewer.source import configuration, inline, markup, style
+from camviz.ui.viewer.words import REFINED_WORDS
 from camviz.version import version_of
 
 FILE = "report.html"
 CLASSES = 10  # that are listed
+TRUNCATIONS = option_table(Options)["truncation_mode"].values or {}
 BOXES = 4
 FITS = option_table(Options)["fit"].values or {}
 PATHS = ("local", "file")  # weights whose origin is a place on the machine that made the report
@@ -52,7 +54,7 @@ class Figures:
     label: str | None
     heads: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
-    boxes: tuple[tuple[int, int, int, int], ...]
+    boxes: Mapping[str, tuple[tuple[int, int, int, int], ...]]
 
 
 def report_html(rows: Mapping[str, Found], address: str = "") -> str:
@@ -82,7 +84,7 @@ def report_html(rows: Mapping[str, Found], address: str = "") -> str:
             _title(key): x.reason if isinstance(x, Unavailable) else x.notes
             for key, x in rows.items()
         },
-        threshold=THRESHOLD,
+        usual=usual_threshold,
         settings=_settings(found),
         sources=_sources(found),
         link=address if place.scheme in ("http", "https") and place.netloc else None,
@@ -125,9 +127,9 @@ def _figures(key: str, x: Explanation, truth: Mapping[str, np.ndarray] | None) -
     heads = ["layer", "cells", "maximum", "for the class", "denoised"]
     heads += [name.replace("_", " ") for name in measured]
     lines = []
-    for name in (*reversed(x.stages), "fused"):
+    for name in (*reversed(x.stages), *x.maps_of_all):
         note = x.notes.get(name)
-        cells = x.fused_grid[0].shape if note is None else note.grid
+        cells = x.grid(name)[0].shape
         positive = note.positive_share if note else None
         peak = "1" if note is None else f"{max(float(x.raw[name].max()), 0.0):.3g}"
         line = [
@@ -135,7 +137,7 @@ def _figures(key: str, x: Explanation, truth: Mapping[str, np.ndarray] | None) -
             f"{cells[0]} × {cells[1]}",
             peak,
             "" if positive is None else f"{positive:.0%}",
-            note.denoising.change if note and note.denoising else "",
+            note.denoising.kept if note and note.denoising else "",
             *(f"{found[name][figure]:.3f}" for figure in measured),
         ]
         lines.append(line)
@@ -145,7 +147,10 @@ def _figures(key: str, x: Explanation, truth: Mapping[str, np.ndarray] | None) -
         x.label if found else None,
         tuple(heads[i] for i in used),
         tuple(tuple(line[i] for i in used) for line in lines),
-        tuple(box.xyxy for box in x.boxes(multi=True)[:BOXES]),
+        {
+            name: tuple(box.xyxy for box in x.boxes(of=name, multi=True)[:BOXES])
+            for name in x.maps_of_all
+        },
     )
 
 
@@ -174,11 +179,15 @@ def _settings(found: Mapping[str, Explanation]) -> dict[str, str]:
             request.placement, "where they were measured to look"
         ),
         "Fusion": FUSIONS[request.fuse].label,
+        "Refined map": "none"
+        if x.refined_grid is None
+        else f"features alike to the power {request.refine_power:g}, "
+        f"{html.plural(request.refine_steps, 'step')}",
     }
     truncated = [other.request for other in found.values() if other.request.truncation]
     for denoised in truncated[:1]:
         settings["Denoised row"] = (
-            f"weak gradient values set to 0 at level {denoised.truncation:g} "
+            f"{TRUNCATIONS[denoised.truncation_mode]} at level {denoised.truncation:g} "
             f"({denoised.truncation_mode}, {denoised.calibration}) "
             f"at {', '.join(denoised.truncated)}"
         )
@@ -198,9 +207,12 @@ def _sources(found: Mapping[str, Explanation]) -> dict[str, str]:
         sources[method.label] = f"{method.paper}. {method.summary} {method.formula}"
         if x.request.truncation:
             sources["Denoising"] = (
-                f"weak values of the gradient set to 0, {SOURCE}. "
-                "What is no larger than noise is taken out of the gradient."
+                f"in the gradient, {TRUNCATIONS[x.request.truncation_mode]}: {SOURCE}."
             )
         if len(x.stages) > 1:
             sources[fusion.label] = f"{fusion.paper}. {fusion.summary}"
+        if x.refined_grid is not None:
+            sources["Refined map"] = (
+                f"{REFINED_WORDS.summary} {REFINED_WORDS.formula}. {REFINED_WORDS.symbols}"
+            )
     return sources

@@ -22,9 +22,12 @@ from typing import Any
 import gradio as gr
 
 from camviz.engine.explanation import Explanation
-from camviz.engine.notes import times
+from camviz.engine.notes import parts
+from camviz.engine.options import option_table
+from camviz.engine.truncation import LEVEL
+from camviz.methods import METHODS, denoise
 from camviz.ui import actions, html, links, verdict
-from camviz.ui.layers import layer_in_words
+from camviz.ui.layers import layer_in_words, layer_name
 from camviz.ui.service import (
     COMING,
     DENOISED,
@@ -41,13 +44,16 @@ from camviz.ui.service import (
     stages_of,
     truth_of,
 )
-from camviz.ui.state import NOBODY, TRUNCATION, Controls, Session, Task, Unavailable, Update
+from camviz.ui.state import AUTO, DEFAULT, NOBODY, Controls, Session, Task, Unavailable, Update
 from camviz.ui.tabs.base import Events
-from camviz.ui.viewer import Viewer, payload
+from camviz.ui.viewer import MapRow, RawPanel, Viewer, payload
+from camviz.ui.viewer.panels import Description, PlacedMap
+from camviz.ui.viewer.schema import Words
 
 ID, GROUP, TITLE = "compare", "Look", "Maps"
 LABEL = "Looking at the picture …"
 SLIDER = "ask-truncation"  # id of what the viewer places in the denoised row
+REMOVED = "removed"  # the key of the row of what was taken out
 NO_PICTURE = "Give a picture, and the maps of it are shown here."
 
 
@@ -56,7 +62,9 @@ class Parts:
     """The components of the tab."""
 
     verdict: Any
+    automatic: Any
     truncation: Any
+    truncation_mode: Any
     denoising: Any
     maps: Any
     learned: Any
@@ -66,25 +74,44 @@ def build() -> Parts:
     """Three families of maps, side by side."""
     heading = gr.HTML(html.render("waiting.html"), elem_id="verdict", elem_classes="cv-lead")
     with gr.Row(elem_id=SLIDER):
+        automatic = gr.Checkbox(
+            True,
+            label="Chosen for the picture",
+            info="or set with the slider",
+            elem_id="automatic",
+            min_width=0,
+        )
         truncation = gr.Slider(
             0,
             links.MAX_TRUNCATION,
-            TRUNCATION,
+            LEVEL,
             step=0.01,
             label="Denoise",
-            info="how much noise is taken away",
+            info="how much noise is taken out",
             elem_id="truncation",
             buttons=[],
+        )
+        row = option_table(type(DEFAULT.options))["truncation_mode"]
+        mode = gr.Dropdown(
+            [(text, value) for value, text in (row.values or {}).items()],
+            value=DEFAULT.options.truncation_mode,
+            label="In the gradient",
+            elem_id="truncation_mode",
+            interactive=True,
+            min_width=0,
         )
         denoising = gr.HTML(elem_id="denoising")
     maps = Viewer(elem_id="viewer")
     learned = gr.HTML(elem_id="learned", js_on_load=html.script("open-gallery.js"))
-    return Parts(heading, truncation, denoising, maps, learned)
+    return Parts(heading, automatic, truncation, mode, denoising, maps, learned)
 
 
 def wire(parts: Parts, events: Events) -> None:
-    """The slider of the denoised row."""
-    events.on_change(parts.truncation.input, actions.set_truncation, parts.truncation)
+    """What stands in the denoised row: who chooses the level, the level, and what it does."""
+    automatic, level, mode = parts.automatic, parts.truncation, parts.truncation_mode
+    events.on_change(automatic.input, actions.set_automatic, automatic, level)
+    events.on_change(level.input, actions.set_truncation, level)
+    events.on_change(mode.input, actions.set_option("truncation_mode"), mode)
 
 
 def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
@@ -92,21 +119,28 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
 
     Prototypes that must be made first take their time: the two other rows do not wait for them.
     """
-    new: dict[str, Any] = {}
-    mirror = {"truncation": controls.truncation}
-    if session.differs("truncation", controls.truncation):
-        new["truncation"] = controls.truncation
+    mode = controls.options.truncation_mode
+    mirror: dict[str, Any] = {
+        "automatic": controls.truncation == AUTO,
+        "truncation_mode": mode,
+    }
+    new = {name: value for name, value in mirror.items() if session.differs(name, value)}
     if controls.picture is None:
         yield Update(tab=new | _without_picture(controls), mirror=mirror)
         return
     x = explain(controls)
     made = background().submit(prototype_row, controls, x.target)
-    rows: dict[str, Found] = {
-        LAYERCAM: x,
-        DENOISED: denoised_row(controls),
-        PROTOTYPES: Unavailable(COMING),
-    }
-    new |= {"verdict": verdict.heading(x), "denoising": _denoising(rows[DENOISED])}
+    denoised = denoised_row(controls)
+    rows: dict[str, Found | MapRow] = {LAYERCAM: x, DENOISED: denoised}
+    if isinstance(denoised, Explanation) and any(
+        denoised.removed_raw(name).any() for name in denoised.plain
+    ):
+        rows[REMOVED] = _removed(denoised)
+    rows[PROTOTYPES] = Unavailable(COMING)
+    shown = _levels(controls, denoised)
+    mirror |= shown
+    new |= {name: value for name, value in shown.items() if session.differs(name, value)}
+    new |= {"verdict": verdict.heading(x), "denoising": _denoising(denoised)}
     given: dict[str, Any] = {
         "truth": truth_of(x),
         "link": link_of(controls, x),
@@ -115,12 +149,19 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     if not wait([made], PATIENCE).done:
         yield Update(tab={**new, "maps": payload(rows, **given)}, mirror=mirror)
         new = {}
-    rows[PROTOTYPES] = made.result()
+    prototypes = rows[PROTOTYPES] = made.result()
     new["maps"] = payload(rows, **given)
-    new["learned"] = _learned(rows[PROTOTYPES], controls)
+    new["learned"] = _learned(prototypes, controls)
     yield Update(tab=new, mirror=mirror)
     if x.backbone.weights.trained and (otherwise := seen_otherwise(x)) is not None:
         yield Update(tab={"verdict": verdict.heading(x, otherwise)})
+
+
+def _levels(controls: Controls, row: Found) -> dict[str, float]:
+    """What the slider stands at: what was set, or what was chosen for the picture."""
+    if controls.truncation != AUTO:
+        return {"truncation": controls.truncation}
+    return {} if isinstance(row, Unavailable) else {"truncation": row.request.truncation}
 
 
 def _without_picture(controls: Controls) -> dict[str, Any]:
@@ -133,47 +174,48 @@ def _without_picture(controls: Controls) -> dict[str, Any]:
 
 
 def _denoising(row: Found) -> str:
-    """What truncation took away, of the maps and of the noise, in figures."""
+    """What truncation did to the maps, in a sentence, and why it was chosen."""
     if isinstance(row, Unavailable):
         return ""
     found = [note.denoising for note in row.notes.values() if note.denoising is not None]
-    maps = [d.removed for d in found if d.removed is not None]
-    noise = [1 - d.noise.noise for d in found if d.noise and d.noise.noise is not None]
-    weaker, stronger = [s for s in maps if s >= 0], [-s for s in maps if s < 0]
-    which = html.plural(len(weaker), "map") if stronger else "the maps"
-    taken = {which: weaker, "noise": noise}
+    shares = [1 - each.removed for each in found if each.removed is not None]
     return html.render(
         "denoising.html",
-        nothing=not maps,
-        taken={name: _range(shares) for name, shares in taken.items() if shares},
-        stronger=_grown(stronger, len(maps)),
+        kept=parts(*shares) if shares else "",
+        choice=row.truncation_choice,
+        mode=row.request.truncation_mode,
+        label=row.label,
+        level=row.request.truncation,
+        averaged=row.request.views != "one",
+        layer={name: layer_in_words(row.backbone, name) for name in row.stages},
     )
 
 
-def _grown(shares: list[float], of: int) -> tuple[str, str, str] | None:
-    """A sentence in three parts, the figures the second, on maps that are stronger than before.
-
-    shares: of what they were, that have come on top.
-    """
-    if not shares:
-        return None
-    count = len(shares)
-    subject = (
-        ("the maps are" if count > 1 else "the map is")
-        if count == of
-        else (f"{count} maps are" if count > 1 else "one map is")
+def _removed(row: Explanation) -> MapRow:
+    """What truncation took out of each map, signed and on the scale of the plain map."""
+    method = METHODS[row.request.method]
+    panels = {}
+    for name in reversed(tuple(row.plain)):
+        layer = layer_in_words(row.backbone, name)
+        heat = PlacedMap(row.removed_raw(name), row.placements[name], row.picture, row.fit)
+        panels[name] = RawPanel(
+            heat,
+            layer_name(row.backbone, name, row.notes[name].grid),
+            alt=f"What was taken out of the map of {layer} for {row.label}",
+            module=name,
+            unit=row.request.method,
+            ends=("added", "taken"),
+            top=max(float(row.plain[name].max()), 0.0),
+            label=row.label,
+            network=row.backbone.display_name,
+        )
+    words = Words(
+        "The plain maps less the denoised ones"
+        + (": what was held to be noise." if row.request.truncation_mode == "threshold" else "."),
+        "D = ReLU(M) − ReLU(M_denoised)",
+        "M: the plain map; the colours end at its maximum.",
     )
-    if max(shares) > 1:
-        return subject, times(*(1 + share for share in shares)), " as strong."
-    return f"{subject} stronger, by", _range(shares), "."
-
-
-def _range(shares: list[float]) -> str:
-    """ "53–61%", "60%"; nothing for no shares."""
-    if not shares:
-        return ""
-    least, most = f"{min(shares):.0%}", f"{max(shares):.0%}"
-    return most if least == most else f"{least[:-1]}–{most}"
+    return MapRow("Taken out", Description(method.label, denoise.SOURCE, words), panels)
 
 
 def _learned(row: Found, controls: Controls) -> str:
@@ -184,6 +226,7 @@ def _learned(row: Found, controls: Controls) -> str:
         "learned.html",
         bank=row.bank,
         edited=row.bank.source == "bundled" and row.request.prototypes != "shipped",
+        others=row.rivals,
         fine=[layer_in_words(row.backbone, n) for n in stages_of(controls) if n not in row.stages],
         rival=None if controls.versus == NOBODY else controls.versus,
     )

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 
 import gradio as gr
 
+from camviz.defaults import REFINED
 from camviz.engine.explanation import Explanation
+from camviz.engine.truncation import LEVEL
 from camviz.errors import MethodError, PrototypeError, StageError
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
@@ -18,7 +20,6 @@ from camviz.ui import html, service
 from camviz.ui.layers import layer_name
 from camviz.ui.state import (
     DEFAULT,
-    TRUNCATION,
     Controls,
     Session,
     Task,
@@ -42,7 +43,7 @@ ID, GROUP, TITLE = "methods", "Compare", "Methods × stages"
 LABEL = "Computing every method …"
 
 PAPER, USUAL = "paper", "default"  # what a map can be marked with
-NAMES = {"product": "Product", "mean": "Mean", "max_tanh": "Maximum"}  # of the last columns
+COLUMNS = ("stretched_mean", "product", "max_tanh")  # the fusions that are shown beside stages
 # The fusion of a method's own source, where that reads all stages; others read the last one alone.
 FUSED_BY_PAPER = {"layer_cam": "max_tanh"}
 
@@ -118,7 +119,7 @@ def against_row(controls: Controls, target: int) -> MatrixRow:
             controls,
             target=target,
             method="layer_cam",
-            truncation=TRUNCATION,  # of no account in this mode, but not 0
+            truncation=LEVEL,  # of no account in this mode, but not 0
             truncation_mode="remove",
             truncated=service.stages_of(controls),
         )
@@ -134,10 +135,10 @@ def against_row(controls: Controls, target: int) -> MatrixRow:
         for name, each in maps.items()
     }
     if len(x.stages) > 1:
-        for fuse in FUSIONS:
+        for fuse in COLUMNS:
             fused = replace(x, request=replace(x.request, fuse=fuse))
             each = PlacedMap(*fused.fused_grid, x.picture, x.fit)
-            panels[fuse] = replace(_against(NAMES[fuse], each, x), last=True)
+            panels[fuse] = replace(_against(FUSIONS[fuse].short, each, x), last=True)
     method = METHODS["layer_cam"]
     words = Words(AGAINST_SUMMARY, AGAINST_FORMULA, symbols_in(AGAINST_FORMULA))
     return MapRow(
@@ -171,15 +172,17 @@ def prototype_row(controls: Controls, target: int) -> MatrixRow:
 
 
 def _row(x: Explanation) -> MapRow:
-    """A method's maps: stages coarse to fine, then each fusion of them."""
+    """A method's maps: stages coarse to fine, then fusions of them, and the refined map."""
     marks = marks_of(x)
     panels: dict[str, MapPanel] = {
         name: MapPanel(x, name, marks=marks.get(name, {})) for name in reversed(x.stages)
     }
     if len(x.stages) > 1:
-        for fuse in FUSIONS:
+        for fuse in COLUMNS:
             fused = replace(x, request=replace(x.request, fuse=fuse))
-            panels[fuse] = MapPanel(fused, name=NAMES[fuse], marks=marks.get(fuse, {}))
+            panels[fuse] = MapPanel(fused, name=FUSIONS[fuse].short, marks=marks.get(fuse, {}))
+    if REFINED in x.maps_of_all:
+        panels[REFINED] = MapPanel(x, REFINED)
     return MapRow(METHODS[x.request.method].label, x, panels)
 
 
@@ -197,7 +200,7 @@ def marks_of(x: Explanation) -> dict[str, dict[str, str]]:
     fuse = FUSED_BY_PAPER.get(name)
     if fuse is not None:
         if every and len(x.stages) > 1:
-            words = f"Its own setting: all stages, as in {FUSIONS[fuse].paper}."
+            words = f"Its own setting: all stages, {FUSIONS[fuse].paper}."
             marks[fuse] = {PAPER: words}
     elif last in x.stages and (x.bank is None or _is_paper_bank(x, last)):
         words = f"Its own setting: the last stage alone, as in {method.paper}."
@@ -208,14 +211,16 @@ def marks_of(x: Explanation) -> dict[str, dict[str, str]]:
         backbone.default_stages
     ):
         words = "What camviz shows until another method or fusion is chosen."
-        marks.setdefault(default.fuse, {})[USUAL] = words
+        marks.setdefault(method.fuse, {})[USUAL] = words
     return marks
 
 
 def _is_paper_bank(x: Explanation, last: str) -> bool:
     """Whether prototypes were built as the paper did: from many pictures, split at its tau."""
     bank = x.bank
-    return bank is not None and last in bank.stages and bank.is_paper_setting
+    if bank is None or x.rivals:
+        return False
+    return last in bank.stages and bank.is_paper_setting
 
 
 def _heading(controls: Controls, x: Explanation) -> str:

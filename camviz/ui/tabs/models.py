@@ -233,12 +233,12 @@ def rows_of(found: Mapping[str, Found], pair: Sequence[str] | None) -> dict[str,
 
 def _panel(name: str, x: Explanation, depth: str, label: str) -> MapPanel:
     """label: the class explained, by its name in the table."""
-    stage = {"fused": None, "coarse": x.stages[-1], "fine": x.stages[0]}[depth]
+    of = {"coarse": x.stages[-1], "fine": x.stages[0]}.get(depth, depth)
     marks = {}
     if not x.backbone.weights.trained:
         marks["untrained"] = f"{name} is untrained: its maps mean nothing."
-    facts = (f"“{label}”",) if stage is None else (f"“{label}”", stage)
-    return MapPanel(x, stage, name, marks, shares=True, facts=facts, last=False)
+    facts = (f"“{label}”", of) if of in x.raw else (f"“{label}”",)
+    return MapPanel(x, of, name, marks, shares=True, facts=facts, last=False)
 
 
 def _heading(

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from camviz.defaults import FULL_OPACITY
+from camviz.defaults import FULL_OPACITY, FUSED, REFINED
 from camviz.engine.cache import LRUCache
 from camviz.engine.explanation import Explanation
 from camviz.errors import CamvizError
@@ -25,10 +25,9 @@ ID, GROUP, TITLE = "pictures", "Compare", "All pictures"
 LABEL = strip.LABEL
 
 SIDE = 320  # pixels of a tile's longer side
-FUSED = "fused"
 OWN, SAME = "own", "same"
 GIVEN, CONFIDENCE, NAME = "given", "confidence", "name"
-PANELS = [("all layers, fused", FUSED)]
+PANELS = [("all layers, fused", FUSED), ("all layers, refined", REFINED)]
 CLASSES = [("its own top one", OWN), ("the same for all", SAME)]
 ORDERS = [("as given", GIVEN), ("most certain first", CONFIDENCE), ("by name", NAME)]
 
@@ -102,8 +101,9 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     stages = () if controls.backbone.name is None else service.stages_of(controls)
     stages = stages if len(stages) > 1 else ()
     panel = session.get(ID, "panel", FUSED)
-    panel = panel if panel in stages else FUSED
-    menu = Menu(panel, [*PANELS, *_named(controls, stages)])
+    panels = PANELS if controls.options.refine != "none" else PANELS[:1]
+    panel = panel if panel in (*stages, *(name for _, name in panels)) else FUSED
+    menu = Menu(panel, [*panels, *_named(controls, stages)])
     pictures, _ = strip.present(controls)
     if len(pictures) < 2 or controls.backbone.name is None:
         yield Update(tab={"sheet": _empty(), "panel": menu})
@@ -131,7 +131,7 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     sheet = html.render(
         "sheet.html",
         title=TITLES[row],
-        layer=None if panel == FUSED else panel,
+        of=next((label for label, name in PANELS if name == panel), f"layer {panel}"),
         tiles=[(strip.thumbnail(path), tile) for path, tile in tiles.items()],
         target=target if same else None,
         versus=None if versus == NOBODY else versus,
@@ -186,10 +186,10 @@ def _make_tile(controls: Controls, row: str, panel: str) -> Tile:
     if isinstance(x, Unavailable):
         return Tile(plain.label, share, picture.src, note=x.reason)
     # A row may have no map of a layer that others have: prototypes are of the coarser ones.
-    if panel != FUSED and panel not in x.stages:
+    if panel not in (*x.maps_of_all, *x.stages):
         note = f"There is no map of {layer_in_words(plain.backbone, panel)} here."
         return Tile(plain.label, share, picture.src, note=note)
-    return _draw_tile(plain.label, share, x, x.fused if panel == FUSED else x.maps[panel])
+    return _draw_tile(plain.label, share, x, x.heat(panel))
 
 
 def _draw_tile(label: str, share: float, x: Explanation, heat: np.ndarray) -> Tile:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from camviz.defaults import REFINED, THRESHOLD, usual_threshold
 from camviz.engine.explanation import Explanation
 from camviz.fit import Fit
 from camviz.maps.fusion import FUSIONS, Placement, normalize
@@ -13,10 +14,10 @@ from camviz.methods import METHODS
 from camviz.ui.html import plural
 from camviz.ui.layers import layer_in_words, layer_name
 from camviz.ui.viewer.encode import encode_map, number
-from camviz.ui.viewer.panels import FUSED, DifferencePanel, Heat, MapPanel, RawPanel, rasterize
+from camviz.ui.viewer.panels import DifferencePanel, Heat, MapPanel, RawPanel, rasterize
 from camviz.ui.viewer.schema import Panel, Scene, Words
 from camviz.ui.viewer.similar import Similarity
-from camviz.ui.viewer.words import facts_of, location, words_of
+from camviz.ui.viewer.words import REFINED_WORDS, facts_of, location, words_of
 
 _CELLS = 96  # of the longer side, in which a difference is sent
 _TINY = np.finfo(np.float32).tiny
@@ -31,7 +32,10 @@ def map_panel(
     first: how the first map's network was shown the picture; a map that was shown less says so.
     """
     x = panel.x
-    made = _fused_panel(panel) if panel.stage is None else _stage_panel(panel, panel.stage)
+    if panel.stage is not None:
+        made = _stage_panel(panel, panel.stage)
+    else:
+        made = _refined_panel(panel) if panel.of == REFINED else _fused_panel(panel)
     facts, notes, remarks = (*panel.facts, *made.facts), made.notes, made.remarks
     if similar is not None and (remark or similar.kind == "same"):
         remarks = (similar.sentence,)
@@ -87,21 +91,52 @@ def _fused_panel(panel: MapPanel) -> Panel:
     notes = [f"{fusion.label} ({fusion.paper}) of {used} maps on {height} × {width} cells."]
     if empty and used:
         notes.append(f"Left out, because empty: {', '.join(empty)}.")
-    return _panel(
-        heat,
-        scene_of(x.fit),
-        name=FUSED.capitalize() if panel.name is None else panel.name,
-        last=panel.last is None or panel.last,
-        unit=None,
-        peak=float(heat.values.any()),
-        ring=panel.ring,
-        marks=panel.marks,
+    return _panel_of_all(
+        panel,
+        name="Fused",
         facts=(f"{plural(used, 'stage')} on {height} × {width} cells",),
-        warnings=() if heat.values.any() else ("Empty: every stage is.",),
         notes=tuple(notes),
         words=words_of(fusion),
-        **_origin(x),
         alt=f"Where all stages together found evidence for {x.label}: {location(x, heat)}",
+    )
+
+
+def _refined_panel(panel: MapPanel) -> Panel:
+    x, heat = panel.x, panel.heat
+    height, width = heat.values.shape
+    power, steps = x.request.refine_power, x.request.refine_steps
+    return _panel_of_all(
+        panel,
+        name="Refined",
+        facts=(f"{height} × {width} cells",),
+        remarks=("Spread to what looks alike: which thing, not what exactly counted.",),
+        notes=(
+            f"The cosine of the features of any two places to the power {power:g}; "
+            f"{plural(steps, 'step')} from place to place.",
+        ),
+        words=REFINED_WORDS,
+        alt=f"The fused map for {x.label} spread to what looks alike: {location(x, heat)}",
+    )
+
+
+def _panel_of_all(panel: MapPanel, *, name: str, words: Words, **others: Any) -> Panel:
+    """A map of all stages: its unit is its own, and its maximum 1."""
+    heat = panel.heat
+    full = bool(heat.values.any())
+    return _panel(
+        heat,
+        scene_of(panel.x.fit),
+        name=name if panel.name is None else panel.name,
+        last=panel.last is None or panel.last,
+        unit=None,
+        peak=float(full),
+        cut=usual_threshold(panel.of),
+        ring=panel.ring,
+        marks=panel.marks,
+        warnings=() if full else ("Empty: every stage is.",),
+        words=words,
+        **_origin(panel.x),
+        **others,
     )
 
 
@@ -119,6 +154,8 @@ def raw_panel(key: str, panel: RawPanel, unit: str | None) -> Panel:
         unit=panel.unit or unit,
         peak=raw.clip(min=0).max(),
         against=-raw.clip(max=0),
+        ends=panel.ends,
+        top=panel.top,
         ring=panel.ring,
         facts=(*(() if panel.module else (f"{height} × {width} cells",)), *panel.facts),
         warnings=panel.warnings,
@@ -201,10 +238,9 @@ def _panel(
         unit=unit,
         facts=facts,
         warnings=warnings,
-        remarks=(),
         notes=notes,
         alt=alt,
-        **({"marks": {}, "words": None} | others),
+        **({"marks": {}, "words": None, "remarks": (), "cut": THRESHOLD} | others),
     )
 
 

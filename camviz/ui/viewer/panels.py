@@ -7,14 +7,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from camviz.defaults import FUSED
 from camviz.engine.explanation import Explanation
 from camviz.fit import Fit
 from camviz.images import Picture
 from camviz.maps.fusion import Placement, resample
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer.schema import Words
-
-FUSED = "fused"  # the key of the panel of all stages together
 
 
 @dataclass(frozen=True)
@@ -27,17 +26,17 @@ class Heat:
 
 @dataclass(frozen=True)
 class MapPanel:
-    """One map of a `MapRow`: of a stage, or, with `stage` None, of all stages fused.
+    """One map of a `MapRow`: of a stage, or of all stages, "fused" or "refined".
 
     name: what stands under it; None: the stage's own. marks: a word that sets it apart -> the
     sentence that explains it. facts: before what is said of any map. shares: its values are given
     as shares of its maximum only, because its unit is not that of its neighbours. last: it stands
-    behind the stages, as a fused map does; None: if it is fused. ring: a place (x, y) of the
-    picture to be seen at a glance.
+    behind the stages, as a fused map does; None: if it is of all stages. ring: a place (x, y) of
+    the picture to be seen at a glance.
     """
 
     x: Explanation
-    stage: str | None = None
+    of: str = FUSED
     name: str | None = None
     marks: Mapping[str, str] = field(default_factory=dict)
     facts: tuple[str, ...] = ()
@@ -46,10 +45,13 @@ class MapPanel:
     ring: tuple[int, int] | None = None
 
     @property
+    def stage(self) -> str | None:
+        """The stage that it is of; None: it is of all."""
+        return self.of if self.of in self.x.raw else None
+
+    @property
     def heat(self) -> Heat:
-        if self.stage is None:
-            return Heat(*self.x.fused_grid)
-        return Heat(self.x.normalized[self.stage], self.x.placements[self.stage])
+        return Heat(*self.x.grid(self.of))
 
 
 class AnyMap(Protocol):
@@ -80,8 +82,9 @@ class RawPanel:
     """A map that belongs to no explanation, such as a `SimilarityMap`.
 
     Nothing is said of it but what is given here, and the number of its cells, unless it is named
-    after a layer, whose module is `module`. unit: None for that of its row. label: the class
-    explained, network: whose map it is; "" where there is none.
+    after a layer, whose module is `module`. unit: None for that of its row. ends, top: of a map
+    with two signs, what the ends of its scale are called, and where they are; None: at its own
+    extremes. label: the class explained, network: whose map it is; "" where there is none.
     """
 
     map: AnyMap
@@ -92,6 +95,8 @@ class RawPanel:
     notes: tuple[str, ...] = ()
     ring: tuple[int, int] | None = None
     unit: str | None = None
+    ends: tuple[str, str] | None = None
+    top: float | None = None
     last: bool = False
     module: str = ""
     label: str = ""
@@ -146,8 +151,9 @@ class Description:
 def panels_of(x: Explanation) -> dict[str, MapPanel]:
     """The maps of an explanation that is a row of its own, by key."""
     panels = {name: MapPanel(x, name) for name in reversed(x.stages)}
-    if len(x.stages) > 1:
-        panels[FUSED] = MapPanel(x)
+    for name in x.maps_of_all:
+        if name != FUSED or len(x.stages) > 1:  # of one stage, the fused map is its own
+            panels[name] = MapPanel(x, name)
     return panels
 
 

@@ -65,7 +65,8 @@ class Panel:
 
     `key`: the same in every row for what stands in one column. `module`: whose output it is, where
     `name` does not say it. `last`: it stands behind the stages,
-    as a fused map does. `grid`: (rows, columns); `stride` and `offset` place its cells in pixels of
+    as a fused map does. `cut`: the share of its maximum at which boxes and contours are drawn until
+    a visitor sets one. `grid`: (rows, columns); `stride` and `offset` place its cells in pixels of
     the network's input, (y, x) each (`camviz.maps.fusion.Placement`). `data`: base64 of the
     positive part over `peak`, 0 .. 255; `against`: of the negative part over `lowest`, None if
     there is none. `top`: the largest magnitude on a scale with two signs. `peak`, `lowest` and
@@ -84,6 +85,7 @@ class Panel:
     module: str = ""
     last: bool
     scene: Scene
+    cut: float
     grid: tuple[int, int]
     stride: tuple[float, float]
     offset: tuple[float, float]

@@ -62,7 +62,16 @@ def find_similar(
             if points is None:
                 continue
             scores = [float(points @ each) for *_, each in earlier]
-            best = int(np.argmax(np.minimum(scores, SAME))) if scores else -1
+            # Of several that say the same, the one of the same column in another row is named.
+            best = max(
+                range(len(scores)),
+                key=lambda i: (
+                    min(scores[i], SAME),
+                    earlier[i][0] != key and earlier[i][1] == name,
+                    -i,
+                ),
+                default=-1,
+            )
             if scores and scores[best] > NEAR:
                 of_row, of_panel, other, _ = earlier[best]
                 counterpart = of_row != key and of_panel == name
@@ -78,7 +87,7 @@ def find_similar(
 def _words(panel: MapPanel) -> str:
     """What a map is called within a sentence."""
     if panel.stage is None:
-        return panel.name or "the fused map"
+        return panel.name or f"the {panel.of} map"
     grid = panel.x.notes[panel.stage].grid
     return panel.name or layer_in_words(panel.x.backbone, panel.stage, grid)
 

@@ -20,12 +20,27 @@ SYMBOLS = {
     r"\bn_l\b|\bn_1\b": "n_l: the map of stage l over its maximum",
     r"τ": "τ: as large as noise is",
 }
+# What is written of the refined map.
+REFINED_WORDS = Words(
+    "Spread to what looks alike to the network: it shows which thing, not what exactly counted.",
+    "A_ij = max(0, cos(f_i, f_j))^(p), each row over its sum;   R = A^(t) F",
+    "F: the fused map; f_i: the features of the layers at place i; p: the power; t: the steps. "
+    "After SEAM, CVPR 2020, and AffinityNet, CVPR 2018.",
+)
 # What truncation does to a gradient, by mode.
 _TRUNCATIONS = {
     "threshold": "g_k if g_k ≥ τ, else 0",
     "rectify": "ReLU(g_k)",
     "cap": "min(ReLU(g_k), τ)",
     "remove": "ReLU(−g_k)",
+}
+# The same in words, up to the source.
+_TRUNCATED = {
+    "threshold": "The same, of a gradient without its noise (its weak values set to 0, at level "
+    "{:g}",
+    "rectify": "The same, of what speaks for the class alone (the positive part of the gradient",
+    "cap": "The same, of a gradient without its highest values (lowered to level {:g}",
+    "remove": "What speaks against the class (the negative part of the gradient",
 }
 
 
@@ -39,11 +54,9 @@ def words_of_request(request: Request) -> Words:
     method = METHODS[request.method]
     if not request.truncation:
         return words_of(method)
-    level = f"its weak values set to 0, at level {request.truncation:g}; {denoise.SOURCE}"
+    what = _TRUNCATED[request.truncation_mode].format(request.truncation)
     formula = f"{method.formula}\ng_k → {_TRUNCATIONS[request.truncation_mode]}"
-    return Words(
-        f"The same, of a gradient without its noise ({level}).", formula, symbols_in(formula)
-    )
+    return Words(f"{what}; {denoise.SOURCE}).", formula, symbols_in(formula))
 
 
 def symbols_in(formula: str) -> str:
@@ -62,8 +75,8 @@ def facts_of(x: Explanation, name: str) -> tuple[str, ...]:
         stage = x.bank.stage(name)
         count = len(stage.kept("foreground")) + len(stage.kept("context"))
         facts.append(f"{count} prototypes")
-    elif note.denoising is not None and note.denoising.change:
-        facts.append(note.denoising.change)
+    elif note.denoising is not None and note.denoising.kept:
+        facts.append(note.denoising.kept)
     elif x.request.truncation:
         facts.append("not denoised")
     elif note.positive_share is not None:
