@@ -34,7 +34,7 @@ def denoised_rows(plain: Explanation, x: Explanation) -> list[list[np.ndarray]]:
                 pixels,
                 colorize(plain.maps[stage], "inferno"),
                 colorize(x.maps[stage], "inferno"),
-                colorize(x.removed(stage), "inferno"),
+                colorize(x.removed[stage], "inferno"),
             ]
         )
         for stage in x.stages[:2]

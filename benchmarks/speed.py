@@ -13,12 +13,14 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from camviz import Backbone, Engine, load_backbone, open_picture
+from camviz.maps.refine import Affinity
 
 METHODS_TIMED = ("layer_cam", "grad_cam", "grad_cam_pp", "xgrad_cam", "hires_cam")
 BUDGETS = {
@@ -26,6 +28,7 @@ BUDGETS = {
     "5 methods x 4 stages, kept trace": 0.12,
     "one more class": 0.5,
     "truncate 4 stages, kept trace": 0.08,
+    "refined map, the first of a picture": 0.05,
 }
 
 
@@ -69,6 +72,15 @@ def cases(backbone: Backbone, pixels: np.ndarray) -> dict[str, Callable[[], None
         stages = list(backbone.default_stages)
         kept.explain(pixels, backbone, truncation=q, truncated=stages)
 
+    explained = kept.explain(pixels, backbone)
+
+    def refined(matrix: bool) -> None:
+        """The refined map alone; matrix: with what is computed once for a picture."""
+        known = explained.affinity
+        assert known is not None
+        affinity = Affinity(known.features) if matrix else known
+        assert replace(explained, affinity=affinity).refined_grid
+
     five_by_four(kept)
     return {
         "unit": lambda: unit(backbone, image),
@@ -82,6 +94,8 @@ def cases(backbone: Backbone, pixels: np.ndarray) -> dict[str, Callable[[], None
         "truncate 4 stages, kept trace": lambda: truncated(float(next(levels))),
         "the same level again": lambda: truncated(0.9),
         "one more class": another_class,
+        "refined map, the first of a picture": lambda: refined(True),
+        "refined map, a further one": lambda: refined(False),
     }
 
 
