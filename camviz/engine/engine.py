@@ -272,10 +272,12 @@ class Engine:
         progress: Progress | None,
     ) -> Explanation:
         """The mean of the maps of several views of a picture; see `camviz.engine.views`."""
-        views = VIEWS[chosen.views]
-        shown = [(view, self._sizes.at(backbone, view.scale)) for view in views]
-        if not self._runner.resizes:
-            shown = [(view, network if view.scale == 1 else None) for view, network in shown]
+        shown = [
+            (view, self._sizes.at(backbone, view.scale))
+            if view.scale == 1 or self._runner.resizes
+            else (view, None)
+            for view in VIEWS[chosen.views]
+        ]
         used = [(view, network) for view, network in shown if network is not None]
         skipped = [view for view, network in shown if network is None]
         options = vars(replace(chosen, views="one"))

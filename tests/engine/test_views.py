@@ -6,6 +6,7 @@ import torch
 
 from camviz import Engine, open_picture
 from camviz.engine.views import VIEWS, Sizes, View, mean_map, mirror, place_back
+from camviz.engine.work import LocalRunner
 from camviz.errors import MethodError
 from camviz.maps.fusion import Placement, normalize
 from camviz.methods import METHODS
@@ -97,11 +98,8 @@ def test_a_network_of_one_size_leaves_the_others_out_and_says_so(engine, photo):
     flip = engine.explain(photo, backbone, target=3, views="flip")
     for name in x.stages:
         assert np.array_equal(x.raw[name], flip.raw[name])
-        assert (
-            x.notes[name]
-            .sentences[-1]
-            .endswith("scenes-vit cannot be shown 0.5, 1.5, 2 times its size here.")
-        )
+        said = x.notes[name].sentences[-1]
+        assert "scenes-vit cannot be shown 0.5, 1.5, 2 times its size here." in said
         assert "cannot" not in flip.notes[name].sentences[-1]
 
 
@@ -168,3 +166,18 @@ def test_the_network_is_what_it_was(engine, tiny, photo):
 def test_unknown_views_are_refused(engine, tiny, photo):
     with pytest.raises(MethodError, match="unknown views 'ten'; choices: one, flip, paper"):
         engine.explain(photo, tiny("test_resnet"), views="ten")
+
+
+def test_a_runner_that_cannot_resize_looks_for_no_sizes(photo, tiny, monkeypatch):
+    backbone = tiny("test_resnet")
+    runner = LocalRunner()
+    runner.resizes = False
+    engine = Engine("cpu", runner=runner)
+    monkeypatch.setattr(
+        "camviz.engine.views.find_at_size", lambda *_: pytest.fail("a network was run at a size")
+    )
+    x = engine.explain(photo, backbone, target=3, views="paper")
+    flip = engine.explain(photo, backbone, target=3, views="flip")
+    assert np.array_equal(x.fused, flip.fused)
+    said = x.notes[x.stages[0]].sentences[-1]
+    assert "cannot be shown 0.5, 1.5, 2 times its size here" in said
