@@ -29,8 +29,8 @@ from camviz.engine.banks import (
 )
 from camviz.engine.cache import LRUCache
 from camviz.engine.explanation import Explanation
-from camviz.engine.families import default_stages, family_of, feature_taps
-from camviz.engine.options import FitMode, Options, PlacementKind
+from camviz.engine.families import default_method, default_stages, family_of, feature_taps
+from camviz.engine.options import AUTO, FitMode, Options, PlacementKind
 from camviz.engine.plan import make_plan, resolve_target, select_stages
 from camviz.engine.remote import RemoteTask, TaskWorker
 from camviz.engine.similarity import SimilarityMap, cell_at
@@ -164,16 +164,17 @@ class Engine:
         """
         settings, options = split_settings(options)
         chosen = self._options.from_mapping(options)
-        if chosen.views != "one":
-            backbone = self._loaded(backbone, weights, settings)
-            return self._explain_views(open_picture(image), backbone, target, chosen, progress)
-        method = METHODS[chosen.method]
 
         # 1. Open the picture.
         picture = open_picture(image)
 
-        # 2. Load the backbone.
+        # 2. Load the backbone, whose family decides what is left to be decided.
         backbone = self._loaded(backbone, weights, settings)
+        if chosen.method == AUTO:
+            chosen = replace(chosen, method=default_method(backbone, chosen))
+        method = METHODS[chosen.method]
+        if chosen.views != "one":
+            return self._explain_views(picture, backbone, target, chosen, progress)
 
         # 3. Plan stages, taps and target.
         bank = None
@@ -212,8 +213,8 @@ class Engine:
             versus=goal.versus,
             stages=tuple(plan.taps),
             truncated=plan.truncated,
-            fuse=method.fuse if chosen.fuse == "auto" else chosen.fuse,
-            truncation=LEVEL if chosen.truncation == "auto" else chosen.truncation,
+            fuse=method.fuse if chosen.fuse == AUTO else chosen.fuse,
+            truncation=LEVEL if chosen.truncation == AUTO else chosen.truncation,
             refine_power=chosen.refine_power or family.refinement.power,
             refine_steps=chosen.refine_steps or family.refinement.steps,
             prototypes=None if bank is None else bank_name(bank, chosen.prototypes, backbone),
@@ -232,12 +233,12 @@ class Engine:
         last = default_stages(backbone, plan.stages)[-1]
         features = [] if chosen.refine == "none" else feature_taps(backbone, plan)
         wanted = [*plan.taps.values(), *features]
-        wanted += [last.tap(chosen.tap)] if chosen.truncation == "auto" else []
+        wanted += [last.tap(chosen.tap)] if chosen.truncation == AUTO else []
         placements = self._placements(backbone, wanted, chosen.placement)
         choice = None
         with torch.autocast(backbone.device.type, enabled=False):
             maps = compute_maps(plan, inputs)
-            if chosen.truncation == "auto":
+            if chosen.truncation == AUTO:
                 choice = choose_truncation(last, plan.taps, inputs, maps, placements)
             if choice is not None and not choice.level:
                 inputs = replace(inputs, request=replace(request, truncation=0.0, truncated=()))

@@ -1,6 +1,7 @@
 """Families of networks, and what is the default for each: a table that follows from figures.
 
     family_of(backbone).refinement        # Refinement(power=8, steps=2)
+    default_method(backbone, options)     # "layer_cam"
 
 Which map is truest was measured on pictures whose truth is known (`python -m benchmarks.defaults`;
 docs/figures.md has its tables). A network belongs to the first family whose `holds` is true of it;
@@ -10,33 +11,42 @@ nothing is told by its name.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from camviz.engine.options import Options
 from camviz.engine.plan import Plan
 from camviz.maps.refine import MOST_CELLS, Refinement
+from camviz.methods import METHODS
 from camviz.network.backbone import Backbone
 from camviz.network.stages import Stage
 from camviz.network.taps import Tap
 
+LAYER_CAM = "layer_cam"
+
 
 @dataclass(frozen=True)
 class Family:
-    """Networks that are alike in what is true of their maps. `refinement`: of the fused map."""
+    """Networks that are alike in what is true of their maps.
+
+    `refinement`: of the fused map. `method`: what shows best where they look.
+    """
 
     name: str
-    holds: Callable[[Sequence[Stage]], bool]
+    holds: Callable[[Backbone], bool]
     refinement: Refinement
+    method: str = LAYER_CAM
 
 
-def _of_one_resolution(stages: Sequence[Stage]) -> bool:
+def _of_one_resolution(backbone: Backbone) -> bool:
     """A plain vision transformer: all default stages, of which there are several, have one grid."""
+    stages = default_stages(backbone)
     return len(stages) > 1 and len({stage.grid for stage in stages}) == 1
 
 
-def _after_activations(stages: Sequence[Stage]) -> bool:
+def _after_activations(backbone: Backbone) -> bool:
     """A convolutional network whose taps follow an activation function, such as ReLU."""
-    return all(stage.activated for stage in stages)
+    return all(stage.activated for stage in default_stages(backbone))
 
 
-def _any(stages: Sequence[Stage]) -> bool:
+def _any(backbone: Backbone) -> bool:
     """What is left: maps of a residual stream, as of ConvNeXt and of windowed transformers."""
     return True
 
@@ -50,8 +60,17 @@ FAMILIES = (
 
 def family_of(backbone: Backbone) -> Family:
     """The family of a network."""
-    stages = default_stages(backbone)
-    return next(family for family in FAMILIES if family.holds(stages))
+    return next(family for family in FAMILIES if family.holds(backbone))
+
+
+def default_method(backbone: Backbone, options: Options) -> str:
+    """The method of the network's family; LayerCAM if an option needs what that one lacks."""
+    name = family_of(backbone).method
+    method = METHODS[name]
+    explained = options.versus is not None or options.score != "logit"
+    if (options.truncation and not method.truncates) or (explained and not method.uses_gradients):
+        return LAYER_CAM
+    return name
 
 
 def default_stages(backbone: Backbone, others: Sequence[Stage] = ()) -> Sequence[Stage]:

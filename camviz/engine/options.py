@@ -33,6 +33,7 @@ Refine = Literal["affinity", "none"]
 Rivals = Literal["predicted", "none"]
 ViewsKind = Literal["one", "flip", "paper"]
 Auto = Literal["auto"]
+AUTO: Auto = "auto"  # of an option: chosen for the network, the method or the picture
 Choices: TypeAlias = Callable[[], Mapping[str, str]] | Mapping[str, str]
 Values = TypeVar("Values", bound="Options")
 
@@ -150,13 +151,13 @@ def _option_table(options: "type[Options]") -> Mapping[str, Option]:
 def _methods() -> Mapping[str, str]:
     from camviz.methods import METHODS
 
-    return {name: row.label for name, row in METHODS.items()}
+    return {AUTO: "the truest for the network"} | {n: row.label for n, row in METHODS.items()}
 
 
 def _fusions() -> Mapping[str, str]:
     from camviz.maps.fusion import FUSIONS
 
-    return {"auto": "the truest for the method"} | {n: row.label for n, row in FUSIONS.items()}
+    return {AUTO: "the truest for the method"} | {n: row.label for n, row in FUSIONS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +172,7 @@ class Options:
         None, "explain the target against this class", metavar="CLASS", page=True
     )
     method: str = option(
-        "layer_cam", "how a layer becomes a map", choices=_methods, page=True, metavar="NAME"
+        AUTO, "how a layer becomes a map", choices=_methods, page=True, metavar="NAME"
     )
     stages: tuple[str, ...] | None = option(
         None,
@@ -185,12 +186,12 @@ class Options:
         "denoise shallow stages: truncate their positive gradient at this quantile of the noise, "
         "0.9 is usual; 0: off; auto: chosen for the picture",
         kind=float,
-        word="auto",
+        word=AUTO,
         page=True,
         metavar="Q",
     )
     fuse: str = option(
-        "auto",
+        AUTO,
         "how the maps of all stages become one",
         label="fusion",
         choices=_fusions,
@@ -337,9 +338,23 @@ class Options:
     def __post_init__(self) -> None:
         for name, row in option_table(type(self)).items():
             object.__setattr__(self, name, row.normalize(getattr(self, name)))
-        self._check_method()
+        self._check_numbers()
+        if self.method != AUTO:
+            self._check_method()
 
-    def _check_refinement(self) -> None:
+    def _check_numbers(self) -> None:
+        """Raise `MethodError` for numbers out of range, whatever the method."""
+        q = self.truncation
+        if _is_number(q):
+            object.__setattr__(self, "truncation", float(q))
+        if q != AUTO and not (_is_number(q) and 0 <= q < 1):
+            raise MethodError(
+                f"truncation is 0 (off), a quantile below 1, such as 0.9, or 'auto'; not {q!r}"
+            )
+        if self.truncated and not q:
+            raise MethodError("stages to truncate were named, but truncation is 0; 0.9 is usual")
+        if self.stages == ():
+            raise MethodError("no stages were given; leave them out for one per resolution")
         power, steps = self.refine_power, self.refine_steps
         if power is not None:
             if not (_is_number(power) and 1 <= power <= 64):
@@ -355,20 +370,11 @@ class Options:
         from camviz.methods import METHODS
 
         method = METHODS[self.method]
-        q = self.truncation
-        if _is_number(q):
-            object.__setattr__(self, "truncation", float(q))
-        if q != "auto" and not (_is_number(q) and 0 <= q < 1):
+        if self.truncation and not method.truncates:
             raise MethodError(
-                f"truncation is 0 (off), a quantile below 1, such as 0.9, or 'auto'; not {q!r}"
+                f"{method.label} uses no gradient of a layer, so there is nothing to truncate; "
+                "leave truncation at 0, or take LayerCAM or another gradient method"
             )
-        if q and not method.uses_gradients:
-            raise MethodError(
-                f"{method.label} uses no gradient, so there is nothing to truncate; leave "
-                "truncation at 0, or take LayerCAM or another gradient method"
-            )
-        if self.truncated and not q:
-            raise MethodError("stages to truncate were named, but truncation is 0; 0.9 is usual")
         if not method.uses_gradients and (self.versus is not None or self.score != "logit"):
             given = f"score '{self.score}'" if self.versus is None else f"versus '{self.versus}'"
             raise MethodError(
@@ -377,9 +383,6 @@ class Options:
             )
         if self.prototypes is not None and not method.uses_prototypes:
             raise MethodError(f"{method.label} uses no prototypes; method 'lpcam' does")
-        self._check_refinement()
-        if self.stages == ():
-            raise MethodError("no stages were given; leave them out for one per resolution")
 
 
 @dataclass(frozen=True, kw_only=True)

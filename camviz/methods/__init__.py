@@ -44,6 +44,11 @@ class Method:
         return "gradients" in self.needs
 
     @property
+    def truncates(self) -> bool:
+        """Whether the gradient that it reads is that of a stage, which can be truncated."""
+        return "gradients" in self.needs
+
+    @property
     def uses_head(self) -> bool:
         """Whether it reads the weights of the classifier, and so exists at the last map only."""
         return "features" in self.needs

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from camviz.engine.options import AUTO
 from camviz.errors import CamvizError, ImageError, MethodError
 from camviz.examples import example
 from camviz.network.hub import needs_download
 from camviz.ui import choices, html, links
 from camviz.ui.service import load, picture_at, stages_of
 from camviz.ui.state import (
-    AUTO,
     DEFAULT,
     NOBODY,
     TOP,

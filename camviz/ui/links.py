@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from camviz.defaults import VIEWER_SETTINGS
-from camviz.engine.options import Auto, Option, Options, option_table
+from camviz.engine.options import AUTO, Auto, Option, Options, option_table
 from camviz.errors import ImageError, MethodError
 from camviz.examples import example, examples
 from camviz.ui import choices
-from camviz.ui.state import AUTO, DEFAULT, NOBODY, TOP, Controls
+from camviz.ui.state import DEFAULT, NOBODY, TOP, Controls
 
 UPLOAD, NO_PICTURE, UNTRAINED = "upload", "none", "untrained"
 MAX_TRUNCATION = 0.99

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from camviz.engine.explanation import Explanation
-from camviz.engine.options import FitMode
+from camviz.engine.families import LAYER_CAM, default_method
+from camviz.engine.options import AUTO, FitMode
 from camviz.engine.views import Progress
 from camviz.errors import CamvizError, MethodError, PrototypeError, StageError
 from camviz.examples import example
@@ -64,7 +65,7 @@ def explain(controls: Controls, *, progress: Progress | None = None, **changes: 
         "versus": None if controls.versus == NOBODY else backbone.target(controls.versus),
     }
     options |= changes
-    if METHODS[options["method"]].uses_head:
+    if options["method"] != AUTO and METHODS[options["method"]].uses_head:
         options["stages"] = None  # CAM exists at one stage only, and the engine knows at which
     return engine().explain(picture_at(controls.picture), backbone, progress=progress, **options)
 
@@ -97,13 +98,17 @@ def row(controls: Controls, key: str) -> Found:
 
 def denoised_row(controls: Controls) -> Found:
     """The maps of a truncated gradient, or why there are none."""
-    method = METHODS[controls.options.method]
-    if not method.uses_gradients:
+    name = controls.options.method
+    if name == AUTO:
+        name = default_method(load(controls.backbone), controls.options)
+        name = name if METHODS[name].truncates else LAYER_CAM
+    if not METHODS[name].truncates:
         return Unavailable(
-            f"{method.label} uses no gradient, so there is no noise of it to take away."
+            f"{METHODS[name].label} uses no gradient of a layer, so there is no noise of it to "
+            "take away."
         )
     try:
-        return explain(controls, truncation=controls.truncation)
+        return explain(controls, truncation=controls.truncation, method=name)
     except (MethodError, StageError) as error:
         return Unavailable(html.sentence(error))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from camviz.engine.options import option_table
+from camviz.engine.options import AUTO, option_table
 from camviz.maps.fusion import FUSIONS
 from camviz.ui import actions, choices, html
 from camviz.ui.events import PageEvents, hidden_value
@@ -120,7 +120,7 @@ def build() -> Parts:
             "Method",
             "how a layer becomes a map",
             "method",
-            _labels(choices.stage_methods()),
+            [("Automatic · the truest for each network", AUTO), *_labels(choices.stage_methods())],
             DEFAULT.options.method,
         )
     settings = _settings()

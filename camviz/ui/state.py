@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
-from camviz.engine.options import Auto, Options
+from camviz.engine.options import AUTO, Auto, Options
 from camviz.prototypes.bank import PrototypeBank
 from camviz.ui.order import EventOrder
 
 TOP = ""  # Controls.target: the top prediction, whichever class that is
 NOBODY = "-"  # Controls.versus: the target is compared with no class
-AUTO: Auto = "auto"  # Controls.truncation: what is chosen for the picture
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,10 @@ class Controls:
 
     `picture`: the path of the picture explained. `backbone`: the one requested; it may not be
     loaded yet. `target`: a label, or `TOP`. `versus`: a label, or `NOBODY`. `truncation`: that of
-    the denoised row, or `AUTO`. `options`: how the maps of every row are computed; its stages are
-    None for the default ones. `bank`: prototypes that the visitor built, loaded or changed.
-    `pictures`: the paths of all pictures that were added, when there are several.
+    the denoised row; `AUTO`: chosen for the picture. `options`: how the maps of every row are
+    computed; its stages are None for the default ones. `bank`: prototypes that the visitor built,
+    loaded or changed. `pictures`: the paths of all pictures that were added, when there are
+    several.
     """
 
     picture: str | None = None

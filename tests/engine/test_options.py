@@ -13,8 +13,10 @@ import pytest
 
 from camviz import Engine
 from camviz.cli import build_parser
+from camviz.engine import families
 from camviz.engine import options as module
-from camviz.engine.options import Auto, Options, Request, option, option_table
+from camviz.engine.families import family_of
+from camviz.engine.options import AUTO, Auto, Options, Request, option, option_table
 from camviz.errors import MethodError
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
@@ -45,7 +47,7 @@ def test_choices_are_those_of_the_types():
     assert len(literals) == 11
     for name in literals:
         assert set(TABLE[name].values) == set(get_args(hints[name])), name
-    assert list(TABLE["method"].values) == list(METHODS)
+    assert list(TABLE["method"].values) == [AUTO, *METHODS]
     fusions = {name: row.label for name, row in FUSIONS.items()}
     assert TABLE["fuse"].values == {"auto": "the truest for the method"} | fusions
     assert list(TABLE["fuse"].values) == ["auto", *FUSIONS]
@@ -85,7 +87,7 @@ def test_names_become_a_tuple():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "gradcam"}, "unknown method 'gradcam'; choices: layer_cam, .*grad_cam"),
+        ({"method": "gradcam"}, "unknown method 'gradcam'; choices: auto, layer_cam, .*grad_cam"),
         ({"method": ["cam"]}, r"unknown method '\['cam'\]'; choices"),
         ({"method": None}, "unknown method 'None'"),
         ({"truncation_mode": "cut"}, "unknown truncation mode 'cut'; choices: threshold"),
@@ -175,3 +177,15 @@ def test_the_shell_runs_with_the_options_of_its_parser(tmp_path, photo_file, cap
     )  # fmt: skip
     assert arguments.run(arguments) == 0
     assert json.loads(capsys.readouterr().out)["request"]["samples"] == 5
+
+
+def test_the_method_is_that_of_the_family_and_layercam_where_an_option_needs_it(
+    engine, tiny, photo, monkeypatch
+):
+    backbone = tiny("test_resnet")
+    assert engine.explain(photo, backbone).request.method == family_of(backbone).method
+    other = replace(family_of(backbone), method="eigen_cam")
+    monkeypatch.setattr(families, "FAMILIES", (other,))
+    assert engine.explain(photo, backbone).request.method == "eigen_cam"
+    for needs in ({"truncation": 0.9}, {"score": "probability"}, {"versus": 3}):
+        assert engine.explain(photo, backbone, target=5, **needs).request.method == "layer_cam"

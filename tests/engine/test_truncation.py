@@ -347,7 +347,9 @@ def test_other_modes_have_the_usual_level(engine, tiny, photo, mode):
 def test_without_a_gradient_it_is_refused_as_a_level_is(engine, tiny, photo, method):
     said = set()
     for level in ("auto", 0.9):
-        with pytest.raises(MethodError, match="uses no gradient, so there is nothing") as caught:
+        with pytest.raises(
+            MethodError, match="uses no gradient of a layer, so there is nothing"
+        ) as caught:
             engine.explain(photo, tiny(RESNET), method=method, truncation=level)
         said.add(str(caught.value))
     assert len(said) == 1

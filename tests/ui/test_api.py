@@ -53,7 +53,7 @@ def test_endpoints_describe_themselves(client):
 
 # What the endpoint takes, in this order: programs may give values by position.
 EXPLAIN = {
-    "image": None, "backbone": "", "target": "", "versus": "", "method": "layer_cam",
+    "image": None, "backbone": "", "target": "", "versus": "", "method": "auto",
     "stages": None, "truncation": 0.0, "fuse": "auto", "tap": "activation", "fit": "stretch",
     "placement": "plain", "truncation_mode": "threshold", "views": "one", "refine": "affinity",
     "threshold": 0.0, "untrained": False, "prototypes": None, "size": "screen",

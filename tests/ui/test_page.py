@@ -16,7 +16,7 @@ import gradio as gr
 import pytest
 from gradio.utils import get_upload_folder
 
-from camviz.engine.options import Options, option_table
+from camviz.engine.options import AUTO, Options, option_table
 from camviz.engine.truncation import LEVEL
 from camviz.errors import BackboneError, ImageError, StageError, WeightsError
 from camviz.examples import example
@@ -27,7 +27,6 @@ from camviz.ui.events import PageEvents, take
 from camviz.ui.gradio_compat import Page, served_path
 from camviz.ui.notices import with_notices
 from camviz.ui.state import (
-    AUTO,
     DEFAULT,
     BackboneChoice,
     Selection,
@@ -367,7 +366,7 @@ def entries(app, label):
 
 def test_controls_have_the_choices_of_the_engine(app):
     table = option_table(Options)
-    assert entries(app, "Method") == list(choices.stage_methods())
+    assert entries(app, "Method") == [AUTO, *choices.stage_methods()]
     assert entries(app, "Fusion") == list(table["fuse"].values) == ["auto", *FUSIONS]
     for label, name in (
         ("The network sees", "fit"), ("A layer is read", "tap"), ("Cells are drawn", "placement"),

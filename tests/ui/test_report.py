@@ -219,8 +219,9 @@ def test_what_is_not_said_is_what_the_command_does_anyway(explain):
         assert getattr(usual, name) == row.default
     assert usual.weights == "auto"
     given = [word for word in arguments(explain()) if word.startswith("--")]
-    assert given == ["--backbone", "--target", "--weights", "--stages", "--fuse"]
-    assert usual.fuse == "auto"  # what it became is said
+    usual_words = ["--backbone", "--target", "--weights", "--method", "--stages", "--fuse"]
+    assert given == usual_words
+    assert usual.fuse == usual.method == "auto"  # what they became is said
 
 
 def test_odd_names_stay_arguments(explain):

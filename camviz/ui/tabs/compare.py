@@ -23,7 +23,7 @@ import gradio as gr
 
 from camviz.engine.explanation import Explanation
 from camviz.engine.notes import parts
-from camviz.engine.options import option_table
+from camviz.engine.options import AUTO, option_table
 from camviz.engine.truncation import LEVEL
 from camviz.methods import METHODS, denoise
 from camviz.ui import actions, html, links, verdict
@@ -44,7 +44,7 @@ from camviz.ui.service import (
     stages_of,
     truth_of,
 )
-from camviz.ui.state import AUTO, DEFAULT, NOBODY, Controls, Session, Task, Unavailable, Update
+from camviz.ui.state import DEFAULT, NOBODY, Controls, Session, Task, Unavailable, Update
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer import MapRow, RawPanel, Viewer, payload
 from camviz.ui.viewer.panels import Description, PlacedMap

@@ -12,6 +12,7 @@ import gradio as gr
 
 from camviz.defaults import REFINED
 from camviz.engine.explanation import Explanation
+from camviz.engine.families import default_method
 from camviz.engine.truncation import LEVEL
 from camviz.errors import MethodError, PrototypeError, StageError
 from camviz.maps.fusion import FUSIONS
@@ -206,7 +207,7 @@ def marks_of(x: Explanation) -> dict[str, dict[str, str]]:
         words = f"Its own setting: the last stage alone, as in {method.paper}."
         marks[last] = {PAPER: words}
     default = DEFAULT.options
-    usual = (default.method, default.tap, default.placement)
+    usual = (default_method(backbone, default), default.tap, default.placement)
     if (name, request.tap, request.placement) == usual and set(x.stages) == set(
         backbone.default_stages
     ):
