@@ -4,85 +4,45 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from camviz.errors import PrototypeError
 from camviz.network.backbone import Backbone
 from camviz.network.bundled import bundled_folder, bundled_names
 from camviz.network.names import display_name
+from camviz.network.taps import Tap
+from camviz.network.tensor_file import (
+    TensorRow,
+    read_described,
+    reading_description,
+    write_described,
+)
+from camviz.prototypes.checks import check_bank
+from camviz.prototypes.prototype import (
+    MEMBERS,
+    MOST_CLUSTERS,
+    THUMBNAIL,
+    BankSource,
+    Member,
+    Prototype,
+    StagePrototypes,
+)
 
-Kind = Literal["foreground", "context"]
-BankSource = Literal["gallery", "bundled", "picture"]
-# The origin of a prototype's score z: the head on its centre, as in the paper; the head on the
-# places it was made of, at the last map; or none at all.
-Scoring = Literal["head", "places", "none"]
 CLUSTERS = 12
 TAU = 0.25
 PAPER_TAU = 0.1
 MU_FOREGROUND = MU_CONTEXT = 0.9
-MEMBERS = 4  # kept of each prototype
-THUMBNAIL = 40  # pixels, square
+MOST_HEADER = 4_000_000  # bytes; those of the largest banks have a tenth of it
+_KEY = "camviz.prototypes"
 _FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Member:
-    """A place that a prototype is made of: a cell of one picture.
-
-    picture: its position in `PrototypeBank.pictures`. cell: (row, column). box: half-open xyxy in
-    pixels of that picture. similarity: its cosine to the prototype.
-    """
-
-    picture: int
-    cell: tuple[int, int]
-    box: tuple[int, int, int, int]
-    similarity: float
-
-
-@dataclass(frozen=True)
-class Prototype:
-    """One direction in a stage's feature space, and its origin.
-
-    score: z, the class's probability by the classifier, in [0, 1]; None without a score. size: the
-    number of places it stands for. kept: whether the map uses it. members: the places
-    nearest to it, from different pictures as far as there are.
-    """
-
-    kind: Kind
-    size: int
-    score: float | None
-    kept: bool
-    name: str = ""
-    members: tuple[Member, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class StagePrototypes:
-    """The prototypes of one stage: `vectors` (n, C), raw-scale cluster means, one per prototype.
-
-    relaxed: no foreground prototype scored above the bound, so that the best one was taken.
-    thumbnails: uint8 (n, MEMBERS, THUMBNAIL, THUMBNAIL, 3), or None.
-    """
-
-    vectors: Tensor = field(repr=False)
-    prototypes: tuple[Prototype, ...]
-    scoring: Scoring
-    relaxed: bool = False
-    thumbnails: np.ndarray | None = field(default=None, repr=False)
-
-    def kept(self, kind: Kind) -> Tensor:
-        """(k, C): the prototypes of a kind that the map uses."""
-        return self.vectors[[p.kind == kind and p.kept for p in self.prototypes]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,18 +166,32 @@ class PrototypeBank:
         return sentences
 
     def check(self, backbone: Backbone) -> None:
-        """Raise `PrototypeError` if these are prototypes of another network than this one."""
-        if self.digest == backbone.weights_digest:
-            return
-        what = (
-            f"of other weights of {self.backbone} than the ones at hand"
-            if self.backbone == backbone.display_name
-            else f"of {self.backbone}, not of {backbone.display_name}"
-        )
-        raise PrototypeError(
-            f"these prototypes of '{self.label}' are {what}; directions in one network's feature "
-            "space mean nothing in another's: build them again with this one"
-        )
+        """Raise `PrototypeError` if these are prototypes of another network than this one, or of
+        layers or classes that it does not have.
+        """
+        what = backbone.differs_from(self.digest, self.backbone)
+        if what is not None:
+            raise PrototypeError(
+                f"these prototypes of '{self.label}' are {what}; directions in one network's "
+                "feature space mean nothing in another's: build them again with this one"
+            )
+        if self.target >= len(backbone.labels):
+            raise PrototypeError(
+                f"these prototypes are of class {self.target}, and {backbone.display_name} has "
+                f"{len(backbone.labels)}; build them again"
+            )
+        modules = {name for name, _ in backbone.model.named_modules()}
+        own = modules | {stage.name for stage in backbone.stages}
+        for name, held in self.stages.items():
+            channels = held.vectors.shape[1]
+            if name not in own or self._tap(backbone, name).channels != channels:
+                raise PrototypeError(
+                    f"these prototypes are of a layer '{name}' of {channels} channels, and "
+                    f"{backbone.display_name} has none; build them again"
+                )
+
+    def _tap(self, backbone: Backbone, stage: str) -> Tap:
+        return backbone.stage(stage).tap("output" if self.tap == "output" else "activation")
 
     def stage(self, name: str) -> StagePrototypes:
         """The prototypes of a stage; `PrototypeError` if there are none."""
@@ -270,17 +244,14 @@ class PrototypeBank:
                 ],
             }
         plain = {key: value for key, value in vars(self).items() if key != "stages"}
-        header = json.dumps(
-            {"format": _FORMAT, **plain, "stages": stages},
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
         path = Path(file)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, path, {"camviz.prototypes": header})
-        except (OSError, SafetensorError) as error:
-            raise PrototypeError(f"prototypes cannot be written to '{path}': {error}") from error
+        write_described(
+            path,
+            _KEY,
+            {"format": _FORMAT, **plain, "stages": stages},
+            tensors,
+            lambda why: PrototypeError(f"prototypes cannot be written to '{path}': {why}"),
+        )
         return path
 
     @classmethod
@@ -293,20 +264,19 @@ class PrototypeBank:
         path = Path(file)
         if not path.is_file():
             raise PrototypeError(f"there is no file '{path}' with prototypes; check the path")
-        try:
-            with safe_open(path, "pt") as archive:
-                header = (archive.metadata() or {}).get("camviz.prototypes")
-                tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise PrototypeError(
-                f"'{path.name}' is not a .safetensors file, or cut short ({error})"
-            ) from error
+        header, tensors = read_described(
+            path,
+            _KEY,
+            MOST_HEADER,
+            lambda rows: [name for name, row in rows.items() if _is_of_bank(name, row)],
+            PrototypeError,
+        )
         if header is None:
             raise PrototypeError(
                 f"'{path.name}' holds tensors but no prototypes; camviz's `prototypes build` "
                 "writes such files"
             )
-        try:
+        with reading_description(f"the prototypes in '{path.name}'", PrototypeError):
             plain = json.loads(header)
             version = plain.pop("format")
             if version != _FORMAT:
@@ -326,35 +296,24 @@ class PrototypeBank:
                 plain["source"] = "picture"
             plain["skipped"] = tuple((name, reason) for name, reason in plain["skipped"])
             bank = cls(stages=stages, **plain)
-            _check_description(bank)
+            check_bank(bank)
             return bank
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            raise PrototypeError(
-                f"the description of the prototypes in '{path.name}' is damaged ({error!r})"
-            ) from error
 
 
-def _check_description(bank: PrototypeBank) -> None:
-    """Raise ValueError for values that cannot be: a file may come from anywhere."""
+def _is_of_bank(name: str, row: TensorRow) -> bool:
+    """Whether a tensor of a file is one that a bank has, as far as its header says.
 
-    def share(value: Any) -> bool:
-        return isinstance(value, (int, float)) and 0 <= value <= 1
-
-    wrong = [name for name in ("tau", "mu_f", "mu_b") if not share(getattr(bank, name))]
-    wrong += [name for name in ("target", "clusters") if not isinstance(getattr(bank, name), int)]
-    words = (bank.label, bank.backbone, bank.digest, *bank.pictures)
-    wrong += ["a name"] if not all(isinstance(word, str) for word in words) else []
-    for name, stage in bank.stages.items():
-        if not bool(torch.isfinite(stage.vectors).all()):
-            wrong.append(f"vectors at {name}")
-        for prototype in stage.prototypes:
-            named = prototype.kind in get_args(Kind) and isinstance(prototype.name, str)
-            scored = prototype.score is None or share(prototype.score)
-            placed = all(0 <= member.picture < len(bank.pictures) for member in prototype.members)
-            if not (named and scored and placed and isinstance(prototype.size, int)):
-                wrong.append(f"a prototype at {name}")
-    if wrong:
-        raise ValueError(", ".join(dict.fromkeys(wrong)))
+    Raises ValueError for one by such a name that cannot be.
+    """
+    if name.endswith("/thumbnails"):
+        if row.dtype != "U8" or len(row.shape) != 1:
+            raise ValueError(f"thumbnails of {row.dtype} {row.shape}")
+        return True
+    if not name.endswith("/vectors"):
+        return False
+    if row.dtype not in ("F16", "F32") or len(row.shape) != 2 or row.shape[0] > 2 * MOST_CLUSTERS:
+        raise ValueError(f"vectors of {row.dtype} {row.shape}")
+    return True
 
 
 def _read_stage(row: dict[str, Any], vectors: Tensor, packed: Tensor | None) -> StagePrototypes:
@@ -383,11 +342,21 @@ def _encode_thumbnails(thumbnails: np.ndarray) -> Tensor:
 
 
 def _decode_thumbnails(packed: Tensor, count: int) -> np.ndarray:
-    with Image.open(io.BytesIO(packed.numpy().tobytes()), formats=["WEBP"]) as image:
+    """Thumbnails of so many prototypes; ValueError unless the sheet has their very size.
+
+    Its size is read from its header: a sheet of another one is never decoded.
+    """
+    try:
+        image = Image.open(io.BytesIO(packed.numpy().tobytes()), formats=["WEBP"])
+    except Image.DecompressionBombError:
+        raise ValueError("a sheet of hundreds of millions of pixels") from None
+    with image:
+        across = image.width // THUMBNAIL
+        if image.size != (across * THUMBNAIL, count * THUMBNAIL) or not 0 < across <= MEMBERS:
+            raise ValueError(f"a sheet of {image.width} x {image.height} pixels for {count}")
         sheet = np.asarray(image.convert("RGB"))
-    side = sheet.shape[0] // max(count, 1)
-    across = sheet.shape[1] // max(side, 1)
-    return sheet.reshape(count, side, across, side, 3).transpose(0, 2, 1, 3, 4)
+    shape = (count, THUMBNAIL, across, THUMBNAIL, 3)
+    return sheet.reshape(shape).transpose(0, 2, 1, 3, 4)
 
 
 def with_thumbnails(

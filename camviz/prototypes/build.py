@@ -38,22 +38,20 @@ from camviz.network.backbone import Backbone
 from camviz.network.head import head_weights, patch_probabilities
 from camviz.network.placement import plain_placement
 from camviz.network.taps import Tap
-from camviz.network.trace import Target, Trace
-from camviz.prototypes.bank import (
-    CLUSTERS,
+from camviz.network.target import Target
+from camviz.network.trace import Trace
+from camviz.prototypes.bank import CLUSTERS, MU_CONTEXT, MU_FOREGROUND, TAU, PrototypeBank
+from camviz.prototypes.clustering import Clusters, cluster
+from camviz.prototypes.prototype import (
     MEMBERS,
-    MU_CONTEXT,
-    MU_FOREGROUND,
-    TAU,
+    MOST_CLUSTERS,
     BankSource,
     Kind,
     Member,
     Prototype,
-    PrototypeBank,
     Scoring,
     StagePrototypes,
 )
-from camviz.prototypes.clustering import Clusters, cluster
 
 # (number, graph) -> the trace of a picture, with gradients if graph, and its geometry.
 TraceOf = Callable[[int, bool], tuple[Trace, Fit]]
@@ -63,7 +61,6 @@ Progress = Callable[[int, int, str], None]
 BoxOf = Callable[[int, tuple[int, int]], tuple[int, int, int, int]]
 # (k, C) raw-scale centres -> (k,) probabilities of the class by the head
 ScoreFn = Callable[[Tensor], Tensor]
-MOST_PICTURES, MOST_CLUSTERS = 64, 64
 # Features of finer layers are edges and colours: prototypes there cost precision. In input pixels a
 # cell, and in cells a side: an input of 128 pixels is coarse at stride 8 already.
 FINEST_STRIDE, FINEST_GRID = 16, 16

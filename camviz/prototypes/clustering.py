@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from camviz.turns import step
+
 # A cluster of fewer vectors than this is an accident.
 _FEWEST = 8
 _FITS = 1 - 1e-6  # a cosine above this is 1
@@ -65,8 +67,9 @@ def _best_centres(unit: Tensor, count: int, restarts: int, generator: torch.Gene
     quality = torch.zeros(restarts)
     running = torch.arange(restarts)
     for _ in range(_ITERATIONS):
-        cosines = (unit @ centres[running].flatten(0, 1).T).view(len(unit), len(running), count)
-        fit, nearest = cosines.max(dim=2)
+        with step():
+            cosines = (unit @ centres[running].flatten(0, 1).T).view(len(unit), len(running), count)
+            fit, nearest = cosines.max(dim=2)
         quality[running] = fit.sum(dim=0)
         moved = (members[running] != nearest.T).any(dim=1)
         members[running] = nearest.T
@@ -101,5 +104,6 @@ def _spread_out(unit: Tensor, count: int, restarts: int, generator: torch.Genera
         distance = torch.where(distance.sum(dim=1, keepdim=True) > 1e-6, distance, 1.0)
         pick = torch.multinomial(distance, 1, generator=generator)[:, 0]
         chosen.append(pick)
-        nearest = torch.maximum(nearest, unit @ unit[pick].T)
+        with step():
+            nearest = torch.maximum(nearest, unit @ unit[pick].T)
     return unit[torch.stack(chosen, dim=1)]

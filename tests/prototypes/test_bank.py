@@ -11,15 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from camviz.errors import PrototypeError
 from camviz.images import open_picture
-from camviz.prototypes.bank import (
-    MEMBERS,
-    THUMBNAIL,
-    Member,
-    Prototype,
-    PrototypeBank,
-    StagePrototypes,
-    with_thumbnails,
-)
+from camviz.prototypes.bank import PrototypeBank, with_thumbnails
+from camviz.prototypes.prototype import MEMBERS, THUMBNAIL, Member, Prototype, StagePrototypes
 from tests.support.prototypes import same_bank
 from tests.support.tensors import close, noise
 
@@ -119,9 +112,32 @@ def test_names_and_choices_make_another_bank():
         one.keep("layer9", 0)
 
 
+def fitting(stages, backbone):
+    """The same prototypes with vectors as wide as those stages of a network are."""
+    widths = {name: backbone.stage(name).activation.channels for name in stages}
+    return {
+        name: replace(row, vectors=torch.ones(len(row.prototypes), widths[name]))
+        for name, row in stages.items()
+    }
+
+
+def test_layers_and_classes_that_the_network_lacks_are_refused(tiny):
+    resnet = tiny("test_resnet")
+    own = {"backbone": resnet.name, "digest": resnet.weights_digest}
+    stages = fitting(bank().stages, resnet)
+    bank(**own, stages=stages).check(resnet)
+    with pytest.raises(PrototypeError, match=r"layer 'layer3' of 2 channels, and .* has none"):
+        bank(**own).check(resnet)
+    with pytest.raises(PrototypeError, match=r"layer 'layer9' of .* has none"):
+        bank(**own, stages={"layer9": stages["layer4"]}).check(resnet)
+    with pytest.raises(PrototypeError, match=r"of class 1000, and .* has 1000"):
+        bank(**own, stages=stages, target=1000).check(resnet)
+
+
 def test_another_network_is_refused_with_the_reason(tiny):
     resnet, vit = tiny("test_resnet"), tiny("test_vit")
-    mine = bank(backbone=resnet.name, digest=resnet.weights_digest)
+    stages = fitting(bank().stages, resnet)
+    mine = bank(backbone=resnet.name, digest=resnet.weights_digest, stages=stages)
     mine.check(resnet)
     replace(mine, backbone="under another name").check(resnet)
     with pytest.raises(PrototypeError, match=f"of {resnet.name}, not of {vit.name}"):

@@ -14,9 +14,6 @@ from camviz.errors import PrototypeError
 from camviz.fit import Fit
 from camviz.maps.fusion import Placement, normalize
 from camviz.methods.activation import cam, cosine_maps, lp_cam
-from camviz.prototypes.bank import (
-    MEMBERS,
-)
 from camviz.prototypes.build import (
     BuildSettings,
     FeatureSet,
@@ -26,6 +23,7 @@ from camviz.prototypes.build import (
     find_prototypes,
 )
 from camviz.prototypes.clustering import cluster
+from camviz.prototypes.prototype import MEMBERS
 from tests.support.prototypes import CELLS, planted
 from tests.support.tensors import close, noise
 
