@@ -1,4 +1,4 @@
-"""Backbone: a timm classifier with everything needed to explain it."""
+"""Backbone: a timm network with everything needed to explain it."""
 
 import copy
 import difflib
@@ -17,6 +17,7 @@ from camviz.errors import BackboneError, TargetError, one_line
 from camviz.fit import Fit, fit_picture, to_grey, to_tensor
 from camviz.images import Picture
 from camviz.network.class_search import named_exactly, named_partly
+from camviz.network.classifier import Classifier
 from camviz.network.labels import class_names, unique_labels
 from camviz.network.modules import derive_stage
 from camviz.network.names import display_name as default_display_name
@@ -28,6 +29,7 @@ from camviz.network.stages import Discovery, Stage
 from camviz.network.state import Copy, fingerprint, is_plain, network_lock, tensors_of
 from camviz.network.taps import primary_logits
 from camviz.network.wrappers import check_network, find_network
+from camviz.turns import Fair
 
 WeightsSource = Literal["bundled", "package", "cached", "hub", "local", "file", "random", "given"]
 # `Request.weights` of a network that cannot be made again from its name.
@@ -55,7 +57,10 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A timm classifier with everything needed to explain its predictions.
+    """A timm network with everything needed to explain its predictions.
+
+    One without classes (`has_classes`) predicts nothing: it has no labels, and its output is
+    "features".
 
     Whatever runs `model` for an explanation does so in eval mode, its weights frozen, and puts
     both back afterwards. Its weights may change between two explanations: `fingerprint` says so.
@@ -67,7 +72,8 @@ class Backbone:
     probability of its two best classes together, a prediction is marked as not sure; 0: never.
     `output`: what the logits mean, see `Settings`. `loaded_with`: the `weights` with which
     `load_backbone` made this very network from its name and `settings`, None if it did not.
-    `uid` differs between networks.
+    `uid` differs between networks. `taught_on`, `classifier`: of a network with a taught classifier
+    (`camviz.network.taught`) the one that it was taught on, and what was put into it.
     """
 
     name: str
@@ -89,13 +95,15 @@ class Backbone:
     settings: Settings = field(default=Settings(), repr=False)
     loaded_with: str | None = None
     uid: int = field(default_factory=_UIDS.__next__, repr=False)
+    taught_on: "Backbone | None" = field(default=None, repr=False)
+    classifier: Classifier | None = field(default=None, repr=False)
     _copy: Copy | None = field(default=None, repr=False)
     _loaded_state: str | None = field(default=None, repr=False)
     _digests: dict[bool, tuple[str, str]] = field(default_factory=dict, repr=False)
     _module_stages: dict[str, Stage] = field(default_factory=dict, repr=False)
 
     @property
-    def lock(self) -> Any:
+    def lock(self) -> Fair:
         """Held while the network runs: one for each network, however many Backbones share it.
 
         Code that calls `model` itself, from another thread, need not hold it to be safe from hooks,
@@ -132,6 +140,11 @@ class Backbone:
         return self.discovery.defaults
 
     @property
+    def has_classes(self) -> bool:
+        """Whether it names classes; else there are only maps of its features."""
+        return self.output != "features"
+
+    @property
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
@@ -149,6 +162,17 @@ class Backbone:
     def weights_digest(self) -> str:
         """What its weights are, whichever version of timm built the network around them."""
         return self._hash(whole=False)
+
+    def differs_from(self, digest: str, name: str) -> str | None:
+        """Whose weights those of a digest are, in words; None if they are these.
+
+        name: the display name of the network that has them.
+        """
+        if digest == self.weights_digest:
+            return None
+        if name == self.display_name:
+            return f"of other weights of {name} than the ones at hand"
+        return f"of {name}, not of {self.display_name}"
 
     def _hash(self, *, whole: bool) -> str:
         """A hash over every tensor: name, shape, bytes; of the whole network modules and types too.
@@ -171,11 +195,14 @@ class Backbone:
     def scores(self, compute: Callable[[], Any]) -> torch.Tensor:
         """(N, labels) from what `compute` returns, which runs the network or its head.
 
+        Of a network without classes (N, C): its pooled features, or the embedding of them.
         Logits are read before the softmax or sigmoid in which a network ends. A single logit with
         two labels becomes two, of its absence and its presence.
         """
         plain = self.discovery.squash is None or self.output == "value"
         logits = primary_logits(compute()) if plain else logits_of(compute)
+        if not self.has_classes:
+            return logits
         return two_sided(logits) if logits.shape[1] < len(self.labels) else logits
 
     def __getstate__(self) -> dict[str, Any]:
@@ -205,8 +232,11 @@ class Backbone:
     def prepare(self, picture: Picture, fit: str = "stretch") -> tuple[torch.Tensor, Fit]:
         """(1, C, h, w) on the network's device, and how the picture was brought to that size.
 
-        A network of one channel is shown the grey picture.
+        A network of one channel is shown the grey picture, one of other than three a picture of as
+        many. Raises `BackboneError` for a picture of other channels.
         """
+        wanted = self.input_size[0]
+        self._check_channels(picture, wanted)
         pixels, placed = fit_picture(
             picture,
             self.input_size[1:],
@@ -215,17 +245,39 @@ class Backbone:
             crop_pct=self.crop_pct,
             crop_mode=self.crop_mode,
             mean=self.mean,
+            channels=3 if wanted == 1 else wanted,
         )
-        if self.input_size[0] == 1:
+        if wanted == 1:
             pixels = to_grey(pixels)
         return to_tensor(pixels, self.mean, self.std).to(self.device), placed
+
+    def _check_channels(self, picture: Picture, wanted: int) -> None:
+        """Raise `BackboneError` for a picture with other channels than the network takes."""
+        has = 3 if picture.channels is None else picture.channels.shape[2]
+        if has == wanted or (wanted in (1, 3) and has in (3, 4)):
+            return
+        of = f"'{picture.name}'" if picture.name else "the picture"
+        cure = (
+            "give a picture of its colours alone"
+            if wanted in (1, 3)
+            else f"give a uint8 array of shape (H, W, {wanted}), in memory or as a .npy file"
+        )
+        raise BackboneError(
+            f"{self.display_name} takes pictures of {wanted} channels, and {of} has {has}; {cure}, "
+            f"or a network made with in_chans={has}"
+        )
 
     def target(self, wanted: int | str) -> int:
         """The index of a class given by index, label or synonym, upper or lower case.
 
         A part of a label, or its words in any order, will do if it fits one class only. Raises
-        `TargetError` with the candidates otherwise.
+        `TargetError` with the candidates otherwise, and of a network without classes.
         """
+        if not self.has_classes:
+            raise TargetError(
+                f"{self.display_name} knows no classes, so there is no class {wanted!r}; leave the "
+                "class out: its maps are of its features"
+            )
         if not isinstance(wanted, str):
             return self._index(wanted)
         text = wanted.strip()
@@ -288,7 +340,7 @@ def wrap_backbone(
     labels: Labels | None = None,
     output: OutputKind | None = None,
 ) -> Backbone:
-    """A timm classifier that is already built, made ready to be explained.
+    """A timm network that is already built, made ready to be explained.
 
     The network stays as it is: its mode, its flags and its weights are the caller's, training can
     go on, and the next explanation is of the weights as they are then. One that is not in single
@@ -300,7 +352,8 @@ def wrap_backbone(
     mean, std, interpolation, crop_pct, input_size, labels, output: where they are not what the
     network's configuration says, see `Settings`; `settings` has them all in one. labels None: the
     configuration's own, else ImageNet's, if there are as many as logits, else "class 0", "class 1",
-    ... A single logit may have two labels: of its absence, and of its presence.
+    ... A single logit may have two labels: of its absence, and of its presence. A network without a
+    classifier has no labels, and its output is "features".
 
     confidence_threshold: see `Backbone`; None: a half for a softmax network with trained weights,
     none for others.
@@ -328,7 +381,11 @@ def wrap_backbone(
             there = model if chosen.type == "cpu" else copy.deepcopy(model).cpu()
             discovery = find_stages(there, settings, display_name)
     kind = output_kind(model, config, discovery, settings.output, display_name, behind)
-    names = class_names(model, config, discovery.logits, settings.labels, display_name)
+    names = (
+        ()
+        if kind == "features"
+        else class_names(model, config, discovery.logits, settings.labels, display_name)
+    )
     if len(names) > discovery.logits and kind != "sigmoid":
         raise BackboneError(
             f"{display_name} gives one {kind}, and two labels need output 'sigmoid'; give one label"
@@ -374,6 +431,26 @@ def at_size(backbone: Backbone, discovery: Discovery, uid: int) -> Backbone:
     """
     return replace(
         backbone, discovery=discovery, input_size=discovery.input_size, uid=uid, _module_stages={}
+    )
+
+
+def around_copy(backbone: Backbone, model: nn.Module, weights: Weights) -> Backbone:
+    """The same around a copy of its network, whose weights may become others.
+
+    Stages are those that were found; what was loaded, or follows another network, is no matter.
+    """
+    return replace(
+        backbone,
+        model=model,
+        weights=weights,
+        loaded_with=None,
+        taught_on=None,
+        classifier=None,
+        uid=new_uid(),
+        _copy=None,
+        _loaded_state=None,
+        _digests={},
+        _module_stages=dict(backbone._module_stages),
     )
 
 

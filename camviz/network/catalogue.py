@@ -1,19 +1,25 @@
-"""The catalogue: every classifier that can be loaded by name."""
+"""The catalogue: every network that can be loaded by name, classifiers first."""
 
 import fnmatch
 import json
+import logging
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
 import timm
 
-from camviz.network.bundled import bundled_folder, bundled_names
+from camviz.errors import WeightsError, one_line
+from camviz.network.bundled import bundled_folder, bundled_names, read_config
 from camviz.network.hub import cached_repositories
+from camviz.network.labels import is_class_count
 from camviz.network.packaged import packaged_names
 from camviz.resources import ASSETS
+
+log = logging.getLogger(__name__)
 
 Source = Literal["bundled", "package", "cached", "hub", "untrained"]
 
@@ -33,9 +39,8 @@ class Entry:
 
     @property
     def classifier(self) -> bool:
-        """Whether its outputs are classes: 0 is a feature extractor, and timm's label sets have
-        1,000 names or more than 10,000; widths between are those of CLIP's embeddings."""
-        return self.source == "bundled" or self.classes == 1000 or self.classes > 10_000
+        """Whether its outputs are classes, and not features or an embedding of them."""
+        return self.source == "bundled" or is_class_count(self.classes)
 
     @property
     def megabytes(self) -> float | None:
@@ -51,13 +56,13 @@ def architecture_counts() -> dict[str, tuple[int, int]]:
 
 
 def catalogue(pattern: str = "*") -> list[Entry]:
-    """Every classifier that can be loaded by name, as far as its name fits the pattern.
+    """Every network that can be loaded by name, as far as its name fits the pattern.
 
     Bundled ones lead; then come those with trained weights, by name; then architectures without
     any. The pattern is a shell pattern; one without a wildcard matches anywhere in a name.
     Networks without a classifier close the list.
     """
-    entries = [_bundled_entry(name) for name in bundled_names()]
+    entries = list(_bundled_entries())
     cached = set(cached_repositories())
     packaged = packaged_names()
     tags = timm.list_models(pretrained=True)
@@ -100,8 +105,18 @@ def usual_tag(architecture: str) -> str:
     return (known.tag or "") if known else ""
 
 
-def _bundled_entry(name: str) -> Entry:
-    config = json.loads((bundled_folder(name) / "config.json").read_text())
+def _bundled_entries() -> Iterator[Entry]:
+    """A row for each bundled network; one whose configuration is damaged is left out, and logged:
+    the others are there in any case, and loading that one says what is wrong.
+    """
+    for name in bundled_names():
+        try:
+            yield _bundled_entry(name, read_config(bundled_folder(name), name))
+        except (WeightsError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            log.warning("%s is left out of the catalogue: %s", name, one_line(error))
+
+
+def _bundled_entry(name: str, config: dict[str, Any]) -> Entry:
     details = config.get("pretrained_cfg", config)
     architecture = config["architecture"]
     return Entry(
@@ -109,11 +124,16 @@ def _bundled_entry(name: str) -> Entry:
         architecture,
         timm.models.model_entrypoint(architecture).__module__.rsplit(".", 1)[-1],
         "bundled",
-        config["num_classes"],
-        tuple(details["input_size"]),
+        int(config["num_classes"]),
+        _size(details["input_size"]),
         config.get("parameters", details.get("parameters")),
         details.get("license"),
     )
+
+
+def _size(given: Any) -> tuple[int, int, int]:
+    channels, height, width = map(int, given)
+    return channels, height, width
 
 
 def _timm_entry(name: str, config: Any, source: Source) -> Entry:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from camviz.errors import WeightsError, one_line
 from camviz.files import user_path
+from camviz.network.tensor_file import read_header
 from camviz.network.wrappers import listed
 
 # Names under which training code keeps a state dict, the better one first: averaged weights are
@@ -28,6 +29,7 @@ _PLACES = (
     "model_state", "model", "net", "network", "module", "weights", "params",
 )  # fmt: skip
 _DEEPEST = 3
+MOST_HEADER = 30_000_000  # bytes of a .safetensors file's header; those of the largest have one
 # What averages and batch norms count, without meaning for the scores.
 _COUNTERS = ("n_averaged", "num_batches_tracked")
 
@@ -76,12 +78,13 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     content: Any
     try:
         if file.suffix == ".safetensors":
+            read_header(file, MOST_HEADER)
             content = safetensors.torch.load_file(str(file), device="cpu")
         else:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsError(
-            f"'{file.name}' holds no tensors that can be loaded safely ({type(error).__name__}); "
+            f"'{file.name}' holds no tensors that can be loaded safely ({_cause(error)}); "
             "save it as .safetensors or as a plain state dict, model.state_dict()"
         ) from error
     tables = dict(_state_dicts(content)) or ({"": {}} if content == {} else {})
@@ -89,6 +92,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise WeightsError(f"'{file.name}' holds no table of tensors; save model.state_dict()")
     place = min(tables, key=lambda key: (_rank(key), -len(tables[key])))
     return Checkpoint(file.name, tables[place], place)
+
+
+def _cause(error: Exception) -> str:
+    """What was wrong with a file: in words where the words are ours."""
+    return str(error) if type(error) is ValueError else type(error).__name__
 
 
 def load_checkpoint(model: nn.Module, found: Checkpoint, backbone: str) -> Checkpoint:

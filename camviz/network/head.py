@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from camviz.errors import MethodError
 from camviz.network.backbone import Backbone
+from camviz.network.layouts import Layout
+from camviz.network.lengths import TINY, UnitLength
 from camviz.network.outputs import shares
 from camviz.network.taps import calls_of_this_thread, frozen_eval
 from camviz.network.trace import Trace
@@ -27,6 +29,17 @@ class HeadWeights:
 
     weights: Tensor
     kind: Literal["linear", "normalised", "linearised"]
+
+
+@dataclass(frozen=True)
+class ClassMaps:
+    """CAM of every class at the map that enters the pooling, float32 (classes, h, w), on the CPU.
+
+    `kind`: "linear" or "normalised", as of `HeadWeights`.
+    """
+
+    values: Tensor
+    kind: Literal["linear", "normalised"]
 
 
 def head_weights(backbone: Backbone, trace: Trace, index: int) -> HeadWeights:
@@ -93,14 +106,7 @@ def patch_probabilities(backbone: Backbone, vectors: Tensor) -> Tensor:
     pre_pool = backbone.discovery.pre_pool
     if pre_pool is None:
         raise MethodError(f"no single map enters the classifier of {backbone.display_name}")
-    cells = vectors.to(backbone.device)
-    kind = pre_pool.layout.kind
-    if kind in ("NCHW", "NHWC"):
-        maps = cells[:, :, None, None] if kind == "NCHW" else cells[:, None, None]
-    elif kind == "NCL":
-        maps = cells[:, :, None]
-    else:  # tokens: those before the grid's are zero
-        maps = torch.nn.functional.pad(cells[:, None], (0, 0, pre_pool.layout.prefix, 0))
+    maps = _one_cell_maps(pre_pool.layout, vectors.to(backbone.device))
     network: Any = backbone.model
     with backbone.lock, frozen_eval(backbone.model, gradients=False):
         try:
@@ -119,8 +125,70 @@ def patch_probabilities(backbone: Backbone, vectors: Tensor) -> Tensor:
     return shares(logits[:-1].float(), backbone.output).cpu()
 
 
+def class_maps(backbone: Backbone, trace: Trace) -> ClassMaps:
+    """CAM of every class at once, without a gradient: what the head says of each place alone.
+
+        M_c(i, j) = h_c(A(i, j)) - h_c(0),  the mean of which is s_c - h_c(0)
+
+    h is the head on a map of one cell, the scale of a norm behind the pooling held as it is for
+    this picture. Two passes of the head, whatever the number of classes. That the means are right
+    for every class is what proves that the head is affine after average pooling.
+
+    Raises `MethodError` where it is not: `head_weights` may still linearise it, class by class.
+    """
+    pre_pool = backbone.discovery.pre_pool
+    if pre_pool is None or trace.features is None:
+        raise MethodError(
+            f"no single map enters the classifier of {backbone.display_name}, so its classes have "
+            "no maps that could be read off it"
+        )
+    features = trace.features.to(backbone.device)
+    cells = pre_pool.layout.to_nchw(features).float()[0]
+    vectors = cells.flatten(1).T.to(features)
+    frozen = _FrozenNorms()
+    network: Any = backbone.model
+    with (
+        backbone.lock,
+        frozen_eval(backbone.model, gradients=False),
+        frozen.hooks(backbone.model),
+    ):
+        try:
+            whole = backbone.scores(lambda: network.forward_head(features))[0].double()
+            single = _one_cell_maps(pre_pool.layout, torch.cat([vectors, vectors[:1] * 0]))
+            scores = backbone.scores(lambda: network.forward_head(single)).double()
+        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+            raise MethodError(
+                f"the classifier of {backbone.display_name} cannot be shown a single place "
+                f"({error})"
+            ) from error
+    contributions = scores[:-1] - scores[-1]
+    wrong = (contributions.mean(dim=0) + scores[-1] - whole).abs().max()
+    if not wrong <= 1e-4 * contributions.abs().max():
+        raise MethodError(
+            f"the classifier of {backbone.display_name} is not linear in the places of its map, so "
+            "its classes have no maps that could be read off it"
+        )
+    values = contributions.T.reshape(-1, *cells.shape[1:]).float().cpu()
+    return ClassMaps(values, "normalised" if frozen.used else "linear")
+
+
+def _one_cell_maps(layout: Layout, vectors: Tensor) -> Tensor:
+    """Feature vectors, (n, C), as n maps of one cell in the layout in which a head is given them.
+
+    Tokens before those of the grid are zero.
+    """
+    if layout.kind in ("NCHW", "NHWC"):
+        return vectors[:, :, None, None] if layout.kind == "NCHW" else vectors[:, None, None]
+    if layout.kind == "NCL":
+        return vectors[:, :, None]
+    return torch.nn.functional.pad(vectors[:, None], (0, 0, layout.prefix, 0))
+
+
 class _FrozenNorms:
-    """Holds the scale that each norm over channels computes first as a constant after that."""
+    """Holds the scale that each norm over channels computes first as a constant after that.
+
+    So it does the length by which a taught classifier divides.
+    """
 
     def __init__(self) -> None:
         self.scales: dict[nn.Module, Tensor] = {}
@@ -136,7 +204,8 @@ class _FrozenNorms:
         handles = []
         try:
             for module in model.modules():
-                if isinstance(module, nn.LayerNorm) or type(module).__name__.startswith("RmsNorm"):
+                named = type(module).__name__.startswith("RmsNorm")
+                if named or isinstance(module, (nn.LayerNorm, UnitLength)):
                     handles.append(module.register_forward_hook(self._freeze))
             yield
         finally:
@@ -150,8 +219,12 @@ class _FrozenNorms:
         axis = 1 if type(module).__name__.endswith("2d") else -1
         centred = x - x.mean(dim=axis, keepdim=True) if isinstance(module, nn.LayerNorm) else x
         if module not in self.scales:
-            variance = centred.detach().square().mean(dim=axis, keepdim=True)
-            self.scales[module] = (variance + module.eps).rsqrt()  # type: ignore[operator]
+            squares = centred.detach().square()
+            if isinstance(module, UnitLength):
+                scale = squares.sum(dim=axis, keepdim=True).sqrt().clamp_min(TINY).reciprocal()
+            else:
+                scale = (squares.mean(dim=axis, keepdim=True) + module.eps).rsqrt()  # type: ignore[operator]
+            self.scales[module] = scale
         y = centred * self.scales[module]
         shape = [1] * x.ndim
         shape[axis] = -1

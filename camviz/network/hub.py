@@ -28,15 +28,11 @@ HUB_TIMEOUT = 2.5  # seconds until the hub counts as out of reach
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-class Stopped(Exception):
-    """Raised by a `DownloadProgress` to give a download up; what has come is kept for the next."""
-
-
 def download(name: str, progress: DownloadProgress) -> None:
     """Bring the weights of a catalogue name to this machine, if they are only on the hub.
 
-    `progress` is called every few megabytes. Raises `WeightsError` if the weights cannot be had,
-    and whatever `progress` raises.
+    `progress` is called every few megabytes; it may raise `camviz.turns.Stopped`, and what has come
+    is kept for the next time. Raises `WeightsError` if the weights cannot be had.
     """
     place = weights_location(name)
     if place is not None and installed_name(name) is None:
@@ -86,8 +82,6 @@ def fetch_file(
             return Path(hf_hub_download(repository, name, **options)), "hub"
         except EntryNotFoundError:
             continue
-        except Stopped:
-            raise
         except Exception as error:
             raise WeightsError(
                 f"downloading the weights of {backbone} failed: {error}", remedies(backbone)

@@ -38,7 +38,7 @@ def class_names(
             )
         return tuple((text.strip(),) for text in given)
     numbered = tuple((f"class {index}",) for index in range(classes))
-    if not _has_own_head(model, config):
+    if not has_own_head(model, config):
         return numbered
     own = config.get("label_names") or ()
     if len(own) == classes:
@@ -48,13 +48,22 @@ def class_names(
             _synonyms(text) if _SYNSET.fullmatch(label) else (text,) for label, text in texts
         )
     subset = infer_imagenet_subset({**config, "num_classes": classes})
-    if own or subset is None or not _is_timms(config, classes):
+    if own or subset is None or not is_timms(config, classes):
         return numbered
     info = ImageNetInfo(subset)
     return tuple(_synonyms(info.index_to_description(index)) for index in range(classes))
 
 
-def _is_timms(config: dict[str, Any], classes: int) -> bool:
+def is_class_count(count: int) -> bool:
+    """Whether one of timm's sets of labels may have so many names.
+
+    ImageNet has 1,000 and all others more than 10,000. The widths between are those of CLIP's
+    embeddings; 0 stands for a network without a classifier.
+    """
+    return count == 1000 or count > 10_000
+
+
+def is_timms(config: dict[str, Any], classes: int) -> bool:
     """Whether a configuration is one that timm has, of a network with so many classes.
 
     Of timm's, all that have as many classes as ImageNet are of ImageNet.
@@ -69,7 +78,7 @@ def _is_timms(config: dict[str, Any], classes: int) -> bool:
     return stated and known.num_classes == config.get("num_classes") == classes
 
 
-def _has_own_head(model: nn.Module, config: dict[str, Any]) -> bool:
+def has_own_head(model: nn.Module, config: dict[str, Any]) -> bool:
     """Whether the classifier is where the configuration has it, and a layer as timm makes it.
 
     Another module in its place (a `Sequential` of several layers) is of somebody's own training.
@@ -97,3 +106,16 @@ def unique_labels(names: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
     return tuple(
         label if taken[label] == 1 else f"{label} ({index})" for index, label in enumerate(labels)
     )
+
+
+def imagenet_class(synset: str) -> tuple[int, str] | None:
+    """The index among ImageNet's 1,000 classes, and the first name, of a WordNet id ("n01440764").
+
+    None if it is none of them.
+    """
+    info = ImageNetInfo()
+    try:
+        index = info.label_names().index(synset)
+    except ValueError:
+        return None
+    return index, _synonyms(info.index_to_description(index))[0]

@@ -39,6 +39,29 @@ class Layout:
             tokens = tokens[:, self.prefix : self.prefix + height * width]
         return tokens.transpose(1, 2).reshape(samples, -1, height, width)
 
+    def from_nchw(self, maps: Tensor, like: Tensor) -> Tensor:
+        """The inverse of `to_nchw`: maps, (N, C, H, W), as a tensor of this layout.
+
+        like: a tensor of this layout, of one picture or of N: what is not on the grid (a class
+        token, registers) is taken from it. Maps that are in this layout already are returned as
+        they are, not copied.
+        """
+        samples, cells = maps.shape[0], self.grid[0] * self.grid[1]
+        shape = (samples, *like.shape[1:])
+        if self.kind == "NCHW":
+            return maps
+        if self.kind == "NHWC":
+            return maps.permute(0, 2, 3, 1)
+        if self.kind == "NCL":
+            return maps.reshape(shape)
+        tokens = like.expand(shape).flatten(1, -2).clone()
+        rows = maps.flatten(2).transpose(1, 2)
+        if self.kind == "permuted":
+            tokens[:, list(self.order)] = rows
+        else:
+            tokens[:, self.prefix : self.prefix + cells] = rows
+        return tokens.reshape(shape)
+
     def __str__(self) -> str:
         tokens = f"+{self.prefix}" if self.kind == "NLC" and self.prefix else ""
         return f"{self.kind}{tokens}"

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from camviz.errors import BackboneError
-from camviz.network.settings import OUTPUT_KINDS, OutputKind
+from camviz.network.labels import has_own_head, is_class_count, is_timms
+from camviz.network.settings import OUTPUT_KINDS, OutputKind, Settings
 from camviz.network.squash import MISPLACED, UNKNOWN
 from camviz.network.stages import Discovery
 
@@ -17,6 +18,25 @@ _PROBLEMS: dict[str, OutputKind] = {
     "multi_label_classification": "sigmoid",
     "regression": "value",
 }
+
+
+def states_features(model: nn.Module, settings: Settings) -> bool | None:
+    """Whether a network is said to give features and not logits; None if nothing is said.
+
+    Settings come first: output "features", or labels and other outputs, which only classes have.
+    Then timm's own configurations: those of CLIP's image towers count the width of an embedding as
+    classes, and no set of labels in timm has so few.
+    """
+    if settings.output is not None:
+        return settings.output == "features"
+    if settings.labels is not None:
+        return False
+    config = dict(getattr(model, "pretrained_cfg", None) or {})
+    if config.get("output") == "features":
+        return True
+    width = getattr(model, "num_classes", None) or 0
+    embeds = width > 0 and not is_class_count(width)
+    return True if embeds and has_own_head(model, config) and is_timms(config, width) else None
 
 
 def output_kind(
@@ -30,10 +50,13 @@ def output_kind(
     """What was given, else what the configuration says, else what the head tells.
 
     The configuration: `output` or `problem_type`, in `pretrained_cfg` or in the model's own
-    `config`. The head: the softmax or sigmoid in which it ends; one logit without either is a
-    sigmoid's, for the softmax of one number is always 1. behind: a softmax or sigmoid that came
-    after the network, in a wrapper. Raises `BackboneError` for what contradicts another.
+    `config`. The head: none, or that of an embedding ("features"); the softmax or sigmoid in which
+    it ends; one logit without either is a sigmoid's, for the softmax of one number is always 1.
+    behind: a softmax or sigmoid that came after the network, in a wrapper. Raises `BackboneError`
+    for what contradicts another.
     """
+    if discovery.features:
+        return "features"
     stated = given or _stated(model, config, backbone)
     squash = discovery.squash or behind
     if squash is not None:
@@ -112,7 +135,9 @@ class Value(float):
 def ranked(
     logits: np.ndarray, labels: Sequence[str], kind: OutputKind
 ) -> list[tuple[int, str, float]]:
-    """(class index, label, probability or value) of every class, best first."""
+    """(class index, label, probability or value) of every class, best first; none of features."""
+    if kind == "features":
+        return []
     if kind == "softmax":
         shifted = np.exp(logits - logits.max())
         figures = shifted / shifted.sum()

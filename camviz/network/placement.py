@@ -22,11 +22,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from camviz.environment import environment
+from camviz.errors import BackboneError
 from camviz.maps.fusion import Placement
 from camviz.network.backbone import Backbone
+from camviz.network.state import network_lock
 from camviz.network.taps import Address, Tap, frozen_eval, record_taps
 
 _BATCH = 8
+_AT_ONCE = 2  # pictures of a batch in one pass, whose whole graph is held
 # Standard error, in strides, at which a measured offset is precise enough.
 PRECISION = 1 / 20
 # A spread estimated from fewer than 24 samples is too uncertain itself.
@@ -76,9 +80,14 @@ def measured_offsets(backbone: Backbone, taps: Sequence[Tap]) -> dict[Address, O
     known = _read(file)
     missing = [tap for tap in taps if _key(tap) not in known]
     if missing:
-        with backbone.lock:
-            fresh = measure_offsets(
-                backbone.model, missing, backbone.input_size, device=backbone.device
+        state = backbone.fingerprint
+        fresh = measure_offsets(
+            backbone.model, missing, backbone.input_size, device=backbone.device
+        )
+        if backbone.fingerprint != state:
+            raise BackboneError(
+                f"the weights of {backbone.display_name} were changed while it was measured where "
+                "its cells look; explain the picture again"
             )
         known |= {_key(tap): fresh[tap.address] for tap in missing}
         _write(file, known)
@@ -167,19 +176,35 @@ def _measure_centres(
     round_: int,
 ) -> dict[Tap, Tensor]:
     """Per tap, (batch, 4): centre of mass (y, x) of a cell's gradient, the cell's (row, column)."""
+    found: dict[Tap, list[Tensor]] = {tap: [] for tap in taps}
+    for some in torch.arange(len(images)).split(_AT_ONCE):
+        for tap, centres in _centres_of(model, images, some, taps, input_size, round_).items():
+            found[tap].append(centres)
+    return {tap: torch.cat(parts) for tap, parts in found.items()}
+
+
+def _centres_of(
+    model: nn.Module,
+    images: Tensor,
+    some: Tensor,
+    taps: Sequence[Tap],
+    input_size: tuple[int, int, int],
+    round_: int,
+) -> dict[Tap, Tensor]:
+    """The same of some pictures of the batch: one step of the work."""
     stored: dict[Address, Tensor] = {}
     centres = {}
-    with frozen_eval(model, gradients=True):
-        images = images.clone().requires_grad_(True)
+    with network_lock(model), frozen_eval(model, gradients=True):
+        shown = images[some].requires_grad_(True)
         with record_taps(model, taps, stored):
-            model(images)
-        every = torch.arange(len(images))
+            model(shown)
+        every = torch.arange(len(some))
         for tap in taps:
             heat = tap.layout.to_nchw(stored[tap.address]).float()
-            rows = _cells(heat.shape[2], round_)
-            columns = _cells(heat.shape[3], 3 * round_ + 1)
+            rows = _cells(heat.shape[2], round_)[some]
+            columns = _cells(heat.shape[3], 3 * round_ + 1)[some]
             responses = heat[every, :, rows, columns].abs().sum()
-            (gradient,) = torch.autograd.grad(responses, images, retain_graph=True)
+            (gradient,) = torch.autograd.grad(responses, shown, retain_graph=True)
             mass = gradient.detach().abs().sum(dim=1).double().cpu()
             total = mass.sum(dim=(1, 2))
             y = (mass.sum(dim=2) * torch.arange(input_size[1])).sum(dim=1) / total
@@ -236,7 +261,11 @@ def measure_strides(
         first: dict[Address, Tensor] = {}
         for move, window in zip((0, *wanted), windows, strict=True):
             stored: dict[Address, Tensor] = {}
-            with frozen_eval(model, gradients=False), record_taps(model, taps, stored):
+            with (
+                network_lock(model),
+                frozen_eval(model, gradients=False),
+                record_taps(model, taps, stored),
+            ):
                 model(window.clone())
             for tap in taps:
                 heat = tap.layout.to_nchw(stored[tap.address].detach()).float()
@@ -294,7 +323,7 @@ def _key(tap: Tap) -> str:
 
 
 def _cache_file(backbone: Backbone) -> Path:
-    root = Path(os.environ.get("CAMVIZ_CACHE", Path.home() / ".cache" / "camviz"))
+    root = environment().cache or Path.home() / ".cache" / "camviz"
     height, width = backbone.input_size[1:]
     return root / "placements" / f"{backbone.digest}-{height}x{width}.json"
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-from camviz.errors import BackboneError
+from camviz.errors import BackboneError, one_line
 from camviz.files import user_path
 
-OutputKind = Literal["softmax", "sigmoid", "value"]
+OutputKind = Literal["softmax", "sigmoid", "value", "features"]
 OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
+_MOST_BYTES = 20_000_000  # of a file of labels; one of 20,000 names has half a million
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 
 # A sequence, {index: name}, {name: index}, a file, or "A,B,C".
@@ -32,7 +33,8 @@ class Settings:
     input_size: a side, (height, width) or (channels, height, width). labels: a name for each
     class, in the order of the logits; {index: name} or {name: index}; a file with a name on each
     line or one of these as JSON; or "A,B,C". output: what the head gives, "softmax" (classes that
-    exclude each other), "sigmoid" (a probability each) or "value" (numbers that are none).
+    exclude each other), "sigmoid" (a probability each), "value" (numbers that are none) or
+    "features" (no classes at all: pooled features, or an embedding of them).
 
     Raises `BackboneError` for a value that is none of these.
     """
@@ -113,14 +115,16 @@ def _labels_in_text(text: str | Path) -> Any:
             "list or names between commas"
         )
     try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"it has more than {_MOST_BYTES / 1e6:g} MB")
         content = file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise BackboneError(f"labels cannot be read from '{file.name}': {error}") from error
     if content.lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(content)
-        except ValueError as error:
-            raise BackboneError(f"'{file.name}' is not JSON: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise BackboneError(f"'{file.name}' is not JSON: {one_line(error)}") from error
     return [line.strip() for line in content.splitlines() if line.strip()]
 
 

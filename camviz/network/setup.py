@@ -8,9 +8,11 @@ from torch import nn
 
 from camviz.errors import BackboneError, StageError, one_line
 from camviz.network.discovery import discover
+from camviz.network.outputs import states_features
 from camviz.network.settings import Settings
 from camviz.network.stages import Discovery
 from camviz.network.wrappers import stem_channels
+from camviz.turns import check_stopped
 
 # What torch and timm raise where a picture has the wrong size or the wrong number of channels.
 _REFUSALS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, ZeroDivisionError)
@@ -23,6 +25,7 @@ def find_stages(model: nn.Module, settings: Settings, backbone: str) -> Discover
     does not take pictures of that size or of colour or grey.
     """
     own = own_size(model)
+    features = states_features(model, settings)
     size = settings.input_size or own[1:]
     stem = stem_channels(model)
     stated = size[0] if len(size) == 3 else None
@@ -34,15 +37,16 @@ def find_stages(model: nn.Module, settings: Settings, backbone: str) -> Discover
         shape = (channels, size[-2], size[-1])
         try:
             with torch.inference_mode(False):
-                discovery = discover(model, shape)
+                discovery = discover(model, shape, features)
         except StageError as error:
             raise StageError(f"{backbone}: {error}") from error
         except BackboneError as error:
             raise BackboneError(f"{backbone}: {error}") from error
         except _REFUSALS as error:
-            refused = refused or error
+            check_stopped()
+            refused = refused or error.with_traceback(None)  # whose frames hold every tensor
             continue
-        return _check_channels(discovery, backbone)
+        return discovery
     assert refused is not None
     given = cure = ""
     if settings.input_size is not None:
@@ -68,7 +72,8 @@ def data_config(
 ) -> dict[str, Any]:
     """mean, std, interpolation, crop_pct and crop_mode: as set, else of the configuration.
 
-    One number may stand for all channels; for a grey network those of colours are averaged.
+    One number may stand for all channels; for a grey network those of colours are averaged. For one
+    of other channels those of colours say nothing, unless they are all the same.
     """
     data = resolve_model_data_config(model)
     found = {
@@ -83,6 +88,8 @@ def data_config(
             values *= channels
         elif channels == 1 and given is None:
             values = (sum(values) / len(values),)
+        elif given is None and len(set(values)) == 1:
+            values = values[:1] * channels
         if len(values) != channels:
             raise BackboneError(
                 f"{name} has {len(values)} numbers, and {backbone} takes pictures of {channels} "
@@ -90,16 +97,6 @@ def data_config(
             )
         found[name] = values
     return found
-
-
-def _check_channels(discovery: Discovery, backbone: str) -> Discovery:
-    channels = discovery.input_size[0]
-    if channels not in (1, 3):
-        raise BackboneError(
-            f"{backbone} takes pictures of {channels} channels, and camviz shows it colour (3) or "
-            "grey (1); give a network made with in_chans=3 or in_chans=1"
-        )
-    return discovery
 
 
 def _text(size: tuple[int, ...]) -> str:

@@ -1,6 +1,6 @@
 """A stage: a resolution of a network at which it can be explained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from camviz.network.layouts import Layout
@@ -46,6 +46,52 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class AttentionBlock:
+    """A block of a transformer, in which every token attends to every token.
+
+    `name`: of the block, `module`: of what attends in it. `call`: which call of attention it is in
+    a pass. `width`: of each head.
+    """
+
+    name: str
+    module: str
+    call: int
+    heads: int
+    tokens: int
+    width: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its attention for one picture, in single precision."""
+        return 4 * self.heads * self.tokens**2
+
+
+@dataclass(frozen=True)
+class Attention:
+    """The blocks of a network through which alone its tokens learn of each other.
+
+    `layout`: how tokens are read as a map. `readers`: the tokens from which the head reads: the
+    class token in most networks, all places where it takes their mean.
+    """
+
+    blocks: tuple[AttentionBlock, ...]
+    layout: Layout
+    readers: tuple[int, ...] = field(repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the attention of all blocks for one picture, in single precision."""
+        return sum(block.nbytes for block in self.blocks)
+
+    def block(self, name: str) -> AttentionBlock | None:
+        """The block of that name, or the one that a module of that name is in."""
+        for block in self.blocks:
+            if f"{name}.".startswith(f"{block.name}."):
+                return block
+        return None
+
+
+@dataclass(frozen=True)
 class Discovery:
     """What `discover` finds in a network: its stages, shallow to deep, and what is missing.
 
@@ -53,7 +99,10 @@ class Discovery:
     `pre_pool` is the map that enters the pooling, if the network has one. `missing` names maps
     that no module's output carries. `logits` is how many the network gives, `input_size` the
     (channels, height, width) at which it was run. `squash`: the softmax or sigmoid at its end, as
-    `camviz.network.squash` has it; None: it gives logits.
+    `camviz.network.squash` has it; None: it gives logits. `features`: what it gives are no logits
+    but pooled features or an embedding of them. It has no classes then, and the default stages are
+    chosen without regard to gradients. `attention`: None where it does not explain the network, for
+    the reason `no_attention`.
     """
 
     stages: tuple[Stage, ...]
@@ -63,3 +112,6 @@ class Discovery:
     logits: int
     input_size: tuple[int, int, int]
     squash: str | None = None
+    features: bool = False
+    attention: Attention | None = None
+    no_attention: str = ""

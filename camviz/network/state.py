@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from camviz.errors import BackboneError
+from camviz.turns import Fair
 
 # Tensors up to this size are compared whole, of larger ones about so many numbers.
 _WHOLE, _SAMPLES = 4096, 256
@@ -28,15 +29,15 @@ _BITS = {
     torch.float64: torch.int64,
 }
 
-_locks: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+_locks: WeakKeyDictionary[nn.Module, Fair] = WeakKeyDictionary()
 _guard = threading.Lock()
 _held: "WeakKeyDictionary[nn.Module, _Held]" = WeakKeyDictionary()
 
 
-def network_lock(model: nn.Module) -> Any:
-    """The lock of a network: one, however many Backbones are around it. Re-entrant."""
+def network_lock(model: nn.Module) -> Fair:
+    """The lock of a network: one, however many Backbones are around it. Re-entrant and fair."""
     with _guard:
-        return _locks.setdefault(model, threading.RLock())
+        return _locks.setdefault(model, Fair())
 
 
 def _forget_locks() -> None:

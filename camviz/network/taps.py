@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from camviz.errors import BackboneError
 from camviz.network.batch_norm import right_gradients
 from camviz.network.layouts import Layout
+from camviz.turns import step
 
 # (module name, call number, path into a nested output): where in a forward pass a tensor is.
 Address = tuple[str, int, tuple[int | str, ...]]
@@ -111,6 +112,8 @@ def _put_aside(model: nn.Module) -> Iterator[tuple[Any, str, Any, bool]]:
             yield module, "training", False, held["training"]
         for name in _CHECKPOINTING & held.keys():
             yield module, name, False, held[name] is True
+        if "fused_attn" in held:  # timm's: attention by torch, where it can be recorded
+            yield module, "fused_attn", True, held["fused_attn"] is False
         if "_compiled_call_impl" in held:  # model.compile()
             yield module, "_compiled_call_impl", None, held["_compiled_call_impl"] is not None
         inner = module._modules.get("_orig_mod")
@@ -124,15 +127,17 @@ def _put_aside(model: nn.Module) -> Iterator[tuple[Any, str, Any, bool]]:
 def frozen_eval(model: nn.Module, *, gradients: bool) -> Iterator[None]:
     """Put a network into eval mode, freeze its weights, turn autocast off; undo it all after.
 
-    Gradient checkpointing and compiled passes are put aside, too. gradients: whether autograd
-    records in the block, whatever no_grad or inference_mode is on outside. Modes and flags belong
-    to the network: another thread that runs it within the block, without its lock, runs it in
-    eval mode.
+    The block is a step of work, and waits for its turn (`camviz.turns`): what is in it should take
+    no longer than a pass or two. Gradient checkpointing and compiled passes are put aside, too.
+    gradients: whether autograd records in the block, whatever no_grad or inference_mode is on
+    outside. Modes and flags belong to the network: another thread that runs it within the block,
+    without its lock, runs it in eval mode.
     """
     kind = next((parameter.device.type for parameter in model.parameters()), "cpu")
     faulty = gradients and kind == "cpu"
     norms = right_gradients(model, calls_of_this_thread()) if faulty else nullcontext()
     with (
+        step(),
         _aside.replace(lambda: _put_aside(model)),
         norms,
         torch.inference_mode(False),
@@ -153,6 +158,23 @@ def tensors_in(output: Any, path: tuple[int | str, ...] = ()) -> Iterator[tuple[
     elif isinstance(output, (list, tuple)):
         for index, value in enumerate(output):
             yield from tensors_in(value, (*path, index))
+
+
+def map_tensors(
+    output: Any, change: Callable[[Any, Tensor], Tensor], path: tuple[int | str, ...] = ()
+) -> Any:
+    """A module's output with `change(path, tensor)` for each tensor in its nested containers."""
+    if isinstance(output, Tensor):
+        return change(path, output)
+    if isinstance(output, dict):
+        return type(output)(
+            (key, map_tensors(value, change, (*path, key))) for key, value in output.items()
+        )
+    if isinstance(output, (list, tuple)):
+        parts = (map_tensors(v, change, (*path, i)) for i, v in enumerate(output))
+        named = isinstance(output, tuple) and hasattr(output, "_fields")
+        return type(output)(*parts) if named else type(output)(parts)
+    return output
 
 
 def calls_of_this_thread() -> Callable[[], bool]:
@@ -194,14 +216,18 @@ def forward_hooks(
 
 @contextmanager
 def record_taps(
-    model: nn.Module, taps: Sequence[Tap], stored: dict[Address, Tensor]
+    model: nn.Module,
+    taps: Sequence[Tap],
+    stored: dict[Address, Tensor],
+    recorded_now: Callable[[Address], None] | None = None,
 ) -> Iterator[None]:
     """Record the tapped tensors of the forward passes in this block, ready to be differentiated.
 
     What flows on is a clone, so that an in-place operation behind the tap can neither overwrite
     the stored tensor nor its gradient. A tensor that nothing before it needs a gradient for is
     cut off and becomes a leaf: frozen weights work, and nothing is kept of what lies before the
-    shallowest tap. Of a module's several calls, only the tapped ones are recorded.
+    shallowest tap. Of a module's several calls, only the tapped ones are recorded. recorded_now is
+    called with the address of each tensor as soon as it is there.
     """
     wanted: dict[str, dict[int, list[tuple[int | str, ...]]]] = {}
     for tap in taps:
@@ -209,35 +235,19 @@ def record_taps(
 
     def record(name: str, module: nn.Module, call: int, output: Any) -> Any:
         paths = wanted[name].get(call)
-        return None if paths is None else replace(output, set(paths), (), name, call)
+        if paths is None:
+            return None
 
-    def replace(
-        output: Any,
-        paths: set[tuple[int | str, ...]],
-        at: tuple[int | str, ...],
-        name: str,
-        call: int,
-    ) -> Any:
-        if isinstance(output, Tensor):
-            if at not in paths:
-                return output
-            recorded = output if output.requires_grad else output.detach().requires_grad_(True)
-            stored[(name, call, at)] = recorded
+        def keep(path: tuple[int | str, ...], tensor: Tensor) -> Tensor:
+            if path not in paths:
+                return tensor
+            recorded = tensor if tensor.requires_grad else tensor.detach().requires_grad_(True)
+            stored[(name, call, path)] = recorded
+            if recorded_now is not None:
+                recorded_now((name, call, path))
             return recorded.clone()
-        if isinstance(output, dict):
-            return type(output)(
-                (key, replace(value, paths, (*at, key), name, call))
-                for key, value in output.items()
-            )
-        if isinstance(output, tuple) and hasattr(output, "_fields"):
-            return type(output)(
-                *(replace(v, paths, (*at, i), name, call) for i, v in enumerate(output))
-            )
-        if isinstance(output, (list, tuple)):
-            return type(output)(
-                replace(v, paths, (*at, i), name, call) for i, v in enumerate(output)
-            )
-        return output
+
+        return map_tensors(output, keep)
 
     modules = dict(model.named_modules())
     with forward_hooks({name: modules[name] for name in wanted}, record):

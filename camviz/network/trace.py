@@ -3,93 +3,49 @@
     result = trace(backbone, image, taps)
     result.logits, result.activations[tap.address], result.gradients(Target(281))[tap.address]
 
+    batch = trace_batch(backbone, images, taps)       # several pictures, one pass
+    batch.differentiate([[Target(281)], [Target(3)]]); batch.traces[1].gradients(Target(3))
+
 This module alone runs the network for an explanation, and it alone differentiates it. One forward
 pass serves every stage, method and class; a further class costs one backward pass, to the
 shallowest tap and no further.
 """
 
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Literal
+from itertools import zip_longest
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from camviz.errors import BackboneError, TargetError
+from camviz.errors import BackboneError
+from camviz.network.attention import is_attention, record_attention
 from camviz.network.backbone import Backbone
+from camviz.network.graph_memory import storages_in_graph
 from camviz.network.outputs import shares
 from camviz.network.settings import OutputKind
-from camviz.network.state import tensors_of
 from camviz.network.taps import Address, Tap, frozen_eval, record_taps
+from camviz.network.target import Part, Target
+from camviz.network.timing import Stopwatch, Timing
 from camviz.network.wrappers import check_precision, listed, not_finite
-
-Score = Literal["logit", "log_probability", "probability"]
-# What is differentiated, of which class: every target is a weighted sum of such gradients.
-Part = tuple[Literal["logit", "log_probability"], int]
-# Less probable classes are weighted as if they had this probability: the gradient of the true one
-# has no representation in single precision, and the map over its maximum is the same.
-_LEAST_PROBABILITY = 1e-25
-
-
-@dataclass(frozen=True)
-class Target:
-    """The number that is explained: a class's logit, its log-probability or its probability.
-
-    With `versus`, the margin between the logits of `index` and of that class.
-    """
-
-    index: int
-    score: Score = "logit"
-    versus: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.versus is not None and self.score != "logit":
-            raise TargetError(
-                f"a comparison with another class is made between logits, not {self.score}"
-            )
-        if self.versus == self.index:
-            raise TargetError(f"class {self.index} cannot be compared with itself")
-
-    def combination(
-        self, probability: float, output: OutputKind = "softmax", rest: float = 0.0
-    ) -> dict[Part, float]:
-        """The target's gradient as a weighted sum of gradients of parts.
-
-        softmax: dp_c = p_c * d(log p_c);       margin = s_c - s_d
-        sigmoid: d(log p_c) = (1 - p_c) ds_c,   with rest = 1 - p_c
-
-        The gradient of log p_c is one of its own, and not that of s_c less that of logsumexp(s):
-        where p_c is near 1, those are nearly equal, and their difference is rounding. Raises
-        `TargetError` for the probability of an output that is none.
-        """
-        if self.versus is not None:
-            return {("logit", self.index): 1.0, ("logit", self.versus): -1.0}
-        if self.score == "logit":
-            return {("logit", self.index): 1.0}
-        if output == "value":
-            raise TargetError(
-                f"the network gives values, not probabilities, so score '{self.score}' does not "
-                "exist; take score 'logit'"
-            )
-        weight = max(probability, _LEAST_PROBABILITY) if self.score == "probability" else 1.0
-        if output == "sigmoid":
-            return {("logit", self.index): max(weight * rest, _LEAST_PROBABILITY)}
-        return {("log_probability", self.index): weight}
+from camviz.turns import OneByOne, step
 
 
 @dataclass(eq=False)
 class Trace:
     """What a network did with one picture.
 
-    `logits` and `probabilities`: (classes,), fp32 on the CPU; `output`: what the logits mean.
+    `logits` and `probabilities`: (classes,), fp32 on the CPU; `output`: what the logits mean. Of a
+    network without classes these are its pooled features, or the embedding of them.
     `activations`: per tap
     (1, C, H, W), fp32, in (N, C, H, W) order whatever the network's own. `features`: the map that
     enters the pooling, in the network's own layout, or None. Gradients are computed on demand
     and kept. A trace from another process, or one whose graph was dropped to save memory, has only
     the gradients that were computed before. `state`: of the weights it was made with, see
-    `Backbone.fingerprint`.
+    `Backbone.fingerprint`. `timing`: how long the pass took.
     """
 
     taps: tuple[Tap, ...]
@@ -98,12 +54,14 @@ class Trace:
     features: Tensor | None
     output: OutputKind = "softmax"
     state: tuple[int, str] | None = None
+    timing: Timing | None = None
     _gradient_basis: dict[Part, dict[Address, Tensor]] = field(default_factory=dict, repr=False)
     _memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     _graph: tuple[Tensor, dict[Address, Tensor]] | None = field(default=None, repr=False)
     # Storages that the graph keeps alive, by address: activations, and the network's weights.
     _graph_storages: dict[int, int] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
+    _one_by_one: OneByOne = field(default_factory=OneByOne, repr=False)
 
     @property
     def probabilities(self) -> Tensor:
@@ -127,63 +85,75 @@ class Trace:
 
         Raises `LookupError` if they need the graph and it is gone.
         """
+        parts = self._parts(target)
+        found = {part: self._gradient(part) for part in parts}
+        if list(parts.values()) == [1.0]:
+            return found[next(iter(parts))]
+        (first, weight), *others = parts.items()
+        total = {tap.address: weight * found[first][tap.address] for tap in self.taps}
+        for part, factor in others:
+            for address, gradient in found[part].items():
+                if address in total:
+                    total[address].add_(gradient, alpha=factor)
+        return total
+
+    def _gradient(self, part: Part) -> dict[Address, Tensor]:
+        """The gradient of a part by tap, computed if it is not known: by one thread at a time."""
+        known = self._recall(part)
+        if known is None:
+            with self.alone("graph"):
+                known = self._recall(part)
+                if known is None:
+                    known = self._differentiate(part)
+                    with self._lock:
+                        self._gradient_basis[part] = known
+        return known
+
+    def _recall(self, part: Part) -> dict[Address, Tensor] | None:
         with self._lock:
-            parts = self._parts(target)
-            for part in parts:
-                # Put back at the end: the first in the order is the least recently used.
-                known = self._gradient_basis.pop(part, None)
-                self._gradient_basis[part] = self._differentiate(part) if known is None else known
-            if list(parts.values()) == [1.0]:
-                return self._gradient_basis[next(iter(parts))]
-            return {
-                tap.address: sum(  # type: ignore[misc]
-                    weight * self._gradient_basis[part][tap.address]
-                    for part, weight in parts.items()
-                )
-                for tap in self.taps
-            }
+            known = self._gradient_basis.pop(part, None)
+            if known is not None:  # at the end: the first in the order is the least recently used
+                self._gradient_basis[part] = known
+            return known
+
+    def alone(self, key: Hashable) -> AbstractContextManager[None]:
+        """Within the block no other thread does what this key stands for: it waits, or gives up."""
+        return self._one_by_one.alone(key)
 
     def memoize(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """The value of `make()`, computed once for each key and kept with the trace.
 
-        For small things that follow from the trace alone: figures, weights, thresholds.
+        For what follows from picture, network and key alone: figures, weights, maps of all classes.
+        Whoever wants a value that another thread is computing waits for it.
         """
         if key not in self._memo:
-            self._memo[key] = make()
+            with self.alone(key):
+                if key not in self._memo:
+                    self._memo[key] = make()
         return self._memo[key]
+
+    def recalls(self, key: Hashable) -> bool:
+        """Whether `memoize` has a value for this key."""
+        return key in self._memo
+
+    def cotangent(self, target: Target) -> Tensor:
+        """(classes,): the weight of each logit in the gradient of a target."""
+        parts = self._parts(target).items()
+        return sum(weight * _cotangent(part, self.logits) for part, weight in parts)  # type: ignore
 
     def _parts(self, target: Target) -> dict[Part, float]:
         logits, index = self.logits.double(), target.index
+        target = target.settle(self.logits)
         rest = float((-logits[index]).sigmoid())  # 1 - p, also where p rounds to 1
         return target.combination(float(shares(logits, self.output)[index]), self.output, rest)
 
     def _differentiate(self, part: Part) -> dict[Address, Tensor]:
-        kind, index = part
-        if self._graph is None:
-            raise LookupError(f"the graph is gone; trace the picture again for class {index}")
-        output, stored = self._graph
-        cotangent = torch.zeros_like(output)
-        if kind == "log_probability":
-            # e_c - softmax(s) in double precision; 1 - p_c as the sum of all others, for it may be
-            # far smaller than the rounding of p_c.
-            others = output[0].detach().double().softmax(dim=0)
-            others[index] = 0
-            cotangent[0] = -others
-            cotangent[0, index] = others.sum()
-        else:
-            cotangent[0, index] = 1
-        with (
-            torch.inference_mode(False),
-            torch.enable_grad(),
-            torch.autocast(output.device.type, enabled=False),
-        ):
-            gradients = torch.autograd.grad(
-                output,
-                [stored[tap.address] for tap in self.taps],
-                cotangent,
-                retain_graph=True,
-                allow_unused=True,
-            )
+        graph = self._graph  # another thread may drop it meanwhile
+        if graph is None:
+            raise LookupError(f"the graph is gone; trace the picture again for class {part[1]}")
+        output, stored = graph
+        cotangent = _cotangent(part, output[0].detach())[None]
+        gradients = _backward(output, stored, self.taps, cotangent, keep=True)
         return {
             tap.address: torch.zeros_like(self.activations[tap.address])
             if gradient is None
@@ -191,20 +161,27 @@ class Trace:
             for tap, gradient in zip(self.taps, gradients, strict=True)
         }
 
-    def adopt_gradients(self, other: "Trace") -> None:
-        """Take over the gradients that an earlier trace of the same picture has at these taps."""
+    def adopt(self, other: "Trace") -> None:
+        """Take over what an earlier trace of the same picture led to, so that it is not made again.
+
+        That are gradients at these taps, and what `memoize` keeps, but for the affinity, which
+        holds the other's activations.
+        """
         with self._lock:
+            for key, value in list(other._memo.items()):
+                if not (isinstance(key, tuple) and key[0] == "affinity"):
+                    self._memo.setdefault(key, value)
             for part, gradients in list(other._gradient_basis.items()):
                 if all(tap.address in gradients for tap in self.taps):
                     self._gradient_basis.setdefault(part, gradients)
 
-    def shrink(self, limit: int, keep: Target) -> None:
+    def shrink(self, limit: int, keep: Target | None) -> None:
         """Drop gradients of the least recently used classes, then the graph, until it fits.
 
         limit: in bytes. The gradients that the target `keep` needs always stay.
         """
         with self._lock:
-            needed = self._parts(keep)
+            needed = {} if keep is None else self._parts(keep)
             for part in [part for part in self._gradient_basis if part not in needed]:
                 if self.nbytes <= limit:
                     return
@@ -241,6 +218,7 @@ class Trace:
                 "taps": self.taps,
                 "logits": self.logits.numpy(),
                 "output": self.output,
+                "timing": self.timing,
                 "features": None if self.features is None else self.features.cpu().numpy(),
                 "activations": {a: t.cpu().numpy() for a, t in self.activations.items()},
                 "basis": {
@@ -260,6 +238,7 @@ class Trace:
             None if features is None else torch.from_numpy(features),
             arrays["output"],
             None,
+            arrays["timing"],
             {
                 part: {a: torch.from_numpy(t) for a, t in gradients.items()}
                 for part, gradients in arrays["basis"].items()
@@ -276,38 +255,188 @@ def trace(backbone: Backbone, image: Tensor, taps: Sequence[Tap], *, graph: bool
     `graph` it is cheaper, and there are no gradients. Raises `BackboneError` for class scores that
     are not finite.
     """
+    done = _run(backbone, image, taps, graph=graph)
+    check_finite(backbone, done.output[0])
+    result = done.trace(0)
+    if done.output.requires_grad:
+        result._graph = (done.output, done.stored)
+        result._graph_storages = storages_in_graph(done.output, backbone.model, done.stored)
+    return result
+
+
+@dataclass(eq=False)
+class BatchTrace:
+    """What a network did with several pictures in one pass: `traces`, one of each picture.
+
+    Those have no graph of their own: `differentiate` gives them gradients, and `drop_graph` frees
+    what that needs.
+    """
+
+    traces: list[Trace]
+    _pass: "_Pass | None" = field(repr=False)
+
+    def differentiate(self, targets: Sequence[Sequence[Target]]) -> None:
+        """Give each trace the gradients of its targets, any number of each picture.
+
+        One backward pass serves all pictures. A picture whose targets have several parts takes one
+        for each, together with the parts of the others. Raises `LookupError` without the graph.
+        """
+        missing = [
+            [part for part in _parts_of(trace, wanted) if part not in trace._gradient_basis]
+            for trace, wanted in zip(self.traces, targets, strict=True)
+        ]
+        rounds = list(zip_longest(*missing))
+        for number, parts in enumerate(rounds):
+            self._differentiate(parts, more=number + 1 < len(rounds))
+
+    def _differentiate(self, parts: Sequence[Part | None], *, more: bool) -> None:
+        """One backward pass, of at most one part a picture; more: whether another one follows."""
+        if self._pass is None:
+            raise LookupError("the graph is gone; trace the pictures again")
+        output = self._pass.output
+        cotangents = torch.zeros_like(output)
+        for row, part in enumerate(parts):
+            if part is not None:
+                cotangents[row] = _cotangent(part, output[row].detach())
+        gradients = _backward(output, self._pass.stored, self._pass.taps, cotangents, keep=more)
+        for row, (each, part) in enumerate(zip(self.traces, parts, strict=True)):
+            if part is not None:
+                each._gradient_basis[part] = {
+                    tap.address: torch.zeros_like(each.activations[tap.address])
+                    if gradient is None
+                    else tap.layout.to_nchw(gradient)[row : row + 1].float()
+                    for tap, gradient in zip(self._pass.taps, gradients, strict=True)
+                }
+        if not more:
+            self.drop_graph()
+
+    def drop_graph(self) -> None:
+        self._pass = None
+
+
+def trace_batch(
+    backbone: Backbone, images: Tensor, taps: Sequence[Tap], *, graph: bool = True
+) -> BatchTrace:
+    """Run a network on prepared pictures, (N, 3, h, w), in one pass; else as `trace`.
+
+    Class scores that are not finite are left to the caller (`check_finite`): they are one
+    picture's, and the others are as they should be.
+    """
+    done = _run(backbone, images, taps, graph=graph)
+    traces = [done.trace(row) for row in range(len(images))]
+    return BatchTrace(traces, done if done.output.requires_grad else None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pass:
+    """A pass of a network on N pictures: its output, (N, classes), and the tensors of its taps.
+
+    features: the map that enters the pooling, in the network's own layout, or None.
+    """
+
+    backbone: Backbone
+    taps: tuple[Tap, ...]
+    output: Tensor
+    stored: dict[Address, Tensor]
+    features: Tensor | None
+    state: tuple[int, str]
+    timing: Timing
+
+    def trace(self, row: int) -> Trace:
+        """The trace of one of the pictures, without graph."""
+        one, alone = slice(row, row + 1), len(self.output) == 1
+        with torch.inference_mode(False), torch.no_grad():
+            activations = {
+                tap.address: tap.layout.to_nchw(self.stored[tap.address].detach())[one].float()
+                for tap in self.taps
+            }
+            if not alone:  # a copy: what is kept of one picture does not keep the others
+                activations = {address: each.clone() for address, each in activations.items()}
+            return Trace(
+                self.taps,
+                self.output[row].detach().float().cpu(),
+                activations,
+                None if self.features is None else self.features[one].detach(),
+                self.backbone.output,
+                self.state,
+                self.timing if alone else None,
+            )
+
+
+def _run(backbone: Backbone, images: Tensor, taps: Sequence[Tap], *, graph: bool) -> _Pass:
+    """One pass of a network on prepared pictures, recorded."""
     check_precision()
     taps = tuple(dict.fromkeys(taps))
     stored: dict[Address, Tensor] = {}
     with backbone.lock, frozen_eval(backbone.model, gradients=graph):
         state = backbone.fingerprint
-        # A caller's inference tensor cannot be saved for a backward pass; its clone can.
-        with record_taps(backbone.model, taps, stored):
-            output = backbone.scores(lambda: backbone.model(image.clone()))
-        _check_finite(backbone, output)
-        missing = [tap.module for tap in taps if tap.address not in stored]
-        assert not missing, f"{missing} ran at discovery, but not now"
-        pre_pool = backbone.discovery.pre_pool
-        raw = None if pre_pool is None else stored.get(pre_pool.address)
-        return Trace(
-            taps,
-            output[0].detach().float().cpu(),
-            {tap.address: tap.layout.to_nchw(stored[tap.address].detach()).float() for tap in taps},
-            None if raw is None else raw.detach(),
-            backbone.output,
-            state,
-            _graph=(output, stored) if output.requires_grad else None,
-            _graph_storages=(
-                _storages_in_graph(output, backbone.model, stored) if output.requires_grad else {}
-            ),
+        of_modules = [tap for tap in taps if not is_attention(tap)]
+        watch = Stopwatch(backbone.device)
+        with (
+            record_taps(backbone.model, of_modules, stored, watch.mark),
+            record_attention(taps, stored),
+        ):
+            # A caller's inference tensor cannot be saved for a backward pass; its clone can.
+            output = backbone.scores(lambda: backbone.model(images.clone()))
+        timing = watch.stop()
+    missing = [tap.module for tap in taps if tap.address not in stored]
+    assert not missing, f"{missing} ran at discovery, but not now"
+    pre_pool = backbone.discovery.pre_pool
+    features = None if pre_pool is None else stored.get(pre_pool.address)
+    return _Pass(backbone, taps, output, stored, features, state, timing)
+
+
+def _backward(
+    output: Tensor,
+    stored: Mapping[Address, Tensor],
+    taps: Sequence[Tap],
+    cotangents: Tensor,
+    *,
+    keep: bool,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of every tap's tensor; None where nothing depends on it. keep: the graph."""
+    with (
+        step(),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(output.device.type, enabled=False),
+    ):
+        return torch.autograd.grad(
+            output,
+            [stored[tap.address] for tap in taps],
+            cotangents,
+            retain_graph=keep,
+            allow_unused=True,
         )
 
 
-def _check_finite(backbone: Backbone, logits: Tensor) -> None:
-    """Raise `BackboneError`, naming the cause, unless every class score is a finite number."""
+def _parts_of(trace: Trace, targets: Sequence[Target]) -> list[Part]:
+    """The parts of several targets of one picture, each once."""
+    return list(dict.fromkeys(part for target in targets for part in trace._parts(target)))
+
+
+def _cotangent(part: Part, logits: Tensor) -> Tensor:
+    """The weight of each logit, (classes,), in the gradient of a part."""
+    kind, index = part
+    cotangent = torch.zeros_like(logits)
+    if kind == "log_probability":
+        # e_c - softmax(s) in double precision; 1 - p_c as the sum of all others, for it may be far
+        # smaller than the rounding of p_c.
+        others = logits.double().softmax(dim=0)
+        others[index] = 0
+        cotangent.copy_(-others)
+        cotangent[index] = others.sum()
+    else:
+        cotangent[index] = 1
+    return cotangent
+
+
+def check_finite(backbone: Backbone, logits: Tensor) -> None:
+    """Raise `BackboneError`, naming the cause, unless all that it puts out is finite."""
     wrong = int((~torch.isfinite(logits)).sum())
     if not wrong:
         return
+    what = "class scores" if backbone.has_classes else "features"
     bad = not_finite(backbone.model)
     cause = (
         f"its weights hold NaN or infinite numbers ({listed(bad)}); load weights from before the "
@@ -316,46 +445,6 @@ def _check_finite(backbone: Backbone, logits: Tensor) -> None:
         else "its values overflow on the way; look at mean, std and at the weights"
     )
     raise BackboneError(
-        f"{wrong} of {logits.numel()} class scores of {backbone.display_name} for this picture "
+        f"{wrong} of {logits.numel()} {what} of {backbone.display_name} for this picture "
         f"are NaN or infinite: {cause}"
     )
-
-
-def _storages_in_graph(
-    output: Tensor, model: nn.Module, stored: dict[Address, Tensor]
-) -> dict[int, int]:
-    """Address and bytes of every storage that a graph keeps alive, except those of the network.
-
-    What each node saved for its backward pass is read off its attributes.
-    """
-    own = {tensor.untyped_storage().data_ptr() for tensor in tensors_of(model)}
-    found: dict[int, int] = {}
-
-    def add(value: Any) -> None:
-        if isinstance(value, Tensor):
-            storage = value.untyped_storage()
-            if storage.data_ptr() not in own:
-                found[storage.data_ptr()] = storage.nbytes()
-        elif isinstance(value, (list, tuple)):
-            for each in value:
-                add(each)
-
-    add([output, *stored.values()])
-    nodes, visited = [output.grad_fn], set()
-    while nodes:
-        node: Any = nodes.pop()
-        if node is None or node in visited:
-            continue
-        visited.add(node)
-        nodes += [following for following, _ in node.next_functions]
-        kind: Any = type(node)
-        for name in _saved_names(kind):
-            add(getattr(node, name, None))
-    return found
-
-
-@lru_cache(maxsize=512)
-def _saved_names(kind: type) -> tuple[str, ...]:
-    """The attributes of a kind of graph node that hold tensors."""
-    names = [name for name in dir(kind) if name.startswith("_saved_")]
-    return (*names, "saved_tensors") if hasattr(kind, "saved_tensors") else tuple(names)

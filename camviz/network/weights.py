@@ -8,15 +8,18 @@ then in the hub's cache on this machine, then on the hub. If they cannot be had,
 names what would do, within seconds; random weights are never put in their place.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
-from camviz.errors import WeightsError, one_line
+from camviz.errors import CamvizError, WeightsError, one_line
 from camviz.network.backbone import (
     GIVEN,
     Backbone,
@@ -25,8 +28,10 @@ from camviz.network.backbone import (
     find_device,
     wrap_backbone,
 )
-from camviz.network.bundled import bundled_folder, bundled_names
+from camviz.network.bundled import bundled_folder, bundled_names, read_config
 from camviz.network.checkpoints import Checkpoint, load_checkpoint, read_checkpoint
+from camviz.network.footprint import check_pass
+from camviz.network.generator import OwnGenerator
 from camviz.network.hub import WEIGHT_FILES, fetch_file, remedies
 from camviz.network.names import HUB, LOCAL, check_name
 from camviz.network.packaged import (
@@ -37,7 +42,9 @@ from camviz.network.packaged import (
     packaged_weights,
 )
 from camviz.network.settings import Settings, split_settings
+from camviz.network.setup import own_size
 from camviz.network.stages import Discovery
+from camviz.turns import check_stopped, step
 
 # The bundled networks have few classes, and give one of them to whatever else they are shown. With
 # this bound photos-resnet is not confident of 91 % of drawn scenes and 17 % of its held-out
@@ -60,6 +67,7 @@ def load_backbone(
     display_name: str | None = None,
     discovery: Discovery | None = None,
     settings: Settings | None = None,
+    pass_limit: int | None = None,
     **arguments: Any,
 ) -> Backbone:
     """A classifier by name, frozen, in eval mode, its stages found and proved.
@@ -70,13 +78,14 @@ def load_backbone(
     checkpoint: a .safetensors file or a pickled state dict, of which only tensors are ever loaded.
     display_name: what sentences and errors call it; None: its name without prefix and path. With
     one, no error shows the path of its folder. discovery: its stages, if they were found before.
+    pass_limit: the bytes that one pass may hold, see `camviz.network.footprint`.
 
     arguments: mean, std, interpolation, crop_pct, input_size, labels and output, where they are not
     what the network's configuration says, see `Settings`; `settings` has them all in one. Others go
     to `timm.create_model`.
 
-    Raises `BackboneError` for an unknown name or a network without a classifier, `WeightsError`
-    if the weights cannot be had or do not fit.
+    Raises `BackboneError` for an unknown name, a network without a classifier or one of too large
+    a pass, `WeightsError` if the weights cannot be had or do not fit.
     """
     name = name or default_backbone()
     given, timm_kwargs = split_settings(arguments)
@@ -87,21 +96,26 @@ def load_backbone(
     else:
         check_name(name)
         loader = _Loader(title, name, timm_kwargs, hidden=hidden)
+    chosen = find_device(device)
     with torch.inference_mode(False), torch.no_grad():
         model, origin = loader.load(weights)
         # Nobody else has this network: it is made what a copy would be.
-        model.eval().requires_grad_(False).float().to(find_device(device))
-    return wrap_backbone(
-        model,
-        name=name,
-        display_name=display_name,
-        weights=origin,
-        device=device,
-        confidence_threshold=CONFIDENCE_THRESHOLD if origin.source == "bundled" else None,
-        loaded_with=None if timm_kwargs else str(weights),
-        discovery=discovery,
-        settings=settings,
-    )
+        model.eval().requires_grad_(False).float().to(chosen)
+    if pass_limit is not None:
+        size = settings.input_size or own_size(model)
+        check_pass(model, (own_size(model)[0], *size[-2:]), pass_limit, title)
+    with loader.configured():
+        return wrap_backbone(
+            model,
+            name=name,
+            display_name=display_name,
+            weights=origin,
+            device=device,
+            confidence_threshold=CONFIDENCE_THRESHOLD if origin.source == "bundled" else None,
+            loaded_with=None if timm_kwargs else str(weights),
+            discovery=discovery,
+            settings=settings,
+        )
 
 
 def build_untrained(architecture: str, **timm_kwargs: Any) -> nn.Module:
@@ -148,9 +162,7 @@ class _Loader:
 
     def untrained(self) -> nn.Module:
         """The network with random weights, the same ones at every call."""
-        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
-            torch.manual_seed(0)
-            return self._create(pretrained=False)
+        return self._create(pretrained=False)
 
     @property
     def _folder(self) -> Path:
@@ -163,6 +175,22 @@ class _Loader:
                 f"'{folder}' is not a timm model folder: it holds no config.json "
                 "(timm.models.save_for_hf writes such folders)"
             )
+        read_config(self._folder, self.title)
+
+    @contextmanager
+    def configured(self) -> Iterator[None]:
+        """Whatever goes wrong inside is the fault of the configuration, if it came from a file."""
+        try:
+            yield
+        except (CamvizError, MemoryError):
+            raise
+        except Exception as error:
+            if not self.location.startswith((LOCAL, *HUB)):
+                raise
+            raise WeightsError(
+                f"the configuration of {self.title} cannot be used ({type(error).__name__}); its "
+                "config.json is damaged, or of another network"
+            ) from error
 
     def _from_repository(self, weights: str | Path) -> tuple[nn.Module, Weights]:
         """A network whose architecture, too, is on the hub: in the config.json of a repository."""
@@ -215,11 +243,20 @@ class _Loader:
 
     def _create(self, **kwargs: Any) -> nn.Module:
         try:
-            return timm.create_model(self.location, **self.timm_kwargs, **kwargs)
-        except (RuntimeError, OSError, ValueError, KeyError, TypeError) as error:
+            with step(), OwnGenerator(0):  # the caller's random numbers stay as they are
+                return timm.create_model(self.location, **self.timm_kwargs, **kwargs)
+        except MemoryError:
+            raise
+        except Exception as error:  # damaged files raise nearly anything
+            check_stopped()
             # timm quotes the whole path of a folder
             secret = self.hidden and self.location.startswith(LOCAL)
             detail = type(error).__name__ if secret else one_line(error)
+            if isinstance(error, SafetensorError):
+                raise WeightsError(
+                    f"the weights of {self.title} are damaged or cut short ({detail}); put the "
+                    "file in its place once more"
+                ) from error
             raise WeightsError(f"{self.title} could not be made: {detail}") from error
 
 

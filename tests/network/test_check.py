@@ -19,6 +19,9 @@ def test_every_layout_passes():
     assert reports["test_mambaout"].layouts == ("NHWC",)
     assert reports["test_vit"].zero_gradient == ("blocks.5",)
     assert reports["test_resnet"].defaults == ("layer1", "layer2", "layer3", "layer4")
+    assert (reports["test_vit"].blocks, reports["test_vit"].no_attention) == (6, "")
+    assert reports["test_resnet"].blocks == 0 and "attention" in reports["test_resnet"].no_attention
+    assert "6 blocks" in reports["test_vit"].line() and " - " in reports["test_resnet"].line()
 
 
 def test_a_failure_is_named_with_its_reason(monkeypatch):

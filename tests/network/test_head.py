@@ -7,8 +7,9 @@ from torch import nn
 from camviz import wrap_backbone
 from camviz.errors import MethodError
 from camviz.methods.activation import cam
-from camviz.network.head import head_weights, patch_probabilities
-from camviz.network.trace import Target, trace
+from camviz.network.head import class_maps, head_weights, patch_probabilities
+from camviz.network.target import Target
+from camviz.network.trace import trace
 from tests.support.networks import copy_of
 from tests.support.tensors import close_to_scale, noise
 from tests.support.toys import Branches, Net
@@ -157,3 +158,49 @@ def test_without_a_graph_the_same_but_for_gradients(tiny, unchanged):
         assert torch.equal(bare.activations[tap.address], full.activations[tap.address])
     with pytest.raises(LookupError):
         bare.gradients(Target(0))
+
+
+# --- all classes at once ---
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("test_resnet", "linear"),
+        ("test_efficientnet", "linear"),
+        ("test_convnext", "normalised"),
+        ("test_vit2", "normalised"),
+    ],
+)
+def test_the_maps_of_all_classes_are_cam_of_each(tiny, name, kind):
+    backbone = tiny(name)
+    traced = trace(backbone, image_for(backbone), taps_of(backbone))
+    found = class_maps(backbone, traced)
+    assert found.kind == kind and found.values.dtype == torch.float32
+    tap = backbone.discovery.pre_pool
+    assert found.values.shape == (1000, *tap.layout.grid)
+    for index in (0, 7, 999):
+        head = head_weights(backbone, traced, index)
+        close_to_scale(found.values[index], cam(traced.activations[tap.address], head.weights)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("test_vit", "is not linear in the places of its map"),  # a class token
+        ("test_mambaout", "is not linear in the places of its map"),  # several layers
+    ],
+)
+def test_a_head_that_is_not_linear_has_no_maps_of_all_classes(tiny, name, words, unchanged):
+    backbone = tiny(name)
+    traced = trace(backbone, image_for(backbone), taps_of(backbone))
+    with unchanged(backbone.model), pytest.raises(MethodError, match=words):
+        class_maps(backbone, traced)
+
+
+def test_the_maps_of_all_classes_need_no_gradient(tiny, monkeypatch, unchanged):
+    backbone = tiny("test_convnext")
+    traced = trace(backbone, image_for(backbone), taps_of(backbone), graph=False)
+    monkeypatch.setattr(torch.autograd, "grad", None)
+    with unchanged(backbone.model):
+        assert class_maps(backbone, traced).values.abs().max() > 0

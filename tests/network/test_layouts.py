@@ -33,6 +33,32 @@ def test_every_layout_brings_the_same_map_back():
         assert torch.equal(layout.to_nchw(2 * tensor), 2 * image), layout
 
 
+def test_what_is_not_on_the_grid_stays_when_a_map_is_put_back():
+    """Written cell by cell into a copy of the tensor, and read back as the maps that were given."""
+    tokens = noise((1, 2 + 12 + 3, 5))
+    maps = noise((4, 5, 3, 4), 1)
+    order = tuple(torch.randperm(12, generator=torch.Generator().manual_seed(0)).tolist())
+    for layout, like, start in (
+        (Layout("NLC", (3, 4), 2), tokens, 2),
+        (Layout("NLC", (3, 4)), tokens[:, :12], 0),
+        (Layout("permuted", (3, 4), order=order), tokens[:, :12].reshape(1, 3, 4, 5), None),
+        (Layout("NHWC", (3, 4)), noise((1, 3, 4, 5)), None),
+        (Layout("NCL", (3, 4)), noise((1, 5, 12)), None),
+        (Layout("NCHW", (3, 4)), noise((1, 5, 3, 4)), None),
+    ):
+        before = like.clone()
+        back = layout.from_nchw(maps, like)
+        assert back.shape == (4, *like.shape[1:]) and torch.equal(like, before)
+        assert torch.equal(layout.to_nchw(back), maps), layout
+        if start is not None:
+            expected = like.repeat(4, 1, 1)
+            for sample in range(4):
+                for cell in range(12):
+                    expected[sample, start + cell] = maps[sample, :, cell // 4, cell % 4]
+            assert torch.equal(back, expected), layout
+        assert torch.equal(layout.from_nchw(layout.to_nchw(like), like), like)
+
+
 def test_layouts_carry_gradients_back_to_their_cells():
     tokens = noise((1, 13, 5)).requires_grad_(True)
     Layout("NLC", (3, 4), 1).to_nchw(tokens)[0, 2, 1, 3].backward()

@@ -52,7 +52,7 @@ def test_errors_of_a_network_with_a_display_name_hold_no_path(folder, damage):
     elif damage == "other weights":
         save_file(weights_of(untrained("test_vit")), path / "model.safetensors")
     else:
-        options, weights = {"num_classes": 0}, "random"
+        options, weights = {"num_classes": 0, "output": "sigmoid"}, "random"
     with pytest.raises(BackboneError, match="my trees") as caught:
         load_backbone(f"local-dir:{path}", weights, "cpu", display_name="my trees", **options)
     assert str(path.parent) not in str(caught.value)

@@ -8,7 +8,8 @@ from camviz import Engine, load_backbone, wrap_backbone
 from camviz.errors import BackboneError, CamvizError
 from camviz.network.outputs import Value, shares
 from camviz.network.taps import probe_input
-from camviz.network.trace import Target, Trace, trace
+from camviz.network.target import Target
+from camviz.network.trace import Trace, trace
 from tests.support.networks import untrained
 
 

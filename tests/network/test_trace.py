@@ -15,7 +15,8 @@ from camviz.errors import TargetError
 from camviz.methods.gradient import checkerboard
 from camviz.network.layouts import Layout
 from camviz.network.taps import Tap
-from camviz.network.trace import Target, trace
+from camviz.network.target import Target
+from camviz.network.trace import trace
 from tests.support.networks import copy_of
 from tests.support.tensors import close_to_scale, noise
 from tests.support.toys import Branches, Net

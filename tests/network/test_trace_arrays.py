@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from camviz.network.head import head_weights
-from camviz.network.trace import Target, Trace, trace
+from camviz.network.target import Target
+from camviz.network.trace import Trace, trace
 from tests.support.traces import evidence_at, image_for, taps_of
 
 

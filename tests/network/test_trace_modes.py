@@ -8,7 +8,8 @@ import torch
 
 from camviz.methods.gradient import layer_cam
 from camviz.network.head import head_weights
-from camviz.network.trace import Target, trace
+from camviz.network.target import Target
+from camviz.network.trace import trace
 from tests.support.networks import copy_of
 from tests.support.traces import image_for, taps_of
 
