@@ -15,6 +15,8 @@ Aggregate = Literal["mean", "max"]
 _ROUNDING = 1e-9
 # A mean of unit vectors shorter than this is what rounding leaves where they cancel.
 _CANCELLED = 1e-6
+# Components this small beside the largest are what rounding makes of a Gram matrix.
+_LEAST_COMPONENT = 1e-7
 
 
 def cam(features: Tensor, weights: Tensor) -> Tensor:
@@ -70,6 +72,42 @@ def eigen_cam(activations: Tensor) -> Tensor:
             agreement = heat.sum()
         maps.append(heat if agreement >= 0 else -heat)
     return torch.stack(maps).reshape(samples, height, width).to(activations.dtype)
+
+
+def principal_components(activations: Tensor, count: int = 3) -> Tensor:
+    """The directions in which features differ most over a picture: (N, count, H, W).
+
+        X = A as (H*W, C), its mean over the picture taken off;   P_i = s_i * u_i
+
+    u_i: the i-th left singular vector of X, s_i its singular value, greatest first. Of each
+    component the place of the greatest magnitude is positive: the decomposition leaves the sign
+    open. Zero where the features have no further direction: none beyond min(H*W - 1, C). Computed
+    from the smaller Gram matrix, in double precision; features that are not finite give components
+    that are not.
+
+    Shown as colours in Oquab et al., "DINOv2: Learning Robust Visual Features without
+    Supervision", TMLR 2024, https://arxiv.org/abs/2304.07193
+    """
+    samples, channels, height, width = activations.shape
+    found = activations.new_zeros((samples, count, height * width), dtype=torch.float64)
+    for sample, features in zip(found, activations.double().flatten(2).mT, strict=True):
+        if not bool(torch.isfinite(features).all()):
+            sample.fill_(torch.nan)
+            continue
+        matrix = features - features.mean(dim=0)
+        if matrix.norm() <= _ROUNDING * features.norm():  # the same everywhere
+            continue
+        if matrix.shape[0] <= channels:
+            values, vectors = torch.linalg.eigh(matrix @ matrix.T)
+            heats = values.clamp_min(0).sqrt() * vectors
+        else:
+            heats = matrix @ torch.linalg.eigh(matrix.T @ matrix).eigenvectors
+        heats = heats.flip(1)[:, :count].T  # greatest first
+        lengths = heats.norm(dim=1, keepdim=True)
+        heats = torch.where(lengths > _LEAST_COMPONENT * lengths[0], heats, 0)
+        farthest = heats.gather(1, heats.abs().argmax(dim=1, keepdim=True))
+        sample[: len(heats)] = torch.where(farthest < 0, -heats, heats)
+    return found.reshape(samples, count, height, width).to(activations.dtype)
 
 
 def cosine_maps(activations: Tensor, prototypes: Tensor) -> Tensor:

@@ -2,11 +2,18 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from camviz.maps.fusion import is_empty, normalize
-from camviz.methods.activation import cam, cosine_maps, eigen_cam, lp_cam
+from camviz.methods.activation import (
+    cam,
+    cosine_maps,
+    eigen_cam,
+    lp_cam,
+    principal_components,
+)
 from tests.support.tensors import close64, generator
 
 SHAPES = [
@@ -62,6 +69,67 @@ class TestCam:
         heat = cam(activations, weights)[0]
         assert not is_empty(heat) and (heat < 0).any()
         close64(normalize(cam(activations, scale * weights)[0]), normalize(heat))
+
+
+def slow_components(activations, count):
+    """By numpy's decomposition of each sample, the signs put right in a loop."""
+    samples, channels, height, width = activations.shape
+    found = np.zeros((samples, count, height * width))
+    for n in range(samples):
+        x = activations[n].numpy().reshape(channels, -1).T
+        x = x - np.array([sum(column) / len(column) for column in x.T])
+        u, s, _ = np.linalg.svd(x, full_matrices=False)
+        for i in range(min(count, len(s))):
+            heat = s[i] * u[:, i] if s[i] > 1e-7 * s[0] else 0 * u[:, i]
+            farthest = max(range(len(heat)), key=lambda place: abs(heat[place]))
+            found[n, i] = heat if heat[farthest] >= 0 else -heat
+    return torch.from_numpy(found.reshape(samples, count, height, width))
+
+
+class TestPrincipalComponents:
+    @pytest.mark.parametrize("kind", ["relu", "signed"])
+    @pytest.mark.parametrize("shape", [*SHAPES, (1, 200, 7, 7), (2, 48, 7, 8)], ids=str)
+    def test_against_the_twin(self, shape, kind):
+        activations = features(shape, kind, seed=12)
+        close64(principal_components(activations), slow_components(activations, 3), tolerance=1e-7)
+
+    def test_by_hand(self):
+        # Two channels of four places: (-3 -1 1 3), its mean taken off, and (1 -1 -1 1) across it.
+        activations = torch.tensor([[[[7.0, 9.0, 11.0, 13.0]], [[3.0, 1.0, 1.0, 3.0]]]])
+        first, second, none = principal_components(activations)[0]
+        close64(first, torch.tensor([[3.0, 1.0, -1.0, -3.0]]), tolerance=1e-6)
+        close64(second, torch.tensor([[1.0, -1.0, -1.0, 1.0]]), tolerance=1e-6)
+        assert not none.any()
+
+    @pytest.mark.parametrize("channels", [9, 90])
+    def test_they_are_orthogonal_and_hold_all_of_the_variance(self, channels):
+        activations = features((1, channels, 4, 5), seed=13)
+        found = principal_components(activations, count=20)[0].flatten(1)
+        inner = found @ found.T
+        close64(inner, torch.diag(inner.diagonal()), tolerance=1e-9)
+        assert (inner.diagonal().diff() <= 1e-9).all()
+        centred = activations - activations.mean(dim=(2, 3), keepdim=True)
+        assert inner.trace() == pytest.approx(float(centred.square().sum()))
+        assert int((inner.diagonal() > 1e-9).sum()) == min(channels, 19)
+
+    def test_ignores_an_orthogonal_mixing_and_a_shift_of_channels(self):
+        activations = features((2, 12, 5, 4), seed=14)
+        mixing, _ = torch.linalg.qr(features((12, 12), seed=15))
+        mixed = torch.einsum("kc,nchw->nkhw", mixing, activations) + 3
+        close64(principal_components(mixed), principal_components(activations), tolerance=1e-8)
+
+    def test_nothing_is_changed_in_place(self):
+        activations = features((1, 5, 3, 4), seed=16)
+        kept = activations.clone()
+        assert principal_components(activations.float()).dtype == torch.float32
+        principal_components(activations)
+        assert torch.equal(activations, kept)
+
+    def test_constant_and_broken_features(self):
+        activations = torch.full((2, 4, 3, 3), 0.1)
+        activations[1, 0, 0, 0] = torch.inf
+        found = principal_components(activations)
+        assert not found[0].any() and found[1].isnan().all()
 
 
 def slow_product(rows, columns):

@@ -22,7 +22,7 @@ from camviz.methods.gradient import hires_cam, layer_cam
 from tests.support.tensors import noise64, same
 
 LEVELS = (0.0, 0.1, 0.5, 0.8, 0.9, 0.98, 0.99, 1.0)
-GRADIENT_METHODS = [row.function for row in METHODS.values() if "gradients" in row.needs]
+GRADIENT_METHODS = [row.function for row in METHODS.values() if row.truncates]
 
 
 def quantile(values, q):

@@ -16,10 +16,20 @@ NEEDS = {
     ("activations",),
     ("features", "weights"),
     ("activations", "foreground", "context"),
+    ("activations", "score_fn"),
+    ("activations", "image", "score_fn"),
+    ("activations", "gradients", "image", "score_fn"),
+    ("attention", "attention_gradients", "readers"),
+    ("attention", "values", "output_gradients", "readers"),
+    ("attention", "readers"),
+    ("tokens", "token_gradients"),
 }
 SHAPES = [(1, 1, 1, 1), (2, 3, 1, 1), (1, 1, 1, 7), (3, 2, 4, 5), (2, 40, 3, 4)]
 
-every = pytest.mark.parametrize("name", METHODS)
+# Those of transformers, and those that score what they change, have tests of their own.
+OF_MAPS = [n for n, row in METHODS.items() if not row.uses_attention and row.scoring is None]
+each_row = pytest.mark.parametrize("name", METHODS)
+every = pytest.mark.parametrize("name", OF_MAPS)
 
 
 def inputs(shape, seed=0, kind="signed", dtype=torch.float64):
@@ -49,6 +59,9 @@ TYPESET = (
     ("sum_", "Σ_"),
     ("relu(", "ReLU("),
     (" * ", " · "),
+    (" @ ", " · "),
+    (" <- ", " ← "),
+    ("alpha_", "α_"),
     ("H*W", "H · W"),
     (" - ", " − "),
     ("...", "…"),
@@ -66,7 +79,7 @@ def docstring_formula(function):
 
 
 class TestRows:
-    @every
+    @each_row
     def test_the_formula_is_that_of_the_docstring(self, name):
         assert METHODS[name].formula == docstring_formula(METHODS[name].function)
 
@@ -79,10 +92,12 @@ class TestRows:
         assert re.fullmatch(r"[A-Z][^.]{15,}\.", row.summary)
         assert " = " in row.formula and "*" not in row.formula
 
-    @every
+    @each_row
     def test_a_row_is_complete(self, name):
         row = METHODS[name]
         assert row.label.strip() and row.paper.strip()
+        assert re.match(r"one forward (pass|and one backward pass)", row.cost)
+        assert ("score_fn" in row.needs) == (row.scoring is not None)
         assert row.function.__name__.replace("lp_cam", "lpcam") == name
         assert row.needs in NEEDS
         parameters = inspect.signature(row.function).parameters.values()
@@ -102,17 +117,20 @@ class TestRows:
         pairs = {(row.scale, row.combine) for row in FUSIONS.values()}
         assert len(pairs) == len(FUSIONS)
 
-    @every
+    @each_row
     def test_a_map_for_the_class_needs_the_class(self, name):
         row = METHODS[name]
-        assert row.class_specific == bool({"gradients", "weights", "foreground"} & set(row.needs))
+        assert row.class_specific == (
+            row.uses_gradients
+            or bool({"weights", "foreground", "score_fn", "token_gradients"} & set(row.needs))
+        )
 
     @every
     def test_the_sign_is_as_declared(self, name):
         lowest = min(run(name, *inputs((2, 5, 4, 3), seed)).min() for seed in range(20))
         assert (lowest < -0.1) if METHODS[name].signed else (lowest >= 0)
 
-    @pytest.mark.parametrize("name", [n for n, row in METHODS.items() if "gradients" in row.needs])
+    @pytest.mark.parametrize("name", [n for n in OF_MAPS if METHODS[n].truncates])
     def test_what_shows_the_checkerboard_is_smoothed(self, name):
         """Where every feature is the same, only the gradient can make one place differ."""
         activations = torch.full((1, 3, 6, 6), 2.0)
@@ -211,7 +229,7 @@ class TestEveryMethod:
 
     @pytest.mark.parametrize(
         ("name", "need"),
-        [(name, need) for name, row in METHODS.items() for need in row.needs],
+        [(name, need) for name in OF_MAPS for need in METHODS[name].needs],
     )
     def test_what_is_not_a_number_is_not_hidden(self, name, need):
         """The map is not finite either, and `normalize` refuses it."""
@@ -279,3 +297,22 @@ class TestEveryFusion:
         ones, nothing = [torch.ones(4, 3), torch.ones(2, 2)], [torch.zeros(4, 3), torch.zeros(2, 2)]
         close64(fuse(*self.stages(ones), mode)[0], torch.ones(4, 3), 1e-6)
         assert not fuse(*self.stages(nothing), mode)[0].any()
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, row in METHODS.items() if row.needs == ("activations", "gradients")]
+)
+def test_a_linear_method_is_antisymmetric_in_the_margin_and_no_other_is(name):
+    activations, first, _ = inputs((2, 5, 4, 6), 1, "relu")
+    second = noise64((2, 5, 4, 6), 9)
+    function = METHODS[name].function
+    margin = function(activations, first - second)
+    difference = function(activations, first) - function(activations, second)
+    back = function(activations, second - first)
+    scale = float(margin.abs().max())
+    of_margin = float((margin - difference).abs().max()) / scale
+    of_sign = float((margin + back).abs().max()) / scale
+    if METHODS[name].linear:
+        assert of_margin < 1e-12 and of_sign < 1e-12
+    else:
+        assert of_margin > 0.1 and of_sign > 0.1
