@@ -187,8 +187,8 @@ def wsol_boxes(heat: Any, threshold: float, multi: bool = False) -> np.ndarray:
     Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020;
     github.com/clovaai/wsolevaluation, evaluation.py.
     """
-    levels = _levels(heat)
-    contours = _contours(levels, int(threshold * levels.max()))
+    levels = heat_levels(heat)
+    contours = contours_at(levels, int(threshold * levels.max()))
     if not contours:
         return np.zeros((1, 4), dtype=int)
     if not multi:
@@ -206,14 +206,15 @@ def layercam_loc_box(heat: Any, threshold: float = 0.15) -> np.ndarray:
 
     Jiang et al., "LayerCAM", TIP 2021; github.com/PengtaoJiang/layercam_loc, scripts/test.py.
     """
-    rectangles = [cv2.boundingRect(c) for c in _contours(_levels(heat), int(threshold * 255))]
+    rectangles = [cv2.boundingRect(c) for c in contours_at(heat_levels(heat), int(threshold * 255))]
     if not rectangles:
         return np.array([0, 0, 1, 1])
     x, y, w, h = max(rectangles, key=lambda rectangle: rectangle[2] * rectangle[3])
     return np.array([x, y, x + w, y + h])
 
 
-def _levels(heat: Any) -> np.ndarray:
+def heat_levels(heat: Any) -> np.ndarray:
+    """A map in [0, 1], truncated to 256 levels as the protocols do: uint8 (H, W)."""
     heat = as_heat(heat)
     if heat.min() < 0 or heat.max() > 1:
         raise ValueError(
@@ -222,7 +223,8 @@ def _levels(heat: Any) -> np.ndarray:
     return (heat * 255).astype(np.uint8)
 
 
-def _contours(levels: np.ndarray, cut: int) -> Sequence[np.ndarray]:
+def contours_at(levels: np.ndarray, cut: int) -> Sequence[np.ndarray]:
+    """The contours, inner ones included, of what is strictly above a level."""
     mask = (levels > cut).astype(np.uint8)
     return cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
 

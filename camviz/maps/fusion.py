@@ -55,12 +55,12 @@ def is_empty(heat: Tensor) -> bool:
 def resample(heat: Tensor, placement: Placement, rows: Tensor, columns: Tensor) -> Tensor:
     """The values of a map at given input pixels, bilinearly, clamped at the border.
 
-    heat: (H, W). rows, columns: input-pixel coordinates, the centre of pixel i being i. Returns
-    (len(rows), len(columns)). With offset 0 and the pixels of the input itself this is bilinear
-    interpolation with align_corners=False.
+    heat: (..., H, W). rows, columns: input-pixel coordinates, the centre of pixel i being i.
+    Returns (..., len(rows), len(columns)). With offset 0 and the pixels of the input itself this is
+    bilinear interpolation with align_corners=False.
     """
-    down = interpolation(rows, placement, 0, heat.shape[0]).to(heat)
-    across = interpolation(columns, placement, 1, heat.shape[1]).to(heat)
+    down = interpolation(rows, placement, 0, heat.shape[-2]).to(heat)
+    across = interpolation(columns, placement, 1, heat.shape[-1]).to(heat)
     with torch.autocast(heat.device.type, enabled=False):
         return down @ heat @ across.T
 
@@ -70,8 +70,7 @@ def interpolation(positions: Tensor, placement: Placement, axis: int, count: int
 
     count: the cells of the map along this axis, 0 for rows and 1 for columns.
     """
-    centre = placement.centres(axis, 1)[0]
-    cells = ((positions.double() - centre) / placement.stride[axis]).clamp(0, count - 1)
+    cells = cells_at(positions, placement, axis, count)
     low = cells.floor().long().clamp(max=max(count - 2, 0))
     share = (cells - low).unsqueeze(1)
     weights = torch.zeros(len(positions), count, dtype=torch.float64)
@@ -79,6 +78,15 @@ def interpolation(positions: Tensor, placement: Placement, axis: int, count: int
     if count > 1:
         weights.scatter_(1, (low + 1).unsqueeze(1), share)
     return weights
+
+
+def cells_at(positions: Tensor, placement: Placement, axis: int, count: int) -> Tensor:
+    """Where positions lie on a grid of `count` cells, the centre of cell i being i; float64.
+
+    Clamped to [0, count - 1].
+    """
+    centre = placement.centres(axis, 1)[0]
+    return ((positions.double() - centre) / placement.stride[axis]).clamp(0, count - 1)
 
 
 # What is made of the maps of all stages before they are combined; None: a stage has no part in it.
@@ -130,6 +138,16 @@ def stretched_mean(maps: Sequence[Tensor]) -> Tensor:
 def maximum(maps: Sequence[Tensor]) -> Tensor:
     """The maximum over stages: F = max_l n_l."""
     return torch.stack(list(maps)).amax(dim=0)
+
+
+def deepest(maps: Sequence[Tensor]) -> Tensor:
+    """The deepest map alone: F = n_L."""
+    return maps[-1]
+
+
+def shallowest(maps: Sequence[Tensor]) -> Tensor:
+    """The shallowest map alone: F = n_1."""
+    return maps[0]
 
 
 def scale_shallow(maps: Sequence[Tensor], gamma: float = 2.0) -> Scaled:
@@ -227,6 +245,24 @@ FUSIONS: dict[str, Fusion] = {
         "What all layers agree on, and only where they agree strongly.",
         "F = n_1 · … · n_L",
     ),
+    "deepest": Fusion(
+        "Deepest map",
+        "Deepest",
+        keep,
+        deepest,
+        "attention methods, whose maps add up from block to block",
+        "The map of the deepest layer, which holds what came before.",
+        "F = n_L",
+    ),
+    "shallowest": Fusion(
+        "Shallowest map",
+        "Shallowest",
+        keep,
+        shallowest,
+        "relevance, which is passed on from the answer to the picture",
+        "The map of the shallowest layer, at which what comes after has arrived.",
+        "F = n_1",
+    ),
 }
 
 
@@ -238,21 +274,53 @@ def fuse(
     maps: normalised, (H_l, W_l), from shallow to deep. Empty ones are left out, so that they
     cannot make the product zero. Zeros on the finest grid if nothing is left. The result is
     normalised. Scaling precedes up-sampling, so that a stage's maximum is exact.
+
+    With a leading axis, (n, H_l, W_l), the n maps of a stage share one scale, here and in
+    `normalize`: that of the largest of them.
     """
-    finest = max(range(len(maps)), key=lambda i: maps[i].numel())
+    finest = _finest(maps)
     target = placements[finest]
-    height, width = maps[finest].shape
     full = [i for i, heat in enumerate(maps) if not is_empty(heat)]
     if not full:
         return torch.zeros_like(maps[finest]), target
-    rows, columns = target.centres(0, height), target.centres(1, width)
     aligned = [
-        heat
-        if heat.shape == (height, width) and placements[i] == target
-        else resample(heat, placements[i], rows, columns)
+        _aligned(heat, placements[i], target, maps[finest])
         for i, heat in enumerate(FUSIONS[mode].scale(maps))
         if heat is not None and i in full
     ]
     if not aligned:
         return torch.zeros_like(maps[finest]), target
     return normalize(FUSIONS[mode].combine(aligned)), target
+
+
+def signed_mean(raw: Sequence[Tensor], placements: Sequence[Placement]) -> tuple[Tensor, Placement]:
+    """One map with two signs of several stages, on the finest grid, and its placement.
+
+        F = m / max |m|,  m = mean_l (M_l / max |M_l|)
+
+    raw: before any ReLU, (H_l, W_l). Stages that are zero everywhere are left out; zeros if all
+    are. The map of -M_l is -F.
+    """
+    finest = _finest(raw)
+    target = placements[finest]
+    scaled = [
+        _aligned(heat / peak, placement, target, raw[finest])
+        for heat, placement in zip(raw, placements, strict=True)
+        if (peak := heat.abs().max()) > _TINY
+    ]
+    mean = arithmetic_mean(scaled) if scaled else torch.zeros_like(raw[finest])
+    peak = mean.abs().max()
+    return mean / peak if peak > _TINY else torch.zeros_like(mean), target
+
+
+def _finest(maps: Sequence[Tensor]) -> int:
+    """The index of the map with most cells."""
+    return max(range(len(maps)), key=lambda i: maps[i].numel())
+
+
+def _aligned(heat: Tensor, placement: Placement, target: Placement, like: Tensor) -> Tensor:
+    """A map on the grid of another one, which is placed at `target`."""
+    if heat.shape == like.shape and placement == target:
+        return heat
+    rows, columns = (target.centres(axis, like.shape[axis - 2]) for axis in (0, 1))
+    return resample(heat, placement, rows, columns)

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from camviz.defaults import THRESHOLD
-from camviz.maps.boxes import as_heat, mask_at, wsol_boxes
+from camviz.maps.boxes import as_heat, mask_at
+from camviz.maps.curves import WSOL_THRESHOLDS, area_below, box_curves, pixel_counts
 
-# The grid of the WSOL protocol's command line, to the last bit: its thresholds are truncated.
-WSOL_THRESHOLDS = tuple(np.arange(0, 1, 0.01).tolist())
+HOTTEST = 0.2  # share of the visible pixels
 
 
 def measure(
@@ -38,21 +38,46 @@ def measure(
     the usual 15 pixels), energy_inside.
     """
     heat, truth = _pair(heat, truth)
+    ranking = _ranking(heat, truth)
     precision, recall = precision_recall_at(heat, truth, threshold)
-    most, at = best_iou(heat, truth)
+    most, at = _best_of(ranking)
     figures = {
         "iou": iou_at(heat, truth, threshold),
         "precision": precision,
         "recall": recall,
         "best_iou": most,
         "best_threshold": at,
-        "ap": average_precision(heat, truth),
+        "ap": _precision_of(ranking),
         "pointing": float(pointing_hit(heat, truth)),
         "energy_inside": energy_inside(heat, truth),
     }
     for name, part in (parts or {}).items():
         figures[f"energy:{name}"] = energy_inside(heat, part)
     return figures
+
+
+def hottest(heat: Any, share: float = HOTTEST, visible: Any = None) -> np.ndarray:
+    """The hottest pixels of a map, as a mask: this share of those that are visible.
+
+    Fewer, where fewer are above 0. Of equally hot ones the first in reading order.
+    """
+    heat = as_heat(heat)
+    seen = np.ones(heat.shape, bool) if visible is None else np.asarray(visible, bool)
+    values = np.where(seen, heat, -np.inf).ravel()
+    order = np.argsort(-values, kind="stable")[: round(share * np.count_nonzero(seen))]
+    mask = np.zeros(heat.size, bool)
+    mask[order[values[order] > 0]] = True
+    return mask.reshape(heat.shape)
+
+
+def hottest_shared(a: Any, b: Any, share: float = HOTTEST, visible: Any = None) -> float:
+    """How much of their hottest pixels two maps share, in [0, 1]: 2 |A & B| / (|A| + |B|).
+
+    Two maps that have nothing to do with each other share about `share`; 0 where one is empty.
+    """
+    one, other = hottest(a, share, visible), hottest(b, share, visible)
+    total = np.count_nonzero(one) + np.count_nonzero(other)
+    return 2 * np.count_nonzero(one & other) / total if one.any() and other.any() else 0.0
 
 
 def iou(a: Any, b: Any) -> float:
@@ -75,8 +100,11 @@ def best_iou(heat: Any, truth: Any) -> tuple[float, float]:
     Exact: every distinct value of the map is tried, not a grid. Of equally good thresholds the
     highest; `iou_at(heat, truth, threshold)` gives the same IoU. An empty map gives (0, 0).
     """
-    heat, truth = _pair(heat, truth)
-    values, hits, chosen = _ranking(heat, truth)
+    return _best_of(_ranking(*_pair(heat, truth)))
+
+
+def _best_of(ranking: "Ranking") -> tuple[float, float]:
+    values, hits, chosen = ranking
     peak = float(values[0])
     if peak <= 0:
         return 0.0, 0.0
@@ -98,6 +126,19 @@ def precision_recall_at(heat: Any, truth: Any, threshold: float = THRESHOLD) -> 
     return hits / (int(np.count_nonzero(mask)) or 1), hits / int(np.count_nonzero(truth))
 
 
+def recall_at_precision(heat: Any, truth: Any, precision: float = 0.5) -> float:
+    """The most of the object that any threshold covers with at least this share of object.
+
+        max_t { R_t : P_t >= precision },  t over the distinct values of the map; 0 if none is pure
+
+    How much of a thing a map covers, at an equal price; recall at a fixed share of the maximum
+    depends on how flat a map is. Depends on the ranking alone.
+    """
+    _, hits, chosen = _ranking(*_pair(heat, truth))
+    pure = np.flatnonzero(hits >= precision * chosen)
+    return float(hits[pure[-1]] / hits[-1]) if pure.size else 0.0
+
+
 def average_precision(heat: Any, truth: Any) -> float:
     """The purity of the hottest pixels as object pixels, over all thresholds.
 
@@ -106,8 +147,11 @@ def average_precision(heat: Any, truth: Any) -> float:
     Pixels of one value enter together, so their order never matters: a constant map gives the
     share of true pixels. Depends on the ranking alone; negative heat is heat like any other.
     """
-    heat, truth = _pair(heat, truth)
-    _, hits, chosen = _ranking(heat, truth)
+    return _precision_of(_ranking(*_pair(heat, truth)))
+
+
+def _precision_of(ranking: "Ranking") -> float:
+    _, hits, chosen = ranking
     return float(np.diff(hits, prepend=0) @ (hits / chosen) / hits[-1])
 
 
@@ -144,6 +188,23 @@ def energy_inside(heat: Any, mask: Any) -> float:
     return float(warmth[mask].sum()) / total if total else 0.0
 
 
+def asked_share(heat: Any, asked: Any, others: Sequence[Any]) -> float:
+    """Of the heat on several things, the share on the one that was asked for.
+
+        sum_asked M+ / (sum_asked M+ + sum_others M+),  M+ = max(M, 0)
+
+    asked: mask (H, W).  others: masks of the other things; pixels of both count as asked for.
+    .5 where a map is blind to the class and the things are alike in size. NaN where the thing
+    stands alone, or no heat is on any.
+    """
+    if not len(others):
+        return float("nan")
+    asked = _as_mask(asked)
+    rest = np.any([_as_mask(other) for other in others], axis=0) & ~asked
+    on, off = energy_inside(heat, asked), energy_inside(heat, rest)
+    return on / (on + off) if on + off > 0 else float("nan")
+
+
 def loc_score(heat: Any, box: Sequence[int], delta: float = 0.25) -> float:
     """Loc(delta): the pixels above delta inside the box, against the box and what lies outside.
 
@@ -162,20 +223,6 @@ def loc_score(heat: Any, box: Sequence[int], delta: float = 0.25) -> float:
     inside = np.count_nonzero(hot[y0:y1, x0:x1])
     outside = np.count_nonzero(hot) - inside
     return float(inside / ((x1 - x0) * (y1 - y0) + outside))
-
-
-def box_iou(a: Any, b: Any, *, inclusive: bool = False) -> np.ndarray:
-    """IoU of every box of `a` with every box of `b`.
-
-    a: (N, 4) or (4,), b: (M, 4) or (4,), xyxy.  Returns (N, M). Boxes are half-open;
-    `inclusive` reads x1 and y1 as the last pixel, as older protocols do. Empty boxes give 0.
-    """
-    a = np.asarray(a, dtype=np.float64).reshape(-1, 1, 4)
-    b = np.asarray(b, dtype=np.float64).reshape(1, -1, 4)
-    corners = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
-    shared = _areas(np.concatenate(corners, axis=-1), inclusive)
-    union = _areas(a, inclusive) + _areas(b, inclusive) - shared
-    return shared / np.where(union > 0, union, 1)
 
 
 def max_box_acc(
@@ -232,21 +279,18 @@ def pixel_average_precision(
     Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020.
     """
     _check_same_count(heats, truths)
-    edges = np.append(np.arange(0, 1, step), [1.0, 2.0])  # the last bin is for exactly 1
-    true, false = np.zeros(len(edges) - 1), np.zeros(len(edges) - 1)
-    for n, (heat, truth) in enumerate(zip(heats, truths, strict=True)):
-        heat, truth = as_heat(heat), _as_mask(truth)
-        _check_same_shape(heat, truth)
-        if heat.min() < 0 or heat.max() > 1:
-            raise ValueError("pixel_average_precision is defined on maps in [0, 1]")
-        counted = np.ones_like(truth) if ignored is None else ~_as_mask(ignored[n])
-        true += np.histogram(heat[counted & truth], edges)[0]
-        false += np.histogram(heat[counted & ~truth], edges)[0]
-    hits, misses = true[::-1].cumsum(), false[::-1].cumsum()
-    if not hits[-1]:
+    counts = sum(
+        pixel_counts(
+            heat,
+            _as_mask(truth),
+            ignored=None if ignored is None else _as_mask(ignored[n]),
+            step=step,
+        )
+        for n, (heat, truth) in enumerate(zip(heats, truths, strict=True))
+    )
+    if not np.any(np.asarray(counts)[0]):
         raise ValueError("no picture has a true pixel that counts")
-    precision = hits / np.maximum(hits + misses, 1)
-    return float(np.diff(hits, prepend=0) @ precision / hits[-1])
+    return float(area_below(counts))
 
 
 def seed_labels(heats: Any, threshold: float) -> np.ndarray:
@@ -290,11 +334,6 @@ def seed_miou(confusion: Any) -> float:
     return float(np.mean(hits[unions > 0] / unions[unions > 0]))
 
 
-def _areas(boxes: np.ndarray, inclusive: bool) -> np.ndarray:
-    """(..., 4) xyxy -> (...), 0 for a box turned inside out."""
-    return np.maximum(boxes[..., 2:] - boxes[..., :2] + int(inclusive), 0).prod(axis=-1)
-
-
 def _best_pairs(
     heats: Sequence[Any], boxes: Sequence[Any], thresholds: Sequence[float], *, multi: bool
 ) -> np.ndarray:
@@ -302,19 +341,41 @@ def _best_pairs(
     _check_same_count(heats, boxes)
     return np.array(
         [
-            [box_iou(wsol_boxes(heat, t, multi), truth, inclusive=True).max() for t in thresholds]
+            box_curves(heat, truth, thresholds)[int(multi)]
             for heat, truth in zip(heats, boxes, strict=True)
         ]
     )
 
 
-def _ranking(heat: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+Ranking = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _ranking(heat: np.ndarray, truth: np.ndarray) -> Ranking:
     """For each distinct value, falling: the value, true pixels and all pixels at least as hot."""
-    order = np.argsort(-heat, axis=None)
-    values = heat.ravel()[order]
-    hits = np.cumsum(truth.ravel()[order])
+    values, hits = _sorted_down(heat.ravel(), truth.ravel())
+    hits = np.cumsum(hits)
     last = np.flatnonzero(np.append(values[1:] != values[:-1], True))  # of each group of ties
     return values[last], hits[last], last + 1
+
+
+def _sorted_down(heat: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values by falling heat, and their truth.
+
+    Single precision is sorted as integers that carry the truth with them, several times as fast:
+    the bits of a float are in the order of its value if those of a negative one are turned round.
+    """
+    if heat.dtype != np.float32:
+        order = np.argsort(-heat)
+        return heat[order], truth[order]
+    keys = (_in_order(heat.view(np.int32)).astype(np.int64) << 1) | truth
+    keys.sort()
+    keys = keys[::-1]
+    return _in_order((keys >> 1).astype(np.int32)).view(np.float32), keys & 1
+
+
+def _in_order(bits: np.ndarray) -> np.ndarray:
+    """The bits of floats as integers of the same order, and back."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
 def _pair(heat: Any, truth: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -4,12 +4,14 @@
     heat, placement = refine(fused, placement, affinity, Refinement(power=8, steps=1))
 
 The features of a network say which places look alike to it. Spread over those, a map follows the
-outline of a thing: it shows which thing, and no longer what exactly counted. Nothing is learned,
-and the network is not run again:
+outline of a thing: it shows which thing, and no longer what exactly counted. Weighted by the map
+that was spread, it stays on the thing that was asked for where another one looks alike. Nothing is
+learned, and the network is not run again:
 
     f_i = the L2-normalised features of each stage at place i, concatenated, L2-normalised again
     A_ij = max(0, f_i . f_j)^power,  each row divided by its sum
-    r = A^steps m,  (r - min r) / (max r - min r)
+    s = A^steps m
+    r = (s - min s) * m^keep,  divided by its maximum
 
 m is the map, averaged over the cells of one grid that all features are brought to. The rectified
 cosine of several stages is that of SEAM's pixel correlation module (Wang et al., CVPR 2020,
@@ -38,10 +40,14 @@ Grid = tuple[tuple[int, int], Placement]
 
 @dataclass(frozen=True)
 class Refinement:
-    """How a map is spread: `power` of the cosine between places, `steps` from place to place."""
+    """How a map is spread: `power` of the cosine between places, `steps` from place to place.
+
+    `keep`: the power of the map itself by which the spread one is weighted; 0: by nothing.
+    """
 
     power: float = 8.0
     steps: int = 1
+    keep: float = 0.0
 
 
 @dataclass(eq=False)
@@ -118,15 +124,16 @@ def refine(
     sides, target = affinity.grid
     m = average(heat, placement, sides, target).flatten().to(affinity.cosines)
     matrix = affinity.transition(how.power)
+    spread = m
     with torch.autocast(m.device.type, enabled=False):
         for _ in range(how.steps):
-            m = matrix @ m
-    spread = m.reshape(sides)
+            spread = matrix @ spread
     low, high = spread.min(), spread.max()
     # Rounding apart, a constant map stays constant: its range is no contrast.
     if high - low <= 1e-5 * high or high <= _TINY:
-        return normalize(spread), target
-    return (spread - low) / (high - low), target
+        return normalize(spread.reshape(sides)), target
+    weighted = (spread - low) / (high - low) * m**how.keep
+    return normalize(weighted.reshape(sides)), target
 
 
 def average(heat: Tensor, placement: Placement, sides: tuple[int, int], onto: Placement) -> Tensor:

@@ -17,9 +17,10 @@ from camviz.maps.fusion import (
     normalize,
     resample,
     scale_shallow,
+    signed_mean,
 )
 from tests.support.reading import ones, slow_read, tensor, zeros
-from tests.support.tensors import close64, noise64, same
+from tests.support.tensors import close, close64, noise64, same
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -79,6 +80,8 @@ def slow_fuse(maps, placements, mode):
                 fused[i, j] = math.prod(values) ** (1 / len(values))
             elif mode in ("mean", "stretched_mean"):
                 fused[i, j] = sum(values) / len(values)
+            elif mode in ("deepest", "shallowest"):
+                fused[i, j] = values[-1 if mode == "deepest" else 0]
             else:
                 fused[i, j] = max(values)
     if mode == "stretched_mean":
@@ -97,6 +100,10 @@ GRIDS = {
     "coarse first": [(2, 3), (4, 6), (8, 12)],
     "finest in the middle": [(1, 1), (2, 3), (7, 9), (3, 2), (1, 5)],
 }
+
+
+# Fusions for which the order of the stages matters.
+ORDERED = ("max_tanh", "deepest", "shallowest")
 
 
 def agree(heat, maps, placements, mode, tolerance=1e-12):
@@ -204,13 +211,14 @@ class TestFuse:
 
     def test_values_that_are_no_numbers_are_refused(self, mode):
         maps, placements = stages((4, 4), (4, 4))
-        maps[1][2, 2] = math.nan
+        for heat in maps:
+            heat[2, 2] = math.nan
         with pytest.raises(ValueError, match="not finite"):
             fuse(maps, placements, mode)
 
 
 class TestOrder:
-    @pytest.mark.parametrize("mode", [mode for mode in FUSIONS if mode != "max_tanh"])
+    @pytest.mark.parametrize("mode", [mode for mode in FUSIONS if mode not in ORDERED])
     def test_stages_may_come_in_any_order(self, mode):  # T-F-5
         maps, placements = stages(*GRIDS["four"])
         fused, _ = fuse(maps, placements, mode)
@@ -375,3 +383,73 @@ def test_mean_and_maximum_by_hand():
     same(maximum(maps), tensor([[1.0, 0.75]]))
     for heat, kept in zip(maps, keep(maps), strict=True):
         same(kept, heat)
+
+
+# --- several maps on one scale, and with two signs ---
+
+
+def read_all(heat, placement, rows, columns):
+    return tensor(
+        [[slow_read(heat, placement, y, x) for x in columns.tolist()] for y in rows.tolist()]
+    )
+
+
+@pytest.mark.parametrize("mode", FUSIONS)
+def test_maps_of_several_classes_share_one_scale(mode):
+    """By hand: every minimum and maximum is that of all classes together."""
+    grids = [(6, 9), (4, 5), (2, 3)]
+    raw = [noise64((3, *grid), i) + 0.4 for i, grid in enumerate(grids)]
+    _, placements = stages(*grids)
+    found, placement = fuse([normalize(heat) for heat in raw], placements, mode)
+    assert found.shape == (3, 6, 9) and float(found.max()) == 1.0 and placement == placements[0]
+
+    positive = [heat.clamp(min=0) / max(float(one.max()) for one in heat) for heat in raw]
+    if FUSIONS[mode].scale.__name__ == "from_minimum":
+        lows = [min(float(one.min()) for one in heat) for heat in positive]
+        positive = [
+            (heat - low) / (1 - low) for heat, low in zip(positive, lows, strict=True)
+        ]  # fmt: skip
+    elif mode == "max_tanh":
+        positive = [torch.tanh(2 * heat) for heat in positive[:-1]] + positive[-1:]
+    rows, columns = (placements[0].centres(axis, grids[0][axis]) for axis in (0, 1))
+    fused = []
+    for one in range(3):
+        maps = [
+            read_all(heat[one], placements[i], rows, columns) for i, heat in enumerate(positive)
+        ]
+        if mode in ("deepest", "shallowest"):
+            fused.append(maps[-1 if mode == "deepest" else 0])
+        elif mode in ("product", "refine_cam"):
+            total = maps[0] * maps[1] * maps[2]
+            fused.append(total ** (1 / 3) if mode == "product" else total)
+        elif mode == "max_tanh":
+            fused.append(torch.maximum(torch.maximum(maps[0], maps[1]), maps[2]))
+        else:
+            fused.append((maps[0] + maps[1] + maps[2]) / 3)
+    if mode == "stretched_mean":
+        low = min(float(heat.min()) for heat in fused)
+        fused = [heat - low for heat in fused]
+    highest = max(float(heat.max()) for heat in fused)
+    for one in range(3):
+        # The root of a product that is 0 but for rounding is not.
+        close(found[one], fused[one] / highest, 1e-5 if mode == "product" else 1e-12)
+    faintest = min(range(3), key=lambda one: float(fused[one].max()))
+    single, _ = fuse([normalize(heat[faintest]) for heat in raw], placements, mode)
+    assert not torch.allclose(single, found[faintest]), "its own scale is another one"
+
+
+def test_a_signed_mean_by_hand_and_with_the_other_sign():
+    _, placements = stages((4, 6), (2, 3))
+    raw = [noise64((4, 6), 1), noise64((2, 3), 2)]
+    found, placement = signed_mean(raw, placements)
+    rows, columns = placements[0].centres(0, 4), placements[0].centres(1, 6)
+    peak = max(abs(value) for row in raw[1].tolist() for value in row)
+    coarse = read_all(raw[1] / peak, placements[1], rows, columns)
+    mean = (raw[0] / float(raw[0].abs().max()) + coarse) / 2
+    close64(found, mean / float(mean.abs().max()))
+    assert placement == placements[0] and found.min() < 0 < found.max()
+    close64(signed_mean([-heat for heat in raw], placements)[0], -found)
+    alone, _ = signed_mean([raw[0], torch.zeros(2, 3, dtype=torch.float64)], placements)
+    close64(alone, raw[0] / float(raw[0].abs().max()))
+    nothing, _ = signed_mean([torch.zeros(4, 6), torch.zeros(2, 3)], placements)
+    assert nothing.shape == (4, 6) and not nothing.any()

@@ -5,15 +5,19 @@ import pytest
 
 from camviz.maps.boxes import mask_at
 from camviz.maps.localization import (
+    asked_share,
     average_precision,
     best_iou,
     energy_inside,
+    hottest,
+    hottest_shared,
     iou,
     iou_at,
     loc_score,
     measure,
     pointing_hit,
     precision_recall_at,
+    recall_at_precision,
 )
 from tests.support.heat import slow_iou, smooth_noise, square
 
@@ -47,6 +51,16 @@ class TestIou:
         assert iou_at(heat, truth, 0.5) == pytest.approx(2 / 3)
         assert iou_at(heat, truth, 0.0) == pytest.approx(3 / 4)
         assert iou_at(0 * heat, truth) == 0.0
+
+
+@pytest.mark.parametrize("levels", [4, None])
+def test_single_precision_is_ranked_as_double_is(levels):
+    heat = np.random.default_rng(0).normal(size=(24, 31)).astype(np.float32)  # of both signs
+    if levels:  # ties, and zeros of both signs
+        heat = np.round(heat * levels) / np.float32(levels)
+        heat[::2] *= -1
+    assert average_precision(heat, square()) == average_precision(heat.astype(float), square())
+    assert best_iou(heat, square()) == best_iou(heat.astype(float), square())
 
 
 class TestBestIou:
@@ -333,3 +347,76 @@ class TestBadInput:
         measure(heat, truth, parts={"all": truth})
         assert np.array_equal(heat, smooth_noise() - 0.2) and np.array_equal(truth, square())
         assert mask_at(heat).any()
+
+
+# --- the hottest pixels ---
+
+
+def slow_hottest(heat, share, visible):
+    cells = [
+        (-heat[y][x], y, x) for y in range(len(heat)) for x in range(len(heat[0])) if visible[y][x]
+    ]
+    best = sorted(cells)[: round(share * len(cells))]
+    return {(y, x) for value, y, x in best if value < 0}
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
+def test_the_hottest_pixels_and_how_many_are_shared_by_counting(share):
+    random = np.random.default_rng(3)
+    a, b = random.integers(0, 6, (2, 7, 9)).astype(np.float32)
+    visible = random.random((7, 9)) < 0.8
+    for seen in (visible, None):
+        everywhere = np.ones((7, 9), bool) if seen is None else seen
+        one, other = (slow_hottest(heat.tolist(), share, everywhere) for heat in (a, b))
+        found = hottest(a, share, seen)
+        assert {tuple(place) for place in np.argwhere(found).tolist()} == one
+        wanted = 2 * len(one & other) / (len(one) + len(other))
+        assert hottest_shared(a, b, share, seen) == pytest.approx(wanted)
+    assert hottest_shared(a, a, share) == 1.0
+
+
+def test_what_is_not_hot_is_not_among_the_hottest():
+    heat = np.zeros((5, 5))
+    heat[0, :2] = 1, 2
+    assert hottest(heat, 0.2).sum() == 2
+    assert hottest_shared(heat, np.zeros((5, 5))) == 0.0 == hottest_shared(-heat, heat)
+    left, right = np.tile(np.arange(10.0), (4, 1)), np.tile(np.arange(10.0)[::-1], (4, 1))
+    assert hottest_shared(left, right) == 0.0
+    random = np.random.default_rng(0).random((2, 200, 200))
+    assert hottest_shared(*random) == pytest.approx(0.2, abs=0.01), "by chance, a fifth of a fifth"
+
+
+class TestRecallAtPrecision:
+    @pytest.mark.parametrize("precision", [0.5, 0.8])
+    def test_against_every_threshold(self, precision):
+        for seed in range(4):
+            heat = np.round(smooth_noise(seed=seed) * 30)
+            slow = 0.0
+            for value in np.unique(heat):
+                mask = heat >= value
+                hits = np.count_nonzero(mask & square())
+                if hits / mask.sum() >= precision:
+                    slow = max(slow, hits / square().sum())
+            assert recall_at_precision(heat, square(), precision) == pytest.approx(slow)
+
+    def test_the_truth_itself_and_its_opposite(self):
+        assert recall_at_precision(square() * 1.0, square()) == 1.0
+        assert recall_at_precision(1.0 - square(), square()) == 0.0
+
+    def test_just_as_pure_is_pure_enough(self):
+        heat, truth = np.array([[4.0, 3.0, 2.0, 1.0]]), np.array([[1, 0, 0, 1]], bool)
+        assert recall_at_precision(heat, truth) == 1.0
+
+
+class TestAskedShare:
+    def test_by_hand(self):
+        heat = np.array([[4.0, 2.0, 1.0, -3.0]])
+        asked, other = np.array([[1, 0, 0, 0]], bool), np.array([[0, 1, 0, 1]], bool)
+        assert asked_share(heat, asked, [other]) == pytest.approx(4 / 6)
+        assert asked_share(heat, other, [asked]) == pytest.approx(2 / 6)
+        both = np.array([[1, 1, 0, 0]], bool)  # a pixel of both counts as asked for
+        assert asked_share(heat, asked, [both, other]) == pytest.approx(4 / 6)
+
+    def test_alone_or_without_heat(self):
+        assert np.isnan(asked_share(np.ones((1, 2)), np.array([[1, 0]]), []))
+        assert np.isnan(asked_share(np.zeros((1, 2)), np.array([[1, 0]]), [np.array([[0, 1]])]))

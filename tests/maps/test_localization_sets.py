@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from camviz.maps.boxes import wsol_boxes
+from camviz.maps.curves import WSOL_THRESHOLDS, box_iou
 from camviz.maps.localization import (
-    WSOL_THRESHOLDS,
     average_precision,
-    box_iou,
     confusion_matrix,
     max_box_acc,
     max_box_acc_v2,

@@ -52,7 +52,7 @@ def slow_average(heat, placement, sides, onto):
     return made
 
 
-def slow_refine(heat, placement, features, grid, power, steps):
+def slow_refine(heat, placement, features, grid, power, steps, keep=0.0):
     sides, onto = grid
     parts = []
     for tensor, at in features:
@@ -68,9 +68,11 @@ def slow_refine(heat, placement, features, grid, power, steps):
             matrix[i, j] = max(0.0, float(f[i] @ f[j])) ** power
         matrix[i] /= matrix[i].sum()
     m = slow_average(heat.double(), placement, sides, onto).flatten()
+    r = m
     for _ in range(steps):
-        m = matrix @ m
-    return ((m - m.min()) / (m.max() - m.min())).reshape(sides)
+        r = matrix @ r
+    r = (r - r.min()) * m**keep
+    return (r / r.max()).reshape(sides)
 
 
 CASES = {
@@ -82,13 +84,15 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("power, steps", [(8, 1), (8, 3), (3, 2), (2.5, 1)])
+@pytest.mark.parametrize(
+    "how", [(8, 1), (8, 3), (3, 2), (2.5, 1), (8, 3, 0.2), (4, 1, 1), (2, 2, 2.5)], ids=str
+)
 @pytest.mark.parametrize("stages, grid", CASES.values(), ids=CASES)
-def test_it_is_the_slow_reference(stages, grid, power, steps):
+def test_it_is_the_slow_reference(stages, grid, how):
     affinity, (heat, placement) = affinity_of(*stages), map_of(*grid)
-    found, onto = refine(heat, placement, affinity, Refinement(power, steps))
+    found, onto = refine(heat, placement, affinity, Refinement(*how))
     assert onto == affinity.grid[1]
-    wanted = slow_refine(heat, placement, affinity.features, affinity.grid, power, steps)
+    wanted = slow_refine(heat, placement, affinity.features, affinity.grid, *how)
     assert torch.allclose(found.double(), wanted, atol=2e-5)
 
 
@@ -115,10 +119,11 @@ def test_every_row_of_the_matrix_sums_to_one(power):
     assert torch.allclose(matrix.sum(dim=1), torch.ones(63), atol=1e-5)
 
 
+@pytest.mark.parametrize("keep", [0, 0.2])
 @pytest.mark.parametrize("value", [1.0, 0.25, 1e-30])
-def test_a_constant_map_stays_constant(value):
+def test_a_constant_map_stays_constant(value, keep):
     heat = torch.full((8, 8), value)
-    found, _ = refine(heat, Placement((8.0, 8.0)), affinity_of((4, 8, 8)), Refinement(8, 3))
+    found, _ = refine(heat, Placement((8.0, 8.0)), affinity_of((4, 8, 8)), Refinement(8, 3, keep))
     assert torch.allclose(found, torch.ones(8, 8), atol=1e-5)
 
 
@@ -201,6 +206,20 @@ def test_a_place_without_features_keeps_what_it_has():
         heat, Placement((16.0, 16.0)), Affinity([(features, Placement((16.0, 16.0)))]), Refinement()
     )
     assert found[0, 0] == 1 and not found.flatten()[1:].any()
+
+
+def test_the_more_is_kept_the_less_goes_to_another_place_that_is_alike():
+    """Two of three columns are alike, and the map is on the first of them."""
+    features = torch.ones(2, 1, 3)
+    features[:, 0, 1] = torch.tensor([1.0, -1.0])
+    affinity = Affinity([(features, Placement((64.0, 64 / 3)))])
+    heat = torch.tensor([[1.0, 0.0, 0.25]])
+    found = [
+        refine(heat, Placement((64.0, 64 / 3)), affinity, Refinement(8, 1, keep))[0]
+        for keep in (0, 0.5, 1, 2)
+    ]
+    assert all(each[0, 0] == 1 and each[0, 1] == 0 for each in found)
+    assert [float(each[0, 2]) for each in found] == pytest.approx([1, 0.5, 0.25, 0.0625])
 
 
 # -- Grids and memory ------------------------------------------------------------------------------
