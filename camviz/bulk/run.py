@@ -1,0 +1,359 @@
+"""A run: a folder with the maps of many pictures by one network in one configuration.
+
+    RUN/run.json          what was asked of what network; the SHA-256 of it is the run's name
+    RUN/part-*.parquet    the pictures, `PART_ROWS` to a file (`camviz.bulk.schema.ROWS`)
+    RUN/errors.parquet    those of which there are no maps, and why
+
+    run = Run.open("out/birds")
+    for row in run.rows(): run.heat(row)          # float32 (H, W), in [0, 1]
+    with RunWriter("out/birds", configuration, geometry) as writer: writer.add(row)
+
+A part is written under a temporary name, flushed to the disk and renamed: it is there as a whole
+or not at all.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from camviz.bulk.schema import ERRORS, ROWS, VERSION, map_in
+from camviz.defaults import FUSED, usual_threshold
+from camviz.engine.drawing import draw
+from camviz.engine.explanation import Explanation
+from camviz.errors import DataError, OutputError, StageError
+from camviz.files import output_folder, user_path
+from camviz.fit import Fit
+from camviz.maps.boxes import Box, boxes_at
+from camviz.maps.fusion import Placement
+
+PART_ROWS = 512
+CONFIGURATION, ERROR_FILE, PART = "run.json", "errors.parquet", "part-"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the maps of a run look: by map, "fused" and "refined" among them, its placement.
+
+    stages: their names, in the order of every row. input_size: (h, w) of the network. labels: of
+    all its classes.
+    """
+
+    input_size: tuple[int, int]
+    stages: tuple[str, ...]
+    placements: Mapping[str, Placement]
+    labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, x: Explanation) -> "Geometry":
+        """That of all pictures which are explained as this one was."""
+        placements = {name: x.grid(name)[1] for name in (*x.stages, *x.maps_of_all)}
+        return cls(x.fit.input_size, x.stages, placements, tuple(x.backbone.labels))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "input_size": list(self.input_size),
+            "stages": list(self.stages),
+            "placements": {
+                name: {"stride": list(each.stride), "offset": list(each.offset)}
+                for name, each in self.placements.items()
+            },
+            "labels": list(self.labels),
+        }
+
+    @classmethod
+    def from_json(cls, held: Mapping[str, Any]) -> "Geometry":
+        placements = {
+            name: Placement(tuple(each["stride"]), tuple(each["offset"]))
+            for name, each in held["placements"].items()
+        }
+        height, width = held["input_size"]
+        return cls((height, width), tuple(held["stages"]), placements, tuple(held["labels"]))
+
+
+def name_of(configuration: Mapping[str, Any]) -> str:
+    """The name of a run: the SHA-256 of its configuration, in hex."""
+    text = json.dumps(configuration, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Run:
+    """A run that was begun, to be read; see `Run.open`."""
+
+    def __init__(self, path: Path, configuration: Mapping[str, Any], geometry: Geometry) -> None:
+        self.path = path
+        self.configuration = configuration
+        self.geometry = geometry
+        self._last: tuple[Path, pa.Table] | None = None  # the part that was read last
+
+    @classmethod
+    def open(cls, path: "str | os.PathLike[str]") -> "Run":
+        """The run in a folder. Raises `DataError` if there is none, or it cannot be read."""
+        folder = user_path(path)
+        file = folder / CONFIGURATION
+        if not file.is_file():
+            raise DataError(f"'{folder}' holds no run: there is no {CONFIGURATION} in it")
+        try:
+            held = json.loads(file.read_text(encoding="utf-8"))
+            if held["version"] > VERSION:
+                raise DataError(
+                    f"'{folder}' was written by a later camviz (format {held['version']}; this one "
+                    f"reads {VERSION})"
+                )
+            return cls(folder, held["configuration"], Geometry.from_json(held["geometry"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DataError(f"'{file}' cannot be read: it is damaged or no run of camviz") from None
+
+    @property
+    def name(self) -> str:
+        return name_of(self.configuration)
+
+    @property
+    def parts(self) -> list[Path]:
+        """Its files, in the order in which they were written."""
+        return sorted(self.path.glob(f"{PART}*.parquet"))
+
+    def __len__(self) -> int:
+        return sum(_metadata(part).num_rows for part in self.parts)
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All pictures as one table; columns: of `ROWS`, all if None. Maps are large: name some."""
+        wanted = ROWS if columns is None else pa.schema([ROWS.field(name) for name in columns])
+        tables = [_read(part, wanted.names) for part in self.parts]
+        return pa.concat_tables(tables) if tables else wanted.empty_table()
+
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Every picture, one part in memory at a time."""
+        for part in self.parts:
+            table = _read(part, columns)
+            for batch in table.to_batches(max_chunksize=64):
+                yield from batch.to_pylist()
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[Path, int]]:
+        """id -> its part, and its row in it."""
+        return {
+            each: (part, number)
+            for part in self.parts
+            for number, each in enumerate(_read(part, ["id"])["id"].to_pylist())
+        }
+
+    def row(self, id: str) -> dict[str, Any]:
+        """One picture. Raises `DataError` if the run has none of that id."""
+        if id not in self._places:
+            raise DataError(f"the run in '{self.path}' has no picture '{id}'")
+        part, number = self._places[id]
+        last = self._last
+        if last is None or last[0] != part:
+            last = self._last = part, _read(part, None)
+        found: dict[str, Any] = last[1].slice(number, 1).to_pylist()[0]
+        return found
+
+    def some(self, ids: Sequence[str], columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Several pictures by id, some columns of them, every part read once.
+
+        What the run has not is left out.
+        """
+        wanted: dict[Path, list[int]] = {}
+        for id in ids:
+            if id in self._places:
+                part, number = self._places[id]
+                wanted.setdefault(part, []).append(number)
+        names = list(dict.fromkeys(["id", *columns]))
+        return {
+            row["id"]: row
+            for part, numbers in wanted.items()
+            for row in _read(part, names).take(numbers).to_pylist()
+        }
+
+    def errors(self) -> list[dict[str, Any]]:
+        """The pictures of which there are no maps: id, path and error of each."""
+        file = self.path / ERROR_FILE
+        return _read(file, None).to_pylist() if file.is_file() else []
+
+    # -- What is made of a row --
+
+    def fit(self, row: Mapping[str, Any]) -> Fit:
+        """The geometry between a picture and what the network was shown."""
+        mode = str(self.configuration["options"]["fit"])
+        size = (row["height"], row["width"])
+        return Fit(mode, size, self.geometry.input_size, tuple(row["rect"]))
+
+    def heat(
+        self, row: Mapping[str, Any], of: str = FUSED, size: tuple[int, int] | None = None
+    ) -> np.ndarray:
+        """A map drawn on the picture, float32 (H, W), in [0, 1].
+
+        of: a stage, "fused" or "refined". size: (H, W) to draw at; None: the picture's own. Raises
+        `StageError` if there is no such map.
+        """
+        heat = map_in(row, of)
+        if heat is None or of not in self.geometry.placements:
+            names = ", ".join(self.geometry.placements)
+            raise StageError(f"the run has no map of '{of}'; maps: {names}")
+        fit = self.fit(row)
+        fit = fit if size is None else fit.scaled_to(*size)
+        return draw(heat, self.geometry.placements[of], fit)
+
+    def boxes(
+        self, row: Mapping[str, Any], threshold: float | None = None, of: str = FUSED
+    ) -> list[Box]:
+        """Boxes around what is at or above a share of the maximum, largest first, as of `heat`."""
+        cut = usual_threshold(of) if threshold is None else threshold
+        return boxes_at(self.heat(row, of), cut, multi=True)
+
+
+class RunWriter:
+    """Adds pictures to a run, in a folder that is new, empty or holds the same run.
+
+    `done`: the ids that are there already; `add` and `fail` what is new. Leaving the `with` block
+    writes what was added, also after an error or Ctrl-C.
+    """
+
+    def __init__(
+        self,
+        path: "str | os.PathLike[str]",
+        configuration: Mapping[str, Any],
+        geometry: Geometry,
+        part_rows: int = PART_ROWS,
+        *,
+        keeps_errors: bool = True,
+    ) -> None:
+        """keeps_errors: whether it writes what failed; of several writers at once one does.
+
+        Raises `OutputError` for a folder of another run, naming both, or of something else."""
+        self.path = output_folder(path)
+        self._part_rows = part_rows
+        self._keeps_errors = keeps_errors
+        self._rows: list[dict[str, Any]] = []
+        self._failed: list[dict[str, Any]] = []
+        self._begin(json.loads(json.dumps(configuration)), geometry)
+        run = Run(self.path, configuration, geometry)
+        self.done = set(run.table(["id"])["id"].to_pylist())
+        self._count = len(run.parts)
+
+    def _begin(self, configuration: dict[str, Any], geometry: Geometry) -> None:
+        file = self.path / CONFIGURATION
+        if file.is_file():
+            there = Run.open(self.path)
+            if there.name != name_of(configuration):
+                raise OutputError(_other(there, configuration))
+            return
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise OutputError(
+                f"'{self.path}' holds something else than a run; give a new or empty folder"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        held = {
+            "version": VERSION,
+            "name": name_of(configuration),
+            "configuration": configuration,
+            "geometry": geometry.to_json(),
+        }
+        text = json.dumps(held, indent=1, ensure_ascii=False) + "\n"
+        _replace(file, lambda part: part.write_text(text, encoding="utf-8"))
+
+    def add(self, row: dict[str, Any]) -> None:
+        """A picture with its maps; one that is there already is left out."""
+        if row["id"] in self.done:
+            return
+        self.done.add(row["id"])
+        self._rows.append(row)
+        if len(self._rows) >= self._part_rows:
+            self.flush()
+
+    def fail(self, id: str, path: str, error: str) -> None:
+        """A picture of which there are no maps, and why."""
+        self._failed.append({"id": id, "path": path, "error": error})
+
+    def flush(self) -> None:
+        """Write what was added since the last part."""
+        if self._rows:
+            table = pa.Table.from_pylist(self._rows, schema=ROWS)
+            ids = "".join(row["id"] for row in self._rows)
+            digest = hashlib.sha256(ids.encode()).hexdigest()[:12]
+            name = f"{PART}{self._count:06d}-{digest}.parquet"
+            _write(self.path / name, table)
+            self._count += 1
+            self._rows = []
+        if self._keeps_errors:
+            self._write_errors()
+
+    def _write_errors(self) -> None:
+        file = self.path / ERROR_FILE
+        if self._failed:
+            _write(file, pa.Table.from_pylist(self._failed, schema=ERRORS))
+        elif file.is_file():
+            file.unlink()
+
+    def __enter__(self) -> "RunWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.flush()
+
+
+def _other(there: Run, wanted: Mapping[str, Any]) -> str:
+    """What is said of a folder that holds another run."""
+    found = there.configuration
+    keys = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
+    differs = ", ".join(sorted(keys)) or "the order of its values"
+    return (
+        f"'{there.path}' holds another run, {there.name}, and this one is {name_of(wanted)}: they "
+        f"differ in {differs}; give another folder, or what that one was made with"
+    )
+
+
+def _metadata(file: Path) -> Any:
+    try:
+        return pq.read_metadata(file)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(file, error) from None
+
+
+def _read(file: Path, columns: Sequence[str] | None) -> pa.Table:
+    try:
+        return pq.read_table(file, columns=None if columns is None else list(columns))
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(file, error) from None
+
+
+def _damaged(file: Path, error: Exception) -> DataError:
+    first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return DataError(f"'{file}' cannot be read ({first}); remove it and run again")
+
+
+def _write(file: Path, table: pa.Table) -> None:
+    _replace(file, lambda part: pq.write_table(table, part, compression="zstd"))
+
+
+def _replace(file: Path, write: Any) -> None:
+    """Have a file written under a temporary name, flush it to the disk, then give it its name."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        write(part)
+        with part.open("rb+") as held:
+            os.fsync(held.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+    if hasattr(os, "O_DIRECTORY"):
+        folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

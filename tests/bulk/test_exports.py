@@ -1,0 +1,309 @@
+"""A run in the formats of other tools, read back by those tools where they can be installed."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from camviz.benchmark.datasets import open_dataset
+from camviz.bulk.cut import Cut
+from camviz.bulk.exports import huggingface, voc
+from camviz.bulk.exports.files import Names
+from camviz.bulk.exports.table import EXPORTS, export
+from camviz.bulk.run import Geometry, RunWriter
+from camviz.bulk.schema import decode, encode
+from camviz.cli import main
+from camviz.cli_export import FORMATS, SHEET
+from camviz.defaults import FUSED, REFINED
+from camviz.errors import DataError, OutputError
+
+
+@pytest.fixture
+def made(small_run, tmp_path):
+    def made(format, **cut):
+        return export(Cut(small_run, **cut), format, tmp_path / format)
+
+    return made
+
+
+@pytest.fixture
+def rows(small_run):
+    return list(small_run.rows())
+
+
+def paths_of(rows):
+    return list(dict.fromkeys(row["path"] for row in rows))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # its own
+def test_coco_is_read_by_pycocotools(made, small_run, rows):
+    coco_of = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed").COCO
+    coco = coco_of(made("coco", threshold=0.3) / "instances.json")
+    images = coco.loadImgs(coco.getImgIds())
+    assert [each["file_name"] for each in images] == paths_of(rows)
+    cut = Cut(small_run, threshold=0.3)
+    for image in images:
+        parts = [
+            (cut.name(row), part)
+            for row in rows
+            if row["path"] == image["file_name"]
+            for part in cut.parts(row)
+        ]
+        found = coco.loadAnns(coco.getAnnIds(imgIds=image["id"]))
+        assert len(found) == len(parts) > 0
+        for annotation, (name, part) in zip(found, parts, strict=True):
+            assert coco.cats[annotation["category_id"]]["name"] == name
+            mask = coco.annToMask(annotation)
+            assert np.array_equal(mask, part.mask) and mask.sum() == annotation["area"]
+            x, y, width, height = annotation["bbox"]
+            assert (x, y, x + width, y + height) == part.box.xyxy
+            assert mask[y : y + height, x : x + width].sum() == mask.sum()
+
+
+def test_yolo_is_laid_out_as_documented(made, small_run, rows):
+    folder = made("yolo", of=REFINED)
+    held = yaml.safe_load((folder / "data.yaml").read_text())
+    assert held["names"] == dict(enumerate(small_run.geometry.labels))
+    images = {file.stem: file for file in (folder / held["train"]).iterdir()}
+    labels = {file.stem: file for file in (folder / "labels").iterdir()}
+    assert images.keys() == labels.keys() and len(images) == 4
+    cut, sizes = Cut(small_run, of=REFINED), set()
+    for path, stem in zip(paths_of(rows), _names(rows), strict=True):
+        with Image.open(images[stem]) as picture:
+            width, height = picture.size
+        sizes.add((width, height))
+        wanted = [
+            (cut.index(row), *box.xyxy) for row in rows if row["path"] == path
+            for box in cut.boxes(row)
+        ]  # fmt: skip
+        lines = [line.split() for line in labels[stem].read_text().splitlines()]
+        assert len(lines) == len(wanted)
+        for (index, *shares), (target, *box) in zip(lines, wanted, strict=True):
+            x, y, w, h = np.array(shares, float) * (width, height, width, height)
+            assert int(index) == target
+            assert np.allclose((x - w / 2, y - h / 2, x + w / 2, y + h / 2), box, atol=1e-3)
+    assert sizes == {(224, 200)}
+
+
+def _names(rows):
+    names = Names()
+    first = {row["path"]: row["id"] for row in reversed(rows)}
+    return [names.of(path, first[path]) for path in paths_of(rows)]
+
+
+def test_voc_is_read_as_a_data_set(made, small_run, rows):
+    folder = made("voc", threshold=0.3)
+    data = open_dataset(f"voc:{folder}")
+    assert list(data.names) == _names(rows)
+    labels = (folder / "labels.txt").read_text().splitlines()
+    cut = Cut(small_run, threshold=0.3)
+    for number, path in enumerate(paths_of(rows)):
+        own = [row for row in rows if row["path"] == path]
+        with Image.open(folder / "SegmentationClass" / f"{data.names[number]}.png") as image:
+            seed = np.asarray(image)
+        assert np.array_equal(seed, cut.seed(own))
+        assert {labels[each] for each in np.unique(seed)} <= {"background", *map(cut.name, own)}
+        root = ElementTree.parse(folder / "Annotations" / f"{data.names[number]}.xml")
+        boxes = [
+            (thing.findtext("name"), *(int(thing.findtext(f"bndbox/{key}")) - (key[1:] == "min")
+             for key in ("xmin", "ymin", "xmax", "ymax")))
+            for thing in root.iter("object")
+        ]  # fmt: skip
+        assert boxes == [(cut.name(row), *box.xyxy) for row in own for box in cut.boxes(row)]
+        assert root.findtext("source/image") == path
+        with Image.open(folder / "JPEGImages" / f"{data.names[number]}.jpg") as picture:
+            assert (picture.format, picture.size) == ("JPEG", (224, 200))
+
+
+def test_a_seed_is_the_hottest_class_above_the_threshold(small_run, rows):
+    pair = [row for row in rows if row["path"] == "a/one.png"]
+    assert len(pair) == 2 and pair[0]["target"] != pair[1]["target"]
+    heats = [small_run.heat(row) for row in pair]
+    seed = Cut(small_run, threshold=0.25).seed(pair)
+    assert set(np.unique(seed)) == {0, *(row["target"] + 1 for row in pair)}
+    for y, x in np.ndindex(seed.shape):
+        one, other = heats[0][y, x], heats[1][y, x]
+        wanted = 0 if max(one, other) <= 0.25 else pair[int(other > one)]["target"] + 1
+        assert seed[y, x] == wanted
+
+
+def test_colors_are_those_of_voc():
+    palette = voc.voc_palette()
+    wanted = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 15: (192, 128, 128),
+              20: (0, 64, 128), 255: (224, 224, 192)}  # fmt: skip
+    assert {number: tuple(palette[number].tolist()) for number in wanted} == wanted
+
+
+def test_label_studio_predictions_fit_their_configuration(made, small_run, rows):
+    folder = made("label-studio")
+    tasks = json.loads((folder / "tasks.json").read_text())
+    assert [task["data"]["path"] for task in tasks] == paths_of(rows)
+    prefix = "/data/local-files/?d="
+    assert not any(set(' &"\t') & set(task["data"]["image"]) for task in tasks)
+    assert [unquote(task["data"]["image"].removeprefix(prefix)) for task in tasks] == paths_of(rows)
+    cut = Cut(small_run)
+    for task in tasks:
+        own = [row for row in rows if row["path"] == task["data"]["path"]]
+        found = []
+        for region in task["predictions"][0]["result"]:
+            value = region["value"]
+            x, y = value["x"] * 2.24, value["y"] * 2.0
+            right, low = x + value["width"] * 2.24, y + value["height"] * 2.0
+            found.append((value["rectanglelabels"][0], *np.rint([x, y, right, low]).tolist()))
+        assert found == [(cut.name(row), *box.xyxy) for row in own for box in cut.boxes(row)]
+    root = ElementTree.parse(folder / "label-config.xml").getroot()
+    assert {each.get("value") for each in root.iter("Label")} == {cut.name(row) for row in rows}
+
+
+def test_label_studio_itself_accepts_the_predictions(made):
+    interface = pytest.importorskip(
+        "label_studio_sdk.label_interface", reason="label-studio-sdk is not installed"
+    ).LabelInterface
+    folder = made("label-studio")
+    config = interface((folder / "label-config.xml").read_text())
+    config.validate()
+    tasks = json.loads((folder / "tasks.json").read_text())
+    for task in tasks:
+        assert config.validate_task({"data": task["data"]})  # its own slip with predictions in it
+        for prediction in task["predictions"]:
+            assert config.validate_prediction(prediction, return_errors=True) == []
+    tasks[0]["predictions"][0]["result"][0]["value"]["rectanglelabels"] = ["no such class"]
+    assert not config.validate_prediction(tasks[0]["predictions"][0])
+
+
+def test_fiftyone_is_laid_out_as_documented(made, small_run, rows):
+    folder = made("fiftyone")
+    files = json.loads((folder / "data.json").read_text())
+    labels = json.loads((folder / "labels.json").read_text())["labels"]
+    assert files.keys() == labels.keys() and len(files) == 4
+    cut = Cut(small_run)
+    for row in rows:
+        if row["id"] not in labels:
+            continue
+        assert Path(files[row["id"]]).parts[-2:] == Path(row["path"]).parts
+        own = [each for each in rows if each["path"] == row["path"]]
+        found = [
+            (each["label"], *np.rint(np.multiply(each["bounding_box"], (224, 200) * 2)).tolist())
+            for each in labels[row["id"]]
+        ]
+        assert found == [
+            (cut.name(one), box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0)
+            for one in own
+            for box in cut.boxes(one)
+        ]
+
+
+def test_hugging_face_data_sets_are_loaded(made, small_run, rows, tmp_path):
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    folder = made("hf", threshold=0.4)
+    loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))["train"]
+    assert loaded["path"][:] == [row["path"] for row in rows]
+    assert loaded.features["label"].names == list(small_run.geometry.labels)
+    cut = Cut(small_run, threshold=0.4)
+    for found, row in zip(loaded, rows, strict=True):
+        assert found["image"].size == (224, 200) and found["label"] == row["target"]
+        assert np.array_equal(np.asarray(found["map"], np.float32) / 255, decode(row[FUSED]))
+        assert [tuple(box) for box in found["boxes"]] == [box.xyxy for box in cut.boxes(row)]
+
+
+def test_a_map_that_is_no_square_keeps_its_sides():
+    heat = np.arange(6, dtype=np.float32).reshape(2, 3) / 5
+    with Image.open(io.BytesIO(huggingface.png_of({FUSED: encode(heat)}, FUSED))) as image:
+        assert np.array_equal(np.asarray(image), np.rint(heat * 255))
+
+
+def test_tables_are_read_as_boxes_of_a_benchmark(made, small_run, rows):
+    folder = made("csv")
+    with (folder / "pictures.csv").open(newline="", encoding="utf-8") as lines:
+        pictures = list(csv.DictReader(lines))
+    assert [each["file"] for each in pictures] == [row["path"] for row in rows]
+    cut = Cut(small_run)
+    wanted = {}
+    for row in rows:
+        wanted.setdefault(row["path"], []).extend(
+            (cut.name(row), box.xyxy) for box in cut.boxes(row)
+        )
+    assert open_dataset(f"boxes:{folder / 'boxes.csv'}").rows == wanted
+    assert [int(each["boxes"]) for each in pictures] == [len(cut.boxes(row)) for row in rows]
+
+
+# -- All of them ---------------------------------------------------------------------------------
+
+
+def test_the_command_offers_every_format():
+    assert (*EXPORTS, SHEET) == FORMATS
+
+
+def test_the_command_writes_beside_the_run(small_run, capsys):
+    assert main(["export", str(small_run.path), "--to", "csv", "--threshold", ".5"]) == 0
+    written = small_run.path.with_name("small-csv")
+    assert str(written) in capsys.readouterr().out and (written / "boxes.csv").is_file()
+    assert main(["export", str(small_run.path), "--to", "csv"]) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+def test_what_cannot_be_exported_is_named(small_run, tmp_path):
+    with pytest.raises(DataError, match="no format 'coc'; formats: coco"):
+        export(Cut(small_run), "coc", tmp_path / "x")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    with pytest.raises(OutputError, match="not empty"):
+        export(Cut(small_run), "csv", tmp_path / "full")
+    geometry = Geometry.from_json(small_run.geometry.to_json())
+    with RunWriter(tmp_path / "empty", small_run.configuration, geometry):
+        pass
+    with pytest.raises(DataError, match="no picture yet"):
+        export(Cut(small_run.open(tmp_path / "empty")), "csv", tmp_path / "x")
+    with RunWriter(tmp_path / "plain", small_run.configuration, geometry) as writer:
+        writer.add(next(small_run.rows()) | {"refined": None})
+    with pytest.raises(DataError, match="no refined maps"):
+        export(Cut(small_run.open(tmp_path / "plain"), REFINED), "csv", tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_export_that_fails_leaves_nothing(small_run, tmp_path, monkeypatch):
+    def fail(cut, folder):
+        (folder / "half").touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(EXPORTS, "csv", EXPORTS["csv"]._replace(write=fail))
+    with pytest.raises(OSError):
+        export(Cut(small_run), "csv", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_that_are_gone_are_left_out(small_run, rows, tmp_path):
+    folder = tmp_path / "moved"
+    with RunWriter(
+        folder, {**small_run.configuration, "source": "nowhere"}, small_run.geometry
+    ) as w:
+        for row in rows:
+            w.add(row)
+    for name in EXPORTS:
+        export(Cut(small_run.open(folder)), name, tmp_path / name)
+    assert not list((tmp_path / "yolo" / "images").iterdir())
+    assert len(list((tmp_path / "yolo" / "labels").iterdir())) == 4
+
+
+def test_names_of_files_are_safe_and_differ():
+    names = Names()
+    paths = ["a/One.jpg", "b/one.png", "c\\..\\con.jpg", "../../etc/passwd", "x/ a:b?\n.jpg", ""]
+    found = [names.of(path, f"{number}" * 12) for number, path in enumerate(paths)]
+    assert found == ["One", "one-111111111111", "con-222222222222", "passwd", "_a_b_", "5" * 12]
+    assert names.of("y/ONE.jpg", "6" * 64) == "ONE-666666666666"
+
+
+def test_classes_of_one_name_are_told_apart(small_run):
+    geometry = small_run.geometry
+    labels = ("crane", "crane", *geometry.labels[2:])
+    other = type(geometry)(geometry.input_size, geometry.stages, geometry.placements, labels)
+    assert Cut(type(small_run)(small_run.path, {}, other)).classes[:3] == (
+        "crane (0)", "crane (1)", labels[2],
+    )  # fmt: skip

@@ -1,0 +1,114 @@
+"""A job on a Ray cluster: the rows of one process, none lost and none twice when a worker dies."""
+
+import os
+import signal
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from camviz import draw_scenes
+from camviz.bulk.job import Job
+from camviz.bulk.run import Run
+from camviz.bulk.work import run_job
+from camviz.errors import DataError
+
+ray = pytest.importorskip("ray", reason="needs the extra ray")
+COUNT = 20
+pytestmark = [
+    # Ray's own: sockets that it leaves open, and names that it is about to change.
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photos")
+    for number, scene in enumerate(draw_scenes(COUNT, seed=5)):
+        Image.fromarray(scene.image).save(root / f"{number}.png")
+    (root / "broken.png").write_bytes(b"no picture")
+    return root
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A Ray cluster on this machine, small, without what only looks at it."""
+    from camviz.bulk import on_ray
+
+    ray.init(
+        num_cpus=4, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 2**20,
+        runtime_env={"env_vars": {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}},
+    )  # fmt: skip
+    yield on_ray.run_on_ray
+    ray.shutdown()
+
+
+def rows_of(out):
+    found = [{**row, "notes": None} for row in Run.open(out).rows()]
+    assert len({row["id"] for row in found}) == len(found), "one is there twice"
+    return {row["path"]: row for row in found}
+
+
+def actors():
+    found = []
+    for each in Path("/proc").iterdir():
+        try:
+            line = (each / "cmdline").read_bytes() if each.name.isdigit() else b""
+        except OSError:
+            continue
+        if line.startswith(b"ray::") and b"_Actor" in line:
+            found.append(int(each.name))
+    return found
+
+
+def test_a_run_on_ray_survives_a_killed_worker(photos, tmp_path, cluster):
+    job = Job(str(photos), "scenes-resnet", batch=1, options={"method": "score_cam"})
+    killed = []
+
+    def kill_one():
+        end = time.monotonic() + 120
+        while not killed and time.monotonic() < end:
+            killed.extend(actors()[:1])
+            time.sleep(0.1)
+        time.sleep(3)  # it has begun with its pictures
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    done = cluster(job, tmp_path / "ray", workers=2)
+    killer.join()
+    assert killed
+    run_job(job, tmp_path / "here")
+    assert (done.done, done.failed) == (COUNT + 1, 1)
+    ours, theirs = rows_of(tmp_path / "here"), rows_of(tmp_path / "ray")
+    assert len(theirs) == COUNT and ours.keys() == theirs.keys()
+    for path, row in ours.items():
+        for name in ("id", "target", "label", "width", "height", "truth", "rect"):
+            assert theirs[path][name] == row[name]
+        assert theirs[path]["fused"]["map"] == row["fused"]["map"]
+    assert Run.open(tmp_path / "ray").errors() == Run.open(tmp_path / "here").errors()
+    assert Run.open(tmp_path / "ray").name == Run.open(tmp_path / "here").name
+
+
+def test_a_run_goes_on_from_what_others_did(photos, tmp_path, cluster):
+    out, job = tmp_path / "run", Job(str(photos), "scenes-resnet", options={"refine": "none"})
+    run_job(Job(job.source, job.backbone, options=job.options, limit=4), out)
+    before = len(Run.open(out))
+    done = cluster(job, out, workers=1)
+    assert done.before == before and len(rows_of(out)) == COUNT
+    again = cluster(job, out, workers=1)
+    assert (again.before, again.done, again.failed) == (COUNT, 1, 1)
+    assert len(rows_of(out)) == COUNT
+
+
+def test_what_has_no_files_is_refused(tmp_path, cluster, photos):
+    pytest.importorskip("datasets")
+    (tmp_path / "set").mkdir()
+    with zipfile.ZipFile(tmp_path / "set/train.zip", "w") as packed:
+        packed.write(photos / "0.png", "0.png")
+    with pytest.raises(DataError, match="without Ray"):
+        cluster(Job(f"hf:{tmp_path}/set:train", "scenes-resnet"), tmp_path / "run")
