@@ -1,7 +1,7 @@
 """What is true of maps by default: fusion, truncation, tap, stages, method and refinement.
 
     OMP_NUM_THREADS=1 python -m benchmarks.defaults [NAME ...] [--photos FOLDER] [--count 100]
-        [--seed choose|report] [--kind KIND ...] [--all]
+        [--seed choose|report] [--kind KIND ...] [--all] [--rows ROW ...]
 
 For every network the settings that could be a default, on pictures whose truth is known
 (`benchmarks.cases`): drawn scenes of one thing and of two for networks trained on scenes; mosaics
@@ -12,12 +12,13 @@ IoU at 20 % of the maximum, best IoU over all thresholds, average precision, poi
 pixels), share of energy inside: means with a 95 % interval of the average precision, and its paired
 gain over the geometric mean of plain LayerCAM maps, which was the default before. Of two things
 also the share of heat on the one that was asked for, of that on both (.5: blind to the class).
-`--all` prints every row, not the dozen best and those that are named in docs/figures.md.
+`--all` prints every row, not the dozen best and those that are named in docs/figures.md; `--rows`
+computes only those.
 """
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,13 @@ from camviz.network.weights import default_backbone
 
 FIGURES = ("iou", "best_iou", "ap", "pointing", "energy_inside")
 FORMER = "product"
+ATTENTION = ("gae", "daam", "attn_lrp", "rollout")
 KINDS = ("scenes", "two things", "mosaics", "pasted")
 
 
 def settings(backbone: Backbone) -> dict[str, dict[str, Any]]:
     """Row -> options of `explain`."""
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {"default": {}}
     for fuse in FUSIONS:
         rows[fuse] = {"fuse": fuse}
         rows[f"{fuse}, q .5"] = {"fuse": fuse, "truncation": 0.5}
@@ -55,8 +57,15 @@ def settings(backbone: Backbone) -> dict[str, dict[str, Any]]:
     rows["against the next class"] = {"versus": "next"}
     for method in ("layer_cam_elementwise", "grad_cam", "xgrad_cam", "hires_cam", "cam", "lpcam"):
         rows[method] = {"method": method}
+    for method in ATTENTION:
+        rows[method] = {"method": method}
+        rows[f"{method}, mean of the blocks"] = {"method": method, "fuse": "mean"}
+    rows["recipro_cam"] = {"method": "recipro_cam"}
     rows["lpcam, stretched_mean"] = {"method": "lpcam", "fuse": "stretched_mean"}
     rows["lpcam, no rivals"] = {"method": "lpcam", "rivals": "none"}
+    for row, options in rows.items():
+        if row != "default":
+            options.setdefault("method", "layer_cam")
     return rows
 
 
@@ -70,10 +79,14 @@ def cases(kind: str, engine: Engine, backbone: Backbone, photos: Path | None, **
     return pasted(photos, engine, backbone, **of)
 
 
-def maps_of(engine: Engine, backbone: Backbone, case: Case) -> Iterator[tuple[str, np.ndarray]]:
-    """Every row's fused and refined map of one case."""
+def maps_of(
+    engine: Engine, backbone: Backbone, case: Case, only: Collection[str]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Every row's fused and refined map of one case; only: of these rows and the former default."""
     pixels = np.asarray(case.picture)
     for row, options in settings(backbone).items():
+        if only and row not in (*only, FORMER):
+            continue
         if options.get("versus") == "next":
             best = engine.predict(pixels, backbone)
             target = backbone.target(case.target)
@@ -95,12 +108,18 @@ def figures_of(heat: np.ndarray, case: Case) -> list[float]:
 
 
 def table(
-    engine: Engine, backbone: Backbone, kind: str, given: Iterator[Case], *, every: bool
+    engine: Engine,
+    backbone: Backbone,
+    kind: str,
+    given: Iterator[Case],
+    *,
+    every: bool,
+    only: Collection[str],
 ) -> None:
     """Print the rows of one network on one kind of pictures, best first."""
     found: dict[str, list[list[float]]] = defaultdict(list)
     for case in given:
-        for row, heat in maps_of(engine, backbone, case):
+        for row, heat in maps_of(engine, backbone, case, only):
             found[row].append(figures_of(heat, case))
     values = {row: np.array(rows) for row, rows in found.items()}
     count = len(values[FORMER])
@@ -109,7 +128,12 @@ def table(
     print(f"| map | {' | '.join((*FIGURES, *(['share'] if two else [])))} | ap gain |")
     print("| --- |" + " --- |" * (len(FIGURES) + 1 + two))
     order = sorted(values, key=lambda row: -values[row][:, FIGURES.index("ap")].mean())
-    named = {row for row in order if row.split(",")[0] in FUSIONS} | {"grad_cam", "lpcam"}
+    named = {row for row in order if row.split(",")[0] in FUSIONS} | {
+        "default",
+        "grad_cam",
+        "lpcam",
+        *ATTENTION,
+    }
     for place, row in enumerate(order):
         if every or place < 12 or row in named:
             array = values[row]
@@ -134,6 +158,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", choices=SEEDS, default="report")
     parser.add_argument("--kind", choices=KINDS, nargs="*")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--rows", nargs="*", default=(), metavar="ROW")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     engine = Engine()
@@ -147,5 +172,6 @@ if __name__ == "__main__":
                 backbone,
                 kind,
                 cases(kind, engine, backbone, arguments.photos, **of),
-                every=arguments.all,
+                every=arguments.all or bool(arguments.rows),
+                only=arguments.rows,
             )

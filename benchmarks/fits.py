@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.defaults import mean_and_interval
 from camviz import Backbone, Engine
 from camviz.fit import FIT_MODES
 from camviz.maps.localization import measure
@@ -155,11 +156,6 @@ def _cut(picture: Image.Image) -> Image.Image:
     left, top = max(0, picture.width - size[0]) / 2, max(0, picture.height - size[1]) / 2
     right, bottom = min(picture.width, left + size[0]), min(picture.height, top + size[1])
     return picture.resize(QUARTER, Image.Resampling.BICUBIC, box=(left, top, right, bottom))
-
-
-def mean_and_interval(values: np.ndarray) -> str:
-    """The mean with half the width of its 95 % interval."""
-    return f"{values.mean():.3f} ± {1.96 * values.std() / len(values) ** 0.5:.3f}"
 
 
 if __name__ == "__main__":

@@ -12,10 +12,7 @@ import numpy as np
 from PIL import Image
 
 from camviz import Engine
-from camviz.examples import EXAMPLES
-from camviz.scenes import HELD_OUT_BACKGROUNDS, TRAIN_BACKGROUNDS, draw_scene
-
-SEED, SIZE, TWO_OBJECTS = 11, 384, 0.25
+from camviz.examples import EXAMPLES, QUALITY, redraw
 
 # index of the scene, title, story
 STORIES = (
@@ -43,22 +40,16 @@ def main() -> None:
     EXAMPLES.mkdir(exist_ok=True)
     engine, rows = Engine(), []
     for index, title, story in STORIES:
-        scene = draw_scene(
-            SEED,
-            index,
-            size=SIZE,
-            backgrounds=TRAIN_BACKGROUNDS + HELD_OUT_BACKGROUNDS,
-            two_objects=TWO_OBJECTS,
-        )
+        scene = redraw(index)
         name = title.lower().replace(",", "").replace(" ", "-")
-        Image.fromarray(scene.image).save(EXAMPLES / f"{name}.webp", quality=90, method=6)
+        Image.fromarray(scene.image).save(EXAMPLES / f"{name}.webp", **QUALITY)
         masks = {}
         for thing in scene.objects:
             masks[thing.label] = thing.mask
             masks |= {f"{thing.label}/{part}": mask for part, mask in thing.parts.items()}
         np.savez_compressed(EXAMPLES / f"{name}.npz", **masks)  # type: ignore[arg-type]
         row = {"name": name, "title": title, "story": story, "backbones": "scenes"}
-        rows.append({**row, "file": f"{name}.webp"})
+        rows.append({**row, "file": f"{name}.webp", "scene": index})
         x = engine.explain(EXAMPLES / f"{name}.webp", "scenes-resnet")
         _, label, probability = x.predictions[0]
         shown = ", ".join(scene.labels)

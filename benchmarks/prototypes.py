@@ -33,7 +33,8 @@ import torch
 from benchmarks.denoising import classify_photographs, mosaics
 from camviz import Backbone, Engine, Picture, PrototypeBank, load_backbone, open_picture
 from camviz.maps import localization
-from camviz.network.trace import Target, trace
+from camviz.network.target import Target
+from camviz.network.trace import trace
 from camviz.prototypes.bank import PAPER_TAU, TAU
 from camviz.scenes import HELD_OUT_BACKGROUNDS, SCENE_CLASSES, TRAIN_BACKGROUNDS, draw_scene
 

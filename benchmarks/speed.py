@@ -27,6 +27,7 @@ BUDGETS = {
     "5 methods x 4 stages, cold": 1.05,
     "5 methods x 4 stages, kept trace": 0.12,
     "one more class": 0.5,
+    "one more class to compare with": 0.5,
     "truncate 4 stages, kept trace": 0.08,
     "refined map, the first of a picture": 0.05,
 }
@@ -68,6 +69,15 @@ def cases(backbone: Backbone, pixels: np.ndarray) -> dict[str, Callable[[], None
         count = len(backbone.labels)
         kept.explain(pixels, backbone, target=next(classes) % count)
 
+    last = len(backbone.labels) - 1
+    references = iter(range(last - 3, 0, -1))  # none that is a class of `another_class`
+
+    def another_reference() -> None:
+        """The margin of one class over three, one of which is new."""
+        new = next(references)
+        versus = [new, new + 1, new + 2]
+        kept.explain(pixels, backbone, target=last, versus=versus, gamma=0.6)
+
     def truncated(q: float) -> None:
         stages = list(backbone.default_stages)
         kept.explain(pixels, backbone, truncation=q, truncated=stages)
@@ -94,6 +104,7 @@ def cases(backbone: Backbone, pixels: np.ndarray) -> dict[str, Callable[[], None
         "truncate 4 stages, kept trace": lambda: truncated(float(next(levels))),
         "the same level again": lambda: truncated(0.9),
         "one more class": another_class,
+        "one more class to compare with": another_reference,
         "refined map, the first of a picture": lambda: refined(True),
         "refined map, a further one": lambda: refined(False),
     }
@@ -117,9 +128,9 @@ def measure(name: str, rounds: int) -> None:
     for _ in range(rounds):
         names = list(ratios)
         order.shuffle(names)
-        here = [_seconds(timed["unit"]) for _ in range(2)]
-        seconds = {case: _seconds(timed[case]) for case in names}
-        here += [_seconds(timed["unit"]) for _ in range(2)]
+        here = [seconds_of(timed["unit"]) for _ in range(2)]
+        seconds = {case: seconds_of(timed[case]) for case in names}
+        here += [seconds_of(timed["unit"]) for _ in range(2)]
         one = statistics.median(here)
         units.append(one)
         for case, value in seconds.items():
@@ -134,7 +145,8 @@ def measure(name: str, rounds: int) -> None:
         print(f"  {case:40} {middle:6.3f}  [{low:.3f}, {high:.3f}]{verdict}", flush=True)
 
 
-def _seconds(case: Callable[[], None]) -> float:
+def seconds_of(case: Callable[[], object]) -> float:
+    """Seconds of CPU that a case takes."""
     start = time.process_time()
     case()
     return time.process_time() - start

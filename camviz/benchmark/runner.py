@@ -1,0 +1,143 @@
+"""Goes through the pictures of a benchmark, one network after the other.
+
+The network runs here; the figures of the maps are measured on other threads meanwhile, where numpy
+and cv2 leave the interpreter to others. One trace of a picture feeds all methods and stages.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from camviz.benchmark.cases import Listing
+from camviz.benchmark.records import Folder, Record
+from camviz.benchmark.rows import Maps, Setting
+from camviz.engine.engine import Engine
+from camviz.errors import CamvizError, one_line
+from camviz.network.backbone import Backbone
+
+Progress = Callable[[int, int, str], None]
+_FORMAT = 1  # of records: raised when a figure is defined otherwise
+
+
+class Measure(Protocol):
+    """What is measured of each picture of `data`. configuration: what else figures depend on."""
+
+    kind: ClassVar[str]
+
+    @property
+    def data(self) -> Listing: ...
+
+    @property
+    def configuration(self) -> dict[str, Any]: ...
+
+    def measure(self, maps: Maps, index: int) -> Callable[[], Record]:
+        """Run the network on a case; what is returned measures the maps, on any thread."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that could not be measured, or a method that a network cannot have."""
+
+    backbone: str
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.backbone}, {self.name}: {self.reason}"
+
+
+@dataclass
+class Run:
+    """A benchmark: what is measured of which pictures with which networks, and where it is kept.
+
+    jobs: threads that measure beside the one that runs the network.
+    """
+
+    engine: Engine
+    backbones: Sequence[Backbone]
+    settings: Sequence[Setting]
+    measure: Measure
+    out: str | Path
+    jobs: int = 2
+    failures: list[Failure] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder = Folder(self.out, self.configuration)
+
+    @property
+    def data(self) -> Listing:
+        return self.measure.data
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """All that the figures depend on."""
+        return {
+            "format": _FORMAT,
+            "measure": self.measure.kind,
+            "data": self.data.name,
+            "pictures": len(self.data.names),
+            "identity": self.data.identity,
+            "backbones": {each.name: each.digest for each in self.backbones},
+            "methods": [[each.method, each.text] for each in self.settings],
+            **self.measure.configuration,
+        }
+
+    def go(
+        self, progress: Progress | None = None, tell: Callable[[Failure], None] | None = None
+    ) -> None:
+        """Measure what was not measured before.
+
+        progress(pictures done, of, in words) is called after each, of all networks together; what
+        it raises ends the run, which goes on there when it is started again. tell: called with
+        whatever fails, when it does. A picture that failed in an earlier run is tried again.
+        """
+        total, done = len(self.backbones) * len(self.data.names), 0
+        for backbone in self.backbones:
+            maps = Maps(self.engine, backbone, self.settings)
+            waiting: deque[Future[None]] = deque()
+            with ThreadPoolExecutor(self.jobs) as pool:  # whose end waits for what is being saved
+                for index, name in enumerate(self.data.names):
+                    file = self.folder.file(backbone.name, index)
+                    if not file.is_file():
+                        refused = len(maps.refused)
+                        try:
+                            finish = self.measure.measure(maps, index)
+                            waiting.append(pool.submit(_save, finish, file))
+                        except CamvizError as error:
+                            self._fail(backbone, name, error, tell)
+                        for setting, reason in list(maps.refused.items())[refused:]:
+                            self._fail(backbone, str(setting), reason, tell)
+                    while len(waiting) > 2 * self.jobs:
+                        waiting.popleft().result()
+                    done += 1
+                    if progress is not None:
+                        progress(done, total, f"{backbone.display_name}, {name}")
+            for future in waiting:
+                future.result()
+
+    def _fail(
+        self,
+        backbone: Backbone,
+        name: str,
+        reason: object,
+        tell: Callable[[Failure], None] | None,
+    ) -> None:
+        failure = Failure(backbone.name, name, one_line(reason))
+        self.failures.append(failure)
+        if tell is not None:
+            tell(failure)
+
+    def count(self, backbone: Backbone) -> int:
+        """How many pictures were measured with a network."""
+        return self.folder.count(backbone.name, len(self.data.names))
+
+    def records(self, backbone: Backbone) -> list[Record]:
+        """What was measured with a network."""
+        return list(self.folder.records(backbone.name, len(self.data.names)))
+
+
+def _save(finish: Callable[[], Record], file: Path) -> None:
+    finish().save(file)

@@ -1,0 +1,94 @@
+"""`camviz benchmark` from a shell: what is printed and written, and one line for what is wrong."""
+
+import csv
+import json
+
+import pytest
+
+from camviz.cli import main
+
+SMALL = ("--backbone", "scenes-resnet", "--count", "2", "--seed", "3")
+
+
+def test_scenes(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["benchmark", "--data", "scenes", *SMALL, "--out", str(out)]
+    command += ["--methods", "layer_cam,gae", "--options", "truncation=0.9", "--options"]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert "| LayerCAM | truncation=0.9 | fused |" in printed.out
+    assert f"2 of 2 measured; written to {out}" in printed.out
+    assert printed.err.count("\n") == 2 and "GAE does not exist" in printed.err
+    with (out / "failures.csv").open() as lines:
+        assert [row["name"] for row in csv.DictReader(lines)] == ["gae truncation=0.9", "gae"]
+    assert main([*command, "--count", "3"]) == 2
+    assert "holds a benchmark of another configuration (pictures" in capsys.readouterr().err
+
+
+def test_parts(tmp_path, capsys):
+    command = ["benchmark", "--data", "parts", *SMALL, "--methods", "cam", "--out", str(tmp_path)]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "# Parts as truth" in printed and "even map" in printed
+    with (tmp_path / "results.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert {row["method"] for row in rows} == {"cam", "random map", "centred Gaussian", "even map"}
+    assert all(-1 <= float(row["sum_rho"]) <= 1 for row in rows)
+
+
+def test_claims(tmp_path, capsys):
+    out = tmp_path / "claims"
+    assert main(["benchmark", "--claims", *SMALL, "--out", str(out)]) == 0
+    table = json.loads((out / "claims.json").read_text())
+    assert [claim["key"] for claim in table["claims"]] == [
+        "fused", "truncation", "prototypes", "refinement",
+    ]  # fmt: skip
+    assert (out / "claims.md").read_text() in capsys.readouterr().out
+
+
+def test_classes_by_another_name(tmp_path, capsys):
+    from PIL import Image
+
+    from camviz.scenes import draw_scene
+
+    scene = draw_scene(1, 0, two_objects=0)
+    Image.fromarray(scene.image).save(tmp_path / "a.png")
+    box = ",".join(map(str, scene.objects[0].box))
+    (tmp_path / "b.csv").write_text(f"file,class,x0,y0,x1,y1\na.png,bestiole,{box}\n")
+    command = ["benchmark", "--data", f"boxes:{tmp_path / 'b.csv'}", "--methods", "cam",
+               "--backbone", "scenes-resnet", "--out", str(tmp_path / "out")]  # fmt: skip
+    assert main(command) == 2
+    assert "no picture could be measured" in capsys.readouterr().err
+    names = tmp_path / "names.csv"
+    names.write_text(f"bestiole,{scene.labels[0]}\n")
+    command[-1] = str(tmp_path / "other")
+    assert main([*command, "--classes", str(names)]) == 0
+    names.write_text("one,two,three\n")
+    assert main([*command, "--classes", str(names)]) == 2
+    assert "is not a name, a comma and a class" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "coco"], "there is no data 'coco'"),
+        (["--data", "scenes", "--count", "0"], "count is a whole number from 1, not 0"),
+        (["--data", "parts", "--count", "-1"], "count is a whole number from 1, not -1"),
+        (["--data", "scenes", "--jobs", "0"], "jobs is a whole number from 1, not 0"),
+        (["--data", "scenes", "--methods", "nothing"], "unknown method 'nothing'"),
+        (["--data", "scenes", "--options", "a=b"], "'a=b' is no option"),
+        (["--data", "scenes", "--weights", "x.pt"], "weights belong to one backbone"),
+        (["--data", "scenes", "--classes", "/no.csv"], "cannot read '/no.csv'"),
+        (["--claims", "--count", "0"], "count is a whole number from 1, not 0"),
+    ],
+)
+def test_what_the_person_can_mend(words, message, tmp_path, capsys):
+    assert main(["benchmark", *words, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_help_names_the_data(capsys):
+    with pytest.raises(SystemExit):
+        main(["benchmark", "--help"])
+    assert "voc:FOLDER" in capsys.readouterr().out
