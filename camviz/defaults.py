@@ -7,6 +7,9 @@ imported here, so that everything may import it.
 # What the maps of all stages together are called, beside the names of stages.
 FUSED, REFINED = "fused", "refined"
 
+# The word for the classes whose logits are closest to the target's, and how many those are.
+NEAREST, NEAREST_CLASSES = "nearest", 3
+
 OPACITY = 0.55  # how much of the picture a coloured map covers
 FULL_OPACITY = 0.7  # the same where opacity follows the heat, as it does at first on the page
 HOT = 0.5  # share of the colour scale from which on opacity that follows the heat is full
@@ -45,6 +48,8 @@ VIEWER_SETTINGS: dict[str, str | float | bool] = {
     "outline": "",
     "row": "",
 }
+# What the address says of *How it works*, which the browser alone reads and writes.
+STORY_KEYS = ("story", "step", "layer")
 VIEWER_CHOICES = {
     "view": ("overlay", "map", "picture"),
     "blend": ("heat", "even"),

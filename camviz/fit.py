@@ -7,6 +7,7 @@ x = to_tensor(pixels, mean, std)                 # float32 (1, 3, 224, 224)
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from camviz.errors import ImageError
-from camviz.images import MAX_PIXELS, Picture
+from camviz.images import Picture
 
+MOST_SCALED = 16_000_000  # pixels of a picture before it is cropped
 FIT_MODES = ("stretch", "pad", "crop")
 CROP_MODES = ("center", "squash", "border")
 INTERPOLATIONS = {
@@ -57,12 +59,32 @@ class Fit:
         rect = (x0 * across, y0 * down, x1 * across, y1 * down)
         return replace(self, picture_size=(height, width), rect=rect)
 
-    def visible_mask(self) -> np.ndarray:
-        """bool (H, W): the pixels of the picture whose centre lies in the input."""
+    def visible_mask(self, part: slice = slice(None)) -> np.ndarray:
+        """bool (H, W): the pixels of the picture whose centre lies in the input.
+
+        part: some rows of the picture only.
+        """
+        rows, columns = self.visible_axes
+        return np.outer(rows[part], columns)
+
+    @property
+    def visible_share(self) -> float:
+        """The share of the picture's pixels that `visible_mask` holds."""
+        rows, columns = self.visible_axes
+        return float(rows.mean() * columns.mean())
+
+    def extent(self, axis: int) -> tuple[float, float]:
+        """The part of the picture that the input shows along one axis, 0 for rows."""
+        x0, y0, x1, y1 = self.rect
+        return ((y0, y1), (x0, x1))[axis]
+
+    @property
+    def visible_axes(self) -> tuple[np.ndarray, np.ndarray]:
+        """bool (H,) and (W,): the rows and the columns whose centre lies in the input."""
         x0, y0, x1, y1 = self.rect
         height, width = self.picture_size
         x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
-        return np.outer((y >= y0) & (y < y1), (x >= x0) & (x < x1))
+        return (y >= y0) & (y < y1), (x >= x0) & (x < x1)
 
 
 def fit_picture(
@@ -74,9 +96,11 @@ def fit_picture(
     crop_pct: float = 0.875,
     crop_mode: str = "center",
     mean: Sequence[float] = (0.485, 0.456, 0.406),
+    channels: int = 3,
 ) -> tuple[np.ndarray, Fit]:
     """The picture at the network's input size, uint8 (h, w, 3), and its geometry.
 
+    channels: of a picture that has so many (`Picture.channels`) all of them, (h, w, channels).
     "stretch" shows the whole picture, its sides scaled independently. "pad" shows the whole picture
     in its own shape, centred, the rest in the colour `mean`. "crop" is timm's evaluation transform
     to the bit: resize to input / crop_pct, then cut the centre out. `crop_mode` chooses the resize:
@@ -97,22 +121,30 @@ def fit_picture(
         scaled_width = max(1, round(picture.width * scale))
     else:
         scaled_height, scaled_width = _scaled_size(picture, input_size, crop_pct, crop_mode)
-    if scaled_height * scaled_width > MAX_PIXELS:
+    if scaled_height * scaled_width > MOST_SCALED:
         raise ImageError(
             f"'{picture.name}' is {picture.width} x {picture.height} pixels, too long and "
             f"narrow to crop: it would first grow to {scaled_width} x {scaled_height}; "
             "use fit 'stretch', or cut it yourself"
         )
 
-    scaled = Image.fromarray(picture.pixels).resize(
-        (scaled_width, scaled_height), INTERPOLATIONS[interpolation]
-    )
     left, top = _offset(scaled_width, width), _offset(scaled_height, height)
     grey = mode == "pad" or crop_mode == "border"
     colour = [round(255 * v) for v in mean] if grey else [0]
-    padding = tuple(colour) if len(colour) == 3 else tuple(colour[:1] * 3)
-    shown = Image.new("RGB", (width, height), padding)
-    shown.paste(scaled, (-left, -top))
+    padding = colour if len(colour) == channels else colour[:1] * channels
+
+    def place(pixels: np.ndarray, ground: Any) -> np.ndarray:
+        image = Image.fromarray(pixels)
+        size = (scaled_width, scaled_height)
+        shown = Image.new(image.mode, (width, height), ground)
+        shown.paste(image.resize(size, INTERPOLATIONS[interpolation]), (-left, -top))
+        return np.array(shown)
+
+    if channels == 3 or picture.channels is None:
+        pixels = place(picture.pixels, tuple(padding))
+    else:  # PIL knows no picture of so many channels: one after the other
+        bands = np.moveaxis(picture.channels, 2, 0)
+        pixels = np.stack([place(*each) for each in zip(bands, padding, strict=True)], axis=2)
 
     rect = (
         left * picture.width / scaled_width,
@@ -121,7 +153,7 @@ def fit_picture(
         (top + height) * picture.height / scaled_height,
     )
     fit = Fit(mode, (picture.height, picture.width), (height, width), rect)
-    return np.array(shown), fit
+    return pixels, fit
 
 
 def _check_choice(kind: str, given: str, choices: Sequence[str] | dict[str, object]) -> None:
@@ -155,7 +187,7 @@ def _offset(scaled: int, shown: int) -> int:
 def to_tensor(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """The network's input: (pixels / 255 - mean) / std, channels first.
 
-    pixels: uint8 (h, w, 3).  Returns float32 (1, 3, h, w), equal to the bit to what torchvision's
+    pixels: uint8 (h, w, C).  Returns float32 (1, C, h, w), equal to the bit to what torchvision's
     ToTensor and Normalize give.
     """
     channels = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32)) / 255

@@ -10,6 +10,7 @@ JPEG files, of telephones mostly, are decoded at half their width and height.
 
 import hashlib
 import io
+import math
 import os
 import re
 import stat
@@ -25,19 +26,28 @@ import numpy as np
 import PIL
 from PIL import Image, UnidentifiedImageError, features
 
-from camviz.errors import ImageError
-from camviz.files import user_path
+from camviz.completeness import missing_share
+from camviz.errors import ImageError, one_line
+from camviz.files import legible, shown_name, user_path
 from camviz.rgb import to_rgb
 
 MAX_PIXELS = 50_000_000
+MAX_SIDE = 32_767  # pixels, of either side: what browsers draw at most
 MAX_BYTES = 40_000_000
 # A JPEG file may have more pixels: it is decoded at half its width and height if it has more than
 # the first of these, and refused if it has more than the second.
 EXACT_JPEG_PIXELS = 40_000_000
 MAX_JPEG_PIXELS = 110_000_000
 MIN_SIDE = 8
+MAX_CHANNELS = 64  # of an array
+MOST_MISSING = 0.01  # of a picture, for which its file has no data
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_NPY = b"\x93NUMPY"
+_NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 _JPEG = ("JPEG", "MPO")  # the latter holds several, as telephones make them
 _WHAT_WOULD_DO = "give a JPEG, PNG, WebP, GIF, BMP or TIFF picture"
 
@@ -67,7 +77,10 @@ _BRANDS = {
 class Picture:
     """An upright, opaque colour picture. Two pictures are equal when their pixels are.
 
-    pixels: uint8 (H, W, 3) RGB, read-only.  digest: SHA-256 of shape and pixels, in hex.
+    pixels: uint8 (H, W, 3) RGB, read-only.  channels: uint8 (H, W, C) of a picture that was given
+    as an array of 2, 4 or more channels, for networks that take so many; None of any other.
+    `pixels` are what is shown of it: its first three channels, and of four the colours on white.
+    digest: SHA-256 of shape and pixels, or of those channels, in hex.
     name: for display, "" if unknown.  reduction: 2 if a JPEG file of more than 40 million pixels
     was decoded at half its width and height, else 1: size, digest, maps and boxes are all those of
     `pixels`.  Made by `open_picture`.
@@ -77,6 +90,12 @@ class Picture:
     digest: str
     name: str = field(default="", compare=False)
     reduction: int = field(default=1, compare=False)
+    channels: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of its pixels, and of further channels."""
+        return self.pixels.nbytes + (0 if self.channels is None else self.channels.nbytes)
 
     @property
     def height(self) -> int:
@@ -93,27 +112,28 @@ PictureSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.nd
 def open_picture(source: PictureSource, *, name: str | None = None) -> Picture:
     """A picture from a path, the bytes of a file, a PIL image, a uint8 array or another Picture.
 
-    Arrays are (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA. EXIF orientation is applied,
+    Arrays, in memory or in a .npy file, are (H, W) grey, (H, W, 3) RGB, (H, W, 4) RGBA or (H, W, C)
+    for a network that takes C channels (`Picture.channels`). EXIF orientation is applied,
     transparency is laid on white, CMYK becomes RGB, an animation gives its first frame.
     16-bit grey is scaled from its full range. Numbers without a stated range (32-bit integers
     and floats) are read on the smallest usual scale that holds them (0..1 for floats, 0..255,
     0..65535), or else stretched from their least to their greatest.
 
-    `name` is for display; a path names itself. Whatever cannot be opened is an `ImageError`.
+    `name` is for display (`shown_name`); a path names itself. Whatever cannot be opened is an
+    `ImageError`.
     """
     if isinstance(source, Picture):
-        return source if name is None else replace(source, name=name)
+        return source if name is None else replace(source, name=shown_name(name))
     if isinstance(source, (str, os.PathLike)):
         path = _local(source)
-        name = path.name if name is None else name
-        return _picture(*_decode(_read(path), _quote(name)), name)
-    name = name or ""
+        return _from_bytes(_read(path), shown_name(path.name if name is None else name))
+    name = shown_name(name or "")
     if isinstance(source, bytes):
-        return _picture(*_decode(source, _quote(name)), name)
+        return _from_bytes(source, name)
     if isinstance(source, Image.Image):
         return _picture(_from_pil(source, _quote(name)), 1, name)
     if isinstance(source, np.ndarray):
-        return _picture(_from_array(source, _quote(name)), 1, name)
+        return _picture_of_array(source, name)
     raise ImageError(
         f"cannot open a {type(source).__name__} as a picture; "
         "give a path, bytes, a PIL image or a uint8 array"
@@ -128,18 +148,59 @@ def _local(source: "str | os.PathLike[str]") -> Path:
     )
     if scheme:
         raise ImageError(
-            f"'{text[:80]}' is an address ({scheme[1].lower()}), and camviz opens files only; "
-            "download the picture and give its path"
+            f"'{legible(text[:80])}' is an address ({scheme[1].lower()}), and camviz opens files "
+            "only; download the picture and give its path"
         )
     return user_path(source)
 
 
-def _picture(pixels: np.ndarray, reduction: int, name: str) -> Picture:
+def _from_bytes(data: bytes, name: str) -> Picture:
+    """The picture in the bytes of a file: an array if it is a .npy file, else what PIL decodes."""
+    if data.startswith(_NPY) and len(data) <= MAX_BYTES:
+        return _picture_of_array(_read_array(data, _quote(name)), name)
+    return _picture(*_decode(data, _quote(name)), name)
+
+
+def _picture_of_array(array: np.ndarray, name: str) -> Picture:
+    pixels = _from_array(array, _quote(name))
+    more = array.ndim == 3 and array.shape[2] != 3
+    return _picture(pixels, 1, name, array.copy() if more else None)
+
+
+def _picture(
+    pixels: np.ndarray, reduction: int, name: str, channels: np.ndarray | None = None
+) -> Picture:
+    whole = np.ascontiguousarray(pixels if channels is None else channels)
     pixels = np.ascontiguousarray(pixels)
-    pixels.flags.writeable = False
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(pixels.data)
-    return Picture(pixels, digest.hexdigest(), name, reduction)
+    digest = hashlib.sha256(repr(whole.shape).encode())
+    digest.update(whole.data)
+    for array in (pixels, whole):
+        array.flags.writeable = False
+    return Picture(pixels, digest.hexdigest(), name, reduction, None if channels is None else whole)
+
+
+def _read_array(data: bytes, what: str) -> np.ndarray:
+    """The array of a .npy file. Nothing is unpickled, and nothing made but what can be shown."""
+    file = io.BytesIO(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"numpy\.")  # about headers of Python 2
+            read = _NPY_HEADERS[np.lib.format.read_magic(file)]
+            shape, by_columns, dtype = read(file)
+    except Exception as error:  # the header is text, and may be any
+        raise ImageError(
+            f"{what} is a .npy file whose header cannot be read ({one_line(error)}); "
+            "give an array of uint8, (H, W, channels)"
+        ) from error
+    _check_array(dtype, shape, what)
+    size, start = math.prod(shape), file.tell()
+    if size > len(data) - start:
+        raise ImageError(
+            f"{what} is cut short: {1 - (len(data) - start) / size:.0%} of the array is missing "
+            "from the file; download or save it again"
+        )
+    found = np.frombuffer(data, np.uint8, size, start)
+    return found.reshape(shape, order="F" if by_columns else "C")
 
 
 def _quote(name: str) -> str:
@@ -147,16 +208,19 @@ def _quote(name: str) -> str:
 
 
 def _read(path: Path) -> bytes:
+    shown = legible(str(path))
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             kind = "a folder" if path.is_dir() else "not an ordinary file"
-            raise ImageError(f"'{path}' is {kind}; give the path of one picture")
+            raise ImageError(f"'{shown}' is {kind}; give the path of one picture")
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)  # one more than allowed shows that it is too long
     except FileNotFoundError:
-        raise ImageError(f"there is no file '{path}'; check the path") from None
+        raise ImageError(f"there is no file '{shown}'; check the path") from None
     except (OSError, ValueError) as error:
-        raise ImageError(f"cannot read '{path}': {error}; check the path and its rights") from error
+        raise ImageError(
+            f"cannot read '{shown}': {one_line(error)}; check the path and its rights"
+        ) from error
 
 
 def _decode(data: bytes, what: str) -> tuple[np.ndarray, int]:
@@ -175,8 +239,10 @@ def _decode(data: bytes, what: str) -> tuple[np.ndarray, int]:
         except UnidentifiedImageError as error:
             raise ImageError(f"{what} is {_describe(data)}; {_WHAT_WOULD_DO}") from error
         reduction = 1
-        if image.format in _JPEG and image.width * image.height > EXACT_JPEG_PIXELS:
-            _check_size(image.width, image.height, what, MAX_JPEG_PIXELS)
+        is_large = image.format in _JPEG and image.width * image.height > EXACT_JPEG_PIXELS
+        _check_size(image.width, image.height, what, MAX_JPEG_PIXELS if is_large else None)
+        _check_completeness(data, image.format, what)
+        if is_large:
             width = image.width
             image.draft(image.mode, (width // 2, image.height // 2))
             reduction = round(width / image.width)
@@ -225,16 +291,26 @@ def _pixels(image: Image.Image, what: str) -> np.ndarray:
     return to_rgb(image, what)
 
 
-def _from_array(array: np.ndarray, what: str) -> np.ndarray:
-    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if array.dtype != np.uint8 or not shaped:
+def _check_array(dtype: np.dtype, shape: tuple[int, ...], what: str) -> None:
+    """Raise `ImageError` for an array that is no picture."""
+    shaped = len(shape) == 2 or (len(shape) == 3 and 2 <= shape[2] <= MAX_CHANNELS)
+    if dtype != np.uint8 or not shaped:
         raise ImageError(
-            f"{what} is a {array.dtype} array of shape {array.shape}; "
-            "give uint8 of shape (H, W), (H, W, 3) or (H, W, 4)"
+            f"{what} is an array of {one_line(dtype)} of shape {one_line(shape)}; "
+            "give uint8 of shape (H, W), (H, W, 3) or (H, W, 4), or (H, W, channels) for a network "
+            "that takes so many"
         )
-    _check_size(array.shape[1], array.shape[0], what)
+    _check_size(shape[1], shape[0], what)
+
+
+def _from_array(array: np.ndarray, what: str) -> np.ndarray:
+    _check_array(array.dtype, array.shape, what)
     if array.shape[2:] == (3,):
         return array.copy()
+    if array.shape[2:] not in ((), (4,)):
+        shown = np.zeros((*array.shape[:2], 3), np.uint8)
+        shown[..., : array.shape[2]] = array[..., :3]
+        return shown
     return to_rgb(Image.fromarray(array), what)
 
 
@@ -260,10 +336,24 @@ def _pil_errors_as_ours(what: str) -> Iterator[None]:
         ) from error
 
 
+def _check_completeness(data: bytes, kind: str | None, what: str) -> None:
+    share = missing_share(data, kind)
+    if share > MOST_MISSING:
+        raise ImageError(
+            f"{what} is cut short: {share:.0%} of the picture is missing from the file; "
+            "download or save it again"
+        )
+
+
 def _check_size(width: int, height: int, what: str, most: int | None = None) -> None:
     most = most or MAX_PIXELS
     if width * height > most:
         raise _too_large(what, f"{width} x {height} pixels", most)
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(
+            f"{what} is too long ({width} x {height} pixels); a side has at most {MAX_SIDE:,} "
+            "pixels: scale it down, or cut it into parts"
+        )
     if min(width, height) < MIN_SIDE:
         raise ImageError(
             f"{what} is {width} x {height} pixels, too small to explain; "

@@ -1,5 +1,7 @@
 """Pictures at a network's size and as its input: timm's own transforms to the bit."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -144,6 +146,10 @@ class TestFit:
         with pytest.raises(ImageError, match=r"'ribbon' is 9000 x 8.*use fit 'stretch'"):
             fit_picture(ribbon, (224, 224), mode="crop")
         assert fit_picture(ribbon, (224, 224))[0].shape == (224, 224, 3)
+        for width, grows_too_large in ((1900, False), (2000, True)):  # at 16 million pixels
+            strip = open_picture(np.zeros((8, width, 3), np.uint8), name="strip")
+            with pytest.raises(ImageError) if grows_too_large else nullcontext():
+                fit_picture(strip, (224, 224), mode="crop")
         padded, _ = fit_picture(ribbon, (32, 32), mode="crop", crop_mode="border")
         assert padded.shape == (32, 32, 3)  # its height rounds to no pixel, and gets one
 

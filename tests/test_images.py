@@ -339,7 +339,8 @@ class TestRefusals:
         [
             np.zeros((8, 8, 3), np.float32),
             np.zeros((8, 8), bool),
-            np.zeros((8, 8, 2), np.uint8),
+            np.zeros((8, 8, 1), np.uint8),
+            np.zeros((8, 8, 65), np.uint8),
             np.zeros((1, 8, 8, 3), np.uint8),
             np.zeros(8, np.uint8),
         ],

@@ -66,6 +66,15 @@ class BackboneCache:
         files = key.files or _file_state(key.name, key.weights)
         self._held.put(key.place, (backbone, files))
 
+    def make_room(self, nbytes: int) -> None:
+        """Drop the least recently used until a network of that size fits."""
+        self._held.make_room(nbytes)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all that are held."""
+        return self._held.size
+
     def unlock(self) -> None:
         """See `LRUCache.unlock`."""
         self._held.unlock()

@@ -13,6 +13,7 @@ from camviz.engine.options import Options
 from camviz.engine.plan import prototype_stages, select_stages, with_split_taps
 from camviz.engine.work import Runner, Traces, Work, plain_arithmetic
 from camviz.errors import ImageError, PrototypeError
+from camviz.files import shown_name
 from camviz.fit import Fit
 from camviz.images import Picture, PictureSource, open_picture
 from camviz.network.backbone import Backbone
@@ -20,13 +21,8 @@ from camviz.network.taps import Tap
 from camviz.network.trace import Trace
 from camviz.network.trace import trace as run_trace
 from camviz.prototypes.bank import PrototypeBank, shipped_bank, with_thumbnails
-from camviz.prototypes.build import (
-    MOST_PICTURES,
-    BuildSettings,
-    Progress,
-    augmented_views,
-    build_bank,
-)
+from camviz.prototypes.build import BuildSettings, Progress, augmented_views, build_bank
+from camviz.prototypes.prototype import MOST_PICTURES
 
 # What `prototypes` may be instead of a bank or its file.
 SHIPPED: Final = "shipped"
@@ -53,9 +49,8 @@ def choose_bank(
     """
     given = options.prototypes
     index = None if target is None else backbone.target(target)
-    if given not in (None, SHIPPED, PICTURE):
-        bank = given if isinstance(given, PrototypeBank) else _load_bank(given)
-        _check_bank(bank, backbone, index, options)
+    bank = given_bank(options, backbone, index)
+    if bank is not None:
         return bank
     if index is None:
         index = int(traces.get(backbone, picture, options.fit, ())[0].logits.argmax())
@@ -73,6 +68,19 @@ def choose_bank(
             "build_prototypes() of many"
         )
     return bank_from_picture(options, picture, backbone, index, runner, traces)
+
+
+def given_bank(options: Options, backbone: Backbone, index: int | None) -> PrototypeBank | None:
+    """The prototypes that were given, as a bank or its file, if any were. index: of the target.
+
+    Raises `PrototypeError` for a bank of another network, class or tap.
+    """
+    given = options.prototypes
+    if given in (None, SHIPPED, PICTURE):
+        return None
+    bank = given if isinstance(given, PrototypeBank) else _load_bank(given)
+    check_bank(bank, backbone, index, options)
+    return bank
 
 
 def rival_banks(
@@ -228,7 +236,8 @@ class BankFromGallery(_BankWork):
             try:
                 pictures.append(replace(open_picture(image), name=name))
             except ImageError as error:
-                skipped.append((name, str(error)))
+                # a bank is handed on; where its pictures were is nobody's business
+                skipped.append((name, str(error).replace(str(image), name)))
         if not pictures:
             raise PrototypeError(f"no picture could be opened ({skipped[0][0]}: {skipped[0][1]})")
         if self.progress is not None:
@@ -272,7 +281,7 @@ def picture_names(images: Sequence[PictureSource]) -> list[str]:
     """A name for every picture, no two alike: its own, else its number."""
     names: list[str] = []
     for number, image in enumerate(images):
-        name = Path(image).name if isinstance(image, (str, Path)) else ""
+        name = shown_name(image) if isinstance(image, (str, Path)) else ""
         name = image.name if isinstance(image, Picture) else name
         names.append(name if name and name not in names else f"{number + 1} {name}".strip())
     return names
@@ -301,7 +310,7 @@ def _load_bank(given: Any) -> PrototypeBank:
     return PrototypeBank.load(given)
 
 
-def _check_bank(
+def check_bank(
     bank: PrototypeBank, backbone: Backbone, index: int | None, options: Options
 ) -> None:
     """Raise `PrototypeError` if a bank is of another network, class or tap."""

@@ -5,6 +5,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
+from camviz.turns import OneByOne
+
 Value = TypeVar("Value")
 
 
@@ -43,7 +45,7 @@ class LRUCache(Generic[Value]):
             self._remove_doomed()
             self._values[key] = value
             self._values.move_to_end(key)
-            total = sum(map(self._getsizeof, self._values.values()))
+            total = self._total()
             while total > self.maxsize and len(self._values) > 1:
                 _, oldest = self._values.popitem(last=False)
                 total -= self._getsizeof(oldest)
@@ -51,6 +53,35 @@ class LRUCache(Generic[Value]):
         for each in dropped:
             self._on_drop(each)
         return value
+
+    def get_or_make(self, key: Hashable, one_by_one: OneByOne, make: Callable[[], Value]) -> Value:
+        """The value of a key, made if there is none; of several threads that want it, by one."""
+        value = self.get(key)
+        if value is None:
+            with one_by_one.alone(key):
+                value = self.get(key)
+                if value is None:
+                    value = self.put(key, make())
+        return value
+
+    def make_room(self, size: int) -> None:
+        """Drop the least recently used until something of that size fits, if anything would do."""
+        dropped = []
+        with self._lock:
+            self._remove_doomed()
+            while self._values and self._total() + size > self.maxsize:
+                dropped.append(self._values.popitem(last=False)[1])
+        for each in dropped:
+            self._on_drop(each)
+
+    @property
+    def size(self) -> int:
+        """Of all that is held, taken anew."""
+        with self._lock:
+            return self._total()
+
+    def _total(self) -> int:
+        return sum(map(self._getsizeof, self._values.values()))
 
     def remove(self, keys: Iterable[Hashable]) -> None:
         """Drop the values of these keys, of those that are held."""

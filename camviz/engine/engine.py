@@ -10,77 +10,107 @@ raw map -> ReLU -> divide by the maximum at the stage's own resolution -> fuse o
 -> up-sample once, to the picture's own size.
 """
 
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
+from camviz.defaults import FUSED
+from camviz.engine import faithfulness as faithfulness_of
+from camviz.engine.attention_map import AttentionMaps, attention_of, read_heads
 from camviz.engine.backbones import BackboneCache, BackboneKey
 from camviz.engine.banks import (
     BankFromGallery,
-    bank_name,
     check_gallery,
-    choose_bank,
     picture_names,
-    rival_banks,
 )
 from camviz.engine.cache import LRUCache
+from camviz.engine.components import Components, principal_parts
+from camviz.engine.covering import cover_picture
+from camviz.engine.every_class import EveryClass
+from camviz.engine.explainer import MEASURED, Explainer
 from camviz.engine.explanation import Explanation
-from camviz.engine.families import default_method, default_stages, family_of, feature_taps
-from camviz.engine.options import AUTO, FitMode, Options, PlacementKind
-from camviz.engine.plan import make_plan, resolve_target, select_stages
+from camviz.engine.faithfulness import BESIDE, Faithfulness
+from camviz.engine.families import default_method
+from camviz.engine.head_steps import HeadSteps, check_head_steps, head_steps
+from camviz.engine.lookups import note_lookup
+from camviz.engine.many import (
+    Batches,
+    decided,
+    with_targets,
+)
+from camviz.engine.memory import Budget, Unused, weights_bytes
+from camviz.engine.options import AUTO, FitMode, Options
+from camviz.engine.plan import attention_taps, select_stages
+from camviz.engine.prices import price_of
 from camviz.engine.remote import RemoteTask, TaskWorker
+from camviz.engine.sanity import (
+    DRAWS,
+    FindBlocks,
+    Sanity,
+    check_sanity,
+    compare_steps,
+    sanity_price,
+    sanity_work,
+)
+from camviz.engine.scoring import ScorePictures
 from camviz.engine.similarity import SimilarityMap, cell_at
-from camviz.engine.stage_map import MapInputs, compute_maps
+from camviz.engine.stage_map import MapInputs, of_attention
+from camviz.engine.steps import CHANNELS, ChannelSteps, channel_steps, check_steps
+from camviz.engine.teaching import Features, Taught, teach_head
 from camviz.engine.traces import TraceCache
-from camviz.engine.truncation import LEVEL, choose_truncation
+from camviz.engine.truncation_steps import (
+    TruncationSteps,
+    check_truncation_steps,
+    truncation_steps,
+)
 from camviz.engine.views import (
-    VIEWS,
     Progress,
-    Sizes,
-    mean_map,
-    mirror,
-    on_grid,
-    place_back,
-    sentence,
 )
 from camviz.engine.work import (
     Device,
     LocalRunner,
-    MeasurePlacements,
-    ReadHead,
+    ReadClassMaps,
     Runner,
     plain_arithmetic,
 )
-from camviz.errors import BackboneError, PrototypeError
+from camviz.errors import (
+    BackboneError,
+    CamvizError,
+    ImageError,
+    MethodError,
+    PrototypeError,
+    TeachingError,
+    TooLargeError,
+)
 from camviz.images import Picture, PictureSource, open_picture
-from camviz.maps.fusion import Placement
-from camviz.maps.refine import Affinity
+from camviz.maps.faithfulness import STEPS
 from camviz.methods import METHODS
 from camviz.methods.activation import cosine_maps
-from camviz.network.backbone import GIVEN, Backbone
+from camviz.network.backbone import Backbone
+from camviz.network.names import display_name as display_name_of
 from camviz.network.outputs import ranked
-from camviz.network.placement import plain_placement
+from camviz.network.randomize import MOST_BLOCKS, Block
 from camviz.network.settings import Settings, split_settings
 from camviz.network.stages import TapKind
-from camviz.network.taps import Tap
-from camviz.network.trace import Trace
 from camviz.network.weights import default_backbone
 from camviz.prototypes.bank import CLUSTERS, MU_CONTEXT, MU_FOREGROUND, TAU, PrototypeBank
 from camviz.prototypes.build import BuildSettings
 from camviz.prototypes.build import Progress as BuildProgress
-
-_MEASURED = 256  # sets of placements that are held
+from camviz.teaching.head import TaughtHead
+from camviz.teaching.ridge import LAMBDA
+from camviz.turns import OneByOne
 
 
 class Engine:
     """Explains pictures, and keeps networks and traces of pictures.
 
     device: where networks run; None: the GPU if there is one. The memory that networks and
-    traces may take is bounded; the least recently used make room. Safe to share between
+    traces may take is bounded, each by itself (backbone_bytes, trace_bytes), or both and what one
+    pass takes by a budget in bytes (memory); the least recently used make room, and a network that
+    is too large for the budget is refused. Safe to share between
     threads: a network answers one after the other.
 
     runner: who runs networks; None: this process. `RemoteRunner` has another process do it, by
@@ -96,16 +126,28 @@ class Engine:
         options: type[Options] = Options,
         backbone_bytes: int = 2 * 2**30,
         trace_bytes: int = 2**30,
+        memory: int | None = None,
     ) -> None:
         self.device = device
-        self._runner = runner or LocalRunner()
+        self._budget = None if memory is None else Budget(memory)
+        if self._budget is not None:
+            backbone_bytes, trace_bytes = self._budget.networks, self._budget.traces
+        self._runner = runner or LocalRunner(Unused(self._held))
         self._options = options
         self._traces = TraceCache(self._runner, trace_bytes)
+        self._features = Features(self._runner, self._traces)
         self._backbones = BackboneCache(backbone_bytes, on_drop=self._traces.drop_graphs)
-        self._measured: LRUCache[dict[Tap, Placement]] = LRUCache(_MEASURED)
-        self._sizes = Sizes()
+        self._found_blocks: LRUCache[tuple[Block, ...]] = LRUCache(MEASURED)
+        self._too_large: LRUCache[str] = LRUCache(MEASURED)
         self._worker = TaskWorker(self._backbones)
-        self._loading = threading.Lock()
+        self._one_by_one = OneByOne()
+        self._explainer = Explainer(
+            self._runner,
+            self._traces,
+            options,
+            self._one_by_one,
+            None if self._budget is None else self._budget.one,
+        )
 
     def backbone(
         self,
@@ -119,17 +161,43 @@ class Engine:
         settings, timm_kwargs = split_settings(arguments)
         arguments = {**settings.given, **timm_kwargs}
         key = BackboneKey.of(name, weights, arguments)
-        with self._loading:
+        found = self._backbones.get(key)
+        if found is not None and display_name in (None, found.display_name):
+            return found
+        with self._one_by_one.alone(key.place):  # others load other networks meanwhile
             backbone = self._backbones.get(key)
+            note_lookup("backbones", backbone is not None)
             if backbone is None:
-                backbone = self._runner.load(
-                    name, weights, self.device, display_name=display_name, **arguments
-                )
+                backbone = self._load(key, name, weights, display_name=display_name, **arguments)
                 self._backbones.put(key, backbone)
             elif display_name not in (None, backbone.display_name):
                 backbone = replace(backbone, display_name=display_name)  # the same network
                 self._backbones.put(key, backbone)
         return backbone
+
+    def _load(self, key: BackboneKey, name: str, weights: str | Path, **options: Any) -> Backbone:
+        """A network that is not held, if the budget allows it; the least recently used make room.
+
+        Raises `TooLargeError` for one that is too large.
+        """
+        needed = weights_bytes(name, weights) or 0
+        if self._budget is not None:
+            title = options["display_name"] or display_name_of(name)
+            self._budget.check_weights(needed, title)
+            options["pass_limit"] = self._budget.one
+        refused = self._too_large.get(key)
+        if refused is not None:
+            raise TooLargeError(refused)
+        self._backbones.make_room(needed)
+        try:
+            return self._runner.load(name, weights, self.device, **options)
+        except TooLargeError as error:  # found out once: it takes seconds
+            self._too_large.put(key, str(error))
+            raise
+
+    def _held(self) -> int:
+        """Bytes of networks and traces that are held."""
+        return self._backbones.nbytes + self._traces.nbytes
 
     def explain(
         self,
@@ -148,17 +216,19 @@ class Engine:
            "random" or a checkpoint.
         3. Plan stages, taps and target. target: index, label or None for the top prediction.
         4. Trace the picture, or take the trace from the cache if it covers the taps.
-        5. Compute the gradients of the target, or read the classifier's weights, for methods
-           that use them.
+        5. Compute the gradients of the target, read the classifier's weights, or score changes of
+           the map or the picture, for methods that use them.
         6. Compute one map a stage.
         7. Answer with an `Explanation`.
 
         options: those of `Options`, which has their choices, defaults and meanings: method,
-        stages, fuse, tap, fit, placement, score, versus, truncation, prototypes and others. For a
-        backbone by name those of `Settings`, too: mean, std, interpolation, crop_pct, input_size,
-        labels, output. With several views every step is taken for each of them, and the maps are
-        averaged (`camviz.engine.views`); progress(done, of, view) is called before each, and what
-        it raises ends the work.
+        stages, fuse, tap, fit, placement, score, versus, gamma, truncation, prototypes and others.
+        For a backbone by name those of `Settings`, too: mean, std, interpolation, crop_pct,
+        input_size, labels, output. With several views every step is taken for each of them, and
+        the maps are averaged (`camviz.engine.views`); progress(done, of, in words) is called before
+        each, and before each chunk of the passes of a method that takes further ones. What it
+        raises ends the work, and leaves the network whole. `price` tells beforehand how long they
+        take.
 
         Raises a `CamvizError`: what was wrong, what was given and what would do.
         """
@@ -170,155 +240,88 @@ class Engine:
 
         # 2. Load the backbone, whose family decides what is left to be decided.
         backbone = self._loaded(backbone, weights, settings)
+        chosen = decided(backbone, chosen, target)
+        return self._explainer.explain(picture, backbone, target, chosen, progress, keep=True)
+
+    def explain_many(
+        self,
+        images: "Iterable[PictureSource | CamvizError]",
+        backbone: str | Backbone | None = None,
+        *,
+        weights: str | Path = "auto",
+        targets: int | str | Iterable[int | str | None] | None = None,
+        batch: int = 32,
+        rows: Sequence[Mapping[str, Any]] | None = None,
+        threads: int = 2,
+        **options: Any,
+    ) -> Iterator[Any]:
+        """The explanations of many pictures, in their order: those of `explain`, but in batches.
+
+        A batch takes one forward and one backward pass; one more backward pass for each class that
+        a target is compared with. Pictures are opened and brought to the network's size in
+        threads, ahead of the network, and maps are computed in threads behind it; about three
+        batches are in memory. Traces are not kept. Methods that need more than one trace of a
+        picture (those with scores of changes, prototypes of the picture itself, several views)
+        take the pictures one by one.
+
+        targets: one class for all, or one of each picture, None for its top prediction. batch: as
+        many at most; fewer where their activations exceed CAMVIZ_BATCH_MB, and one by one for a
+        network that gives a picture other scores beside others. rows: several ways to explain
+        every picture, each a mapping of options beside the common ones; what is yielded is a tuple
+        of an explanation each then, made of the same passes. options: as for `explain`.
+
+        A picture that cannot be opened or explained gives its `CamvizError` in its place; one that
+        is given in place of a picture is passed on. Raises a `CamvizError` at once for options
+        that no picture can be explained with.
+        """
+        settings, options = split_settings(options)
+        backbone = self._loaded(backbone, weights, settings)
+        if batch < 1 or threads < 1:
+            raise MethodError(
+                f"batch and threads are whole numbers from 1, not {batch} and {threads}"
+            )
+        everyone = targets if isinstance(targets, (int, str)) else None
+        ways = [
+            self._explainer.way(backbone, self._options.from_mapping({**options, **row}), everyone)
+            for row in ([{}] if rows is None else rows)
+        ]
+        together = Batches(
+            backbone,
+            ways,
+            self._runner,
+            self._traces,
+            self._explainer.explain_trace,
+            self._explainer.explain,
+        )
+        size = self._explainer.batch_size(backbone, together.taps, batch)
+        found = together.explain(with_targets(images, targets), size, threads)
+        if rows is not None:
+            return found
+        return (each if isinstance(each, CamvizError) else each[0] for each in found)
+
+    def price(
+        self,
+        backbone: str | Backbone | None = None,
+        method: str = AUTO,
+        stages: Sequence[str] | None = None,
+        *,
+        weights: str | Path = "auto",
+        **options: Any,
+    ) -> float | None:
+        """Seconds that a method's maps of a picture take, beside tracing it once; an estimate.
+
+        0 for a method that is arithmetic on the trace. None: a picture must be traced with this
+        network before passes of it can be told. options: those of `explain` (views, channels,
+        groups, tap and the settings of a backbone by name count). What was computed for a picture
+        before costs nothing more, which this leaves out. Raises a `CamvizError` as `explain` does.
+        """
+        settings, options = split_settings(options)
+        chosen = self._options.from_mapping({**options, "method": method, "stages": stages})
+        backbone = self._loaded(backbone, weights, settings)
         if chosen.method == AUTO:
             chosen = replace(chosen, method=default_method(backbone, chosen))
-        method = METHODS[chosen.method]
-        if chosen.views != "one":
-            return self._explain_views(picture, backbone, target, chosen, progress)
-
-        # 3. Plan stages, taps and target.
-        bank = None
-        if method.uses_prototypes:
-            bank = choose_bank(chosen, picture, backbone, target, self._runner, self._traces)
-        plan = make_plan(backbone, chosen, target, bank)
-
-        # 4. Trace the picture, or take the trace from the cache if it covers the taps.
-        differentiated = plan.target if method.uses_gradients else None
-        trace, fit = self._traces.get(
-            backbone, picture, chosen.fit, plan.taps.values(), differentiated
-        )
-        goal = plan.target or resolve_target(backbone, int(trace.logits.argmax()), chosen)
-
-        # 5. Compute gradients, or read the classifier's weights.
-        gradients, head = {}, None
-        if method.uses_gradients:
-            try:
-                gradients = trace.gradients(goal)
-            except LookupError:  # the graph was given up for memory, perhaps a moment ago
-                trace, fit = self._traces.run(backbone, picture, chosen.fit, trace.taps, goal)
-                gradients = trace.gradients(goal)
-        if method.uses_head:
-            work = ReadHead(picture, chosen.fit, goal.index)
-            head = trace.memoize(
-                ("head", goal.index), lambda: self._runner.run(backbone, work, self._traces)
-            )
-
-        # 6. Compute one map a stage.
-        family = family_of(backbone)
-        request = chosen.resolve(
-            **vars(backbone.settings),
-            backbone=backbone.name,
-            weights=backbone.reloads_as(trace.state) or GIVEN,
-            target=goal.index,
-            versus=goal.versus,
-            stages=tuple(plan.taps),
-            truncated=plan.truncated,
-            fuse=method.fuse if chosen.fuse == AUTO else chosen.fuse,
-            truncation=LEVEL if chosen.truncation == AUTO else chosen.truncation,
-            refine_power=chosen.refine_power or family.refinement.power,
-            refine_steps=chosen.refine_steps or family.refinement.steps,
-            prototypes=None if bank is None else bank_name(bank, chosen.prototypes, backbone),
-        )
-        rivals = () if bank is None else rival_banks(bank, backbone, trace, chosen)
-        inputs = MapInputs(
-            request=request,
-            target=goal,
-            trace=trace,
-            coarsest=max(stage.reduction for stage in backbone.stages),
-            gradients=gradients,
-            head=head,
-            bank=bank,
-            rivals=rivals,
-        )
-        last = default_stages(backbone, plan.stages)[-1]
-        features = [] if chosen.refine == "none" else feature_taps(backbone, plan)
-        wanted = [*plan.taps.values(), *features]
-        wanted += [last.tap(chosen.tap)] if chosen.truncation == AUTO else []
-        placements = self._placements(backbone, wanted, chosen.placement)
-        choice = None
-        with torch.autocast(backbone.device.type, enabled=False):
-            maps = compute_maps(plan, inputs)
-            if chosen.truncation == AUTO:
-                choice = choose_truncation(last, plan.taps, inputs, maps, placements)
-            if choice is not None and not choice.level:
-                inputs = replace(inputs, request=replace(request, truncation=0.0, truncated=()))
-                maps = compute_maps(plan, inputs)
-        self._traces.keep(backbone, picture, trace, fit, goal)
-
-        # 7. Answer.
-        return Explanation(
-            request=inputs.request,
-            picture=picture,
-            fit=fit,
-            backbone=backbone,
-            state=trace.state,
-            logits=trace.logits.numpy().copy(),
-            raw={name: each.raw for name, each in maps.items()},
-            notes={name: each.notes for name, each in maps.items()},
-            placements={name: placements[tap] for name, tap in plan.taps.items()},
-            plain={name: each.plain for name, each in maps.items() if each.plain is not None},
-            bank=bank,
-            rivals=tuple(rival.label for rival in rivals),
-            cosines={name: each.cosines for name, each in maps.items() if each.cosines is not None},
-            truncation_choice=choice,
-            affinity=_affinity(trace, features, placements) if features else None,
-        )
-
-    def _explain_views(
-        self,
-        picture: Picture,
-        backbone: Backbone,
-        target: int | str | None,
-        chosen: Options,
-        progress: Progress | None,
-    ) -> Explanation:
-        """The mean of the maps of several views of a picture; see `camviz.engine.views`."""
-        shown = [
-            (view, self._sizes.at(backbone, view.scale))
-            if view.scale == 1 or self._runner.resizes
-            else (view, None)
-            for view in VIEWS[chosen.views]
-        ]
-        used = [(view, network) for view, network in shown if network is not None]
-        skipped = [view for view, network in shown if network is None]
-        options = vars(replace(chosen, views="one"))
-        x = None
-        collected: dict[str, list[tuple[torch.Tensor, Placement]]] = {}
-        for number, (view, network) in enumerate(used):
-            if progress is not None:
-                progress(number, len(used), str(view))
-            seen = mirror(picture) if view.mirrored else picture
-            y = self.explain(seen, network, target=target, **options)
-            if x is None:  # the picture as it is decides what the others show
-                x, target = y, y.target
-                options |= {"stages": x.stages, "truncation": x.request.truncation}
-                options |= {"prototypes": x.bank} if x.bank is not None else {}
-                options["truncated"] = x.request.truncated if x.request.truncation else None
-                if METHODS[chosen.method].uses_head:
-                    options["stages"] = None
-            else:
-                self._traces.drop_graph(network, seen, chosen.fit)
-            for name, other in zip(x.stages, y.stages, strict=True):
-                back = place_back(y.raw[other], y.placements[other], view, backbone, network)
-                collected.setdefault(name, []).append(back)
-        assert x is not None
-        means = {name: mean_map(maps) for name, maps in collected.items()}
-        text = sentence([view for view, _ in used], skipped, backbone)
-        return replace(
-            x,
-            request=replace(x.request, views=chosen.views),
-            raw={name: heat.numpy() for name, (heat, _) in means.items()},
-            cosines={
-                name: on_grid(each, x.placements[name], *means[name])
-                for name, each in x.cosines.items()
-            },
-            placements={name: placement for name, (_, placement) in means.items()},
-            notes={
-                name: replace(note, denoising=None, sentences=(*note.sentences, text))
-                for name, note in x.notes.items()
-            },
-            plain={},
-        )
+        timing = self._traces.timings.of(backbone)
+        return price_of(backbone, chosen, timing, self._explainer.views(chosen.views))
 
     def predict(
         self,
@@ -331,6 +334,8 @@ class Engine:
     ) -> list[tuple[int, str, float]]:
         """(class index, label, probability) of every class, best first: `x.predictions` alone.
 
+        None of a network without classes, which is run all the same.
+
         One forward pass, which is kept for an explanation with the same fit. settings: those of
         `Settings`, for a backbone by name. Raises a `CamvizError` as `explain` does.
         """
@@ -340,6 +345,38 @@ class Engine:
         backbone = self._loaded(backbone, weights, chosen)
         trace, _ = self._traces.get(backbone, picture, fit, ())
         return ranked(trace.logits.numpy(), backbone.labels, backbone.output)
+
+    def logits(
+        self, images: Sequence[PictureSource], backbone: Backbone, fit: FitMode = "stretch"
+    ) -> np.ndarray:
+        """The logits of several pictures, float32 (N, classes), in batches; nothing is kept.
+
+        Of a network without classes its features. Raises a `CamvizError` as `explain` does.
+        """
+        fit = self._options.from_mapping({"fit": fit}).fit
+        if not len(images):
+            raise ImageError("no pictures were given; give one or more")
+        work = ScorePictures([open_picture(image) for image in images], fit)
+        return self._runner.run(backbone, work, self._traces)
+
+    def cover(
+        self,
+        x: Explanation,
+        mask: np.ndarray,
+        cover: str = "blur",
+        background: "PictureSource | None" = None,
+    ) -> Explanation:
+        """The explanation of the same picture with part of it covered, for the same class.
+
+        mask: bool (H, W), what is covered. cover: one of `camviz.maps.cover.COVERS`, with a
+        background for the cover of that name. Whatever was decided for x stays: target, references,
+        method, stages, truncation, prototypes. One forward and one backward pass for a method that
+        takes no more. The picture of what is returned is the covered one. Raises `MethodError` for
+        a mask or cover that does not fit.
+        """
+        channels = x.backbone.input_size[0]
+        covered = cover_picture(x.picture, mask, cover, background, channels)
+        return self.explain(covered, x.backbone, target=x.target, **x.options)
 
     def build_prototypes(
         self,
@@ -383,6 +420,11 @@ class Engine:
         )
         chosen = Options(stages=stages, tap=tap, fit=fit)  # type: ignore[arg-type]
         backbone = self._loaded(backbone, weights, network)
+        if not backbone.has_classes:
+            raise PrototypeError(
+                f"{backbone.display_name} knows no classes, and prototypes are of one; "
+                "similarity() shows which places are alike to it"
+            )
         if target is None:
             raise PrototypeError("prototypes are of one class: give target, an index or a label")
         index = backbone.target(target)
@@ -396,6 +438,66 @@ class Engine:
             progress=progress,
         )
         return self._runner.run(backbone, work, self._traces)
+
+    def teach(
+        self,
+        pictures: Mapping[str, Sequence[PictureSource]],
+        backbone: str | Backbone | None = None,
+        *,
+        weights: str | Path = "auto",
+        penalty: float = LAMBDA,
+        fit: FitMode = "stretch",
+        progress: Progress | None = None,
+        **settings: Any,
+    ) -> Taught:
+        """Teach a network kinds of your own from a few pictures of each; three are good.
+
+        pictures: of each kind by its name, 2 to 50 kinds, 500 pictures in all. The classifier is
+        ridge regression (`camviz.teaching.ridge`, penalty: its lambda) on the pooled features of
+        any network, one without classes too. What is returned has a backbone, to be explained like
+        any other, and says how many pictures the others tell rightly when each is left out in turn.
+
+        progress(done, of, name) is called before each pass; what it raises ends the work. settings:
+        for a backbone by name those of `Settings`. Raises a `CamvizError` where there is nothing to
+        tell apart.
+        """
+        network, unknown = split_settings(settings)
+        if unknown:
+            raise TeachingError(f"teach has no argument '{next(iter(unknown))}'")
+        fit = self._options.from_mapping({"fit": fit}).fit
+        backbone = self._loaded(backbone, weights, network)
+        return teach_head(
+            pictures, backbone, self._features, penalty=penalty, fit=fit, progress=progress
+        )
+
+    def use_head(
+        self,
+        head: TaughtHead | str | Path,
+        backbone: str | Backbone | None = None,
+        *,
+        weights: str | Path = "auto",
+        **settings: Any,
+    ) -> Taught:
+        """A taught head, or its file, on the network that it was taught on.
+
+        backbone: that network; None: by the name in the head. Raises `TeachingError` if the head is
+        of another network or other weights.
+        """
+        network, unknown = split_settings(settings)
+        if unknown:
+            raise TeachingError(f"use_head has no argument '{next(iter(unknown))}'")
+        if not isinstance(head, TaughtHead):
+            head = TaughtHead.load(head)
+        try:
+            found = self._loaded(backbone or head.backbone, weights, network)
+        except BackboneError as error:
+            if backbone is not None:
+                raise
+            raise TeachingError(
+                f"this head was taught on {head.backbone}, which cannot be loaded by that name "
+                f"({error}); give the backbone that it was taught on"
+            ) from error
+        return Taught(self._features.put(head, found), head)
 
     def similarity(
         self,
@@ -411,7 +513,7 @@ class Engine:
         """
         backbone, request = x.backbone, x.request
         tap = backbone.stage(stage).tap(request.tap)
-        placement = self._placements(backbone, [tap], request.placement)[tap]
+        placement = self._explainer.placements(backbone, [tap], request.placement)[tap]
         cell = cell_at(x.fit, placement, point, tap.layout.grid)
         trace, fit = self._traces.get(backbone, x.picture, request.fit, [tap])
         features = trace.activations[tap.address]
@@ -424,6 +526,221 @@ class Engine:
         with plain_arithmetic(backbone):
             cosines = cosine_maps(features, vector)[0, 0].cpu().numpy()
         return SimilarityMap(stage, cosines, placement, point, cell, picture, fit)
+
+    def components(self, x: Explanation, stage: str) -> Components:
+        """The features of a stage as colours; see `Components`. Independent of the class."""
+        backbone, request = x.backbone, x.request
+        tap = backbone.stage(stage).tap(request.tap)
+        placement = self._explainer.placements(backbone, [tap], request.placement)[tap]
+        trace, fit = self._traces.get(backbone, x.picture, request.fit, [tap])
+        with plain_arithmetic(backbone):
+            raw, shares = principal_parts(trace.activations[tap.address])
+        return Components(stage, raw, shares, placement, x.picture, fit)
+
+    def attention(self, x: Explanation) -> dict[str, AttentionMaps]:
+        """Where the tokens that the classifier reads attend to, by block, shallow to deep.
+
+        Says where is read, and not what counts: the same for every class. Raises `MethodError` for
+        a network that has no attention between all places.
+        """
+        backbone, request = x.backbone, x.request
+        attention = attention_of(backbone)
+        trace, fit = self._traces.get(backbone, x.picture, request.fit, attention_taps(attention))
+        taps = {block: backbone.stage(block.name).tap(request.tap) for block in attention.blocks}
+        placements = self._explainer.placements(backbone, taps.values(), request.placement)
+        return {
+            block.name: AttentionMaps(
+                block.name,
+                *read_heads(trace, attention, block),
+                placements[tap],
+                x.picture,
+                fit,
+            )
+            for block, tap in taps.items()
+        }
+
+    def steps(self, x: Explanation, stage: str, count: int = CHANNELS) -> ChannelSteps:
+        """How the map of a stage was added up, channel by channel; see `ChannelSteps`.
+
+        From the trace that x was computed from: the network is not run, unless that was given up
+        for memory. count: of channels, those that add most. Raises `MethodError` for a map that is
+        no such sum, `StageError` for a stage that has none.
+        """
+        check_steps(x, stage)
+        method = METHODS[x.request.method]
+        tap = x.backbone.stage(stage).tap("output" if method.uses_head else x.request.tap)
+        trace, goal, gradients = self._explainer.reopen(x, [tap])
+        head = None
+        if method.uses_head:
+            head = self._explainer.head_weights(
+                x.backbone, x.picture, x.request.fit, trace, goal.index, self._traces
+            )
+        with plain_arithmetic(x.backbone):
+            return channel_steps(
+                x,
+                stage,
+                trace.activations[tap.address],
+                gradients.get(tap.address),
+                None if head is None else head.weights,
+                count,
+            )
+
+    def truncation_steps(self, x: Explanation, stage: str) -> TruncationSteps:
+        """The map of a stage at many levels of truncation; see `TruncationSteps`.
+
+        From the trace that x was computed from, as for `steps`. Raises `MethodError` for a method
+        that reads no gradient of a stage.
+        """
+        check_truncation_steps(x, stage)
+        tap = x.backbone.stage(stage).tap(x.request.tap)
+        trace, _, gradients = self._explainer.reopen(x, [tap])
+        with plain_arithmetic(x.backbone):
+            return truncation_steps(
+                x, stage, trace.activations[tap.address], gradients[tap.address]
+            )
+
+    def head_steps(self, x: Explanation) -> HeadSteps:
+        """What each head of a transformer added to the map of its last stage; see `HeadSteps`.
+
+        From the trace that x was computed from, as for `steps`. Raises `MethodError` for methods
+        other than GAE and DAAM.
+        """
+        check_head_steps(x)
+        attention = attention_of(x.backbone)
+        trace, goal, gradients = self._explainer.reopen(x, attention_taps(attention))
+        inputs = MapInputs(
+            request=x.request,
+            target=goal,
+            trace=trace,
+            coarsest=0.0,
+            gradients=gradients,
+            attention=attention,
+        )
+        last = x.backbone.stage(x.stages[-1])
+        read = of_attention(last, inputs)
+        names = [block.name for block in attention.blocks][: len(read["attention"])]
+        with plain_arithmetic(x.backbone):
+            return head_steps(x, attention.layout, {**read, "blocks": names})
+
+    def class_maps(self, x: Explanation) -> EveryClass:
+        """CAM of every class of the network for an explained picture, from two passes of its head.
+
+        Raises `MethodError` where the head is not linear after average pooling, up to one norm.
+        """
+        backbone, fit = x.backbone, x.request.fit
+        trace, _ = self._traces.get(backbone, x.picture, fit, ())
+        work = ReadClassMaps(x.picture, fit)
+        found = trace.memoize(
+            ("class maps",), lambda: self._runner.run(backbone, work, self._traces)
+        )
+        tap = backbone.discovery.pre_pool
+        assert tap is not None, "or there are no such maps"
+        placement = self._explainer.placements(backbone, [tap], x.request.placement)[tap]
+        return EveryClass(found.values.numpy(), placement, found.kind)
+
+    def sanity(
+        self,
+        x: Explanation,
+        *,
+        steps: int = MOST_BLOCKS,
+        of: str = FUSED,
+        seed: int = 0,
+        draws: int = DRAWS,
+        progress: Progress | None = None,
+    ) -> Sanity:
+        """What becomes of a map when the network is made random, from its head down.
+
+        steps: at most so many; of: "fused", "refined" or a stage; seed: of what is drawn; draws:
+        how often everything is drawn at the end, by that seed and those that follow it.
+        progress(done, of, in words) is called before each map; what it raises ends the work. A copy
+        of the network is made random, one at a time: the network itself stays as it is.
+        `sanity_price` tells beforehand how long it takes. Raises `MethodError` for prototypes and
+        for several views, `StageError` for a map that there is not, `BackboneError` if the network
+        has other weights than those that were explained.
+        """
+        check_sanity(x, steps, draws)
+        work = sanity_work(
+            x, type(self), self._options, of, self._blocks(x.backbone, steps),
+            seed=seed, draws=draws, progress=progress,
+        )  # fmt: skip
+        maps = self._runner.run(x.backbone, work, self._traces)
+        x.check_weights()
+        return compare_steps(x, work, maps)
+
+    def sanity_price(
+        self, x: Explanation, steps: int = MOST_BLOCKS, draws: int = DRAWS
+    ) -> float | None:
+        """Seconds that `sanity` takes, an estimate; None before the network was timed."""
+        check_sanity(x, steps, draws)
+        maps = len(self._blocks(x.backbone, steps)) + draws - 1
+        return sanity_price(x, self._traces.timings.of(x.backbone), maps)
+
+    def _blocks(self, backbone: Backbone, most: int) -> tuple[Block, ...]:
+        """What is made random in each step; found once."""
+        key = (backbone.fingerprint, most)
+        return self._found_blocks.get_or_make(
+            key,
+            self._one_by_one,
+            lambda: self._runner.run(backbone, FindBlocks(most), self._traces),
+        )
+
+    def faithfulness(
+        self,
+        x: Explanation,
+        of: str = FUSED,
+        *,
+        metrics: Sequence[str] | None = None,
+        steps: int = STEPS,
+        beside: Sequence[str] = BESIDE,
+        progress: Progress | None = None,
+    ) -> Faithfulness:
+        """Measure whether a map shows what the score depends on, for an explained picture.
+
+        of: a stage, "fused" or "refined". metrics: of `camviz.maps.metrics.METRICS`; None: all that
+        exist for what the network gives. steps: of insertion and deletion. beside: what the same is
+        measured of, for a figure alone means nothing. What was measured is kept with the trace, map
+        by map. progress(pictures scored, in all, in words): what it raises ends the work, and
+        leaves the network whole.
+
+        Raises a `CamvizError`: for a network without classes, a map or a metric that is none.
+        """
+        names = faithfulness_of.check(x, of, metrics, steps, beside)
+        return faithfulness_of.measured(
+            x, of, beside, names, steps, self._explain_once, self._runner, self._traces, progress
+        )
+
+    def faithfulness_price(
+        self,
+        x: Explanation,
+        of: str = FUSED,
+        *,
+        metrics: Sequence[str] | None = None,
+        steps: int = STEPS,
+        beside: Sequence[str] = BESIDE,
+    ) -> float | None:
+        """Seconds that `faithfulness` takes with the same arguments; an estimate.
+
+        0 for what was measured before. None: no pass of the network was timed. Raises what
+        `faithfulness` does.
+        """
+        names = faithfulness_of.check(x, of, metrics, steps, beside)
+        backbone, request = x.backbone, x.request
+        heats = faithfulness_of.heats_of(x, of, beside)
+        trace, _ = self._traces.get(backbone, x.picture, request.fit, ())
+        new = faithfulness_of.missing(x, trace, heats, names, steps)
+        timing = self._traces.timings.of(backbone)
+        if not new:
+            return 0.0
+        maps = price_of(backbone, request, timing, self._explainer.views(request.views))
+        if timing is None or maps is None:
+            return None
+        return faithfulness_of.seconds_of(x, new, names, steps, timing, maps)
+
+    def _explain_once(self, picture: Picture, backbone: Backbone, **options: Any) -> Explanation:
+        """Explain a picture that is not explained again: its trace is not kept."""
+        x = self.explain(picture, backbone, **options)
+        self._traces.drop(backbone, picture, x.request.fit)
+        return x
 
     def run(self, task: RemoteTask, device: Device = None) -> Any:
         """Do a task in this process, on a device (None: the engine's own); see `TaskWorker.run`."""
@@ -441,26 +758,11 @@ class Engine:
             )
         return backbone
 
-    def _placements(
-        self, backbone: Backbone, taps: Iterable[Tap], kind: PlacementKind
-    ) -> dict[Tap, Placement]:
-        """Where the cells of each tap are drawn; measured once."""
-        taps = sorted(set(taps), key=lambda tap: str(tap.address))
-        if kind == "plain":
-            return {tap: plain_placement(tap, backbone.input_size) for tap in taps}
-        key = (backbone.fingerprint, *taps)
-        measured = self._measured.get(key)
-        if measured is None:
-            work = MeasurePlacements(taps)
-            measured = self._measured.put(key, self._runner.run(backbone, work, self._traces))
-        return dict(measured)
 
-
-def _affinity(
-    trace: Trace, features: Sequence[Tap], placements: Mapping[Tap, Placement]
-) -> Affinity:
-    """What looks alike in a traced picture: one for all methods and classes."""
-    key = ("affinity", *((tap.address, placements[tap]) for tap in features))
-    return trace.memoize(
-        key, lambda: Affinity([(trace.activations[t.address][0], placements[t]) for t in features])
-    )
+def teach(
+    pictures: Mapping[str, Sequence[PictureSource]],
+    backbone: str | Backbone | None = None,
+    **options: Any,
+) -> Taught:
+    """`Engine.teach` by an engine made for it."""
+    return Engine().teach(pictures, backbone, **options)

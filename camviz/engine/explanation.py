@@ -15,11 +15,12 @@ import torch
 
 from camviz.defaults import FUSED, REFINED, usual_threshold
 from camviz.engine import export
-from camviz.engine.drawing import draw
+from camviz.engine.drawing import brightest, draw
 from camviz.engine.notes import Notes
+from camviz.engine.option import option_table
 from camviz.engine.options import Request
 from camviz.engine.truncation import TruncationChoice
-from camviz.errors import StageError
+from camviz.errors import BackboneError, StageError
 from camviz.fit import Fit
 from camviz.images import Picture
 from camviz.maps import boxes as box_rules
@@ -29,9 +30,11 @@ from camviz.maps.fusion import Placement, fuse, normalize
 from camviz.maps.refine import Affinity, Refinement, refine
 from camviz.network.backbone import Backbone
 from camviz.network.outputs import ranked
-from camviz.prototypes.bank import Member, Prototype, PrototypeBank, StagePrototypes
+from camviz.prototypes.bank import PrototypeBank
+from camviz.prototypes.prototype import Member, Prototype, StagePrototypes
 
-_KEPT_PIXELS = 4_000_000  # maps of larger pictures are made whenever they are read
+# Of all maps of an explanation together, four bytes each; more are made whenever they are read.
+_KEPT_PIXELS = 24_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +112,9 @@ class _LazyMaps(Mapping[str, np.ndarray]):
 
 @dataclass(eq=False)
 class Explanation:
-    """Where a backbone looks, for one class of one picture.
+    """Where a backbone looks, for one class of one picture; without classes, what it answers to.
 
+    `logits`: of all classes; of a network without classes its pooled features, or their embedding.
     `raw`: per stage float32 (h, w) at the stage's own resolution, in the method's own units,
     before any ReLU. `maps`: per stage float32 (H, W) of the picture's own size, in [0, 1];
     `fused` the same of all stages together, `refined` the fused one spread over what looks alike
@@ -143,14 +147,36 @@ class Explanation:
     _boxes: dict[Hashable, list[Box]] = field(repr=False, init=False, default_factory=dict)
 
     @property
-    def target(self) -> int:
-        """The index of the class explained."""
+    def target(self) -> int | None:
+        """The index of the class explained; None of a network without classes."""
         return self.request.target
 
     @property
     def label(self) -> str:
-        """The name of the class explained."""
-        return self.backbone.labels[self.target]
+        """The name of the class explained; "" of a network without classes."""
+        return "" if self.target is None else self.backbone.labels[self.target]
+
+    @property
+    def reference_labels(self) -> tuple[str, ...]:
+        """The names of the classes that it is compared with (`versus`)."""
+        return tuple(self.backbone.labels[index] for index in self.request.references)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every option as it was decided, by which another picture is explained in the same way.
+
+        engine.explain(other, x.backbone, target=x.target, **x.options)
+        """
+        found = {name: getattr(self.request, name) for name in option_table(type(self.request))}
+        return found if self.bank is None else found | {"prototypes": self.bank}
+
+    def check_weights(self) -> None:
+        """Raise `BackboneError` if the network has other weights now than when it was explained."""
+        if self.state not in (None, self.backbone.fingerprint):
+            raise BackboneError(
+                f"the weights of {self.backbone.display_name} are no longer those that were "
+                "explained; explain the picture again"
+            )
 
     @property
     def digest(self) -> str | None:
@@ -167,7 +193,8 @@ class Explanation:
         """(class index, label, probability) of every class, best first.
 
         By `Backbone.output` the probabilities sum to 1 (softmax), are one of each class (sigmoid),
-        or are values, which are no probabilities (each a `Value`).
+        or are values, which are no probabilities (each a `Value`). Empty of a network without
+        classes.
         """
         return ranked(self.logits, self.backbone.labels, self.backbone.output)
 
@@ -176,9 +203,10 @@ class Explanation:
         """Whether the two best classes together reach `Backbone.confidence_threshold`.
 
         Two, because a picture may hold two things that share the probability. Where each class
-        has its own (sigmoid), the best alone; values are never in doubt.
+        has its own (sigmoid), the best alone; values are never in doubt, nor is a network that
+        says nothing.
         """
-        if self.backbone.output == "value":
+        if self.backbone.output in ("value", "features"):
             return True
         best = self.predictions[: 2 if self.backbone.output == "softmax" else 1]
         return sum(p for *_, p in best) >= self.backbone.confidence_threshold
@@ -221,14 +249,20 @@ class Explanation:
     def fused(self) -> np.ndarray:
         return self._of_all(FUSED, self.fused_grid)
 
+    @property
+    def refinement(self) -> Refinement:
+        """How the fused map is spread."""
+        request = self.request
+        return Refinement(request.refine_power, request.refine_steps, request.refine_keep)
+
     @cached_property
     def refined_grid(self) -> tuple[np.ndarray, Placement] | None:
         """The refined map at its own resolution, and where its cells look; None: it is off."""
         if self.affinity is None:
             return None
         fused, placement = self.fused_grid
-        how = Refinement(self.request.refine_power, self.request.refine_steps)
-        heat, placement = refine(torch.from_numpy(fused), placement, self.affinity, how)
+        fused_map = torch.from_numpy(fused)
+        heat, placement = refine(fused_map, placement, self.affinity, self.refinement)
         return heat.cpu().numpy(), placement
 
     @property
@@ -252,7 +286,8 @@ class Explanation:
     @property
     def _is_small(self) -> bool:
         """Whether maps of the picture's size are held once they are made."""
-        return self.picture.height * self.picture.width <= _KEPT_PIXELS
+        maps = len(self.stages) + len(self.maps_of_all)
+        return self.picture.height * self.picture.width * maps <= _KEPT_PIXELS
 
     def signed(self, stage: str) -> np.ndarray:
         """The map before the ReLU over its largest magnitude, (H, W), in [-1, 1]: for and against.
@@ -337,6 +372,10 @@ class Explanation:
         raise StageError(
             f"there is no map of '{of}'; maps: {', '.join((*self.stages, FUSED, REFINED))}"
         )
+
+    def brightest(self, of: str = FUSED) -> tuple[int, int] | None:
+        """(x, y) of the pixel where a map is highest; None if it is empty. of: as for `grid`."""
+        return brightest(*self.grid(of), self.fit)
 
     def heat(self, of: str = FUSED) -> np.ndarray:
         """A map on the picture, (H, W). of: as for `grid`."""

@@ -1,7 +1,7 @@
 """A result as files: pictures, numbers, and last of all the manifest that says what they are.
 
 The manifest is written last and the folder appears at once or not at all, so that a folder with
-a manifest is a complete one. Pictures are drawn one after the other, as they are written.
+a manifest is a complete one. Pictures are drawn as they are written, two at a time.
 """
 
 import io
@@ -10,7 +10,8 @@ import platform
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,9 +23,11 @@ from PIL import Image
 
 from camviz.defaults import COLORS, FUSED, OPACITY, REFINED, usual_threshold
 from camviz.engine.drawing import draw
-from camviz.errors import MethodError
-from camviz.files import output_folder
+from camviz.engine.encoding import encode, suffix_for
+from camviz.errors import MethodError, quote
+from camviz.files import file_name, output_folder
 from camviz.fit import Fit
+from camviz.images import Picture
 from camviz.maps import render
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS, denoise
@@ -38,15 +41,31 @@ SCREEN = 1600
 Size = Literal["screen", "original"]
 SIZES: tuple[Size, ...] = get_args(Size)
 _LARGE = 16_000_000  # bytes of an array
+_AT_ONCE = 2  # pictures that are drawn and compressed at the same time, which is their memory
 # A picture, uint8 (H, W, 3), or what draws it.
 Drawing = np.ndarray | Callable[[], np.ndarray]
+Report = Callable[[int, int, str], object]
 
 
 def check_size(size: str) -> Size:
     """The size; raises `MethodError` if it is none."""
     if size not in SIZES:
-        raise MethodError(f"unknown size '{size}'; sizes: {', '.join(SIZES)}")
+        raise MethodError(f"unknown size {quote(size)}; sizes: {', '.join(SIZES)}")
     return size
+
+
+def drawn_size(picture: Picture, size: Size) -> tuple[int, int]:
+    """(height, width) of what is drawn of a picture; raises `MethodError` for an unknown size."""
+    height, width = picture.height, picture.width
+    scale = SCREEN / max(height, width)
+    if check_size(size) == "original" or scale >= 1:
+        return height, width
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def shrunk(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture of another size, (height, width), each pixel the mean of those it stands for."""
+    return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
 
 
 @dataclass(frozen=True)
@@ -62,19 +81,14 @@ class Canvas:
     def of(cls, x: "Explanation", size: Size) -> "Canvas":
         """size: "screen": at most `SCREEN` pixels a side; "original": the picture's own size.
 
-        Pictures of more than that are saved as JPEG, others as PNG, to the bit.
+        Pictures of up to a million pixels are saved as PNG, to the bit, larger ones as JPEG.
         """
-        check_size(size)
         pixels = x.picture.pixels
-        height, width = pixels.shape[:2]
-        scale = SCREEN / max(height, width)
-        if scale >= 1:
-            return cls(pixels, x.fit, scaled=False, suffix=".png")
-        if size == "original":
-            return cls(pixels, x.fit, scaled=False, suffix=".jpg")
-        height, width = max(1, round(height * scale)), max(1, round(width * scale))
-        smaller = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-        return cls(smaller, x.fit.scaled_to(height, width), scaled=True, suffix=".jpg")
+        height, width = drawn_size(x.picture, size)
+        if (height, width) == pixels.shape[:2]:
+            return cls(pixels, x.fit, scaled=False, suffix=suffix_for(height, width))
+        fit = x.fit.scaled_to(height, width)
+        return cls(shrunk(pixels, (height, width)), fit, scaled=True, suffix=".jpg")
 
     def overlay(
         self, x: "Explanation", of: str, colors: str = COLORS, opacity: float = OPACITY
@@ -89,6 +103,10 @@ class Canvas:
             opacity,
             visible,
         )
+
+    def shown(self, pixels: np.ndarray) -> np.ndarray:
+        """Another picture of the same size, at the size of this one."""
+        return pixels if not self.scaled else shrunk(pixels, self.pixels.shape[:2])
 
     def with_boxes(
         self,
@@ -137,7 +155,7 @@ def save_explanation(
         arrays[f"{name}_grid"] = x.grid(name)[0]
         if not canvas.scaled:
             arrays[name] = partial(x.heat, name)
-    arrays["logits"] = x.logits
+    arrays["logits" if x.backbone.has_classes else "features"] = x.logits
     manifest = {**manifest_of(x, threshold), **canvas.description}
     return write_folder(folder, pictures, arrays, manifest, canvas.suffix)
 
@@ -208,8 +226,8 @@ def manifest_of(
             "rect": list(x.fit.rect),
             "placements": {name: asdict(p) for name, p in x.placements.items()},
         },
-        "target": {"index": x.target, "label": x.label},
-        "sure": x.is_confident,
+        "target": None if x.target is None else {"index": x.target, "label": x.label},
+        "sure": x.is_confident if x.backbone.has_classes else None,
         "predictions": [
             {"index": i, "label": label, figure: p} for i, label, p in x.predictions[:10]
         ],
@@ -218,9 +236,7 @@ def manifest_of(
             "paper": method.paper,
             "denoising": denoise.SOURCE if x.request.truncated else None,
             "fusion": fusion.label,
-            "refinement": None
-            if x.refined_grid is None
-            else {"power": x.request.refine_power, "steps": x.request.refine_steps},
+            "refinement": None if x.refined_grid is None else asdict(x.refinement),
         },
         "truncation_choice": None if x.truncation_choice is None else asdict(x.truncation_choice),
         "prototypes": None if x.bank is None else x.bank.summary,
@@ -240,34 +256,38 @@ def write_folder(
     arrays: Mapping[str, Any],
     manifest: Mapping[str, Any],
     suffix: str = ".png",
+    *,
+    most_bytes: int | None = None,
+    progress: Report | None = None,
 ) -> Path:
     """Write `NAME.png` per picture, `maps.npz` and `manifest.json`; returns the folder.
 
     An existing folder keeps its other files; those of the same names are replaced. pictures:
-    uint8 (H, W, 3), or functions that draw them, called one at a time; so may arrays be. suffix:
-    ".png" or ".jpg". If anything fails, nothing of this result is left behind.
+    uint8 (H, W, 3), or functions that draw them, called as many at a time as are drawn at once;
+    so may arrays be. One that stands there twice is drawn once. suffix: ".png" or ".jpg".
+    most_bytes: of all pictures, as far as the quality of JPEG can do it. progress(done, of, name)
+    is called before each picture, and may end the work by raising. If anything fails, nothing of
+    this result is left behind.
     """
     target = output_folder(folder)
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".camviz-") as work:
-        files = []
-        for name, picture in pictures.items():
-            file = Path(work) / f"{file_name(name)}{suffix}"
-            pixels = picture() if callable(picture) else picture
-            # The quality is JPEG's: overlays have sharp edges between colours. PNG has none.
-            Image.fromarray(pixels).save(file, quality=90, subsampling=0)
-            files.append(file)
-            del pixels
+        files = {name: Path(work) / f"{file_name(name)}{suffix}" for name in pictures}
+        share = None if most_bytes is None else most_bytes // max(1, len(pictures))
+        _write_pictures(pictures, files, share, progress)
         archive = Path(work) / "maps.npz"
         _write_arrays(archive, arrays)
         sheet = Path(work) / "manifest.json"
-        listed = {"files": [file.name for file in (*files, archive)]}
-        sheet.write_text(json.dumps({**manifest, **listed}, indent=2, ensure_ascii=False) + "\n")
+        listed = {"files": [file.name for file in (*files.values(), archive)]}
+        sheet.write_text(
+            json.dumps({**manifest, **listed}, indent=2, ensure_ascii=False) + "\n",
+            encoding="utf-8",
+        )
         # From here on the old manifest, if any, no longer describes the files.
         (target / sheet.name).unlink(missing_ok=True)
         placed = []
         try:
-            for file in (*files, archive, sheet):
+            for file in (*files.values(), archive, sheet):
                 placed.append(target / file.name)
                 shutil.move(file, placed[-1])
         except BaseException:
@@ -275,6 +295,41 @@ def write_folder(
                 file.unlink(missing_ok=True)
             raise
     return target
+
+
+def _write_pictures(
+    pictures: Mapping[str, Drawing],
+    files: Mapping[str, Path],
+    most_bytes: int | None,
+    progress: Report | None,
+) -> None:
+    """Draw and write each picture to its file, `_AT_ONCE` at a time."""
+
+    def write(drawing: Drawing, places: Sequence[Path]) -> None:
+        pixels = drawing() if callable(drawing) else drawing
+        data = encode(pixels, places[0].suffix, most_bytes)
+        for place in places:
+            place.write_bytes(data)
+
+    places: dict[int, list[Path]] = {}
+    for name, drawing in pictures.items():
+        places.setdefault(id(drawing), []).append(files[name])
+    drawings = {id(drawing): drawing for drawing in pictures.values()}
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="drawing") as pool:
+        pending: set[Future[None]] = set()
+        for done, (key, drawing) in enumerate(drawings.items()):
+            if progress is not None:
+                progress(done, len(drawings), places[key][0].stem)
+            pending.add(pool.submit(write, drawing, places[key]))
+            if len(pending) == _AT_ONCE:
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                _raise_first(finished)
+        _raise_first(wait(pending).done)
+
+
+def _raise_first(finished: Iterable[Future[None]]) -> None:
+    for each in finished:
+        each.result()
 
 
 def _write_arrays(file: Path, arrays: Mapping[str, Any]) -> None:
@@ -286,8 +341,3 @@ def _write_arrays(file: Path, arrays: Mapping[str, Any]) -> None:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
             del array
-
-
-def file_name(name: str) -> str:
-    """A stage's name as part of a file name: letters, digits, dot, dash and underscore."""
-    return "".join(c if c.isalnum() or c in ".-_" else "-" for c in name)

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+from camviz.engine.options import Options
+from camviz.engine.prices import passes_of
+from camviz.engine.wording import Wording, wording
 from camviz.methods import Method, denoise
 from camviz.network.head import HeadWeights
+from camviz.network.settings import OutputKind
 from camviz.network.stages import Stage
 from camviz.network.taps import Tap
 
@@ -43,14 +47,19 @@ def parts(*shares: float) -> str:
     return f"{' to '.join(words)} times"
 
 
+# From this share of the highest value on, the lowest makes a map nearly even.
+NEARLY_EVEN = 0.8
+
+
 @dataclass(frozen=True)
 class Notes:
     """What to know about one map before believing it.
 
+    `zero_gradient`: the class score does not depend on the map.
     `positive_share`, `cancels`: see `methods.gradient.Evidence`; None and False for methods without
     a gradient. `checkerboard`: 1 is an even gradient, 4 one place in
-    four (`methods.gradient.checkerboard`); `smoothed` if it was removed. `sentences`: all of it
-    in words.
+    four (`methods.gradient.checkerboard`); `smoothed` if it was removed. `floor`: the lowest value
+    as a share of the highest, 0 where one is negative. `sentences`: all of it in words.
     """
 
     stage: str
@@ -65,15 +74,15 @@ class Notes:
     smoothed: bool
     denoising: Denoising | None
     sentences: tuple[str, ...]
+    floor: float = 0.0
+
+    @property
+    def nearly_even(self) -> bool:
+        """Whether the colours exaggerate: no place is far below the highest."""
+        return self.floor >= NEARLY_EVEN
 
     def __str__(self) -> str:
         return " ".join(self.sentences)
-
-
-_CANCELS = (
-    "For and against are equal at every place, whatever the class, because the network normalises "
-    "the channels next."
-)
 
 
 def write_sentences(
@@ -83,8 +92,10 @@ def write_sentences(
     method: Method,
     head: HeadWeights | None,
     mode: denoise.Mode,
+    output: OutputKind = "softmax",
 ) -> tuple[str, ...]:
-    """The notes in plain words, the most important last."""
+    """The notes in plain words, the most important last. output: of the network."""
+    words = wording(output)
     height, width = notes.grid
     sentences = [f"{height} × {width} cells of {stage.reduction:.3g} pixels."]
     if notes.tensor != stage.name:
@@ -93,19 +104,24 @@ def write_sentences(
         sentences.append("CAM with the head's normalisation statistics frozen at this picture.")
     if head is not None and head.kind == "linearised":
         sentences.append("CAM of the classifier linearised at this picture.")
-    if not method.class_specific:
-        sentences.append("The same for every class.")
+    if not method.class_specific and output != "features":
+        sentences.append(f"The same for every {words.every}.")
     if notes.positive_share is not None:
-        sentences.append(f"{notes.positive_share:.0%} of the evidence speaks for the class.")
+        sentences.append(f"{notes.positive_share:.0%} of the evidence {words.favours}.")
     if notes.cancels:
-        sentences.append(_CANCELS)
+        sentences.append(
+            f"{words.both} are equal at every place, whatever the {words.every}, because the "
+            "network normalises the channels next."
+        )
     if notes.smoothed:
         sentences.append("The checkerboard of a strided layer behind it was smoothed out.")
+    if notes.nearly_even:
+        sentences.append(f"Nearly even: the lowest place has {notes.floor:.0%} of the highest.")
     if not notes.zero_gradient:
-        sentences += _denoising_sentences(notes.denoising, mode)
+        sentences += _denoising_sentences(notes.denoising, mode, words)
     if notes.zero_gradient:
         sentences.append(
-            "Empty: the class score does not depend on this map"
+            f"Empty: {words.score} does not depend on this map"
             + (
                 ", because the network reads its class token from here on."
                 if stage.zero_gradient or tap.layout.prefix
@@ -114,13 +130,24 @@ def write_sentences(
         )
     elif notes.empty and notes.cancels:
         sentences.append(
-            f"Empty: {method.label} adds up at each place what speaks for the class and against "
-            "it, and here the sum is 0 whatever the class, because the channels are normalised "
-            "next."
+            f"Empty: {method.label} adds up at each place what {words.pair}, and here the sum is 0 "
+            f"whatever the {words.every}, because the channels are normalised next."
         )
     elif notes.empty:
-        sentences.append("Empty: nothing here speaks for this class.")
+        sentences.append(f"Empty: {words.nothing}.")
     return tuple(sentences)
+
+
+def scoring_sentence(method: Method, tap: Tap, options: Options) -> str:
+    """How many passes of the network a map is made of, and of what."""
+    height, width = tap.layout.grid
+    passes = passes_of(options, tap.channels, height * width)
+    scoring = method.scoring
+    of_all = ""
+    if scoring is not None and scoring.budget is not None and scoring.budget[0] == "channels":
+        of_all = f", of {tap.channels:,} channels the strongest" if tap.channels > passes else ""
+    what = "the network" if scoring is not None and scoring.whole else "what follows the layer"
+    return f"Made of {passes:,} passes of {what}{of_all}."
 
 
 # What was done to the gradient, by mode.
@@ -128,14 +155,17 @@ _DONE = {
     "threshold": "Gradient values below {tau:.3g}, as large as noise, set to 0 ({source})",
     "rectify": "Negative gradient removed ({source})",
     "cap": "Gradient values above {tau:.3g} cut to that ({source})",
-    "remove": "What speaks for the class removed ({source}): the map shows what speaks against it",
+    "remove": "What {favours} removed ({source}): the map shows what {opposes}",
 }
 
 
-def _denoising_sentences(denoising: Denoising | None, mode: denoise.Mode) -> list[str]:
+def _denoising_sentences(
+    denoising: Denoising | None, mode: denoise.Mode, words: Wording
+) -> list[str]:
     if denoising is None:
         return []
-    sentences = [_DONE[mode].format(source=denoise.SOURCE, tau=denoising.tau)]
+    done = {"source": denoise.SOURCE, "tau": denoising.tau, **vars(words)}
+    sentences = [_DONE[mode].format(**done)]
     report = denoising.noise
     if report is not None:
         sentences[0] += f", which {report.kept:.0%} of it reaches"

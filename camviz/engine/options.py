@@ -9,21 +9,22 @@ schema of the HTTP endpoint, links and manifest. Importing this module loads no 
 """
 
 import difflib
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from camviz.defaults import NEAREST
+from camviz.engine.option import option, option_table
 from camviz.errors import MethodError
 
 if TYPE_CHECKING:
     from camviz.methods.activation import Aggregate
     from camviz.methods.denoise import Calibration, Mode
     from camviz.network.stages import TapKind
-    from camviz.network.trace import Score
+    from camviz.network.target import Score
     from camviz.prototypes.bank import PrototypeBank
 
 PlacementKind = Literal["plain", "true"]
@@ -34,118 +35,10 @@ Rivals = Literal["predicted", "none"]
 ViewsKind = Literal["one", "flip", "paper"]
 Auto = Literal["auto"]
 AUTO: Auto = "auto"  # of an option: chosen for the network, the method or the picture
-Choices: TypeAlias = Callable[[], Mapping[str, str]] | Mapping[str, str]
 Values = TypeVar("Values", bound="Options")
+MAX_GAMMA = 4.0  # above, the classes compared with outweigh the one that is explained
 
-
-@dataclass(frozen=True)
-class Option:
-    """A row of the table: what an option is called, may be and means.
-
-    `label` is its name in a sentence ("truncation mode"). `choices`: value -> what it is called
-    for people, None where any value of `kind` will do. `many`: a sequence of names, written
-    "A,B" in a shell and in a link. `page`: the page has a control for it, the HTTP endpoint a
-    parameter and links a key. `word` is a value of its own, in place of one of `kind`. `metavar`
-    stands for its value in a shell's help. `old_name` and
-    `old_values` (old -> new) are accepted too: requests, files and links of former versions.
-    """
-
-    name: str
-    label: str
-    kind: type
-    default: Any
-    help: str
-    choices: Choices | None = None
-    many: bool = False
-    page: bool = False
-    word: str | None = None
-    metavar: str | None = None
-    old_name: str | None = None
-    old_values: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def values(self) -> Mapping[str, str] | None:
-        """value -> label of each choice; None where there are no choices."""
-        return self.choices() if callable(self.choices) else self.choices
-
-    def normalize(self, value: Any) -> Any:
-        """The value as `Options` holds it: names as a tuple, an old spelling as the new one.
-
-        Raises `MethodError` for a value that is none of the choices, or none at all.
-        """
-        if isinstance(value, str):
-            value = self.old_values.get(value, value)
-        values = self.values
-        if values is not None:
-            if not (isinstance(value, str) and value in values):
-                raise MethodError(f"unknown {self.label} '{value}'; choices: {', '.join(values)}")
-            return value
-        try:
-            if self.many and value is not None:
-                value = (value,) if isinstance(value, str) else tuple(value)
-            hash(value)
-        except TypeError:
-            number = self.kind in (int, float)
-            wanted = "a list of names" if self.many else "a number" if number else "a name"
-            raise MethodError(f"{self.label} takes {wanted}, not {value!r}") from None
-        return value
-
-    def parse(self, text: str) -> Any:
-        """The value that a text stands for, from a shell, a form or a link.
-
-        Raises `ValueError` if it stands for none.
-        """
-        if self.many:
-            return tuple(part.strip() for part in text.split(",") if part.strip()) or None
-        if self.word is not None and text == self.word:
-            return text
-        return self.kind(self.old_values.get(text, text))
-
-    def write(self, value: Any) -> str:
-        """The text that `parse` reads as this value."""
-        if self.many:
-            return ",".join(value or ())
-        return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def option(
-    default: Any,
-    help: str,
-    *,
-    kind: type = str,
-    label: str | None = None,
-    choices: Choices | None = None,
-    many: bool = False,
-    page: bool = False,
-    word: str | None = None,
-    metavar: str | None = None,
-    old_name: str | None = None,
-    old_values: Mapping[str, str] | None = None,
-) -> Any:
-    """A field of `Options` with everything that stands in its row of `option_table`."""
-    row = {
-        "help": help, "kind": kind, "label": label, "choices": choices, "many": many,
-        "page": page, "word": word, "metavar": metavar, "old_name": old_name,
-        "old_values": old_values or {},
-    }  # fmt: skip
-    return field(default=default, metadata={"option": row})
-
-
-def option_table(options: "type[Options]") -> Mapping[str, Option]:
-    """The options by name, in their order; those of a subclass come after its parent's."""
-    return _option_table(options)  # type: ignore[arg-type]  # takes instances' hash for the class's
-
-
-@lru_cache(maxsize=64)
-def _option_table(options: "type[Options]") -> Mapping[str, Option]:
-    table = {}
-    for each in fields(options):
-        if "option" in each.metadata:
-            row = dict(each.metadata["option"])
-            row["label"] = row["label"] or each.name.replace("_", " ")
-            assert each.default is not MISSING
-            table[each.name] = Option(name=each.name, default=each.default, **row)
-    return MappingProxyType(table)
+_MOST_CHANNELS = 65536  # more than any layer has
 
 
 def _methods() -> Mapping[str, str]:
@@ -168,8 +61,13 @@ class Options:
     the method has no use for. `from_mapping` checks names too.
     """
 
-    versus: int | str | None = option(
-        None, "explain the target against this class", metavar="CLASS", page=True
+    versus: int | str | tuple[int | str, ...] | None = option(
+        None,
+        "explain the target against this class, or several (A,B); nearest: the three whose logits "
+        "are closest to its own",
+        several=True,
+        metavar="CLASS",
+        page=True,
     )
     method: str = option(
         AUTO, "how a layer becomes a map", choices=_methods, page=True, metavar="NAME"
@@ -231,6 +129,14 @@ class Options:
             "log_probability": "the logarithm of the probability",
             "probability": "the probability",
         },
+    )
+    gamma: float = option(
+        1.0,
+        "how much the mean logit of the classes compared with (versus) counts against the "
+        "target's; 1: the margin, torch-cam takes 0.6",
+        kind=float,
+        page=True,
+        metavar="G",
     )
     checkerboard: Checkerboard = option(
         "auto",
@@ -309,6 +215,26 @@ class Options:
         kind=int,
         metavar="N",
     )
+    refine_keep: float | None = option(
+        None,
+        "the power of the fused map by which the spread one is weighted, so that it stays where "
+        "the evidence is; 0: by nothing; none: by the family of the network",
+        kind=float,
+        metavar="K",
+    )
+
+    channels: int | None = option(
+        None,
+        "for method score_cam: how many channels are tried, the strongest; none: 64",
+        kind=int,
+        metavar="N",
+    )
+    groups: int | None = option(
+        None,
+        "for method group_cam: into how many groups channels are put; none: 32",
+        kind=int,
+        metavar="N",
+    )
 
     @classmethod
     def from_mapping(cls: type[Values], values: Mapping[str, Any]) -> Values:
@@ -339,8 +265,24 @@ class Options:
         for name, row in option_table(type(self)).items():
             object.__setattr__(self, name, row.normalize(getattr(self, name)))
         self._check_numbers()
+        self._check_budgets()
         if self.method != AUTO:
             self._check_method()
+        self._check_contrast()
+
+    def _check_contrast(self) -> None:
+        """Raise `MethodError` for a comparison with nothing, or a weight of none."""
+        gamma = self.gamma
+        if not (_is_number(gamma) and 0 < gamma <= MAX_GAMMA):
+            raise MethodError(f"gamma is a number above 0, at most {MAX_GAMMA:g}, not {gamma!r}")
+        object.__setattr__(self, "gamma", float(gamma))
+        if self.versus == ():
+            raise MethodError(f"versus names no class; leave it out, name one, or take '{NEAREST}'")
+        if self.versus is None and gamma != 1:
+            raise MethodError(
+                f"gamma {gamma:g} has no effect without versus: it weighs the classes that the "
+                "target is compared with; give versus, or leave gamma out"
+            )
 
     def _check_numbers(self) -> None:
         """Raise `MethodError` for numbers out of range, whatever the method."""
@@ -355,7 +297,7 @@ class Options:
             raise MethodError("stages to truncate were named, but truncation is 0; 0.9 is usual")
         if self.stages == ():
             raise MethodError("no stages were given; leave them out for one per resolution")
-        power, steps = self.refine_power, self.refine_steps
+        power, steps, keep = self.refine_power, self.refine_steps, self.refine_keep
         if power is not None:
             if not (_is_number(power) and 1 <= power <= 64):
                 raise MethodError(f"refine power is a number from 1 to 64, not {power!r}")
@@ -364,6 +306,34 @@ class Options:
             if not (_is_number(steps) and steps in range(1, 17)):
                 raise MethodError(f"refine steps is a whole number from 1 to 16, not {steps!r}")
             object.__setattr__(self, "refine_steps", int(steps))
+        if keep is not None:
+            if not (_is_number(keep) and 0 <= keep <= 4):
+                raise MethodError(f"refine keep is a number from 0 to 4, not {keep!r}")
+            object.__setattr__(self, "refine_keep", float(keep))
+
+    def _check_budgets(self) -> None:
+        """How many passes a method may take, where that is an option: whole numbers from 1."""
+        from camviz.methods import METHODS
+
+        for owner in METHODS.values():
+            if owner.scoring is None or owner.scoring.budget is None:
+                continue
+            name, _ = owner.scoring.budget
+            value = getattr(self, name)
+            if value is None:
+                continue
+            method = METHODS.get(self.method)
+            if method is not owner:
+                label = "the default method" if method is None else method.label
+                raise MethodError(
+                    f"{label} takes no {name}, so {name} {value!r} has no effect; leave it out, "
+                    f"or take {owner.label}"
+                )
+            if not (_is_number(value) and value in range(1, _MOST_CHANNELS + 1)):
+                raise MethodError(
+                    f"{name} is a whole number from 1 to {_MOST_CHANNELS}, not {value!r}"
+                )
+            object.__setattr__(self, name, int(value))
 
     def _check_method(self) -> None:
         """Raise `MethodError` for options that the method has no use for."""
@@ -371,15 +341,23 @@ class Options:
 
         method = METHODS[self.method]
         if self.truncation and not method.truncates:
+            mean = "the mean of a layer's gradient alone"
+            reads = mean if "gradients" in method.needs else "no gradient of a layer"
             raise MethodError(
-                f"{method.label} uses no gradient of a layer, so there is nothing to truncate; "
+                f"{method.label} uses {reads}, so there is nothing to truncate; "
                 "leave truncation at 0, or take LayerCAM or another gradient method"
             )
-        if not method.uses_gradients and (self.versus is not None or self.score != "logit"):
-            given = f"score '{self.score}'" if self.versus is None else f"versus '{self.versus}'"
+        if not method.explains_any_score and (self.versus is not None or self.score != "logit"):
+            versus = option_table(type(self))["versus"].write(self.versus)
+            given = f"score '{self.score}'" if self.versus is None else f"versus '{versus}'"
+            why = (
+                "does not use gradients"
+                if method.scoring is None
+                else f"always reads the {method.scoring.of} of the class"
+            )
             raise MethodError(
-                f"{method.label} does not use gradients, so {given} has no effect; leave it out, "
-                "or choose a method that does, such as layer_cam"
+                f"{method.label} {why}, so {given} has no effect; leave it out, "
+                "or choose a method of gradients, such as layer_cam"
             )
         if self.prototypes is not None and not method.uses_prototypes:
             raise MethodError(f"{method.label} uses no prototypes; method 'lpcam' does")
@@ -391,11 +369,12 @@ class Request(Options):
 
     Every option as it was resolved: stages by name, classes by index, prototypes by their origin;
     and the `Settings` that the backbone was loaded with, None where its configuration decides.
+    `target` is None of a network without classes.
     """
 
     backbone: str
     weights: str
-    target: int
+    target: int | None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     interpolation: str | None = None
@@ -407,10 +386,17 @@ class Request(Options):
         stages: tuple[str, ...]
         truncated: tuple[str, ...]
         truncation: float
-        versus: int | None
+        versus: int | tuple[int, ...] | None
         prototypes: str | None
         refine_power: float
         refine_steps: int
+        refine_keep: float
+
+    @property
+    def references(self) -> tuple[int, ...]:
+        """The classes that the target is compared with."""
+        versus = self.versus
+        return () if versus is None else versus if isinstance(versus, tuple) else (versus,)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The class is made on demand for a subclass of `Options`, and not found by its name.

@@ -20,7 +20,10 @@ from camviz.engine.backbones import BackboneCache, BackboneKey
 from camviz.engine.traces import TraceCache
 from camviz.engine.work import Device, FindStages, LocalRunner, Result, Traces, Work
 from camviz.network.backbone import Backbone
+from camviz.network.classifier import Classifier
 from camviz.network.settings import Settings, split_settings
+from camviz.network.stages import Discovery
+from camviz.network.taught import with_head
 from camviz.network.weights import load_backbone
 
 _TRACE_BYTES = 2**30
@@ -32,6 +35,8 @@ class RemoteTask:
 
     backbone, weights: what `load_backbone` makes the network from, in any process. parameters:
     its size, 0 before it is loaded. display_name: what errors call it. settings: as it was loaded.
+    classifier: what takes the place of its own, of a network that was taught; discovery: its stages
+    then.
     """
 
     backbone: str
@@ -40,6 +45,8 @@ class RemoteTask:
     work: Work[Any] = field(repr=False)
     display_name: str | None = None
     settings: Settings = field(default=Settings(), repr=False)
+    classifier: Classifier | None = field(default=None, repr=False)
+    discovery: Discovery | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return f"{type(self.work).__name__} of {self.backbone}"
@@ -68,6 +75,7 @@ class RemoteRunner:
         device: Device,
         *,
         display_name: str | None = None,
+        pass_limit: int | None = None,
         **arguments: Any,
     ) -> Backbone:
         discovery = None
@@ -82,21 +90,25 @@ class RemoteRunner:
             display_name=display_name,
             discovery=discovery,
             settings=settings,
+            pass_limit=pass_limit,
             **timm_kwargs,
         )
 
     def run(self, backbone: Backbone, work: Work[Result], traces: Traces) -> Result:
-        weights = backbone.reloads_with
+        base = backbone.taught_on or backbone
+        weights = base.reloads_with
         if weights is None:
             return work.do(backbone, traces)
         work = work.portable()
         task = RemoteTask(
-            backbone=backbone.name,
+            backbone=base.name,
             weights=weights,
             parameters=backbone.parameters,
             work=work,
-            display_name=backbone.display_name,
-            settings=backbone.settings,
+            display_name=base.display_name,
+            settings=base.settings,
+            classifier=backbone.classifier,
+            discovery=None if backbone is base else backbone.discovery,
         )
         return work.unpack(self._send(task))
 
@@ -132,5 +144,7 @@ class TaskWorker:
             if where.type != backbone.device.type:
                 model = copy.deepcopy(model).to(where)
             backbone = replace(backbone, model=model, device=where)
+        if task.classifier is not None:
+            backbone = with_head(backbone, task.classifier, task.discovery)
         traces = TraceCache(LocalRunner(), _TRACE_BYTES)
         return task.work.pack(task.work.do(backbone, traces))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from camviz.engine.notes import Denoising, Notes, write_sentences
+from camviz.engine.notes import Denoising, Notes, scoring_sentence, write_sentences
 from camviz.engine.options import Request
 from camviz.engine.plan import Plan
 from camviz.errors import MethodError, PrototypeError
@@ -16,11 +16,15 @@ from camviz.maps.fusion import is_empty
 from camviz.methods import METHODS, Method, denoise
 from camviz.methods.activation import cosine_maps
 from camviz.methods.gradient import Evidence, evidence, smooth_checkerboard
+from camviz.network.attention import output_tap, values_tap, weights_tap
 from camviz.network.head import HeadWeights
-from camviz.network.stages import Stage
+from camviz.network.relevance import TokenRelevance
+from camviz.network.stages import Attention, Stage
 from camviz.network.taps import Address, Tap
-from camviz.network.trace import Target, Trace
-from camviz.prototypes.bank import PrototypeBank, StagePrototypes
+from camviz.network.target import Target
+from camviz.network.trace import Trace
+from camviz.prototypes.bank import PrototypeBank
+from camviz.prototypes.prototype import StagePrototypes
 
 # From this unevenness on, a gradient in front of a strided layer is smoothed: on drawn scenes with
 # exact masks that raises average precision by 0.013 (stride 8) and 0.016 (stride 16) where the
@@ -32,19 +36,26 @@ CHECKERBOARD = 1.02
 class MapInputs:
     """What the maps of all stages of one explanation are computed from.
 
-    `coarsest`: the largest reduction of the network's stages. `gradients`: d target / d
+    `target`: None of a network without classes. `coarsest`: the largest reduction of the network's
+    stages. `gradients`: d target / d
     activation by tap; `head`, `bank`: for methods that use them; `rivals`: prototypes of other
-    classes, which count as context.
+    classes, which count as context. `attention`: of a transformer, for methods that read it;
+    `relevance`: what enters each of its blocks, for methods that pass it back. `scored`: the
+    target's map by tap, (1, h, w), for methods that score changes of the network's maps or of the
+    picture.
     """
 
     request: Request
-    target: Target
+    target: Target | None
     trace: Trace
     coarsest: float
     gradients: Mapping[Address, Tensor] = field(default_factory=dict)
     head: HeadWeights | None = None
     bank: PrototypeBank | None = None
     rivals: tuple[PrototypeBank, ...] = ()
+    attention: Attention | None = None
+    relevance: TokenRelevance | None = None
+    scored: Mapping[Address, Tensor] = field(default_factory=dict)
 
     @property
     def method(self) -> Method:
@@ -71,31 +82,42 @@ def compute_stage_map(stage: Stage, tap: Tap, inputs: MapInputs) -> StageMap:
     Raises `MethodError` if the map is not finite, `PrototypeError` if the bank does not fit.
     """
     method, trace, request = inputs.method, inputs.trace, inputs.request
-    activations = trace.activations[tap.address]
-    available: dict[str, Tensor] = {"activations": activations}
+    available: dict[str, Any] = {}
+    if method.uses_attention:
+        available |= of_attention(stage, inputs)
+    else:
+        available["activations"] = trace.activations[tap.address]
     found: Evidence | None = None
     smoothed = False
     options: dict[str, Any] = {}
     prototypes = None
     if inputs.head is not None:
-        available |= {"features": activations, "weights": inputs.head.weights}
+        available |= {"features": available["activations"], "weights": inputs.head.weights}
     if inputs.bank is not None:
         prototypes = _fitting_prototypes(inputs.bank, stage, tap)
+        device = available["activations"].device
         for kind in ("foreground", "context"):
-            available[kind] = prototypes.kept(kind).to(activations.device)
+            available[kind] = prototypes.kept(kind).to(device)
         options["aggregate"] = request.aggregate
         options["rivals"] = [
-            rival.stage(stage.name).kept("foreground").to(activations.device)
-            for rival in inputs.rivals
+            rival.stage(stage.name).kept("foreground").to(device) for rival in inputs.rivals
         ]
-    if method.uses_gradients:
+    if method.truncates:
         gradient = inputs.gradients[tap.address]
         found = trace.memoize(
-            ("evidence", inputs.target, tap.address), lambda: evidence(activations, gradient)
+            ("evidence", inputs.target, tap.address),
+            lambda: evidence(available["activations"], gradient),
         )
         smoothed = method.smooth and _is_smoothed(found, stage, inputs)
         available["gradients"] = smooth_checkerboard(gradient) if smoothed else gradient
-    raw = method.function(**{name: available[name] for name in method.needs}, **options)[0]
+    unread = False
+    if method.scoring is not None:
+        raw = inputs.scored[tap.address][0]
+        unread = not method.scoring.whole and not bool(raw.any())  # no change of it changed a score
+    else:
+        raw = method.function(**{name: available[name] for name in method.needs}, **options)[0]
+    if method.uses_attention:
+        raw = tap.layout.to_nchw(raw[None, :, None])[0, 0]
     if not bool(torch.isfinite(raw).all()):
         raise MethodError(
             f"{method.label} at '{stage.name}' gave numbers that are not finite; the network's "
@@ -116,15 +138,20 @@ def compute_stage_map(stage: Stage, tap: Tap, inputs: MapInputs) -> StageMap:
         grid=tap.layout.grid,
         layout=str(tap.layout),
         empty=is_empty(raw),
-        zero_gradient=found is not None and found.zero_gradient,
+        zero_gradient=unread or (found is not None and found.zero_gradient),
         positive_share=None if found is None else found.positive_share,
         cancels=found is not None and found.cancels,
         checkerboard=None if found is None else found.checkerboard,
         smoothed=smoothed,
         denoising=denoising,
         sentences=(),
+        floor=max(float(raw.min()), 0.0) / float(raw.max()) if not is_empty(raw) else 0.0,
     )
-    sentences = write_sentences(notes, stage, tap, method, inputs.head, request.truncation_mode)
+    sentences = write_sentences(
+        notes, stage, tap, method, inputs.head, request.truncation_mode, trace.output
+    )
+    if method.scoring is not None:
+        sentences = (*sentences[:1], scoring_sentence(method, tap, request), *sentences[1:])
     cosines = None
     if inputs.bank is not None and prototypes is not None:
         about = inputs.bank.sentences(stage.name)
@@ -132,6 +159,7 @@ def compute_stage_map(stage: Stage, tap: Tap, inputs: MapInputs) -> StageMap:
             others = ", ".join(f"'{rival.label}'" for rival in inputs.rivals)
             about.append(f"What is like the prototypes of {others}, predicted too, counts against.")
         sentences = (*sentences[:1], *about, *sentences[1:])
+        activations = available["activations"]
         vectors = prototypes.vectors.to(activations.device)
         cosines = cosine_maps(activations, vectors)[0].cpu().numpy()
     return StageMap(
@@ -147,6 +175,33 @@ def compute_maps(plan: Plan, inputs: MapInputs) -> dict[str, StageMap]:
     return {
         stage.name: compute_stage_map(stage, plan.taps[stage.name], inputs) for stage in plan.stages
     }
+
+
+def of_attention(stage: Stage, inputs: MapInputs) -> dict[str, Any]:
+    """What methods read of the blocks up to one of them, by the names of their arguments."""
+    if inputs.relevance is not None:
+        found = inputs.relevance
+        return {
+            "tokens": found.tokens[stage.name],
+            "token_gradients": found.gradients[stage.name],
+        }
+    assert inputs.attention is not None
+    names = [block.name for block in inputs.attention.blocks]
+    blocks = inputs.attention.blocks[: names.index(stage.name) + 1]
+    kept = inputs.trace.activations
+    weights = [weights_tap(block).address for block in blocks]
+    readers = kept[weights[0]].new_zeros(1, blocks[0].tokens)
+    readers[0, list(inputs.attention.readers)] = 1 / len(inputs.attention.readers)
+    available: dict[str, Any] = {
+        "attention": [kept[address] for address in weights],
+        "values": [kept[values_tap(block).address] for block in blocks],
+        "readers": readers,
+    }
+    if inputs.gradients:
+        outputs = [output_tap(block).address for block in blocks]
+        available["attention_gradients"] = [inputs.gradients[address] for address in weights]
+        available["output_gradients"] = [inputs.gradients[address] for address in outputs]
+    return available
 
 
 def _fitting_prototypes(bank: PrototypeBank, stage: Stage, tap: Tap) -> StagePrototypes:

@@ -20,10 +20,20 @@ from camviz.images import Picture, open_picture
 from camviz.maps.fusion import Placement, normalize
 from camviz.maps.refine import average
 from camviz.network.backbone import Backbone, at_size, find_at_size, new_uid
+from camviz.network.footprint import check_pass
 from camviz.network.stages import Discovery
 
 # progress(views done, views in all, the next view in words)
 Progress = Callable[[int, int, str], None]
+
+
+def within(progress: Progress, number: int, parts: int, which: str) -> Progress:
+    """Reports what is done within one of several parts, called `which`, as a share of them all."""
+
+    def report(done: int, of: int, text: str) -> None:
+        progress(number * of + done, parts * of, f"{which}: {text}")
+
+    return report
 
 
 @dataclass(frozen=True)
@@ -51,13 +61,16 @@ VIEWS: dict[str, tuple[View, ...]] = {
 
 def mirror(picture: Picture) -> Picture:
     """The picture, left and right exchanged."""
-    return open_picture(np.ascontiguousarray(picture.pixels[:, ::-1]), name=picture.name)
+    seen = picture.pixels if picture.channels is None else picture.channels
+    return open_picture(np.ascontiguousarray(seen[:, ::-1]), name=picture.name)
 
 
 class Sizes:
     """Networks at multiples of their own input size: which they accept is found out once."""
 
-    def __init__(self) -> None:
+    def __init__(self, pass_limit: int | None = None) -> None:
+        """pass_limit: the bytes that one pass may hold; networks are shown no larger pictures."""
+        self._pass_limit = pass_limit
         # By network: scale -> (its stages at that size, None if it accepts none; a uid).
         self._found: WeakKeyDictionary[Any, dict[float, tuple[Discovery | None, int]]] = (
             WeakKeyDictionary()
@@ -71,6 +84,9 @@ class Sizes:
         if scale not in known:
             height, width = (max(1, round(side * scale)) for side in backbone.input_size[1:])
             try:
+                if self._pass_limit is not None:
+                    size = (backbone.input_size[0], height, width)
+                    check_pass(backbone.model, size, self._pass_limit, backbone.display_name)
                 known[scale] = find_at_size(backbone, (height, width)), new_uid()
             except BackboneError:
                 known[scale] = None, -1

@@ -7,6 +7,7 @@ where: `LocalRunner` calls `do`, `camviz.engine.remote.RemoteRunner` sends the w
 process. The engine does not know which of them it has.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,15 +17,18 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 import torch
 
+from camviz.engine.memory import Unused
 from camviz.fit import Fit
 from camviz.images import Picture
 from camviz.maps.fusion import Placement
 from camviz.network.backbone import Backbone
-from camviz.network.head import HeadWeights, head_weights
+from camviz.network.head import ClassMaps, HeadWeights, class_maps, head_weights
 from camviz.network.placement import true_placements
-from camviz.network.stages import Discovery
+from camviz.network.relevance import TokenRelevance, propagate_relevance
+from camviz.network.stages import AttentionBlock, Discovery
 from camviz.network.taps import Tap
-from camviz.network.trace import Target, Trace
+from camviz.network.target import Target
+from camviz.network.trace import Trace
 from camviz.network.trace import trace as run_trace
 from camviz.network.weights import load_backbone
 
@@ -61,19 +65,21 @@ class Traces(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Work(Generic[Result]):
+class Work(ABC, Generic[Result]):
     """A piece of work on a network.
 
-    `slow`: it takes many passes of the network rather than one. For another process,
+    `slow`: it takes many passes of the network rather than one. `recurs`: another one follows that
+    takes the same memory again, so that none is given back in between. For another process,
     `portable` gives the same work in values that can be pickled, `pack` turns the result into
     such values there, and `unpack` turns them back here.
     """
 
     slow: ClassVar[bool] = False
+    recurs: ClassVar[bool] = False
 
+    @abstractmethod
     def do(self, backbone: Backbone, traces: Traces) -> Result:
         """Run the network in this process."""
-        raise NotImplementedError
 
     def portable(self) -> "Work[Result]":
         return self
@@ -95,22 +101,32 @@ class Runner(Protocol):
     resizes: bool
 
     def load(self, name: str, weights: str | Path, device: Device, **options: Any) -> Backbone:
-        """A backbone by name; options: display_name and timm's own, see `load_backbone`."""
+        """A backbone by name; options: those of `load_backbone`."""
 
     def run(self, backbone: Backbone, work: Work[Result], traces: Traces) -> Result:
         """The result of a piece of work."""
 
 
 class LocalRunner:
-    """Does all work in this process."""
+    """Does all work in this process, and gives back the memory that was freed on the way."""
 
     resizes = True
 
+    def __init__(self, unused: Unused | None = None) -> None:
+        self._unused = unused or Unused(lambda: 0)
+
     def load(self, name: str, weights: str | Path, device: Device, **options: Any) -> Backbone:
-        return load_backbone(name, weights, device, **options)
+        try:
+            return load_backbone(name, weights, device, **options)
+        finally:
+            self._unused.give_back(much=True)
 
     def run(self, backbone: Backbone, work: Work[Result], traces: Traces) -> Result:
-        return work.do(backbone, traces)
+        try:
+            return work.do(backbone, traces)
+        finally:
+            if not work.recurs:
+                self._unused.give_back()
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +141,8 @@ class FindStages(Work[Discovery]):
 class TracePicture(Work[tuple[Trace, Fit]]):
     """Run the network on a picture; with the gradients of a target if one is given.
 
+    A network without classes has no score to differentiate, and leaves no graph.
+
     A trace that comes from another process has no graph, hence always the gradients of one
     target: by default of the top prediction.
     """
@@ -136,14 +154,14 @@ class TracePicture(Work[tuple[Trace, Fit]]):
 
     def do(self, backbone: Backbone, traces: Traces) -> tuple[Trace, Fit]:
         image, fit = backbone.prepare(self.picture, self.fit)
-        trace = run_trace(backbone, image, self.taps)
+        trace = run_trace(backbone, image, self.taps, graph=backbone.has_classes)
         if self.target is not None:
             trace.gradients(self.target)  # before any other thread can reach the trace
         return trace, fit
 
     def pack(self, result: tuple[Trace, Fit]) -> tuple[dict[str, Any], Fit]:
         trace, fit = result
-        if self.target is None:
+        if self.target is None and trace.output != "features":
             trace.gradients(Target(int(trace.logits.argmax())))
         return trace.to_arrays(), fit
 
@@ -170,6 +188,51 @@ class ReadHead(Work[HeadWeights]):
     def unpack(self, packed: tuple[np.ndarray, Any]) -> HeadWeights:
         weights, kind = packed
         return HeadWeights(torch.from_numpy(weights), kind)
+
+
+@dataclass(frozen=True, eq=False)
+class PropagateRelevance(Work[TokenRelevance]):
+    """Propagate the relevance of a target to what enters each block; see `propagate_relevance`.
+
+    cotangent: (classes,), the weight of each logit in the target, see `Trace.cotangent`.
+    """
+
+    picture: Picture
+    fit: str
+    cotangent: np.ndarray
+    blocks: tuple[AttentionBlock, ...]
+
+    def do(self, backbone: Backbone, traces: Traces) -> TokenRelevance:
+        image, _ = backbone.prepare(self.picture, self.fit)
+        cotangent = torch.from_numpy(self.cotangent)
+        return propagate_relevance(backbone, image, cotangent, self.blocks)
+
+    def pack(self, result: TokenRelevance) -> tuple[dict[str, np.ndarray], ...]:
+        held = (result.tokens, result.gradients)
+        return tuple({name: each.cpu().numpy() for name, each in kind.items()} for kind in held)
+
+    def unpack(self, packed: tuple[dict[str, np.ndarray], ...]) -> TokenRelevance:
+        held = ({name: torch.from_numpy(each) for name, each in kind.items()} for kind in packed)
+        return TokenRelevance(*held)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadClassMaps(Work[ClassMaps]):
+    """Read the maps of all classes off the classifier; see `class_maps`."""
+
+    picture: Picture
+    fit: str
+
+    def do(self, backbone: Backbone, traces: Traces) -> ClassMaps:
+        trace, _ = traces.get(backbone, self.picture, self.fit, ())
+        return class_maps(backbone, trace)
+
+    def pack(self, result: ClassMaps) -> tuple[np.ndarray, str]:
+        return result.values.numpy(), result.kind
+
+    def unpack(self, packed: tuple[np.ndarray, Any]) -> ClassMaps:
+        values, kind = packed
+        return ClassMaps(torch.from_numpy(values), kind)
 
 
 @dataclass(frozen=True, eq=False)

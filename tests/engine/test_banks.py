@@ -15,11 +15,8 @@ from camviz.methods.activation import cosine_maps, lp_cam
 from camviz.network.backbone import Backbone
 from camviz.network.bundled import BUNDLED, bundled_names
 from camviz.network.trace import trace
-from camviz.prototypes.bank import (
-    THUMBNAIL,
-    PrototypeBank,
-    shipped_bank,
-)
+from camviz.prototypes.bank import PrototypeBank, shipped_bank
+from camviz.prototypes.prototype import THUMBNAIL
 from camviz.scenes import HELD_OUT_BACKGROUNDS, TRAIN_BACKGROUNDS, draw_scene
 from tests.support.networks import untrained
 from tests.support.prototypes import same_bank

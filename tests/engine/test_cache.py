@@ -1,6 +1,10 @@
 """camviz.engine.cache: bounded, the least recently used goes first."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 from camviz.engine.cache import LRUCache
+from camviz.turns import OneByOne
 
 
 def test_a_cache_drops_what_was_used_least_recently():
@@ -18,3 +22,34 @@ def test_a_cache_drops_what_was_used_least_recently():
     cache.put("a", "xxxxx")  # replaced, not added
     cache.put("b", "xxxxx")
     assert len(cache) == 2
+
+
+def test_what_several_threads_want_is_made_by_one():
+    cache, one_by_one, made = LRUCache(10), OneByOne(), []
+    together = threading.Barrier(4)
+
+    def make():
+        made.append(None)
+        number = len(made)
+        threading.Event().wait(0.05)  # the others come meanwhile
+        return number
+
+    def want(key):
+        together.wait(10)
+        return cache.get_or_make(key, one_by_one, make)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(want, "aabb")) == [1, 1, 2, 2]
+    assert len(made) == 2 and not one_by_one._used
+
+
+def test_every_lookup_of_a_trace_is_counted_once(photo):
+    from camviz import Engine
+    from camviz.engine.lookups import counted
+
+    engine = Engine("cpu")
+    backbone = engine.backbone("test_resnet.r160_in1k", "random")
+    for held in (False, True, True):
+        with counted() as found:
+            engine.explain(photo, backbone, target=0)
+        assert (found["traces", True], found["traces", False]) == (held, not held)

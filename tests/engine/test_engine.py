@@ -23,13 +23,14 @@ from camviz.errors import (
 )
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS, denoise
-from camviz.network.trace import Target, Trace
+from camviz.network.target import Target
+from camviz.network.trace import Trace
 from tests.support.engines import Disapproving
 from tests.support.networks import copy_of
 
 import timm  # isort: skip  after vision_ops, which lets torchvision be imported
 
-GRADIENT_METHODS = [name for name, row in METHODS.items() if row.uses_gradients]
+GRADIENT_METHODS = [name for name, row in METHODS.items() if row.truncates]
 
 
 # --- what is computed when ---
@@ -108,7 +109,7 @@ def test_a_named_module_is_added_to_the_trace(engine, tiny, photo, passes):
     backbone.stage("blocks.2.norm1")  # found out about before counting
     count = passes(backbone)
     first = engine.explain(photo, backbone, target=1, stages=["blocks.2.norm1"])
-    assert count == {"forward": 2, "backward": 1}
+    assert count == {"forward": 2, "backward": 1} and first.request.method == "layer_cam"
     engine.explain(photo, backbone, target=1, stages=["blocks.2.norm1", "blocks.3"])
     engine.explain(photo, backbone, target=1)
     assert count == {"forward": 2, "backward": 1}

@@ -10,7 +10,7 @@ import pytest
 
 from camviz import Engine, Options, PrototypeBank, load_backbone, wrap_backbone
 from camviz.cli import main
-from camviz.engine.options import option
+from camviz.engine.option import option
 from camviz.errors import BackboneError, PrototypeError
 from camviz.network.settings import Settings
 from tests.support.networks import untrained

@@ -16,6 +16,7 @@ from camviz.errors import (
 )
 from camviz.maps.boxes import boxes_at, mask_at
 from camviz.methods import METHODS
+from tests.support.methods import why_not
 
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 
@@ -27,8 +28,8 @@ MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 @pytest.mark.parametrize("method", METHODS)
 def test_maps_are_of_the_pictures_size_and_between_0_and_1(engine, tiny, photo, name, method):
     backbone = tiny(name)
-    if method == "cam" and name == "test_vit":
-        with pytest.raises(MethodError, match="CAM is not defined for test_vit"):
+    if reason := why_not(method, name):
+        with pytest.raises(MethodError, match=reason):
             engine.explain(photo, backbone, method=method)
         return
     x = engine.explain(photo, backbone, method=method)

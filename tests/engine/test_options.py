@@ -16,7 +16,8 @@ from camviz.cli import build_parser
 from camviz.engine import families
 from camviz.engine import options as module
 from camviz.engine.families import family_of
-from camviz.engine.options import AUTO, Auto, Options, Request, option, option_table
+from camviz.engine.option import option, option_table
+from camviz.engine.options import AUTO, Auto, Options, Request
 from camviz.errors import MethodError
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
@@ -24,7 +25,7 @@ from camviz.methods.activation import Aggregate
 from camviz.methods.denoise import Calibration, Mode
 from camviz.network.settings import Settings
 from camviz.network.stages import TapKind
-from camviz.network.trace import Score
+from camviz.network.target import Score
 from camviz.prototypes.bank import PrototypeBank
 
 TABLE = option_table(Options)
@@ -64,10 +65,11 @@ def test_every_option_has_a_default_that_is_a_choice_and_a_meaning():
 def test_what_is_written_is_parsed_again():
     for name, value in {
         "stages": ("layer1", "layer2.0"), "truncation": 0.95, "method": "cam", "tap": "output",
-        "versus": "7", "checkerboard": "keep",
+        "versus": "7", "gamma": 0.6, "checkerboard": "keep",
     }.items():  # fmt: skip
         assert TABLE[name].parse(TABLE[name].write(value)) == value
     assert TABLE["truncation"].parse("auto") == TABLE["truncation"].write("auto") == "auto"
+    assert TABLE["versus"].write(("ram", 7)) == "ram,7"
     assert TABLE["stages"].write(None) == "" and TABLE["stages"].parse("") is None
     assert TABLE["stages"].parse(" a, b ,") == ("a", "b")
     with pytest.raises(ValueError, match="could not convert"):
@@ -81,6 +83,8 @@ def test_names_become_a_tuple():
     assert Options(stages="layer1").stages == ("layer1",)
     assert Options(stages=["layer1", "layer2"]).stages == ("layer1", "layer2")
     assert Options(truncation=0.5, truncated=[]).truncated == ()
+    assert Options(versus=["ram", 3]).versus == ("ram", 3) and Options(versus=[3]).versus == 3
+    assert Options(versus="ram,sheep").versus == "ram,sheep", "a name may hold a comma"
     assert hash(Options(stages=["layer1"])) == hash(Options(stages=("layer1",)))
 
 
@@ -88,8 +92,8 @@ def test_names_become_a_tuple():
     ("options", "words"),
     [
         ({"method": "gradcam"}, "unknown method 'gradcam'; choices: auto, layer_cam, .*grad_cam"),
-        ({"method": ["cam"]}, r"unknown method '\['cam'\]'; choices"),
-        ({"method": None}, "unknown method 'None'"),
+        ({"method": ["cam"]}, r"unknown method \['cam'\]; choices"),
+        ({"method": None}, "unknown method None"),
         ({"truncation_mode": "cut"}, "unknown truncation mode 'cut'; choices: threshold"),
         ({"tap": {"a": 1}}, "unknown tap"),
         ({"stages": 3}, "stages takes a list of names, not 3"),
@@ -100,7 +104,15 @@ def test_names_become_a_tuple():
         ({"truncation": "none"}, "a quantile below 1, such as 0.9, or 'auto'; not 'none'"),
         ({"truncation": True}, "not True"),
         ({"truncation": "auto", "method": "cam"}, "uses no gradient"),
-        ({"versus": [3]}, r"versus takes a name, not \[3\]"),
+        ({"versus": [["ram"], 3]}, r"versus takes a name or a list of names, not \(\['ram'\], 3"),
+        ({"versus": {3}}, r"versus takes a name or a list of names, not \{3\}"),
+        ({"versus": []}, "versus names no class; leave it out, name one, or take 'nearest'"),
+        ({"versus": 3, "gamma": 0}, "gamma is a number above 0, at most 4, not 0"),
+        ({"versus": 3, "gamma": 4.5}, "at most 4, not 4.5"),
+        ({"versus": 3, "gamma": float("nan")}, "not nan"),
+        ({"versus": 3, "gamma": True}, "not True"),
+        ({"gamma": 0.6}, "gamma 0.6 has no effect without versus"),
+        ({"versus": ["ram", 3], "method": "cam"}, "so versus 'ram,3' has no effect"),
         ({"method": "lpcam", "prototypes": {}}, r"prototypes takes a name, not \{\}"),
         ({"metod": "cam"}, "unknown option 'metod'; similar: method"),
         ({"zzz": 1}, "unknown option 'zzz'; options: versus, method"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from camviz import Engine
-from camviz.errors import BackboneError, MethodError
+from camviz.errors import BackboneError, ImageError, MethodError
 from tests.support.networks import untrained
 
 
@@ -47,3 +47,27 @@ def test_bad_arguments(tiny, photo):
         engine.predict(photo, tiny("test_resnet"), layercam=True)
     with pytest.raises(BackboneError, match="wrap_backbone"):
         engine.predict(photo, untrained())
+
+
+def several(photo):
+    """More pictures than a batch holds, no two alike."""
+    return [np.roll(photo, 5 * step, axis=1) for step in range(18)]
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop"])
+def test_logits_of_several_pictures_are_those_of_each(tiny, photo, unchanged, fit):
+    backbone, engine = tiny("test_resnet"), Engine(device="cpu")
+    with unchanged(backbone.model):
+        found = engine.logits(several(photo), backbone, fit)
+    each = [engine.explain(one, backbone, fit=fit).logits for one in several(photo)]
+    assert found.shape == (18, 1000) and found.dtype == np.float32
+    assert np.allclose(found, np.concatenate(each).reshape(found.shape), atol=1e-4)
+    assert len({tuple(row) for row in found.round(4)}) == 18
+
+
+def test_logits_of_nothing_and_with_a_wrong_fit(tiny, photo):
+    engine = Engine(device="cpu")
+    with pytest.raises(ImageError, match="no pictures were given"):
+        engine.logits([], tiny("test_resnet"))
+    with pytest.raises(MethodError, match="unknown fit 'letterbox'"):
+        engine.logits([photo], tiny("test_resnet"), "letterbox")

@@ -12,16 +12,23 @@ import torch
 from PIL import Image
 
 from camviz import Engine, load_backbone, open_picture
-from camviz.engine.families import FAMILIES, default_stages, family_of, feature_stages
+from camviz.engine.families import (
+    FAMILIES,
+    OF_PROTOTYPES,
+    default_stages,
+    family_of,
+    feature_stages,
+)
 from camviz.errors import MethodError, StageError
 from camviz.maps import localization, render
 from camviz.maps.boxes import boxes_at, mask_at
 from camviz.maps.fusion import FUSIONS
-from camviz.maps.refine import MOST_CELLS, Affinity, Refinement, refine
+from camviz.maps.refine import MOST_CELLS, Affinity, refine
 from camviz.methods import METHODS
 from camviz.network.placement import plain_placement, true_placements
 from camviz.network.trace import trace as run_trace
 from camviz.scenes import TRAIN_BACKGROUNDS, draw_scene
+from tests.support.methods import why_not
 from tests.support.networks import copy_of
 
 NETWORKS = ["test_resnet", "test_efficientnet", "test_vit", "test_convnext"]
@@ -54,8 +61,8 @@ def refined_by_hand(x, affinity, how):
 @pytest.mark.parametrize("method", METHODS)
 def test_it_has_the_pictures_size_and_lies_between_0_and_1(engine, tiny, photo, name, method):
     backbone = tiny(name)
-    if method == "cam" and name == "test_vit":
-        with pytest.raises(MethodError, match="CAM is not defined for test_vit"):
+    if reason := why_not(method, name):
+        with pytest.raises(MethodError, match=reason):
             engine.explain(photo, backbone, method=method)
         return
     x = engine.explain(photo, backbone, method=method, target=3)
@@ -162,15 +169,25 @@ def test_without_refinement_there_is_none(engine, tiny, photo, tmp_path):
 @pytest.mark.parametrize("name", [RESNET, "test_vit"])
 @pytest.mark.parametrize(
     "given",
-    [{"power": 2.5, "steps": 4}, {"power": 3}, {"steps": 1}, {"power": 64, "steps": 16}, {}],
+    [
+        {"power": 2.5, "steps": 4, "keep": 0.75},
+        {"power": 3},
+        {"steps": 1},
+        {"keep": 0},
+        {"keep": 4},
+        {"power": 64, "steps": 16},
+        {},
+    ],
     ids=str,
 )
-def test_power_and_steps_are_those_given_or_those_of_the_family(engine, tiny, photo, name, given):
+def test_the_refinement_is_the_one_given_or_that_of_the_family(engine, tiny, photo, name, given):
     backbone = tiny(name)
     x = engine.explain(photo, backbone, **{f"refine_{key}": value for key, value in given.items()})
     how = replace(family_of(backbone).refinement, **given)
-    assert (x.request.refine_power, x.request.refine_steps) == (how.power, how.steps)
-    assert x.manifest()["method"]["refinement"] == {"power": how.power, "steps": how.steps}
+    assert x.refinement == how
+    assert x.manifest()["method"]["refinement"] == {
+        "power": how.power, "steps": how.steps, "keep": how.keep,
+    }  # fmt: skip
     heat, _ = refined_by_hand(x, affinity_by_hand(backbone, photo), how)
     assert np.allclose(x.refined_grid[0], heat, atol=1e-5)
     usual = engine.explain(photo, backbone)
@@ -182,7 +199,7 @@ def test_power_and_steps_are_those_given_or_those_of_the_family(engine, tiny, ph
 def options_of(x):
     """The options of a request that are not those of its network, as a manifest has them."""
     request = json.loads(json.dumps(x.manifest()["request"]))
-    names = ("target", "method", "fuse", "refine", "refine_power", "refine_steps")
+    names = ("target", "method", "fuse", "refine", "refine_power", "refine_steps", "refine_keep")
     return {name: request[name] for name in names}
 
 
@@ -198,7 +215,13 @@ def test_a_number_of_steps_that_is_none_is_refused(engine, tiny, photo, value):
         engine.explain(photo, tiny(RESNET), refine_steps=value)
 
 
-@pytest.mark.parametrize("name", ["refine power", "refine steps"])
+@pytest.mark.parametrize("value", ["a", True, -0.1, 4.5, float("nan"), float("inf")])
+def test_a_keep_that_is_none_is_refused(engine, tiny, photo, value):
+    with pytest.raises(MethodError, match=r"^refine keep is a number from 0 to 4, not "):
+        engine.explain(photo, tiny(RESNET), refine_keep=value)
+
+
+@pytest.mark.parametrize("name", ["refine power", "refine steps", "refine keep"])
 def test_several_powers_or_steps_are_refused(engine, tiny, photo, name):
     with pytest.raises(MethodError, match=rf"^{name} takes a number, not \[8\]$"):
         engine.explain(photo, tiny(RESNET), **{name.replace(" ", "_"): [8]})
@@ -206,7 +229,7 @@ def test_several_powers_or_steps_are_refused(engine, tiny, photo, name):
 
 @pytest.mark.parametrize("value", ["maybe", None, True, ""])
 def test_a_refinement_that_is_none_is_refused(engine, tiny, photo, value):
-    with pytest.raises(MethodError, match=r"^unknown refine '.*'; choices: affinity, none$"):
+    with pytest.raises(MethodError, match=r"^unknown refine .*; choices: affinity, none$"):
         engine.explain(photo, tiny(RESNET), refine=value)
 
 
@@ -233,6 +256,7 @@ def test_another_method_or_class_has_the_same_affinity_and_runs_nothing(
         {"tap": "output"},
         {"stages": ["layer4"]},
         {"refine_power": 2, "refine_steps": 1},
+        {"refine_keep": 1.5},
         {"target": 4},
         {"target": 3, "versus": 4},
         {"refine": "none"},
@@ -304,9 +328,9 @@ def test_another_fusion_by_replacement_has_another_map(engine, tiny, photo):
     assert y.boxes(0.6, of="refined") == wanted.boxes(0.6, of="refined") != before[2]
     assert y.boxes(0.6) == wanted.boxes(0.6) != before[3]
     assert np.array_equal(x.refined, before[0]) and x.boxes(0.6, of="refined") == before[2]
-    z = replace(x, request=replace(x.request, refine_power=2, refine_steps=1))
+    z = replace(x, request=replace(x.request, refine_power=2, refine_steps=1, refine_keep=0.5))
     wanted = engine.explain(photo, tiny(RESNET), target=3, fuse="product", refine_power=2,
-                            refine_steps=1)  # fmt: skip
+                            refine_steps=1, refine_keep=0.5)  # fmt: skip
     assert np.array_equal(z.refined, wanted.refined) and np.array_equal(z.fused, x.fused)
     assert not np.allclose(z.refined, x.refined, atol=0.01)
 
@@ -399,9 +423,10 @@ def test_it_is_saved_beside_the_others(engine, tiny, photo, tmp_path):
         ("swin_tiny_patch4_window7_224", "residual stream"),
         ("pvt_v2_b0", "residual stream"),
         ("test_maxvit", "residual stream"),
-        ("test_vit", "plain transformer"),
-        ("vit_tiny_patch16_224", "plain transformer"),
-        ("deit_tiny_patch16_224", "plain transformer"),
+        ("test_vit", "class-token transformer"),
+        ("vit_tiny_patch16_224", "class-token transformer"),
+        ("deit_tiny_distilled_patch16_224", "class-token transformer"),
+        ("vit_relpos_small_patch16_224", "plain transformer"),
     ],
 )
 def test_networks_belong_to_families(tiny, name, family):
@@ -415,15 +440,28 @@ def test_networks_belong_to_families(tiny, name, family):
     assert [stage.name for stage in feature_stages(backbone)] == wanted
 
 
+def test_maps_of_prototypes_are_not_weighted(engine, photo, tiny):
+    backbone = tiny(RESNET)
+    x = engine.explain(photo, backbone, target=3, method="lpcam", prototypes="picture")
+    assert x.refinement == OF_PROTOTYPES and not OF_PROTOTYPES.keep
+    assert engine.explain(photo, backbone, target=3).refinement == family_of(backbone).refinement
+
+
 def test_a_family_is_told_by_figures_and_not_by_a_name(tiny):
     backbone = replace(tiny("test_vit"), name="resnet50", display_name="resnet50")
-    assert family_of(backbone).name == "plain transformer"
+    assert family_of(backbone).name == "class-token transformer"
 
 
 def test_families_have_defaults_that_can_be_chosen_by_hand(engine, tiny, photo):
     assert len({family.name for family in FAMILIES}) == len(FAMILIES)
     for family in FAMILIES:
         how = family.refinement
-        x = engine.explain(photo, tiny(RESNET), refine_power=how.power, refine_steps=how.steps)
-        assert Refinement(x.request.refine_power, x.request.refine_steps) == how
-    assert FAMILIES[-1].holds([]), "every network belongs to one"
+        x = engine.explain(
+            photo,
+            tiny(RESNET),
+            refine_power=how.power,
+            refine_steps=how.steps,
+            refine_keep=how.keep,
+        )
+        assert x.refinement == how
+    assert FAMILIES[-1].holds(tiny(RESNET)), "every network belongs to one"

@@ -14,11 +14,12 @@ from camviz.errors import (
 from camviz.methods import METHODS
 from camviz.methods.denoise import MODES, truncate
 from camviz.methods.gradient import smooth_checkerboard
-from camviz.network.trace import Target
+from camviz.network.target import Target
 from camviz.network.trace import trace as run_trace
 from tests.support.engines import Disapproving
+from tests.support.methods import network_with
 
-GRADIENT_METHODS = [name for name, row in METHODS.items() if row.uses_gradients]
+GRADIENT_METHODS = [name for name, row in METHODS.items() if row.truncates]
 
 
 # --- raw maps ---
@@ -128,14 +129,16 @@ def test_notes_say_what_to_know(engine, tiny, photo):
 
 
 def test_a_silent_stage_is_empty_and_says_why(engine, tiny, photo):
-    x = engine.explain(photo, tiny("test_vit"), stages=["blocks.5"])
+    options = {"method": "layer_cam"}
+    x = engine.explain(photo, tiny("test_vit"), stages=["blocks.5"], **options)
     note = x.notes["blocks.5"]
     assert note.empty and note.zero_gradient and note.positive_share is None
     assert "does not depend on this map" in str(note) and "class token" in str(note)
     assert not x.maps["blocks.5"].any() and not x.fused.any()
     assert x.boxes() == [] and not x.mask().any()
-    both = engine.explain(photo, tiny("test_vit"), stages=["blocks.3", "blocks.5"])
-    alone = engine.explain(photo, tiny("test_vit"), stages=["blocks.3"], target=both.target)
+    both = engine.explain(photo, tiny("test_vit"), stages=["blocks.3", "blocks.5"], **options)
+    options["target"] = both.target
+    alone = engine.explain(photo, tiny("test_vit"), stages=["blocks.3"], **options)
     assert np.allclose(both.fused, alone.fused), "empty stages have no say"
 
 
@@ -201,8 +204,9 @@ def test_what_denoising_did_to_a_map_in_words():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_without_truncation_it_is_the_plain_method(engine, photo, method):
-    plain = engine.explain(photo, "test_resnet", weights="random", method=method)
-    same = engine.explain(photo, "test_resnet", weights="random", method=method, truncation=0.0)
+    options = {"weights": "random", "method": method}
+    plain = engine.explain(photo, network_with(method), **options)
+    same = engine.explain(photo, network_with(method), **options, truncation=0.0)
     assert all(np.array_equal(plain.raw[name], same.raw[name]) for name in plain.stages)
     assert same.plain == {}
     assert all(notes.denoising is None for notes in same.notes.values())

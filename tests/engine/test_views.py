@@ -10,6 +10,7 @@ from camviz.engine.work import LocalRunner
 from camviz.errors import MethodError
 from camviz.maps.fusion import Placement, normalize
 from camviz.methods import METHODS
+from tests.support.methods import network_with
 from tests.support.networks import copy_of
 
 
@@ -27,7 +28,7 @@ def test_the_table_is_the_papers():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_flip_is_the_mean_of_the_map_and_of_the_mirrored_one(engine, tiny, photo, method):
-    backbone = tiny("test_resnet")
+    backbone = tiny(network_with(method))
     x = engine.explain(photo, backbone, target=3, method=method, views="flip")
     one = engine.explain(photo, backbone, target=3, method=method)
     mirrored = np.ascontiguousarray(open_picture(photo).pixels[:, ::-1])
@@ -181,3 +182,35 @@ def test_a_runner_that_cannot_resize_looks_for_no_sizes(photo, tiny, monkeypatch
     assert np.array_equal(x.fused, flip.fused)
     said = x.notes[x.stages[0]].sentences[-1]
     assert "cannot be shown 0.5, 1.5, 2 times its size here" in said
+
+
+@pytest.mark.parametrize(("views", "passes"), [("flip", [2]), ("paper", [2, 2, 2, 2])])
+def test_a_picture_and_its_mirror_image_take_one_pass(tiny, photo, views, passes):
+    engine, backbone = Engine(), copy_of(tiny("test_resnet"))
+    engine.explain(np.zeros((8, 8, 3), np.uint8), backbone, target=3, views=views)
+    sizes = []
+    backbone.model.register_forward_hook(lambda *given: sizes.append(len(given[1][0])))
+    x = engine.explain(photo, backbone, target=3, views=views)
+    assert sizes == passes
+    again = engine.explain(photo, backbone, target=3, views=views, truncation=0.5)
+    assert sizes == passes and again.stages == x.stages
+
+
+def test_a_mirror_image_is_explained_for_the_class_of_the_picture(tiny, photo):
+    """By itself it would be explained for another one: its own top prediction."""
+    backbone, picture = copy_of(tiny("test_resnet")), open_picture(photo)
+    own, other = (
+        torch.from_numpy(Engine().explain(each, backbone).logits)
+        for each in (picture, mirror(picture))
+    )
+    first, second = int((own - other).argmax()), int((own - other).argmin())
+    bias = backbone.model.fc.bias
+    with torch.no_grad():  # the two are on top, in one order of the picture and the other of both
+        bias[first] += 1000
+        bias[second] += 1000 + (own + other)[first].item() / 2 - (own + other)[second].item() / 2
+    assert Engine().explain(mirror(picture), backbone).target == second
+    x = Engine().explain(picture, backbone, views="flip")
+    y = Engine().explain(picture, backbone, target=first, views="flip")
+    assert x.target == first
+    for name in x.stages:
+        assert np.allclose(x.raw[name], y.raw[name], atol=1e-5)

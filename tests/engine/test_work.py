@@ -98,6 +98,16 @@ def test_work_that_is_sent_comes_back_as_if_done_here(photo):
     assert str(tasks[0]) == f"TracePicture of {RESNET}"
 
 
+def test_logits_of_pictures_come_back_as_if_scored_here(remote, photo):
+    engine, tasks = remote
+    backbone = engine.backbone(RESNET, weights="random")
+    pictures = [photo, photo[::-1].copy()]
+    found = engine.logits(pictures, backbone)
+    assert type(tasks[-1].work).__name__ == "ScorePictures"
+    here = Engine("cpu")
+    assert np.array_equal(found, here.logits(pictures, here.backbone(RESNET, weights="random")))
+
+
 def test_errors_of_a_worker_have_the_display_name(photo):
     """A worker that has to load the network itself gives it the name that this process shows."""
     engine = Engine("cpu", runner=RemoteRunner(lambda task: Engine("cpu").run(task)))
@@ -109,9 +119,9 @@ def test_errors_of_a_worker_have_the_display_name(photo):
         Engine("cpu").run(task)
 
 
-def test_work_is_done_or_refused():
-    with pytest.raises(NotImplementedError):
-        Work().do(None, None)
+def test_work_that_does_nothing_cannot_be_made():
+    with pytest.raises(TypeError, match="abstract"):
+        Work()
 
 
 def test_a_network_is_held_once_whatever_it_is_called():

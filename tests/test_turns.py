@@ -1,0 +1,260 @@
+"""camviz.turns: steps in the order of their coming, with work that is none."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from camviz import turns
+from camviz.turns import Fair, OneByOne, check_stopped, step, steps, steps_at_once, stoppable
+
+
+class Stop(Exception):
+    pass
+
+
+def until(true):
+    """Wait until something is so, for ten seconds at most."""
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.001)
+
+
+@contextmanager
+def threads(*functions):
+    """Each function in a thread of its own, begun in this order; what they raise fails the test."""
+    errors = []
+
+    def guarded(function):
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+
+    running = [threading.Thread(target=guarded, args=(each,), daemon=True) for each in functions]
+    try:
+        yield running
+    finally:
+        for each in running:
+            each.join(10)
+    assert not errors and not any(each.is_alive() for each in running)
+
+
+def queue_up(fair, running):
+    """Start threads one after the other, each behind the one before."""
+    for number, each in enumerate(running, 1):
+        each.start()
+        until(lambda number=number: fair.waiting == number)
+
+
+def test_who_has_waited_longest_is_next():
+    fair, order = Fair(), []
+
+    def enter(number):
+        with fair:
+            order.append(number)
+
+    with threads(*(lambda number=n: enter(number) for n in range(20))) as running, fair:
+        queue_up(fair, running)
+        assert order == []
+    assert order == list(range(20)) and fair.busy == fair.waiting == 0
+
+
+def test_long_work_takes_turns_with_what_comes_later():
+    """A job of many steps and one of a few that comes later: one after the other, step by step."""
+    fair, order, begun = Fair(), [], threading.Event()
+
+    def job(name, count, first):
+        for _ in range(count):
+            with fair:
+                order.append(name)
+                first.set()
+                if name == "long" and len(order) < 3:
+                    until(lambda: fair.waiting)
+
+    with threads(lambda: job("long", 20, begun)) as [long]:
+        long.start()
+        begun.wait(10)
+        with threads(lambda: job("short", 3, threading.Event())) as [short]:
+            short.start()
+    last = max(place for place, name in enumerate(order) if name == "short")
+    assert last <= 8 and order.count("long") == 20
+
+
+def test_as_many_are_in_as_there_are_places():
+    fair, inside, most, lock = Fair(lambda: 3), [], [], threading.Lock()
+
+    def enter():
+        with fair:
+            with lock:
+                inside.append(1)
+                most.append(len(inside))
+            until(lambda: len(most) >= 3)
+            with lock:
+                inside.pop()
+
+    with threads(*[enter] * 9) as running:
+        for each in running:
+            each.start()
+    assert max(most) == 3
+
+
+def test_a_thread_that_is_in_may_enter_again():
+    fair, passed = Fair(), []
+    with threads(lambda: [fair.acquire(), passed.append(1), fair.release()]) as [other]:
+        with fair:
+            with fair:
+                queue_up(fair, [other])
+            assert not passed and fair.busy == 1, "left as often as it was entered, and no sooner"
+        until(lambda: passed)
+    with pytest.raises(RuntimeError, match="has not acquired"):
+        fair.release()
+
+
+def test_an_error_within_leaves_the_place_to_the_next():
+    fair, passed = Fair(), []
+
+    def wait():
+        with fair:
+            passed.append(1)
+
+    with threads(wait) as [other], pytest.raises(Stop), fair:
+        queue_up(fair, [other])
+        raise Stop
+    assert passed and fair.busy == 0
+
+
+def test_who_waits_can_be_stopped_and_the_others_keep_their_order():
+    fair, order, stop = Fair(), [], threading.Event()
+
+    def check():
+        if stop.is_set():
+            raise Stop
+
+    def enter(number):
+        if number != 1:
+            with fair:
+                order.append(number)
+            return
+        with pytest.raises(Stop), stoppable(check), fair:
+            order.append(number)
+
+    with threads(*(lambda number=n: enter(number) for n in range(4))) as running, fair:
+        queue_up(fair, running)
+        stop.set()
+        until(lambda: fair.waiting == 3)
+    assert order == [0, 2, 3] and fair.busy == fair.waiting == 0
+
+
+def test_a_turn_that_comes_while_its_thread_gives_up_goes_to_the_next():
+    fair, passed, looking = Fair(), [], threading.Event()
+
+    def check():
+        looking.set()
+        until(lambda: threading.get_ident() in fair._inside)  # its turn comes in this moment
+        raise Stop
+
+    def give_up():
+        with pytest.raises(Stop), stoppable(check), fair:
+            passed.append("gave up")
+
+    def wait():
+        with fair:
+            passed.append("next")
+
+    with threads(give_up, wait) as both, fair:
+        queue_up(fair, both)
+        assert looking.wait(10)
+    assert passed == ["next"] and fair.busy == fair.waiting == 0
+
+
+def test_a_lock_that_is_not_waited_for():
+    fair, found = Fair(), []
+
+    def take():
+        found.append((fair.acquire(False), fair.acquire(timeout=0.01)))
+
+    with threads(take) as [other], fair:
+        other.start()
+        until(lambda: found)
+    assert found == [(False, False)] and fair.busy == fair.waiting == 0
+    assert fair.acquire(blocking=False)
+    fair.release()
+
+
+def test_work_ends_before_its_next_step():
+    done = []
+
+    def check():
+        if len(done) == 2:
+            raise Stop
+
+    with pytest.raises(Stop), stoppable(check):
+        for number in range(5):
+            with step():
+                done.append(number)
+    assert done == [0, 1] and steps.busy == 0
+    check_stopped()  # outside of the block nothing ends
+
+
+def test_blocks_that_stop_add_up():
+    called = []
+    with stoppable(lambda: called.append("outer")), stoppable(lambda: called.append("inner")):
+        check_stopped()
+    assert called == ["outer", "inner"]
+
+
+def test_a_step_within_a_step_is_part_of_it(monkeypatch):
+    monkeypatch.setenv("CAMVIZ_STEPS", "1")
+    with step(), step():
+        assert steps.busy == 1
+
+
+def test_a_core_is_left_for_what_is_known_already(monkeypatch):
+    for cores, expected in ((1, 1), (2, 1), (8, 7)):
+        monkeypatch.setattr(turns, "_cores", lambda cores=cores: cores)
+        assert steps_at_once() == expected
+    monkeypatch.setenv("CAMVIZ_STEPS", "3")
+    assert steps_at_once() == 3
+
+
+def test_one_by_one_for_each_key():
+    doing, order = OneByOne(), []
+
+    def enter(key):
+        with doing.alone(key):
+            order.append(key)
+
+    same, other = (lambda: enter("same")), (lambda: enter("other"))
+    with threads(same, other) as both, doing.alone("same"):
+        for each in both:
+            each.start()
+        until(lambda: order)
+        assert order == ["other"]
+    assert order == ["other", "same"] and not doing._used, "nothing is held of a key that is done"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_process_waits_for_no_thread_of_the_other(monkeypatch):
+    monkeypatch.setenv("CAMVIZ_STEPS", "1")
+    inside, over = threading.Event(), threading.Event()
+
+    def hold():
+        with step():
+            inside.set()
+            over.wait(10)
+
+    with threads(hold) as [holder]:
+        holder.start()
+        inside.wait(10)
+        child = os.fork()
+        if not child:
+            signal.alarm(10)  # or a failure would wait for ever
+            with step():
+                os._exit(7)
+        over.set()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
