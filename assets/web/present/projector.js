@@ -1,0 +1,245 @@
+// @ts-check
+/* The page on a projector: one map or two that fill the screen, in large type, and keys.
+
+     listenForProjector();   // once; the key p, and ?present=1 in the address, open it
+
+   Its markup (projector.html) stands in the page, a dialog that is closed.
+   It shows the maps of the viewer in the view that is open, else those of Look, as they are set
+   there; nothing is asked of the server but another picture. */
+
+import { closest, make, part } from "../viewer/dom.js";
+import { density, fitInside } from "../viewer/layout.js";
+import { around, KEYS_OF_PROJECTOR, mapsFrom, placeOfMap } from "./walk.js";
+
+/** @typedef {import("../viewer/map-viewer.js").MapViewer} MapViewer */
+/** @typedef {import("../viewer/model.js").MapPanel} MapPanel */
+
+const PROJECTOR = "cv-present"; // its class
+const PRESENT = "present"; // the parameter of the address
+const MOST_PRESENTED = 2.5e6; // pixels that are drawn at once
+const ANSWERED_BY = 15000; // ms after which another picture is no longer waited for
+const WRITING = "textarea, select, [contenteditable], [role=dialog], dialog, "
+  + "input:not([type=checkbox], [type=radio], [type=range])";
+const NO_MAPS = "There is no map yet. Leave, and give a picture.";
+
+class Projector {
+  #dialog;
+  /** @type {MapViewer|null} */
+  #viewer = null;
+  /** The map shown, or the left one of two. @type {string|null} */
+  #id = null;
+  #two = false;
+  #hidden = false;
+  #picture = -1; // the place of the picture, among those there are
+  #timer = 0;
+  #observer = new ResizeObserver(() => this.#draw());
+
+  /** @param {HTMLDialogElement} dialog */
+  constructor(dialog) {
+    this.#dialog = dialog;
+    dialog.addEventListener("close", () => this.#onClose());
+    dialog.addEventListener("click", event => {
+      const name = closest(event.target, "button")?.dataset.do;
+      if (name) this.act(name);
+    });
+    dialog.addEventListener("keydown", event => this.#onKey(event));
+    document.addEventListener("viewer-settings", event => {
+      if (dialog.open && event.target === this.#viewer) this.#show();
+    });
+  }
+
+  open() {
+    if (this.#dialog.open) return;
+    this.#viewer = shownViewer();
+    this.#id = null;
+    this.#dialog.showModal();
+    this.#observer.observe(this.#part("stage"));
+    writePresent(true);
+    this.#show();
+  }
+
+  /** @param {string} name */
+  #part(name) {
+    return part(this.#dialog, name);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const name = KEYS_OF_PROJECTOR[event.key];
+    event.stopPropagation(); // no key of the page under it
+    if (!name) return;
+    event.preventDefault();
+    this.act(name);
+  }
+
+  /**
+   * Does what a key or a button is for.
+   *
+   * @param {string} name
+   */
+  act(name) {
+    if (name === "leave") this.#dialog.close();
+    else if (name === "before") this.#step(-1);
+    else if (name === "after") this.#step(1);
+    else if (name === "up") this.#turn(-1);
+    else if (name === "down") this.#turn(1);
+    else {
+      if (name === "hide") this.#hidden = !this.#hidden;
+      else this.#two = name === "two" && !this.#two;
+      this.#show();
+    }
+  }
+
+  /** @param {number} step */
+  #step(step) {
+    const panels = this.#viewer?.panels ?? [];
+    if (!panels.length) return;
+    this.#id = panels[around(placeOfMap(panels, this.#id), step, panels.length)].id;
+    this.#show();
+  }
+
+  /** @param {number} step */
+  #turn(step) {
+    const all = pictures();
+    if (!all.length) return;
+    const at = this.#picture >= 0 ? this.#picture : placeOfPicture(all);
+    this.#picture = at < 0 ? 0 : around(at, step, all.length);
+    this.#dialog.toggleAttribute("data-busy", true);
+    clearTimeout(this.#timer);
+    this.#timer = window.setTimeout(() => this.#rest(), ANSWERED_BY);
+    all[this.#picture].click();
+  }
+
+  #rest() {
+    clearTimeout(this.#timer);
+    this.#dialog.toggleAttribute("data-busy", false);
+  }
+
+  #onClose() {
+    this.#observer.disconnect();
+    this.#rest();
+    this.#picture = -1;
+    writePresent(false);
+  }
+
+  /* -- What is seen -- */
+
+  #show() {
+    this.#rest();
+    const panels = this.#viewer?.panels ?? [];
+    const at = placeOfMap(panels, this.#id);
+    this.#id = panels[at]?.id ?? null;
+    const shown = mapsFrom(panels, at, this.#two);
+    this.#part("says").textContent = panels.length ? sentenceOf(this.#viewer, shown) : NO_MAPS;
+    this.#part("stage").replaceChildren(...shown.map(panel => this.#figure(panel)));
+    this.#press("two", this.#two);
+    this.#press("hide", this.#hidden);
+    this.#draw();
+  }
+
+  /**
+   * @param {string} name
+   * @param {boolean} pressed
+   */
+  #press(name, pressed) {
+    const button = this.#dialog.querySelector(`[data-do="${name}"]`);
+    button?.setAttribute("aria-pressed", String(pressed));
+  }
+
+  /** @param {MapPanel} panel */
+  #figure(panel) {
+    const figure = make("figure");
+    figure.dataset.id = panel.id;
+    const canvas = make("canvas");
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", this.#hidden ? "The picture, its map hidden" : panel.alt);
+    const caption = make("figcaption", "", this.#hidden ? "Its map is hidden" : panel.name);
+    if (!this.#hidden) caption.append(" ", make("span", "", panel.row.title));
+    figure.append(canvas, caption);
+    return figure;
+  }
+
+  #draw() {
+    const viewer = this.#viewer;
+    const picture = viewer?.picture;
+    if (!viewer || !picture || !this.#dialog.open) return;
+    for (const figure of this.#part("stage").querySelectorAll("figure")) {
+      const panel = viewer.panels.find(one => one.id === figure.dataset.id);
+      const canvas = figure.querySelector("canvas");
+      const words = figure.querySelector("figcaption")?.clientHeight ?? 0;
+      if (!panel || !canvas) continue;
+      const room = this.#part("stage");
+      const wide = figure.clientWidth;
+      const size = fitInside(wide, room.clientHeight - words, picture);
+      canvas.style.width = `${size.width}px`;
+      canvas.style.height = `${size.height}px`;
+      const sharp = density(size.width * size.height, window.devicePixelRatio || 1, MOST_PRESENTED);
+      const [width, height] = [size.width, size.height].map(side => Math.round(side * sharp));
+      if (this.#hidden) {
+        Object.assign(canvas, { width, height });
+        canvas.getContext("2d")?.drawImage(picture.image, 0, 0, width, height);
+      } else viewer.paint(canvas, panel, width, height);
+    }
+  }
+}
+
+/** The viewer whose maps are seen; that of Look, where none is. @returns {MapViewer|null} */
+function shownViewer() {
+  const all = /** @type {MapViewer[]} */ ([...document.querySelectorAll("map-viewer")]);
+  const visible = all.find(viewer => viewer.checkVisibility() && viewer.panels?.length);
+  return visible ?? /** @type {MapViewer|null} */ (document.querySelector("#viewer map-viewer"));
+}
+
+/**
+ * What stands above the maps: on Look what the network says, else what the row is about.
+ *
+ * @param {MapViewer|null} viewer
+ * @param {MapPanel[]} shown
+ */
+function sentenceOf(viewer, shown) {
+  const verdict = viewer?.closest("#viewer") ? document.querySelector("#verdict h2") : null;
+  return verdict?.textContent?.replace(/\s+/g, " ").trim() || shown[0].row.title;
+}
+
+/** What is pressed for another picture: those that were added, else the examples. */
+function pictures() {
+  const find = (/** @type {string} */ css) =>
+    /** @type {HTMLElement[]} */ ([...document.querySelectorAll(css)]);
+  const added = find("#strip .cv-pick");
+  return added.length > 1 ? added : find("#examples button");
+}
+
+/** @param {HTMLElement[]} all */
+function placeOfPicture(all) {
+  const name = new URLSearchParams(location.search).get("example");
+  return all.findIndex(one => one.getAttribute("aria-pressed") === "true"
+    || (name !== null && one.dataset.label === name));
+}
+
+/** @param {boolean} presenting */
+function writePresent(presenting) {
+  const here = new URL(location.href);
+  if (presenting) here.searchParams.set(PRESENT, "1");
+  else here.searchParams.delete(PRESENT);
+  history.replaceState(history.state, "", here);
+}
+
+/** Makes the key p open the projector, and a link with ?present=1 once there are maps. */
+export function listenForProjector() {
+  /** @type {Projector|null} */
+  let projector = null;
+  const open = () => {
+    const dialog = document.querySelector(`dialog.${PROJECTOR}`);
+    if (!projector && dialog instanceof HTMLDialogElement) projector = new Projector(dialog);
+    projector?.open();
+  };
+  document.addEventListener("keydown", event => {
+    if (event.key !== "p" || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.defaultPrevented || closest(event.target, WRITING)) return;
+    event.preventDefault();
+    open();
+  });
+  if (new URLSearchParams(location.search).get(PRESENT) !== "1") return;
+  document.addEventListener("viewer-settings", open, { once: true });
+}
