@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from camviz.engine.options import AUTO
+from camviz.engine.options import AUTO, MAX_GAMMA
 from camviz.errors import CamvizError, ImageError, MethodError
 from camviz.examples import example
 from camviz.network.hub import needs_download
@@ -18,7 +18,9 @@ from camviz.ui import choices, html, links
 from camviz.ui.service import load, picture_at, stages_of
 from camviz.ui.state import (
     DEFAULT,
+    GUESS,
     NOBODY,
+    ROUND,
     TOP,
     BackboneChoice,
     Controls,
@@ -77,8 +79,16 @@ def choose_class(session: Session, label: str | None) -> None:
 
 
 def choose_rival(session: Session, label: str | None) -> None:
-    """The class that the target is compared with; `NOBODY` for none."""
+    """What the target is compared with: a class, the nearest ones, or `NOBODY`."""
     session.change(replace(session.controls, versus=str(label or NOBODY)))
+
+
+def set_gamma(session: Session, gamma: Any) -> None:
+    """How much the classes that the target is compared with count."""
+    gamma = _number("gamma", gamma)
+    if not 0 < gamma <= MAX_GAMMA:
+        raise MethodError(f"gamma is a number above 0, at most {MAX_GAMMA:g}, not {gamma:g}")
+    session.change(replace(session.controls, gamma=gamma))
 
 
 def click_bar(session: Session, selection: Selection) -> None:
@@ -92,13 +102,17 @@ def click_bar(session: Session, selection: Selection) -> None:
 
 def set_truncation(session: Session, level: Any) -> None:
     """How much noise is taken out of the denoised row."""
-    try:
-        level = float(level)
-    except (TypeError, ValueError):
-        raise MethodError(f"truncation is a number, not '{level}'") from None
+    level = _number("truncation", level)
     if not 0 <= level <= links.MAX_TRUNCATION:
         raise MethodError(f"truncation is a number from 0 to {links.MAX_TRUNCATION}, not {level:g}")
     session.change(replace(session.controls, truncation=level))
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise MethodError(f"{name} is a number, not '{value}'") from None
 
 
 def set_automatic(session: Session, values: Sequence[Any]) -> None:
@@ -156,7 +170,7 @@ def choose_picture(session: Session, path: str | None, keep_class: bool = False)
         return
     if not keep_class:
         controls = replace(controls, target=TOP, versus=NOBODY)
-    session.change(replace(controls, picture=path))
+    session.change(controls.with_picture(path))
 
 
 def remove_picture(session: Session, _: Any = None) -> None:
@@ -211,6 +225,8 @@ def open_link(session: Session, query: dict[str, str], picture: str | None) -> N
     with session.lock:
         session.opened = True
         session.problems, session.remedies = problems, remedies
+        if link.round is not None:
+            session.set(GUESS, ROUND, link.round)
         session.change(controls)
         session.touch()
 
@@ -223,6 +239,8 @@ def _as_linked(
         backbone=choice,
         target=link.target or TOP,
         versus=link.versus or NOBODY,
+        cover=link.cover,
+        gamma=controls.gamma if link.gamma is None else link.gamma,
         truncation=controls.truncation if link.truncation is None else link.truncation,
     )
     for name, value in link.options.items():

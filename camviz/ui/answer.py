@@ -8,12 +8,24 @@ tab is named.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from camviz.engine.options import AUTO
 from camviz.errors import BackboneError, CamvizError, ImageError, StageError
 from camviz.examples import example
+from camviz.methods import METHODS
 from camviz.network.backbone import Backbone
 from camviz.network.hub import download, needs_download
+from camviz.turns import Stopped
 from camviz.ui import choices, frame, html, links, strip
-from camviz.ui.service import explain, load, picture_at
+from camviz.ui.service import (
+    classify,
+    duration,
+    explain,
+    load,
+    named_references,
+    picture_at,
+    price,
+    without_itself,
+)
 from camviz.ui.state import (
     COMPARE,
     DEFAULT,
@@ -22,12 +34,11 @@ from camviz.ui.state import (
     BackboneChoice,
     Controls,
     Session,
-    Stopped,
     Task,
     Update,
     merged,
 )
-from camviz.ui.tabs.base import Tab
+from camviz.ui.tabs.base import Tab, asked_of
 
 RESTARTED = (
     "The server was started anew since this page was opened, and what was uploaded is gone. "
@@ -73,6 +84,7 @@ def _around_and_tabs(
     pending: Update,
 ) -> Iterator[Update]:
     """The updates of `answer` behind its first step; pending goes out with the first of them."""
+    task.label = _label_of(controls) or task.label
     x = None if controls.picture is None else explain(controls, progress=task.report)
     with session.lock:  # what a control was set to behind this would be taken for a difference
         task.check()
@@ -80,15 +92,17 @@ def _around_and_tabs(
     session.picture = None if x is None else x.picture.digest
     opened = [tab for tab in tabs if tab.ID in (COMPARE, session.tab)]
     for tab in sorted(opened, key=lambda tab: tab.ID != COMPARE):
-        key = (controls, dict(session.settings.get(tab.ID, {})))
+        asked = asked_of(tab, controls)
+        key = (asked, dict(session.settings.get(tab.ID, {})))
         if session.answers.get(tab.ID) != key:
             session.answers.pop(tab.ID, None)
             if tab.ID != COMPARE:
                 task.start(tab.LABEL)
-            for update in tab.show(session, controls, task):
+            for update in tab.show(session, asked, task):
                 task.check()
                 if tab.ID == COMPARE:
                     session.shown, task.outdated = controls.picture, False
+                    session.method = controls.options.method
                 yield merged(pending, replace(update, of=tab.ID))
                 pending = Update()
             session.answers[tab.ID] = key
@@ -96,6 +110,15 @@ def _around_and_tabs(
             yield from frame.strip_updates(session, controls, task)
     if pending.frame:
         yield pending
+
+
+def _label_of(controls: Controls) -> str:
+    """What the method takes that was chosen; "" for no time worth a word."""
+    name = controls.options.method
+    if controls.picture is None or name == AUTO:
+        return ""
+    seconds = price(controls, name) if METHODS[name].scoring is not None else None
+    return f"{METHODS[name].label} takes {duration(seconds)}" if duration(seconds) else ""
 
 
 # -- What can be had -----------------------------------------------------------------------------
@@ -126,7 +149,7 @@ def settle(session: Session, controls: Controls, task: Task) -> tuple[Controls, 
     controls, unknown = _known_names(controls, backbone)
     complaints += unknown if from_link else []
     if wanted != session.loaded:
-        controls, missing = _answerable(controls)
+        controls, missing = _answerable(controls, task)
     else:
         missing = None
     controls = _without_itself(controls)
@@ -186,18 +209,18 @@ def _fetch(wanted: BackboneChoice, task: Task) -> None:
 def _known_names(controls: Controls, backbone: Backbone) -> tuple[Controls, list[str]]:
     """The controls without classes and stages that the network lacks, and which those are."""
     unknown = []
-    target, versus = TOP, NOBODY
+    target = TOP
     try:
         if controls.target != TOP:
             target = backbone.labels[backbone.target(controls.target)]
     except CamvizError as error:
         unknown.append(str(error))
     try:
-        if controls.versus != NOBODY:
-            versus = backbone.labels[backbone.target(controls.versus)]
+        controls = named_references(controls, backbone)
     except CamvizError as error:
         unknown.append(str(error))
-    controls = replace(controls, target=target, versus=versus)
+        controls = replace(controls, versus=NOBODY)
+    controls = replace(controls, target=target)
     if controls.options.stages is None:
         return controls, unknown
     stages = []
@@ -210,7 +233,7 @@ def _known_names(controls: Controls, backbone: Backbone) -> tuple[Controls, list
     return controls.with_options(stages=None if usual else tuple(stages)), unknown
 
 
-def _answerable(controls: Controls) -> tuple[Controls, CamvizError | None]:
+def _answerable(controls: Controls, task: Task) -> tuple[Controls, CamvizError | None]:
     """The controls without a rival or a method that the network cannot do, and why that went."""
     usual = DEFAULT.options.method
     if controls.picture is None or (controls.versus, controls.options.method) == (NOBODY, usual):
@@ -219,7 +242,7 @@ def _answerable(controls: Controls) -> tuple[Controls, CamvizError | None]:
     alone, plain = replace(controls, versus=NOBODY), controls.with_options(method=usual)
     for tried in (controls, alone, plain, alone.with_options(method=usual)):
         try:
-            explain(tried)
+            explain(tried, progress=task.report)
             return tried, first
         except (ImageError, BackboneError):
             raise
@@ -233,7 +256,7 @@ def _without_itself(controls: Controls) -> Controls:
     """The controls without a rival that is the explained class itself."""
     if controls.versus == NOBODY or controls.picture is None:
         return controls
-    label = controls.target
-    if label == TOP:
-        label = explain(replace(controls, versus=NOBODY)).label
-    return replace(controls, versus=NOBODY) if controls.versus == label else controls
+    if controls.target == TOP:
+        target = classify(replace(controls, versus=NOBODY)).target
+        return controls if target is None else without_itself(controls, target)
+    return without_itself(controls, load(controls.backbone).target(controls.target))

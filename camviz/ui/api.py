@@ -7,69 +7,146 @@ data URLs, or as the address by which this server gave them out.
 """
 
 import functools
-import logging
+import inspect
 import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import gradio as gr
-import numpy as np
 from gradio.data_classes import FileData
 
 from camviz.defaults import REFINED_THRESHOLD, THRESHOLD
 from camviz.engine.explanation import Explanation
 from camviz.engine.export import SCREEN, SIZES, check_size
-from camviz.engine.options import Options, option_table
-from camviz.errors import BackboneError, CamvizError, ImageError
+from camviz.engine.option import option_table
+from camviz.engine.options import Options
+from camviz.environment import environment
+from camviz.errors import BackboneError, LimitError, quote
 from camviz.images import open_picture
 from camviz.network.backbone import Backbone
-from camviz.prototypes.bank import PrototypeBank
+from camviz.prototypes.bank import CLUSTERS, PrototypeBank
+from camviz.prototypes.prototype import MOST_CLUSTERS
+from camviz.turns import Stopped
+from camviz.ui.caller import Caller
 from camviz.ui.choices import available, default_choice
 from camviz.ui.compute import engine
-from camviz.ui.downloads.bundle import pack, write_rows
+from camviz.ui.costs import check_drawing, check_layers
+from camviz.ui.downloads.bundle import MAPS_OF_ALL, pack, write_rows
+from camviz.ui.given import read_list, read_number, read_switch, read_text, read_whole
+from camviz.ui.limits import calls, storage
+from camviz.ui.pool import Pool, ended, give_up
+from camviz.ui.records import recorded, sentence_for
 from camviz.ui.service import load
-from camviz.ui.signature import Argument, number, option_argument, option_value, with_signature
-from camviz.ui.state import BackboneChoice
+from camviz.ui.signature import Argument, option_argument, with_signature
+from camviz.ui.state import BackboneChoice, Task
 from camviz.ui.uploads import upload_path, uploads_only
 
-log = logging.getLogger(__name__)
-
 MOST_MODELS, MOST_PICTURES = 500, 64
+GONE = "nobody waited for the answer any more"
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-def endpoint(function: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Make every error of a function a sentence that shows nobody the inside of this server."""
+@dataclass(frozen=True)
+class Call:
+    """A call of an endpoint. owner: whose the files are that are made for it."""
+
+    task: Task
+    owner: str
+
+
+@functools.lru_cache(maxsize=1)
+def _pool() -> Pool:
+    return Pool(environment().works, "call")
+
+
+def endpoint(
+    function: Callable[Concatenate[Call, Given], Result],
+) -> Callable[Given, Coroutine[Any, Any, Result]]:
+    """The endpoint of a function whose first argument is the call.
+
+    It ends when the client goes or the time is over. Every error becomes a sentence that shows
+    nobody the inside of this server.
+    """
 
     @functools.wraps(function)
-    def call(*values: Given.args, **named: Given.kwargs) -> Result:
+    async def call(*values: Given.args, **named: Given.kwargs) -> Result:
         try:
-            return function(*values, **named)
-        except CamvizError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        except Exception:
-            log.exception("unexpected, in %s", function.__name__)
-            sentence = "something unexpected happened; it was written to the server's log"
-            raise gr.Error(sentence, print_exception=False) from None
+            caller, task = Caller.current(), Task()
+            calls().take(caller.address)
+            work = functools.partial(function, Call(task, caller.address), *values, **named)
+            with recorded("api", function.__name__):
+                return await _attended(work, task, caller)
+        except Exception as error:
+            raise gr.Error(sentence_for(error, function.__name__), print_exception=False) from None
 
+    signature = inspect.signature(function)
+    first, *rest = signature.parameters.values()
+    call.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
+    call.__annotations__ = {k: v for k, v in function.__annotations__.items() if k != first.name}
     return call
+
+
+async def _attended(work: Callable[[], Result], task: Task, caller: Caller) -> Result:
+    """What work returns, as long as its client waits for it. Raises `LimitError` if it may not."""
+    begun = _pool().begin(work)
+    try:
+        while not await ended(begun):
+            caller.check(task)
+            if task.cancelled:
+                raise LimitError(task.reason or GONE)
+        return begun.result()
+    except Stopped:
+        raise LimitError(task.reason or GONE) from None
+    finally:
+        task.cancel()
+        give_up(begun)
 
 
 # -- explain -------------------------------------------------------------------------------------
 
 
+def _read_file(name: str, given: Any) -> str:
+    """The path of an upload; see `upload_path`."""
+    return upload_path(given)
+
+
+def _read_files(name: str, given: Any) -> list[str]:
+    return [upload_path(file) for file in read_list(name, given, "pictures", MOST_PICTURES)]
+
+
+_BACKBONE = Argument(
+    "backbone", str, "A name that /models lists; empty for this server's default.", "", read_text
+)
+_UNTRAINED = Argument(
+    "untrained",
+    bool,
+    "Use random weights, to try an architecture; its maps mean nothing.",
+    False,
+    read_switch,
+)
+
 # What `explain` takes before its options, and after them.
 _SUBJECT = (
-    Argument("image", FileData, "The picture, uploaded (JPEG, PNG, WebP, GIF, BMP or TIFF)."),
-    Argument("backbone", str, "A name that /models lists; empty for this server's default.", ""),
     Argument(
-        "target", str, "The class to explain, by label or index; empty for the top prediction.", ""
+        "image",
+        FileData,
+        "The picture, uploaded (JPEG, PNG, WebP, GIF, BMP, TIFF or NPY).",
+        read=_read_file,
+    ),
+    _BACKBONE,
+    Argument(
+        "target",
+        str,
+        "The class to explain, by label or index; empty for the top prediction.",
+        "",
+        read_text,
     ),
 )
 _REST = (
@@ -79,18 +156,15 @@ _REST = (
         f"Boxes are at this share of the maximum; 0 for the usual one: {THRESHOLD}, of the refined "
         f"map {REFINED_THRESHOLD}.",
         0.0,
+        partial(read_number, least=0, most=1),
     ),
-    Argument(
-        "untrained",
-        bool,
-        "Use random weights, to try an architecture; its maps mean nothing.",
-        False,
-    ),
+    _UNTRAINED,
     Argument(
         "prototypes",
         FileData | None,
         "A bank that /prototypes returned, for method lpcam; else the shipped one.",
         None,
+        _read_file,
     ),
     Argument(
         "size",
@@ -98,6 +172,7 @@ _REST = (
         f"How large the overlays are: screen (at most {SCREEN} pixels a side) or original (as the "
         "picture is).",
         SIZES[0],
+        read_text,
     ),
 )
 _EXPLAIN = """Say where an image classifier looks to see a class in a picture.
@@ -111,17 +186,25 @@ def explain_endpoint(options: type[Options] = Options) -> Callable[..., Any]:
     rows = {name: row for name, row in option_table(options).items() if row.page}
     arguments = (*_SUBJECT, *map(option_argument, rows.values()), *_REST)
 
-    def explain(given: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    def explain(call: Call, given: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         size = check_size(given["size"])
+        chosen = {name: given[name] for name in rows}
+        options.from_mapping(chosen)  # what is wrong is said before anything is loaded
         model = _backbone(given["backbone"], given["untrained"])
-        chosen = {name: option_value(row, given[name]) for name, row in rows.items()}
         if given["prototypes"] is not None:
-            chosen["prototypes"] = PrototypeBank.load(upload_path(given["prototypes"]))
-        picture = open_picture(upload_path(given["image"]))
-        x = engine().explain(picture, model, target=given["target"] or None, **chosen)
-        folder = write_rows({x.request.method: x}, _new_folder() / "camviz", size=size)
-        threshold = number("threshold", given["threshold"]) or None
-        return _findings(x, threshold), _file_data(pack(folder))
+            chosen["prototypes"] = PrototypeBank.load(_taken_in(given["prototypes"], call))
+        picture = open_picture(_taken_in(given["image"], call))
+        stages = chosen["stages"] or model.default_stages
+        check_layers(stages)
+        check_drawing(picture, 1 + len(stages) + len(MAPS_OF_ALL), size)
+        target, report = given["target"] or None, call.task.report
+        x = engine().explain(picture, model, target=target, progress=report, **chosen)
+        with tempfile.TemporaryDirectory(prefix="camviz-") as work:
+            folder = write_rows(
+                {x.request.method: x}, Path(work) / "camviz", size=size, progress=report
+            )
+            file = storage().keep_result(call.owner, pack(folder, call.task.check))
+            return _findings(x, given["threshold"] or None), _file_data(file)
 
     returns = tuple[dict[str, Any], FileData]
     return endpoint(with_signature(explain, "explain", _EXPLAIN, arguments, returns))
@@ -137,7 +220,7 @@ def _findings(x: Explanation, threshold: float | None) -> dict[str, Any]:
         name: {
             "grid": list(x.notes[name].grid),
             "peak": float(raw.max()),
-            "brightest": _brightest(x.maps[name]),
+            "brightest": x.brightest(name),
             "notes": str(x.notes[name]),
         }
         for name, raw in x.raw.items()
@@ -145,35 +228,34 @@ def _findings(x: Explanation, threshold: float | None) -> dict[str, Any]:
     return found
 
 
-def _brightest(heat: np.ndarray) -> list[int] | None:
-    """(x, y) in pixels of the picture; None for an empty map."""
-    if not heat.any():
-        return None
-    y, x = np.unravel_index(int(heat.argmax()), heat.shape)
-    return [int(x), int(y)]
-
-
 # -- models and prototypes -----------------------------------------------------------------------
 
 
-@endpoint
-def models(pattern: str = "", limit: int = 50) -> list[dict[str, Any]]:
-    """List the backbones that may be asked here, the ready ones first.
+_MODELS = """List the backbones that may be asked here, the ready ones first.
 
-    Each has a name, where its weights are (own, bundled, cached, hub or untrained), its family,
-    parameters, input size, number of classes and licence.
+Each has a name, where its weights are (own, bundled, cached, hub or untrained), its family,
+parameters, input size, number of classes and licence."""
+_LISTED = (
+    Argument("pattern", str, "Part of a name; empty for all of them.", "", read_text),
+    Argument(
+        "limit",
+        int,
+        f"How many are listed at most, from 1 to {MOST_MODELS}.",
+        50,
+        partial(read_whole, least=1, most=MOST_MODELS),
+    ),
+)
 
-    Args:
-        pattern: Part of a name; empty for all of them.
-        limit: How many are listed at most.
-    """
-    found = [
-        choice for choice in available().values() if pattern.casefold() in choice.name.casefold()
-    ]
+
+def _models(call: Call, given: dict[str, Any]) -> list[dict[str, Any]]:
+    pattern = given["pattern"].casefold()
+    found = [choice for choice in available().values() if pattern in choice.name.casefold()]
     if not found:
-        raise BackboneError(f"no backbone that is offered here is called like '{pattern}'")
+        raise BackboneError(
+            f"no backbone that is offered here is called like {quote(given['pattern'])}"
+        )
     listed = []
-    for choice in found[: max(1, min(int(number("limit", limit)), MOST_MODELS))]:
+    for choice in found[: given["limit"]]:
         entry = {} if choice.entry is None else asdict(choice.entry)
         for inner in ("architecture", "source", "name"):
             entry.pop(inner, None)
@@ -181,39 +263,42 @@ def models(pattern: str = "", limit: int = 50) -> list[dict[str, Any]]:
     return listed
 
 
-@endpoint
-def prototypes(
-    images: list[FileData],
-    target: str,
-    backbone: str = "",
-    clusters: int = 12,
-    seed: int = 0,
-    untrained: bool = False,
-) -> tuple[dict[str, Any], FileData]:
-    """Learn what a class looks like to a network, place by place, from pictures of it.
+models = endpoint(with_signature(_models, "models", _MODELS, _LISTED, list[dict[str, Any]]))
 
-    Returns what was found per layer (foreground and context prototypes with their scores) and
-    the bank as a .safetensors file, which /explain takes as `prototypes` with method lpcam.
+_PROTOTYPES = """Learn what a class looks like to a network, place by place, from pictures of it.
 
-    Args:
-        images: Pictures of the class, uploaded; a dozen will do, 64 at most.
-        target: The class, by label or index.
-        backbone: A name that /models lists; empty for this server's default.
-        clusters: How many prototypes of each kind are sought in a layer.
-        seed: The same seed gives the same prototypes.
-        untrained: Use random weights, to try an architecture; its maps mean nothing.
-    """
-    if not images:
-        raise ImageError("no pictures were given; upload some of the class")
-    if len(images) > MOST_PICTURES:
-        raise ImageError(f"{len(images)} pictures were given; {MOST_PICTURES} are the most")
-    model = _backbone(backbone, untrained)
+Returns what was found per layer (foreground and context prototypes with their scores) and
+the bank as a .safetensors file, which /explain takes as `prototypes` with method lpcam."""
+_GALLERY = (
+    Argument(
+        "images",
+        list[FileData],
+        f"Pictures of the class, uploaded; a dozen will do, {MOST_PICTURES} at most.",
+        read=_read_files,
+    ),
+    Argument("target", str, "The class, by label or index.", read=read_text),
+    _BACKBONE,
+    Argument(
+        "clusters",
+        int,
+        "How many prototypes of each kind are sought in a layer.",
+        CLUSTERS,
+        partial(read_whole, least=1, most=MOST_CLUSTERS),
+    ),
+    Argument("seed", int, "The same seed gives the same prototypes.", 0, read_whole),
+    _UNTRAINED,
+)
+
+
+def _prototypes(call: Call, given: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    model = _backbone(given["backbone"], given["untrained"])
     bank = engine().build_prototypes(
-        [upload_path(image) for image in images],
+        [_taken_in(path, call) for path in given["images"]],
         model,
-        target,
-        clusters=int(number("clusters", clusters)),
-        seed=int(number("seed", seed)),
+        given["target"],
+        clusters=given["clusters"],
+        seed=given["seed"],
+        progress=call.task.report,
     )
     found = {
         "target": {"index": bank.target, "label": bank.label},
@@ -227,7 +312,16 @@ def prototypes(
             for name, stage in bank.stages.items()
         },
     }
-    return found, _file_data(bank.save(_new_folder() / "prototypes.safetensors"))
+    with tempfile.TemporaryDirectory(prefix="camviz-") as work:
+        file = bank.save(Path(work) / "prototypes.safetensors")
+        return found, _file_data(storage().keep_result(call.owner, file))
+
+
+prototypes = endpoint(
+    with_signature(
+        _prototypes, "prototypes", _PROTOTYPES, _GALLERY, tuple[dict[str, Any], FileData]
+    )
+)
 
 
 ENDPOINTS = (explain, models, prototypes)
@@ -236,7 +330,7 @@ ENDPOINTS = (explain, models, prototypes)
 def publish(page: gr.Blocks) -> None:
     """Add the endpoints to a page, and let no file in that was not uploaded."""
     for function in ENDPOINTS:
-        gr.api(function, concurrency_id="engine", concurrency_limit=1)
+        gr.api(function, concurrency_id="engine", concurrency_limit=environment().works)
     uploads_only(page)
 
 
@@ -252,8 +346,10 @@ def _backbone(name: str, untrained: bool) -> Backbone:
     return load(BackboneChoice(name or default_choice(), bool(untrained)))
 
 
-def _new_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="camviz-"))
+def _taken_in(path: str, call: Call) -> str:
+    """The path of an upload, which the caller holds: agents' files come by no route of uploads."""
+    storage().take_in(call.owner, path)
+    return path
 
 
 def _file_data(path: Path) -> Any:

@@ -4,14 +4,17 @@ A browser may send anything, so every name is looked up here before it reaches t
 path, no hub address, no network beyond the limit.
 """
 
-import os
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from camviz.engine.options import AUTO
+from camviz.engine.plan import exists
+from camviz.environment import environment
 from camviz.errors import BackboneError
 from camviz.examples import Example, examples
 from camviz.methods import METHODS, Method
@@ -26,6 +29,7 @@ from camviz.ui.starters import POPULAR, STARTERS
 
 DRAWN = "scenes"  # how the names of backbones for drawings begin
 ANY = "any"
+AUTOMATIC = "Automatic · the truest for each network"
 SOURCES = {
     "own": "this server's own",
     "package": "installed",
@@ -45,6 +49,11 @@ class Choice:
     load: str
     source: str
     entry: Entry | None = None
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether it names classes, as far as that is known without loading it."""
+        return self.entry is None or self.entry.classifier
 
     @property
     def family(self) -> str:
@@ -85,23 +94,23 @@ def available() -> dict[str, Choice]:
     see the last part of it, never a path. Looked up anew at every visit (`cache_clear`), because
     what is bundled or downloaded may change while the server runs.
     """
-    limit = spacefile().limits.parameters  # millions
-    limit = float(os.environ.get("CAMVIZ_MAX_PARAMETERS", limit)) * 1e6
+    given = environment().max_parameters
+    limit = (spacefile().limits.parameters if given is None else given) * 1e6
     choices = {}
-    if own := os.environ.get("CAMVIZ_BACKBONE"):
+    if own := environment().backbone:
         name = Path(own.partition(":")[2] or own).resolve().name
         choices[name] = Choice(name, f"{name} · {SOURCES['own']}", own, "own")
     for entry in sorted(catalogue(), key=_place):
         small = entry.source in ("bundled", "package") or (entry.parameters or limit + 1) <= limit
-        if entry.classifier and small and _can_be_had(entry) and entry.name not in choices:
+        if small and _can_be_had(entry) and entry.name not in choices:
             label = _label(entry)
             choices[entry.name] = Choice(entry.name, label, entry.name, entry.source, entry)
     return choices
 
 
 def _place(entry: Entry) -> tuple[Any, ...]:
-    """Sorts what is at hand first, what is untrained last, what is asked for often, and then short
-    names, before others; small networks before large ones.
+    """Sorts what is at hand first, what is untrained last, networks with classes, what is asked for
+    often, and then short names, before others; small networks before large ones.
 
     Of one architecture timm's usual weights come first.
     The browser shows what contains the text typed, in this order: whatever else contains the whole
@@ -112,6 +121,7 @@ def _place(entry: Entry) -> tuple[Any, ...]:
     popular = entry.architecture in POPULAR
     return (
         where,
+        not entry.classifier,
         POPULAR.index(entry.architecture) if popular else len(POPULAR),
         len(entry.architecture),
         entry.parameters or 0,
@@ -131,7 +141,7 @@ def _label(entry: Entry) -> str:
     if entry.source == "hub":
         where = f"{where}, {entry.megabytes:.0f} MB"
     size = f" · {entry.parameters / 1e6:.1f} M" if entry.parameters else ""
-    return f"{entry.name}{size} · {where}"
+    return f"{entry.name}{size} · {where}{'' if entry.classifier else ' · features only'}"
 
 
 def lookup(name: str | None) -> Choice:
@@ -197,7 +207,7 @@ def default_choice() -> str | None:
     Without those it is one for drawings: every drawn example is something it knows.
     """
     choices = available()
-    if os.environ.get("CAMVIZ_BACKBONE"):
+    if environment().backbone:
         return next(iter(choices), None)
     wanted = choices.get(spacefile().backbone)
     if wanted is not None and wanted.is_here:
@@ -248,7 +258,7 @@ def photograph_backbone() -> str | None:
     here = [
         choice
         for choice in available().values()
-        if choice.is_here and not choice.name.startswith(DRAWN)
+        if choice.is_here and choice.has_classes and not choice.name.startswith(DRAWN)
     ]
     order = ("own", "package", "cached", "bundled")
     best = min(here, key=lambda c: (order.index(c.source), _plain(c.name)), default=None)
@@ -278,9 +288,31 @@ def examples_first_known() -> list[Example]:
     return sorted(found, key=lambda row: (row.backbones == DRAWN) != drawn)
 
 
-def stage_methods() -> dict[str, Method]:
-    """The methods of layers' maps: those that ask for no prototypes."""
-    return {name: row for name, row in METHODS.items() if not row.uses_prototypes}
+def stage_methods(backbone: Backbone | None = None) -> dict[str, Method]:
+    """The methods of layers' maps: those that ask for no prototypes.
+
+    backbone: those that exist for this network; None: all.
+    """
+    return {
+        name: row
+        for name, row in METHODS.items()
+        if not row.uses_prototypes and (backbone is None or exists(row, backbone))
+    }
+
+
+def method_entries(
+    backbone: Backbone | None = None, prices: Mapping[str, str] | None = None
+) -> list[tuple[str, str]]:
+    """(text, name) of the methods of layers' maps, the automatic choice first.
+
+    backbone: the methods that exist for this network; None: all. prices: how long some take, in
+    words.
+    """
+    entries: list[tuple[str, str]] = [(AUTOMATIC, AUTO)]
+    for name, row in stage_methods(backbone).items():
+        words = (row.label, row.paper, (prices or {}).get(name))
+        entries.append((" · ".join(filter(None, words)), name))
+    return entries
 
 
 def class_entries(backbone: Backbone) -> list[tuple[str, str]]:

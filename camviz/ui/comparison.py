@@ -13,6 +13,7 @@ from camviz.engine.explanation import Explanation
 from camviz.maps.boxes import mask_at
 from camviz.maps.localization import iou
 from camviz.network.backbone import Backbone
+from camviz.ui import html
 from camviz.ui.viewer import MapPanel, rasterize
 
 RASTER = 256  # pixels of the longer side, on which maps are compared
@@ -48,18 +49,26 @@ class Agreement:
 
     @property
     def figures(self) -> str:
-        r = "r unknown" if self.r is None else f"r = {self.r:.2f}".replace("-", "−")
-        return f"{r}, IoU {self.iou:.2f}"
+        return f"{correlation_words(self.r)}, IoU {self.iou:.2f}"
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Pearson's r of the same pixels of two maps; None where a map is the same everywhere."""
+    if any(not each.size or each.std() <= 1e-6 for each in (one, other)):
+        return None
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def correlation_words(r: float | None) -> str:
+    """ "r = −0.36"."""
+    return "r unknown" if r is None else f"r = {html.number(r, '.2f')}"
 
 
 def agreement(one: MapPanel, other: MapPanel) -> Agreement:
     """How far two maps agree, where the picture was visible to both networks."""
     (a, visible_a), (b, visible_b) = rasterize(one, RASTER), rasterize(other, RASTER)
     both = visible_a & visible_b
-    values = [heat[both].astype(np.float64) for heat in (a, b)]
-    r = None
-    if all(len(each) and each.std() > 1e-6 for each in values):
-        r = float(np.corrcoef(*values)[0, 1])
+    r = correlation(a[both], b[both])
     empty = not (a.any() and b.any())
     return Agreement(r, 0.0 if empty else iou(mask_at(a, CUT) & both, mask_at(b, CUT) & both))
 
@@ -67,8 +76,13 @@ def agreement(one: MapPanel, other: MapPanel) -> Agreement:
 # -- Classes -------------------------------------------------------------------------------------
 
 
-def counterpart(one: Backbone, index: int, other: Backbone) -> int | None:
-    """The class of the same name in another network: by label, else by synonym; None: unknown."""
+def counterpart(one: Backbone, index: int | None, other: Backbone) -> int | None:
+    """The class of the same name in another network: by label, else by synonym; None: unknown.
+
+    None, too, if either has no classes.
+    """
+    if index is None:
+        return None
     if one.labels == other.labels:
         return index
     label = one.labels[index].casefold()
@@ -88,7 +102,7 @@ def align_classes(explanations: Mapping[str, Explanation]) -> list[dict[str, int
     rows: list[dict[str, int]] = []
     for name, x in explanations.items():
         best = [index for index, *_ in x.predictions[:BEST]]
-        for index in dict.fromkeys([x.target, *best]):
+        for index in dict.fromkeys([] if x.target is None else [x.target, *best]):
             if any(row.get(name) == index for row in rows):
                 continue
             row = {}
@@ -126,19 +140,29 @@ def class_table(
 
 
 def explained_names(explanations: Mapping[str, Explanation]) -> dict[str, str]:
-    """backbone -> the class that it explains, by the name that it has in `class_table`."""
+    """backbone -> the class that it explains, by the name that it has in `class_table`.
+
+    "" of a network without classes.
+    """
     names: dict[str, str] = {}
     for row in align_classes(explanations):
         first, index = next(iter(row.items()))
         label = explanations[first].backbone.labels[index]
         names |= {each: label for each, i in row.items() if i == explanations[each].target}
-    return {name: names[name] for name in explanations}
+    return {name: names.get(name, "") for name in explanations}
 
 
 def class_remarks(explanations: Mapping[str, Explanation]) -> list[str]:
-    """Where the classes explained are not of one name, and which networks are not sure."""
-    (first_name, first), *others = explanations.items()
-    remarks = []
+    """Where the classes explained are not of one name, and which networks are not sure.
+
+    And which have no classes.
+    """
+    free = [name for name, x in explanations.items() if x.target is None]
+    remarks = [f"{name} knows no classes: its map shows what stands out to it." for name in free]
+    able = [(name, x) for name, x in explanations.items() if x.target is not None]
+    if not able:
+        return remarks
+    (first_name, first), *others = able
     for name, x in others:
         if counterpart(first.backbone, first.target, x.backbone) is None:
             remarks.append(

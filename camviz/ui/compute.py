@@ -20,14 +20,17 @@ import gradio as gr
 
 from camviz.engine.engine import Engine
 from camviz.engine.remote import RemoteRunner, RemoteTask
+from camviz.environment import environment
 from camviz.errors import CamvizError
 from camviz.space.spacefile import spacefile
+from camviz.turns import check_stopped
 
 try:
     import spaces
 except ImportError:  # anywhere but on a Space
     spaces = SimpleNamespace(GPU=lambda **options: lambda function: function)
 log = logging.getLogger(__name__)
+_LOOK = 0.05  # seconds between two checks of whether a process is to be given up
 # The value of a task, or an error that the visitor can mend.
 Answer = tuple[Any, CamvizError | None]
 
@@ -35,7 +38,11 @@ Answer = tuple[Any, CamvizError | None]
 @lru_cache(maxsize=1)
 def engine() -> Engine:
     """The engine of this process; its networks and traces serve every visitor."""
-    return Engine("cpu", runner=RemoteRunner(send)) if on_zero() else Engine()
+    budget = environment().memory_budget
+    memory = None if budget is None else budget * 2**20
+    if on_zero():
+        return Engine("cpu", runner=RemoteRunner(send), memory=memory)
+    return Engine(memory=memory)
 
 
 def on_zero() -> bool:
@@ -80,19 +87,28 @@ def attempt(task: RemoteTask, device: str) -> Answer:
 
 
 def in_child(task: RemoteTask) -> Answer:
-    """Do a task in a process forked for it, on the CPU. Raises `RuntimeError` if that one dies."""
+    """Do a task in a process forked for it, on the CPU; it ends with who asked for it.
+
+    Raises `RuntimeError` if the process dies.
+    """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_answer, args=(sender, task), daemon=True)
     child.start()
     sender.close()
     try:
+        while not receiver.poll(_LOOK):
+            check_stopped()
         answer: Answer = receiver.recv()
     except EOFError:
         child.join()
         raise RuntimeError(
             f"the process for {task} ended without an answer, with exit status {child.exitcode}"
         ) from None
+    except BaseException:
+        child.terminate()  # nobody waits for it any more
+        child.join()
+        raise
     finally:
         receiver.close()
     child.join()

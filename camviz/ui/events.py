@@ -8,37 +8,41 @@ answer to the last change, however fast events come.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
 
+from camviz.environment import environment
 from camviz.errors import CamvizError
+from camviz.turns import Stopped, stoppable
 from camviz.ui import html
 from camviz.ui.answer import answer
-from camviz.ui.gradio_compat import OF_VALUES, REPEATED_LAST, WITH_DATA
-from camviz.ui.notices import UNEXPECTED, with_notices
+from camviz.ui.caller import Caller
+from camviz.ui.given import read_plain
+from camviz.ui.gradio_compat import OF_VALUES, REPEATED_LAST, WITH_DATA, running_address
+from camviz.ui.limits import storage, works
+from camviz.ui.notices import with_notices
 from camviz.ui.order import time_of
+from camviz.ui.pool import TICK, Pool, ended, give_up
+from camviz.ui.records import log_unexpected, recorded_steps, sentence_for
 from camviz.ui.state import (
     COMPARE,
     Menu,
     Selection,
     Session,
-    Stopped,
     Task,
     Update,
 )
-from camviz.ui.tabs.base import Action, Tab, Work
-from camviz.ui.values import by_name, component_value, plain
-
-log = logging.getLogger(__name__)
+from camviz.ui.tabs.base import Action, Glance, Tab, Work
+from camviz.ui.uploads import is_upload
+from camviz.ui.values import by_name, component_value, plain, selection
 
 SOON = 0.5  # seconds: what takes longer is announced
-TICK = 0.05  # seconds: how often a running step is checked for being given up
-ANSWERS, WORKS = 8, 4  # how many visitors are answered, and do long work, at once
+ANSWERS = 16  # how many visitors are answered at once
 STOPPED = "Stopped. What is shown is the last result that was finished."
 STOPPED_EMPTY = "Stopped before there was anything to show."
 
@@ -59,6 +63,9 @@ class PageEvents:
         self.frame = dict(frame)
         self.tabs = [tab for tab, _ in tabs]
         self.parts = {tab.ID: by_name(parts) for tab, parts in tabs}
+        # As many as may be under way, and as many again for what was given up and is to end yet.
+        self.answers = Pool(2 * ANSWERS, "answer")
+        self.works = Pool(environment().works, "work")
         self.outputs = [self.applied, self.asked, *self.frame.values()]
         for parts in self.parts.values():
             self.outputs += [part for part in parts.values() if part not in self.outputs]
@@ -84,7 +91,7 @@ class PageEvents:
         """
 
         async def handle(session: Session, *values: Any) -> AsyncIterator[Outputs]:
-            async for outputs in self._stream_work(session, work, label, values):
+            async for outputs in self._stream_work(session, work, label, values, inputs):
                 yield outputs
 
         return trigger(
@@ -92,7 +99,7 @@ class PageEvents:
             [self.session, *inputs],
             self.outputs,
             concurrency_id="work",
-            concurrency_limit=WORKS,
+            concurrency_limit=environment().works,
             trigger_mode=OF_VALUES,
             js=js,
             **PRIVATE,
@@ -119,10 +126,9 @@ class PageEvents:
         options = {"queue": False, "js": html.script("when.js"), **PRIVATE}
         if getattr(trigger, "event_name", "") == "select":
 
-            async def on_select(session: Session, happened: Any, event: gr.SelectData) -> str:
-                chosen = Selection(event.value, event.index or 0, bool(event.selected))
+            async def on_select(session: Session, happened: Any, event: gr.EventData) -> str:
                 async with session.order.turn(time_of(happened)):
-                    await asyncio.to_thread(take, session, action, chosen)
+                    await asyncio.to_thread(take, session, action, event._data, read=selection)
                 return session.question
 
             given = [self.session, self.clock]
@@ -131,15 +137,27 @@ class PageEvents:
 
         controls = {**self.parts.get(COMPARE, {}), **self.frame}
         names = {name: inputs.index(part) for name, part in controls.items() if part in inputs}
+        read = partial(plain, controls=inputs)
 
         async def on_values(session: Session, happened: Any, applied: Any, *values: Any) -> str:
             shown = {name: values[index] for name, index in names.items()}
+            number = int(time_of(applied))
             async with session.order.turn(time_of(happened)):
-                await asyncio.to_thread(take, session, action, values, shown, int(time_of(applied)))
+                await asyncio.to_thread(take, session, action, values, shown, number, read=read)
             return session.question
 
         given = [self.session, self.clock, self.applied, *inputs]
         trigger(on_values, given, self.asked, trigger_mode=OF_VALUES, **options)
+
+    def on_gesture(self, trigger: Any, glance: Glance, shown: Any) -> None:
+        """Show what comes of a gesture while it goes on; see `camviz.ui.tabs.base.Events`."""
+
+        async def look(session: Session, event: gr.EventData) -> Any:
+            return await asyncio.wrap_future(
+                self.answers.begin(glimpse, session, glance, event._data)
+            )
+
+        trigger(look, self.session, shown, queue=False, trigger_mode=WITH_DATA, **PRIVATE)
 
     # -- Answering --
 
@@ -150,44 +168,55 @@ class PageEvents:
             progress = gr.skip() if session.is_answering else ""
             yield self._message(session, Update({"progress": progress}))
             return
-        steps = with_notices(session, answer(session, task, self.tabs), self.tabs)
-        async for outputs in self._stream(session, steps, task):
+        answered = recorded_steps("answer", session.tab, answer(session, task, self.tabs))
+        steps = with_notices(session, answered, self.tabs)
+        async for outputs in self._stream(session, steps, task, self.answers):
             yield outputs
 
     async def _stream_work(
-        self, session: Session, work: Work, label: str, values: Sequence[Any]
+        self,
+        session: Session,
+        work: Work,
+        label: str,
+        values: Sequence[Any],
+        inputs: Sequence[Any],
     ) -> AsyncIterator[Outputs]:
         task = Task(label)
         session.working.add(task)
 
         def steps() -> Iterator[Update]:
-            yield from work(session, plain(values), task)
+            works().take(session.key)
+            yield from work(session, claimed(session, plain(values, inputs)), task)
 
-        guarded = with_notices(session, steps(), self.tabs)
+        name = getattr(work, "__name__", "work").strip("_")
+        guarded = with_notices(session, recorded_steps("work", name, steps()), self.tabs)
         try:
-            async for outputs in self._stream(session, guarded, task):
+            async for outputs in self._stream(session, guarded, task, self.works):
                 yield outputs
         finally:
             session.working.discard(task)
 
     async def _stream(
-        self, session: Session, steps: Iterator[Update], task: Task
+        self, session: Session, steps: Iterator[Update], task: Task, pool: Pool
     ) -> AsyncIterator[Outputs]:
         """The updates of steps, each made in a thread; what takes longer than `SOON` is announced.
 
-        A task that was cancelled ends at once: its step is left to end by itself, and what it
-        returns is dropped. Networks are locked and restored by those who run them. An event that
-        yields nothing would clear all outputs, so that the last update is always one.
+        A task that was cancelled ends at once, and one is cancelled when its client is gone or its
+        time is over: its step is left to end by itself, before it runs a network again, and what it
+        returns is dropped. An event that yields nothing would clear all outputs, so that the last
+        update is always one.
         """
         end, announced, waited, begun = object(), "", 0.0, session.question
+        caller, step = Caller.current(), None
         file: dict[str, Any] = {}
         try:
             if task.outdated:
                 announced = html.progress(None, outdated=True)
                 yield self._message(session, Update({"progress": announced}))
             while not task.cancelled:
-                step = asyncio.ensure_future(asyncio.to_thread(next, steps, end))
-                while not (await asyncio.wait({step}, timeout=TICK))[0] and not task.cancelled:
+                step = pool.begin(_advance, steps, end, task)
+                while not await ended(step) and not task.cancelled:
+                    caller.check(task)
                     waited += TICK
                     label = task.label if waited >= SOON else None
                     shown = html.progress(label, task.share, task.outdated)
@@ -195,7 +224,6 @@ class PageEvents:
                         announced = shown
                         yield self._message(session, Update({"progress": shown}))
                 if task.cancelled:
-                    step.add_done_callback(lambda _: _close(steps))
                     break
                 update = step.result()
                 if not isinstance(update, Update):
@@ -210,12 +238,20 @@ class PageEvents:
         except (asyncio.CancelledError, GeneratorExit):
             task.cancel()
             raise
+        finally:
+            if step is not None:
+                give_up(step, lambda: _close(steps))
         last = gr.skip() if task.cancelled and session.is_answering else ""
-        ended = Update({"progress": last, **file})
+        final = Update({"progress": last, **file})
+        if task.reason:
+            session.stop()
+            final = Update(
+                {**final.frame, "notice": html.notice(task.reason), **self._back(session)}
+            )
         if session.question != begun:  # one more answer is to come: nothing is counted as its own
-            yield {**self._values(ended), self.asked: session.question}
+            yield {**self._values(final), self.asked: session.question}
         else:
-            yield self._message(session, ended)
+            yield self._message(session, final)
 
     def _message(self, session: Session, update: Update) -> Outputs:
         """An update as gradio takes it, by component, with the next number."""
@@ -229,9 +265,11 @@ class PageEvents:
         return found
 
     def _back(self, session: Session) -> dict[str, Any]:
-        """The controls of the backbone as the session has them."""
-        choice = session.controls.backbone
-        return {"backbone": Menu(choice.name), "untrained": choice.untrained} if choice.name else {}
+        """The controls of the backbone and the method as the session has them."""
+        choice, method = session.controls.backbone, session.controls.options.method
+        if choice.name is None:
+            return {}
+        return {"backbone": Menu(choice.name), "untrained": choice.untrained, "method": method}
 
 
 class TabEvents:
@@ -254,6 +292,9 @@ class TabEvents:
     def on_work(self, trigger: Any, work: Work, label: str, *inputs: Any) -> None:
         self.page.on_work(trigger, work, label, *inputs)
 
+    def on_gesture(self, trigger: Any, glance: Glance, shown: Any) -> None:
+        self.page.on_gesture(trigger, glance, shown)
+
 
 # What every event of the page has in common: it is no endpoint for programs, and values come as
 # the browser sends them, because menus change under a visitor's hands.
@@ -270,14 +311,16 @@ def take(
     value: Any,
     shown: Mapping[str, Any] = MappingProxyType({}),
     applied: int = 0,
+    read: Callable[[Any], Any] = plain,
 ) -> None:
     """Run an action; an error becomes a notice.
 
     The session is locked meanwhile: what an action reads is what it changes. shown: what controls
-    were set to in the browser, by their names; applied: see `Session.note_control`.
+    were set to in the browser, by their names; applied: see `Session.note_control`. read: makes of
+    a value what the action takes, and refuses what no browser sends.
     """
     try:
-        given = value if isinstance(value, Selection) else plain(value)
+        given = value if isinstance(value, Selection) else claimed(session, read(value))
         with session.lock:
             for name, now in shown.items():
                 session.note_control(name, now, applied)
@@ -287,9 +330,30 @@ def take(
     except CamvizError as error:
         session.mirror.clear()  # the control that was touched may show what is not set
         session.notify(html.notice(html.sentence(error)))
-    except Exception:
-        log.exception("unexpected error in %s", getattr(action, "__name__", action))
-        session.notify(html.notice(UNEXPECTED))
+    except Exception as error:
+        said = sentence_for(error, getattr(action, "__name__", "an action"))
+        session.notify(html.notice(html.sentence(said)))
+
+
+def claimed(session: Session, given: Any) -> Any:
+    """Values of inputs, the same; the uploads among them are the session's from now on."""
+    for value in given if isinstance(given, list) else [given]:
+        if isinstance(value, list):
+            claimed(session, value)
+        elif isinstance(value, str) and is_upload(value):
+            storage().claim(session.key, value, before=running_address())
+    return given
+
+
+def glimpse(session: Session, glance: Glance, data: Any) -> Any:
+    """What comes of a gesture, or None: what is wrong is said by the answer at its end."""
+    try:
+        return glance(session, read_plain("a gesture", data))
+    except CamvizError:
+        return None
+    except Exception as error:
+        log_unexpected(error, getattr(glance, "__name__", "a glance"))
+        return None
 
 
 def hidden_value(script: str, value: Any = None) -> gr.HTML:
@@ -297,6 +361,12 @@ def hidden_value(script: str, value: Any = None) -> gr.HTML:
     return gr.HTML(
         value, html_template="<i hidden></i>", js_on_load=html.script(script), visible="hidden"
     )
+
+
+def _advance(steps: Iterator[Any], end: Any, task: Task) -> Any:
+    """The next of the steps; the work on it ends soon after the task was cancelled."""
+    with stoppable(task.check):
+        return next(steps, end)
 
 
 def _wake() -> None:

@@ -12,7 +12,7 @@ HELP = {
     "says": "The five classes that the network holds most likely; click one to see where it looks "
     "for it.",
     "classes": "Left, the class that is explained, found by name or number; right, another class "
-    "to compare it with.",
+    "to compare it with, or the three that come nearest to it.",
     "stages": "A layer is one step of the network: deep ones see few large cells and whole things, "
     "shallow ones many small cells and edges.",
     "modules": "Any other part of the network can be explained as well, by the name that it has in "
@@ -29,4 +29,6 @@ HELP = {
     "leaves the layer.",
     "placement": "Where the cells of a map are drawn: in an even grid, or where each cell was "
     "measured to look.",
+    "saved": "How large the maps in a downloaded zip are drawn: for a screen, or as large as the "
+    "picture itself.",
 }

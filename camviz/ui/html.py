@@ -19,6 +19,7 @@ from PIL import Image
 from camviz.errors import CamvizError
 from camviz.network.outputs import Value
 from camviz.resources import WEB
+from camviz.ui.sentences import hide_paths
 
 
 @lru_cache(maxsize=1)
@@ -31,7 +32,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # keys in their order
-    environment.filters |= {"bar": bar, "percent": percent, "plural": plural}
+    environment.filters |= {
+        "bar": bar, "number": number, "percent": percent, "plural": plural, "signed": signed,
+    }  # fmt: skip
     return environment
 
 
@@ -71,8 +74,11 @@ def progress(label: str | None, share: float | None = None, outdated: bool = Fal
 
 
 def sentence(error: CamvizError | str) -> str:
-    """What went wrong, as the page writes it: a capital letter first, a full stop last."""
-    text = str(error)
+    """What went wrong, as the page writes it: a capital letter first, a full stop last.
+
+    Paths of this server are cut down to names.
+    """
+    text = hide_paths(str(error))
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
@@ -88,6 +94,16 @@ def bar(share: float) -> str:
     return "0" if isinstance(share, Value) else f"{share:.4f}"
 
 
+def number(value: float, form: str) -> str:
+    """A number in a format of Python's, with a minus sign for its hyphen: "−0.36"."""
+    return format(value, form).replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """A difference in three decimals, always with its sign: "+0.041", "−0.012"."""
+    return number(value, "+.3f")
+
+
 def plural(count: int, noun: str) -> str:
     """ "1 picture", "12 pictures"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
@@ -97,6 +113,12 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     """Names in a sentence, those beyond `most` counted only."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def either(names: Sequence[str]) -> str:
+    """Names to choose from, in a sentence: "a, b or c"."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def data_url(pixels: np.ndarray, quality: int = 85) -> str:

@@ -1,18 +1,14 @@
 """Errors as the page shows them: the one place where an error becomes a sentence."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from camviz.errors import BackboneError, CamvizError, ImageError, WeightsError
-from camviz.network.hub import Stopped as DownloadStopped
+from camviz.turns import Stopped
 from camviz.ui import choices, frame, html
-from camviz.ui.state import COMPARE, Session, Stopped, Task, Update, merged
-from camviz.ui.tabs.base import Tab
-
-log = logging.getLogger(__name__)
-
-UNEXPECTED = "Something unexpected happened here; it was written to the server's log."
+from camviz.ui.records import sentence_for
+from camviz.ui.state import COMPARE, Session, Task, Update, merged
+from camviz.ui.tabs.base import Tab, asked_of
 
 
 def with_notices(
@@ -25,7 +21,7 @@ def with_notices(
     """
     try:
         yield from steps
-    except (Stopped, DownloadStopped):
+    except Stopped:
         return
     except BackboneError as error:
         text, actions = _without_weights(error, session)
@@ -43,14 +39,14 @@ def with_notices(
         notice = _pop_notice(session, html.notice(html.sentence(error)))
         for tab in tabs:
             if tab.ID in (COMPARE, session.tab):
-                for update in tab.show(session, controls, Task()):
+                for update in tab.show(session, asked_of(tab, controls), Task()):
                     around = merged(frame.update(session, controls, None), notice)
                     yield merged(around, replace(update, of=tab.ID))
     except CamvizError as error:
         yield _pop_notice(session, html.notice(html.sentence(error)))
-    except Exception:
-        log.exception("unexpected error")
-        yield _pop_notice(session, html.notice(UNEXPECTED))
+    except Exception as error:
+        text = html.sentence(sentence_for(error, "an answer"))
+        yield _pop_notice(session, html.notice(text))
 
 
 def _pop_notice(session: Session, notice: str) -> Update:

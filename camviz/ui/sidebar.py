@@ -7,7 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from camviz.engine.options import AUTO, option_table
+from camviz.engine.export import SCREEN, SIZES, Size
+from camviz.engine.option import option_table
+from camviz.engine.options import MAX_GAMMA
 from camviz.maps.fusion import FUSIONS
 from camviz.ui import actions, choices, html
 from camviz.ui.events import PageEvents, hidden_value
@@ -15,6 +17,12 @@ from camviz.ui.frame import COMPARED, EXPLAINED, OPTIONS
 from camviz.ui.gradio_compat import served_path
 from camviz.ui.state import DEFAULT, NOBODY, TOP
 from camviz.ui.thumbnails import thumbnails
+
+GAMMA_STEP = 0.1
+SAVED: tuple[tuple[str, Size], ...] = (
+    (f"for a screen, at most {SCREEN} pixels", "screen"),
+    ("as large as yours", "original"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,11 +46,13 @@ class Parts:
     modules: Any
     method: Any
     fuse: Any
+    gamma: Any
     refine: Any
     views: Any
     fit: Any
     tap: Any
     placement: Any
+    saved: Any
     untrained: Any
 
 
@@ -120,7 +130,7 @@ def build() -> Parts:
             "Method",
             "how a layer becomes a map",
             "method",
-            [("Automatic · the truest for each network", AUTO), *_labels(choices.stage_methods())],
+            choices.method_entries(),
             DEFAULT.options.method,
         )
     settings = _settings()
@@ -142,6 +152,16 @@ def _settings() -> dict[str, Any]:
             [("Automatic · the truest for each method", usual.fuse), *_labels(FUSIONS)],
             usual.fuse,
         )
+        made["gamma"] = gr.Slider(
+            GAMMA_STEP,
+            MAX_GAMMA,
+            DEFAULT.gamma,
+            step=GAMMA_STEP,
+            label="Contrast",
+            info="how much a class that is compared with counts; 1: as much as the explained one",
+            elem_id="gamma",
+            buttons=[],
+        )
         made["refine"] = _radio("refine", "Refined map", "the fused one, spread to a whole thing")
         made["views"] = _radio(
             "views", "The picture is shown", "the mean of several is steadier", elem_id="shown-as"
@@ -151,6 +171,10 @@ def _settings() -> dict[str, Any]:
         made["placement"] = _radio(
             "placement", "Cells are drawn", "measuring may take a minute, once"
         )
+        made["saved"] = gr.Radio(
+            list(SAVED), value=SIZES[0], label="A zip holds pictures", elem_id="saved",
+            info="larger ones take a few seconds more",
+        )  # fmt: skip
     return made
 
 
@@ -171,6 +195,7 @@ def wire(parts: Parts, events: PageEvents) -> None:
     events.on_change(parts.bars.select, actions.click_bar)
     events.on_change(parts.target.input, actions.choose_class, parts.target)
     events.on_change(parts.versus.input, actions.choose_rival, parts.versus)
+    events.on_change(parts.gamma.input, actions.set_gamma, parts.gamma)
     events.on_change(parts.stages.input, actions.choose_stages, parts.stages)
     events.on_change(parts.modules.input, actions.choose_modules, parts.modules)
     for name in OPTIONS:

@@ -6,13 +6,14 @@ Actions change controls, `answer` turns them into `Update`s.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
 from camviz.engine.options import AUTO, Auto, Options
 from camviz.prototypes.bank import PrototypeBank
+from camviz.turns import Stopped
 from camviz.ui.order import EventOrder
 
 TOP = ""  # Controls.target: the top prediction, whichever class that is
@@ -28,25 +29,73 @@ class BackboneChoice:
 
 
 @dataclass(frozen=True)
+class Covering:
+    """What of a picture is covered, and with what: painted, taken from its map, or part by part.
+
+    kind: one of `camviz.maps.cover.COVERS`. painted: a mask as `camviz.maps.runs.write_mask` writes
+    it, "" for none. hottest: per cent of the picture, the hottest of the fused map, None for none;
+    others: everything but these. parts: "ram/horns", of a drawn scene.
+    """
+
+    kind: str = "blur"
+    painted: str = ""
+    hottest: int | None = None
+    others: bool = False
+    parts: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.painted and self.hottest is None and not self.parts
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round of a guessing game: which game, which pictures by a seed, and how many of them.
+
+    The network that answers is that of the page. Whoever has these has the same round.
+    """
+
+    game: str
+    seed: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Controls:
     """Everything that a visitor has set, as far as an answer depends on it.
 
     `picture`: the path of the picture explained. `backbone`: the one requested; it may not be
-    loaded yet. `target`: a label, or `TOP`. `versus`: a label, or `NOBODY`. `truncation`: that of
-    the denoised row; `AUTO`: chosen for the picture. `options`: how the maps of every row are
-    computed; its stages are None for the default ones. `bank`: prototypes that the visitor built,
-    loaded or changed. `pictures`: the paths of all pictures that were added, when there are
-    several.
+    loaded yet. `target`: a label, or `TOP`. `versus`: a label, several with commas between them,
+    `NEAREST` or `NOBODY`; `gamma`: how much these count. `truncation`: that of the denoised
+    row, or `AUTO`. `options`: how the maps of every row are computed; its stages are None for the
+    default ones. `bank`: prototypes that the visitor built, loaded or changed. `pictures`: the
+    paths of all pictures that were added, when there are several. `cover`: what of the picture is
+    covered.
     """
 
     picture: str | None = None
     backbone: BackboneChoice = BackboneChoice()
     target: str = TOP
     versus: str = NOBODY
+    gamma: float = 1.0
     truncation: float | Auto = AUTO
     options: Options = field(default_factory=Options)
     bank: PrototypeBank | None = None
     pictures: tuple[str, ...] = ()
+    cover: Covering = Covering()
+
+    def with_picture(self, picture: str | None) -> "Controls":
+        """The same controls for another picture, of which nothing is covered yet.
+
+        What a link covers of a picture that is not there stays until that picture is given.
+        """
+        kept = self.cover if self.picture is None else Covering(self.cover.kind)
+        return replace(self, picture=picture, cover=kept)
+
+    @property
+    def uncovered(self) -> "Controls":
+        """The same controls, nothing covered."""
+        return replace(self, cover=Covering())
 
     def with_options(self, **changes: Any) -> "Controls":
         """The same controls with other options. Raises `MethodError` for what is none."""
@@ -55,21 +104,20 @@ class Controls:
 
 DEFAULT = Controls()
 COMPARE = "compare"  # the id of the tab that is open at first
-
-
-class Stopped(Exception):
-    """Raised inside of work that nobody waits for any more."""
+GUESS, ROUND = "guess", "round"  # the tab of the guessing games, and its setting that links hold
 
 
 class Task:
     """Work that takes a while: what is done, how far it is, and whether it is to be given up.
 
     `report(done, total)` is called by the work; it raises `Stopped` once the task was cancelled.
+    `reason`: why it was cancelled, if that is to be said.
     `outdated`: what the page shows meanwhile is of another picture.
     """
 
     def __init__(self, label: str = "", outdated: bool = False) -> None:
         self.outdated = outdated
+        self.reason = ""
         self.start(label)
         self._cancelled = threading.Event()
 
@@ -88,13 +136,19 @@ class Task:
     def cancelled(self) -> bool:
         return self._cancelled.is_set()
 
-    def cancel(self) -> None:
+    def cancel(self, reason: str = "") -> None:
+        """Give the work up; reason: a sentence for whoever still waits for it."""
+        self.reason = self.reason or reason
         self._cancelled.set()
 
     def check(self) -> None:
         """Raise `Stopped` if the task was cancelled."""
         if self.cancelled:
             raise Stopped
+
+    def part(self, number: int, of: int) -> Callable[..., None]:
+        """A report of what is done within one of several equal parts."""
+        return lambda done, total, *_: self.report(number * total + done, of * total)
 
     def report(self, done: int, total: int, *_: Any) -> None:
         """Note the progress. Raises `Stopped` if the task was cancelled."""
@@ -116,10 +170,10 @@ class Session:
 
     loaded: the backbone that the page shows; attempted: the one that was loaded last, or could
     not be. picture: the digest of the picture explained last; shown: the path of the one whose
-    maps stand on the page. answers: tab id -> what its content is the answer to. answered: the
-    version whose answer is whole; begun: the one whose answer was begun last. mirror: what the
-    browser's controls show, as far as that is known. problems, remedies: parts of the link that
-    cannot be used, and buttons for what can be done about it.
+    maps stand on the page; method: the one chosen for them. answers: tab id -> what its content is
+    the answer to. answered: the version whose answer is whole; begun: the one whose answer was
+    begun last. mirror: what the browser's controls show, as far as that is known. problems,
+    remedies: parts of the link that cannot be used, and buttons for what can be done about it.
     """
 
     def __init__(self) -> None:
@@ -137,6 +191,7 @@ class Session:
         self.attempted = BackboneChoice()
         self.picture: str | None = None
         self.shown: str | None = None
+        self.method: str | None = None
         self.answers: dict[str, Any] = {}
         self.answered = 0
         self.begun = 0
@@ -215,14 +270,16 @@ class Session:
             return task is not None and not task.cancelled and current
 
     def stop(self) -> None:
-        """Give up everything under way; the controls go back to the backbone that is shown."""
+        """Give up everything under way; the controls go back to the backbone and method shown."""
         with self.lock:
             for task in (*self.working, *([self.answering] if self.answering else [])):
                 task.cancel()
             if self.loaded.name is not None:
                 self.controls = replace(self.controls, backbone=self.loaded)
-            self.mirror.pop("backbone", None)
-            self.mirror.pop("untrained", None)
+            if self.method is not None:  # or the next click would begin anew what took too long
+                self.controls = self.controls.with_options(method=self.method)
+            for name in ("backbone", "untrained", "method"):
+                self.mirror.pop(name, None)
             self.answered = self.version
 
     def note_sent(self, shown: Mapping[str, Any]) -> int:

@@ -14,10 +14,13 @@ from pathlib import Path
 from markupsafe import Markup
 
 from camviz.engine.cache import LRUCache
+from camviz.environment import environment
 from camviz.errors import ImageError
+from camviz.files import shown_name
 from camviz.images import open_picture
 from camviz.network.backbone import Backbone
 from camviz.ui import html, links, service
+from camviz.ui.sentences import hide_paths
 from camviz.ui.state import NOBODY, TOP, Controls, Selection, Session, Task, Update
 
 MOST = 32  # pictures that are held at once
@@ -25,7 +28,8 @@ LABEL = "Looking at the pictures …"
 SIDE = 96  # pixels of a thumbnail's longer side
 QUALITY = 82  # of the WebP files of thumbnails and tiles
 
-Answer = tuple[str, float]  # label and probability of the top class
+# Label and probability of the top class; ("", None) of a network without classes.
+Answer = tuple[str, float | None]
 
 # Of all visitors: the top class of a picture, by picture, backbone and fit.
 _answers: LRUCache[Answer] = LRUCache(4096)
@@ -88,7 +92,7 @@ def open_pictures(paths: Sequence[str], task: Task) -> Opened:
             thumbnail(path)
             pictures.append(path)
         except ImageError as error:
-            skipped.append(str(error))
+            skipped.append(hide_paths(str(error)))
     task.report(len(paths), len(paths))
     return Opened(tuple(pictures), tuple(skipped))
 
@@ -105,7 +109,7 @@ def hold_pictures(controls: Controls, opened: Opened) -> tuple[Controls, Markup 
     for path in opened.pictures:
         digest = thumbnail(path).digest
         if digest not in held and len(held) >= MOST:
-            excess.append(Path(path).name)
+            excess.append(shown_name(path))
             continue
         kept = held.setdefault(digest, path)
         first = first or kept
@@ -149,7 +153,7 @@ def show_picture(controls: Controls, path: str, target: str | None = None) -> Co
         controls = replace(controls, target=target, versus=versus)
     elif other:
         controls = replace(controls, target=TOP, versus=NOBODY)
-    return replace(controls, picture=path) if other else controls
+    return controls.with_picture(path) if other else controls
 
 
 def _drop(controls: Controls, held: Mapping[str, str], digest: str) -> Controls:
@@ -161,7 +165,7 @@ def _drop(controls: Controls, held: Mapping[str, str], digest: str) -> Controls:
     if not shown:
         return controls
     if not left:
-        return replace(controls, picture=None)
+        return controls.with_picture(None)
     return show_picture(controls, left[min(place, len(left) - 1)])
 
 
@@ -171,7 +175,7 @@ def present(controls: Controls) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not pictures and controls.picture is not None and _is_upload(controls.picture):
         pictures = (controls.picture,)
     found = tuple(path for path in pictures if Path(path).is_file())
-    return found, tuple(Path(path).name for path in pictures if path not in found)
+    return found, tuple(shown_name(path) for path in pictures if path not in found)
 
 
 def drop_deleted(controls: Controls) -> tuple[Controls, Markup | str]:
@@ -179,7 +183,8 @@ def drop_deleted(controls: Controls) -> tuple[Controls, Markup | str]:
     found, gone = present(controls)
     if not gone or not controls.pictures:
         return controls, ""
-    text = f"Uploads are deleted after a while; these are gone: {html.listed(gone)}."
+    kept = f"Uploads are kept for {environment().keep_minutes:g} minutes at most"
+    text = f"{kept}; these are gone: {html.listed(gone)}. Give them again to go on."
     return replace(controls, pictures=found), html.message(text)
 
 
@@ -261,6 +266,6 @@ def _answer_key(controls: Controls, backbone: Backbone, path: str) -> Hashable:
 
 def _compute_answer(controls: Controls, backbone: Backbone, path: str) -> Answer:
     """The top class of a picture. The forward pass that it takes is the one for its maps."""
-    x = service.explain(replace(controls, picture=path, target=TOP, versus=NOBODY))
-    _, label, share = x.predictions[0]
+    x = service.classify(replace(controls, picture=path, target=TOP, versus=NOBODY))
+    label, share = ("", None) if x.target is None else x.predictions[0][1:]
     return _answers.put(_answer_key(controls, backbone, path), (label, share))

@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.processing_utils import save_base64_to_cache
 from gradio.utils import get_upload_folder
 
-from camviz.errors import ImageError
+from camviz.errors import ImageError, quote
 from camviz.images import MAX_BYTES
 from camviz.space.spacefile import spacefile
 from camviz.ui.gradio_compat import resolve_addresses
@@ -31,14 +31,19 @@ def upload_path(file: Any) -> str:
         path = _served_path(file) or file
     else:
         path = file.get("path") if isinstance(file, dict) else getattr(file, "path", None)
-    if not isinstance(path, str) or not is_upload(path):
+    if not isinstance(path, str) or not Path(path).is_absolute() or not is_upload(path):
         raise ImageError("a file must be uploaded; with gradio_client, give handle_file(PATH)")
+    if not _is_file(path):
+        raise ImageError(f"{quote(Path(path).name)} is not here any more; please upload it again")
     return path
 
 
 def is_upload(path: str) -> bool:
     """Whether a path lies among the uploads, wherever its links and dots lead."""
-    return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+    try:
+        return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+    except (OSError, ValueError):  # no path at all: too long, or with a null character
+        return False
 
 
 def upload_limit() -> int:
@@ -62,7 +67,14 @@ def uploads_only(page: gr.Blocks) -> None:
 def _served_path(address: str) -> str | None:
     """The path of a file that this server gave out at an address; nothing is fetched from it."""
     path = unquote(address.partition("/gradio_api/file=")[2])
-    return path if path and is_upload(path) and Path(path).is_file() else None
+    return path if path and is_upload(path) and _is_file(path) else None
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # a name too long
+        return False
 
 
 def _save_data_url(data: str) -> str:

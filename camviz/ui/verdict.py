@@ -6,7 +6,7 @@ from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import html, links
 from camviz.ui.choices import DRAWN
-from camviz.ui.layers import layer_in_words
+from camviz.ui.layers import map_in_words
 
 
 def heading(x: Explanation, otherwise: str | None = None) -> str:
@@ -16,23 +16,24 @@ def heading(x: Explanation, otherwise: str | None = None) -> str:
     `service.seen_otherwise`, where it is another one.
     """
     method, fusion = METHODS[x.request.method], FUSIONS[x.request.fuse]
-    rival = x.request.versus
+    references = x.reference_labels
     return html.render(
         "verdict.html",
         label=x.label,
-        probability=next(p for index, _, p in x.predictions if index == x.target),
-        rival=None if rival is None else x.backbone.labels[rival],
+        probability=next((p for index, _, p in x.predictions if index == x.target), None),
+        rival=html.either(references) if references else None,
         output=x.backbone.output,
-        top=x.target == x.predictions[0][0],
+        top=x.target in [index for index, *_ in x.predictions[:1]],
         story=_story(x),
         otherwise=otherwise,
         cut=x.request.fit == "crop",
         warnings=warnings(x),
         method=method,
         fusion=fusion,
+        alone=x.request.fuse if x.request.fuse in ("deepest", "shallowest") else None,
         papers=method.label in fusion.paper,
         stages=x.stages,
-        layer=layer_in_words(x.backbone, x.stages[0], x.notes[x.stages[0]].grid),
+        layer=map_in_words(x, x.stages[0]),
         backbone=x.backbone.display_name,
     )
 
@@ -42,6 +43,8 @@ def warnings(x: Explanation) -> list[str]:
     found = []
     if not x.backbone.weights.trained:
         found.append("untrained: maps mean nothing")
+    elif not x.backbone.has_classes:
+        pass  # it says nothing that could be doubted
     elif x.backbone.name.startswith(DRAWN) and not _is_drawn(x):
         found.append("made for drawn scenes: of any other picture it knows little")
     elif unknown := _unknown_things(x):
@@ -54,9 +57,12 @@ def warnings(x: Explanation) -> list[str]:
 
 
 def _story(x: Explanation) -> str:
-    """What to look for in an example; "" for any other picture."""
+    """What to look for in an example; "" for any other picture.
+
+    Stories are of classes: "" of a network without them, too.
+    """
     name = links.example_of(x.picture.digest)
-    return "" if name is None else example(name).story
+    return "" if name is None or not x.backbone.has_classes else example(name).story
 
 
 def _unknown_things(x: Explanation) -> list[str]:

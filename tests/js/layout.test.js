@@ -52,6 +52,18 @@ test("a table leaves room for its titles", () => {
   close(layoutOf(400, 8, true, SQUARE).width, layoutOf(400, 8, false, SQUARE).width);
 });
 
+test("of small maps many stand side by side, and each has one column", () => {
+  const layout = layoutOf(1000, 13, true, SQUARE, true);
+  assert.deepEqual([layout.columns, layout.aligned], [13, true]);
+  close(13 * layout.width + 12 * 6, 1000 - 148);
+  assert.equal(layoutOf(1000, 13, true, SQUARE).aligned, false);
+  const phone = layoutOf(370, 13, true, SQUARE, true);
+  assert.deepEqual([phone.narrow, phone.columns], [true, 4]);
+  const row = rowOf(Array.from({ length: 13 }, (_, i) => `head${i}`));
+  assert.deepEqual([...new Set(row.panels.map(panel => spanOf(panel, phone)))], ["column"]);
+  assert.equal(spanOf(row.panels[12], { ...phone, small: false }), "line");
+});
+
 test("no map is smaller than can be seen, if it has room", () => {
   for (let width = 620; width < 2000; width += 7) {
     assert.ok(layoutOf(width, 30, false, SQUARE).width >= 96);

@@ -30,7 +30,7 @@ export function originInWords(row, panels, picture) {
  * How maps are drawn.
  *
  * @param {Readonly<Settings>} settings
- * @param {string} colors  name of the colour map
+ * @param {string} colors  name of the colour map; "" for none
  * @param {number[]} cuts  shares of the maximum at which boxes and contours of the maps stand
  */
 export function settingsInWords(settings, colors, cuts) {
@@ -41,7 +41,7 @@ export function settingsInWords(settings, colors, cuts) {
     { overlay: `Overlay, opacity ${percent(opacity)}${where}`, map: "Map alone" }[view]
       ?? "Picture alone",
     threshold ? `Threshold ${percent(threshold)} of the maximum` : "No threshold",
-    `Colours ${colors}`,
+    colors && `Colours ${colors}`,
     scale === "same" ? "One scale for all maps of a method" : "",
     { largest: `Largest box at ${at}`, all: `Boxes at ${at}` }[boxes] ?? "",
     contours ? `Contour at ${at}` : "",

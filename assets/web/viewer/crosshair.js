@@ -6,8 +6,8 @@
 /** @typedef {import("./model.js").ViewerModel} ViewerModel */
 /** @typedef {import("./zoom.js").Region} Region */
 
-/** @type {Record<string, [number, number]>} */
-const MOVES = {
+/** Where each arrow key leads: across and down. @type {Record<string, [number, number]>} */
+export const ARROWS = {
   ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
 };
 const STEPS = 100; // of an arrow key, along the longer side of the visible part
@@ -70,7 +70,7 @@ export function handleShiftArrows(event, place, model, panel, visible) {
  * @param {number} visible  share of the picture; a step is a hundredth of it, and a pixel for 0
  */
 function moved(key, place, model, panel, visible) {
-  const move = MOVES[key];
+  const move = ARROWS[key];
   if (!move) return undefined;
   if (!place) return model.peakOf(panel);
   const step = Math.max(1, Math.round(Math.max(model.width, model.height) * visible / STEPS));

@@ -6,6 +6,7 @@ import { make, part } from "./dom.js";
 import { MapExport } from "./export.js";
 import { listenForZoom } from "./gestures.js";
 import { density, enlargedSize } from "./layout.js";
+import { isHeat } from "./model.js";
 import { placeRing } from "./rows.js";
 import { digits, percent, typeset } from "./text.js";
 import { MOST_ZOOM, regionOf, reveal, WHOLE, ZOOM_STEP, zoomAt } from "./zoom.js";
@@ -81,7 +82,7 @@ export class MapDialog {
     this.#panel = panel;
     this.#model = model;
     const { row } = panel;
-    const method = `${row.method} (${row.paper})`;
+    const method = row.paper ? `${row.method} (${row.paper})` : row.method;
     const words = panel.words ?? { summary: "", formula: "", symbols: "" };
     this.#part("from").textContent = row.title === row.method ? method : `${row.title} · ${method}`;
     this.#part("title").textContent = panel.name;
@@ -152,6 +153,7 @@ export class MapDialog {
     this.#placeMarks(panel, model);
     open.classList.toggle("vw-nothing", !this.#renderer.topOf(panel));
     this.#renderer.drawColorBar(this.#part("scale"), panel.row, panel);
+    this.#part("least").hidden = panel.channels !== null; // of colours nothing is cut off
     this.#part("found").textContent = this.#boxesInWords(panel);
   }
 
@@ -289,7 +291,7 @@ export class MapDialog {
    */
   #boxesInWords(panel) {
     const found = this.#part("found");
-    found.hidden = !this.#renderer.hasBoxes || panel.ends !== null;
+    found.hidden = !this.#renderer.hasBoxes || !isHeat(panel);
     if (found.hidden) return "";
     const cut = percent(this.#renderer.cutOf(panel));
     const boxes = this.#renderer.boxesOf(panel);
@@ -312,6 +314,10 @@ export class MapDialog {
     this.#place = place;
     if (!panel || !this.#model) return;
     if (place) crossAt(this.#part("zoomed"), place, regionOf(this.#zoom, this.#model));
+    if (panel.channels) {
+      this.#part("reading").textContent = "";
+      return;
+    }
     this.#part("reading").textContent = place
       ? `${placeInWords(place)}: ${this.#renderer.reading(panel, place)}`
       : panel.ends ? `From ${percent(-panel.lowest)} to ${percent(panel.peak)}`

@@ -64,7 +64,7 @@ export class MapExport {
       columns: 1,
       margin: 0,
       scale,
-      lines: this.#lines(row, [panel], model, scale.colors),
+      lines: this.#lines(row, [panel], model, scale?.colors ?? ""),
     }, textMeasure());
     // Painted now: settings may change while the browser decodes the text around the map.
     const map = make("canvas");
@@ -136,7 +136,7 @@ export class MapExport {
       columns,
       margin: 14,
       scale: panels.every(panel => panel.scale) ? null : scale,
-      lines: this.#lines(row, row.panels, model, scale.colors),
+      lines: this.#lines(row, row.panels, model, scale?.colors ?? ""),
     }, textMeasure());
   }
 
@@ -214,10 +214,12 @@ function savePng(canvas, name) {
 }
 
 /**
+ * Downloads a file.
+ *
  * @param {Blob} blob
  * @param {string} name
  */
-function save(blob, name) {
+export function save(blob, name) {
   const anchor = make("a");
   anchor.href = URL.createObjectURL(blob);
   anchor.download = name;

@@ -10,8 +10,11 @@ customElements.whenDefined("map-viewer").then(() => {
     const { x, y } = /** @type {CustomEvent} */ (event).detail;
     trigger("select", { index: 0, value: [x, y], selected: true });
   });
-  watch("value", () => { viewer.value = props.value; });
-  viewer.value = props.value;
+  const show = () => {
+    viewer.value = /** @type {import("./schema.js").Payload|null} */ (props.value);
+  };
+  watch("value", show);
+  show();
   // gradio's block would cut off a menu that hangs over, and keep the tools from staying in sight.
   const block = element.closest(".block");
   if (block instanceof HTMLElement) block.style.overflow = "visible";

@@ -3,6 +3,7 @@
 
 import { focusOn, make, moveBefore, part } from "./dom.js";
 import { columnKeys, density, layoutOf, leads, panelSize, spanOf, spanWidth } from "./layout.js";
+import { isHeat } from "./model.js";
 import { buildHeads, buildRows, buildTabs, replaceSections } from "./rows.js";
 import { percent } from "./text.js";
 
@@ -97,7 +98,8 @@ export class MapGrid {
     if (!model || !width) return false;
     const before = this.#layout;
     const names = columnKeys(model.rows);
-    const layout = layoutOf(width, names.length, model.payload.dense, model);
+    const { dense, small } = model.payload;
+    const layout = layoutOf(width, names.length, dense, model, small);
     this.#layout = layout;
     this.#root.toggleAttribute("data-narrow", layout.narrow);
     this.#root.style.setProperty("--columns", String(layout.columns));
@@ -176,7 +178,8 @@ export class MapGrid {
         figure.classList.toggle("vw-nothing", !renderer.topOf(panel));
         if (own) renderer.drawColorBar(own, row, panel);
       }
-      scale.hidden = row.panels.every(panel => panel.ends !== null); // each has its own
+      // Each has its own, or colours have no meaning.
+      scale.hidden = row.panels.every(panel => !isHeat(panel));
       if (!scale.hidden) renderer.drawColorBar(scale, row);
     }
     const first = model.rows.find(row => row.panels.length);
@@ -192,10 +195,21 @@ export class MapGrid {
   read(place) {
     for (const { panel, reading } of this.#figures) {
       const value = place && this.#renderer.valueAt(panel, place);
-      reading.textContent = place ? this.#renderer.reading(panel, place) : "";
+      reading.textContent = place ? this.#reading(panel, place) : "";
       reading.dataset.share = value ? String(value.share) : "";
       reading.dataset.raw = value ? String(value.raw) : "";
     }
+  }
+
+  /**
+   * The value of a map at a place, as short as there is room for.
+   *
+   * @param {MapPanel} panel
+   * @param {Place} place
+   */
+  #reading(panel, place) {
+    const value = this.#model?.payload.small ? this.#renderer.valueAt(panel, place) : null;
+    return value ? percent(value.share) : this.#renderer.reading(panel, place);
   }
 
   /**
@@ -209,11 +223,12 @@ export class MapGrid {
     /** @type {MapPanel|null} */
     let missing = null;
     for (const { panel, iou } of this.#figures) {
-      if (panel.ends) continue;
+      if (!isHeat(panel)) continue;
       const value = ready ? renderer.iouOf(panel) : null;
       iou.hidden = !ready;
       if (value !== null) {
         iou.textContent = `IoU ${value.toFixed(2)} at ${percent(renderer.cutOf(panel))}`;
+        iou.title = `Overlap of the map above its threshold with the outline: ${renderer.outlined}`;
         iou.dataset.iou = String(value);
       } else if (ready) {
         iou.textContent = "IoU …";

@@ -11,6 +11,9 @@ const LEAST = 96; // pixels, a map's least width
 const DENSE = 93; // the same in a table, and what stands beside its rows
 const BESIDE = 148;
 const GAP = 12;
+const SMALLEST = 44; // the least width and height of a small map, and what is between two
+const SMALL_LOWEST = 32;
+const SMALL_GAP = 6;
 const LOWEST = 64; // pixels, a map's least height where a line of its own can give it that
 const SLIMMEST = 64; // the least width of a tall map, unless it were higher than this then
 const HIGHEST = 768;
@@ -21,6 +24,7 @@ const MOST_PIXELS = 1.2e6; // that are drawn at once, by and large
 /**
  * @typedef {object} Layout
  * @property {boolean} narrow   one row is shown at a time
+ * @property {boolean} small    nothing is written below a map, so each has one column
  * @property {boolean} aligned  all columns fit on a wide page: the same stage, the same column
  * @property {number} columns   side by side
  * @property {number} width     of a map, in pixels of the page
@@ -58,21 +62,26 @@ function keysOf(rows, last) {
  * @param {number} count    of columns
  * @param {boolean} dense
  * @param {{width: number, height: number}} picture
+ * @param {boolean} [small]  twice as many maps side by side, or more
  * @returns {Layout}
  */
-export function layoutOf(width, count, dense, picture) {
+export function layoutOf(width, count, dense, picture, small = false) {
   const narrow = width < NARROW;
   const most = Math.max(1, count);
   const room = width - (dense && !narrow ? BESIDE : 0);
-  const wide = Math.min(room, LOWEST * picture.width / picture.height); // of a panorama
-  const least = Math.max(dense ? DENSE : LEAST, wide);
-  const fitting = Math.floor((room + GAP) / (least + GAP));
-  const usual = narrow ? Math.min(most, room < ROOMY ? 2 : 4) : evenColumns(most, fitting);
-  const columns = wide > (room - GAP) / 2 ? 1 : usual;
-  const column = Math.min((room - GAP * (columns - 1)) / columns, Math.max(WIDEST, wide));
+  const lowest = small ? SMALL_LOWEST : LOWEST;
+  const wide = Math.min(room, lowest * picture.width / picture.height); // of a panorama
+  const gap = small ? SMALL_GAP : GAP;
+  const least = Math.max(small ? SMALLEST : dense ? DENSE : LEAST, wide);
+  const fitting = Math.floor((room + gap) / (least + gap));
+  const few = (room < ROOMY ? 2 : 4) * (small ? 2 : 1);
+  const usual = narrow ? Math.min(most, few) : evenColumns(most, fitting);
+  const columns = wide > (room - gap) / 2 ? 1 : usual;
+  const column = Math.min((room - gap * (columns - 1)) / columns, Math.max(WIDEST, wide));
   const size = panelSize(column, picture);
   return {
     narrow,
+    small,
     columns,
     width: column,
     track: Math.max(size.width, Math.min(column, least)),
@@ -135,8 +144,9 @@ export function leads(panel) {
  * @param {Layout} layout
  * @returns {"column"|"block"|"line"}
  */
-export function spanOf(panel, { narrow, aligned, columns }) {
+export function spanOf(panel, { narrow, small, aligned, columns }) {
   const { panels, absent } = panel.row;
+  if (small) return "column";
   if (narrow && leads(panel)) return columns > 2 ? "block" : "line";
   const alone = columns > 1 && (panels.length + absent.length) % columns === 1;
   const led = narrow && panels.some(leads);

@@ -11,7 +11,11 @@
      viewer-pick      a place {x, y} of the picture was chosen; only where `value.pick` is given
      viewer-settings  {settings}: they are what the visitor has set now; bubbles, to reach viewers
                       that follow the one inside of an element with a certain id
-   It listens to "viewer-publish" on the document: the address bar is brought up to date at once. */
+   It listens to "viewer-publish" on the document: the address bar is brought up to date at once.
+
+     MapViewer.link = link;  // the server's part of the address bar, whenever it is another one
+
+   A viewer whose value is `linked` writes it there, beside its settings; null: not known yet. */
 
 import { drawCrosshair, handleArrowKeys, placeInWords, placeUnder } from "./crosshair.js";
 import { MapDialog } from "./dialog.js";
@@ -33,6 +37,8 @@ const SPEAK_AFTER = 350; // ms after the last step
 
 export class MapViewer extends HTMLElement {
   static #count = 0;
+  /** What the server's controls add to the address bar. @type {Record<string, string>|null} */
+  static #link = null;
   /** Of ids and names of radio buttons, which no other viewer on the page has. */
   #prefix = `vw${++MapViewer.#count}`;
   /** @type {Configuration} */
@@ -61,9 +67,39 @@ export class MapViewer extends HTMLElement {
   #frame = 0;
   #timers = { write: 0, speak: 0 };
 
+  /** @param {Record<string, string>|null} link */
+  static set link(link) {
+    MapViewer.#link = link;
+    document.dispatchEvent(new Event("viewer-linked"));
+  }
+
   /** How many values were shown, how often all maps were drawn, how long that took last. */
   get stats() {
     return { ...this.#stats };
+  }
+
+  /** The picture under the maps, decoded, and its own size; null: there is none. */
+  get picture() {
+    const image = this.#renderer.image;
+    if (!image || !this.#model?.payload.picture) return null;
+    return { image, width: this.#model.width, height: this.#model.height };
+  }
+
+  /** All maps, row after row. @returns {readonly MapPanel[]} */
+  get panels() {
+    return this.#renderer?.image && this.#model ? this.#model.panels : [];
+  }
+
+  /**
+   * Draws one of its maps as the settings say, so many pixels large.
+   *
+   * @param {HTMLCanvasElement} canvas
+   * @param {MapPanel} panel
+   * @param {number} width
+   * @param {number} height
+   */
+  paint(canvas, panel, width, height) {
+    this.#renderer.paintPanel(canvas, panel, width, height);
   }
 
   /** @returns {Readonly<Settings>} */
@@ -116,6 +152,7 @@ export class MapViewer extends HTMLElement {
     this.#dialogElement.addEventListener("close", () => this.#onClose(), { signal });
     document.addEventListener("pointerdown", event => this.#closeMenu(event), { signal });
     document.addEventListener("viewer-publish", () => this.#writeAddress(), { signal });
+    document.addEventListener("viewer-linked", () => this.#scheduleAddress(), { signal });
     document.addEventListener("viewer-settings", event => this.#follow(event), { signal });
     this.#dialog?.listen(signal);
     this.#observer.observe(this);
@@ -166,9 +203,10 @@ export class MapViewer extends HTMLElement {
     const before = this.#model;
     this.#model = new ViewerModel(payload);
     this.#followClass(before, this.#model);
+    this.#followOutline(before, this.#model);
     this.#renderer.show(this.#model, image);
     if (image && this.#crosshair) this.#crosshair = this.#model.inside(this.#crosshair);
-    if (!this.#linked && payload.link) {
+    if (!this.#linked && payload.linked) {
       this.#linked = true;
       this.applyQuery(location.search);
     }
@@ -192,12 +230,26 @@ export class MapViewer extends HTMLElement {
     if (gone || label !== before.explained) this.#settings.change({ outline: label });
   }
 
+  /**
+   * What a payload wants outlined is, until a visitor chooses.
+   *
+   * @param {ViewerModel|null} before
+   * @param {ViewerModel} model
+   */
+  #followOutline(before, model) {
+    const { outline } = model.payload;
+    if (outline !== (before?.payload.outline ?? null)) {
+      this.#settings.change({ outline: outline ?? "" });
+    }
+  }
+
   #build() {
     const model = this.#model;
     const tools = model !== null && this.#renderer.image !== null && !model.payload.follows;
     this.#part("wait").hidden = model !== null;
     this.#part("tools").hidden = this.#part("read").hidden = !tools;
     this.toggleAttribute("data-dense", model !== null && model.payload.dense);
+    this.toggleAttribute("data-small", model !== null && model.payload.small);
     this.#grid.build(model);
     if (!model) return;
     const { has_signs, truth } = model.payload;
@@ -296,8 +348,8 @@ export class MapViewer extends HTMLElement {
 
   #writeAddress() {
     clearTimeout(this.#timers.write);
-    const link = this.#model?.payload.link;
-    if (!link || !this.isConnected) return;
+    const link = MapViewer.#link;
+    if (!this.#model?.payload.linked || !link || !this.isConnected) return;
     writeAddress(this.#settings.writeQuery(new URLSearchParams(location.search), link));
   }
 
@@ -317,9 +369,10 @@ export class MapViewer extends HTMLElement {
     drawCrosshair(this, at, model);
     this.#grid.read(at);
     this.#part("where").textContent = at ? placeInWords(at) : "";
+    const { small, pick } = model.payload;
     this.#part("hint").textContent = at
-      ? "Under each map: share of its maximum · value in the method's units"
-      : model.payload.pick || "Point at a map to read all of them there; click it to enlarge it.";
+      ? `Under each map: share of its maximum${small ? "" : " · value in the method's units"}`
+      : pick || "Point at a map to read all of them there; click it to enlarge it.";
     this.#dialog.read(at);
   }
 

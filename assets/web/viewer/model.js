@@ -20,6 +20,7 @@ import { bytesOf, clamp, summitOf, upsample } from "./maps.js";
  * @property {MapRow} row
  * @property {Uint8Array} bytes  the positive part
  * @property {Uint8Array|null} below  the negative part
+ * @property {Uint8Array[]|null} channels  red, green and blue in place of heat
  * @property {import("./maps.js").View} view
  * @property {number} summit    highest value at any pixel of the picture, as a share of `peak`
  */
@@ -32,6 +33,13 @@ import { bytesOf, clamp, summitOf, upsample } from "./maps.js";
  */
 
 /** @typedef {Omit<Row, "panels"> & Rows} MapRow */
+
+/**
+ * Whether a map is one of heat, which has boxes and contours: no difference, and not of colours.
+ *
+ * @param {MapPanel} panel
+ */
+export const isHeat = panel => panel.ends === null && panel.channels === null;
 
 export class ViewerModel {
   /** @param {Payload} payload */
@@ -106,6 +114,7 @@ function unpackRow(row, width, height) {
       words: panel.words ?? row.words,
       bytes,
       below: panel.against === null ? null : bytesOf(panel.against),
+      channels: panel.colors && panel.colors.map(bytesOf),
       view,
       summit: summitOf(bytes, panel, view),
     };

@@ -30,6 +30,7 @@ import { clamp, contour, partsOf } from "./maps.js";
  * @property {Float32Array} heat  shares of the panel's maximum
  * @property {boolean} signed     drawn with two signs
  * @property {Float32Array|null} against  what is subtracted of a signed one
+ * @property {Float32Array[]|null} colors  red, green and blue in place of heat, shares of 255
  * @property {number} factor      from heat to the colour scale
  * @property {number} lowest      from `against` to the colour scale
  * @property {number} own         from the colour scale to shares of the panel's largest magnitude,
@@ -63,7 +64,7 @@ const TRUTH = "#3df2e0";
  * @param {Look} look
  */
 export function compose(target, picture, raster, look) {
-  const { heat, against, signed, factor, lowest, own, width, height, visible } = raster;
+  const { heat, against, colors, signed, factor, lowest, own, width, height, visible } = raster;
   const { table, show, threshold } = look;
   if (show === "picture" && !visible) {
     target.set(picture);
@@ -73,14 +74,15 @@ export function compose(target, picture, raster, look) {
   const reds = new Int32Array(256), greens = new Int32Array(256), blues = new Int32Array(256);
   const rest = new Int32Array(256);
   for (let i = 0; i < 256; i++) {
-    const cover = show === "map" ? 1 : show === "picture" ? 0
+    const share = show === "map" ? 1 : show === "picture" ? 0
       : look.opacity * ramp(i, signed, look.hot);
-    rest[i] = Math.round((1 - cover) * 65536);
-    reds[i] = Math.round(cover * table[3 * i] * 65536) + 32768;
-    greens[i] = Math.round(cover * table[3 * i + 1] * 65536) + 32768;
-    blues[i] = Math.round(cover * table[3 * i + 2] * 65536) + 32768;
+    rest[i] = Math.round((1 - share) * 65536);
+    reds[i] = Math.round(share * table[3 * i] * 65536) + 32768;
+    greens[i] = Math.round(share * table[3 * i + 1] * 65536) + 32768;
+    blues[i] = Math.round(share * table[3 * i + 2] * 65536) + 32768;
   }
-  const least = signed ? threshold / own : threshold;
+  const least = colors ? 0 : signed ? threshold / own : threshold;
+  const cover = show === "map" ? 1 : show === "picture" ? 0 : look.opacity;
   const bare = show === "map" ? 0 : -1;
   for (let y = 0, at = 0; y < height; y++) {
     const whole = !visible || visible.rows[y];
@@ -91,6 +93,14 @@ export function compose(target, picture, raster, look) {
         const dim = ((x + y) / 6 | 0) % 2 ? 0.75 : 0.45;
         const grey = (red + green + blue) / 3 * dim + 0.5 | 0;
         target[at] = 0xff000000 | grey << 16 | grey << 8 | grey;
+        continue;
+      }
+      if (colors) {
+        const [r, g, b] = colors;
+        target[at] = 0xff000000
+          | (blue + cover * (255 * b[at] - blue) + 0.5 | 0) << 16
+          | (green + cover * (255 * g[at] - green) + 0.5 | 0) << 8
+          | (red + cover * (255 * r[at] - red) + 0.5 | 0);
         continue;
       }
       let size = heat[at];

@@ -4,6 +4,7 @@
 
 import { make } from "./dom.js";
 import { blank, bytesOf, iouTable, upsample, valueAt, visibleLines } from "./maps.js";
+import { isHeat } from "./model.js";
 import { boxesOf, paint, ramp } from "./paint.js";
 import { digits, percent } from "./text.js";
 import { cropView } from "./zoom.js";
@@ -114,11 +115,12 @@ export class MapRenderer {
   }
 
   /**
-   * The largest magnitude that is drawn of a map, in true units; 0: it is empty.
+   * The largest magnitude that is drawn of a map, in true units; 0: it is empty. 1 of colours.
    *
    * @param {MapPanel} panel
    */
   topOf(panel) {
+    if (panel.channels) return 1;
     return this.isSigned(panel) ? panel.top : panel.peak;
   }
 
@@ -165,7 +167,8 @@ export class MapRenderer {
   #heatAt(panel, bytes, width, height) {
     let rasters = this.#heat.get(panel);
     if (!rasters) this.#heat.set(panel, rasters = new Map());
-    const sign = bytes === panel.bytes ? "+" : "−";
+    const channel = panel.channels?.indexOf(bytes) ?? -1;
+    const sign = channel >= 0 ? channel : bytes === panel.bytes ? "+" : "−";
     return getOrCompute(rasters, `${sign} ${width}x${height}`, MOST_MAPS, () => {
       const heat = upsample(bytes, panel, panel.view, width, height);
       if (panel.scene.shows_all) return heat;
@@ -230,12 +233,15 @@ export class MapRenderer {
       signed,
       heat: this.#heatAt(part, panel.bytes, width, height),
       against: signed && panel.below ? this.#heatAt(part, panel.below, width, height) : null,
+      colors: panel.channels
+        && panel.channels.map(bytes => this.#heatAt(part, bytes, width, height)),
       factor: panel.peak / top,
       lowest: panel.lowest / top,
       own: top / (this.topOf(panel) || 1),
       visible: panel.scene.shows_all ? null : visibleLines(part.view, width, height),
       truth: this.#maskAt(settings.outline, width, height, region),
-      boxes: region && this.hasBoxes ? this.#boxesIn(region, panel, width, height) : null,
+      boxes: region && this.hasBoxes && isHeat(panel)
+        ? this.#boxesIn(region, panel, width, height) : null,
     }, {
       show: this.topOf(panel) ? settings.view : "picture",
       opacity: settings.opacity,
@@ -243,8 +249,8 @@ export class MapRenderer {
       table: this.#tableOf(signed),
       threshold: settings.threshold * (signed ? 1 : panel.summit),
       cut: this.cutOf(panel) * panel.summit,
-      contours: settings.contours && panel.ends === null,
-      boxes: panel.ends === null ? settings.boxes : "none",
+      contours: settings.contours && isHeat(panel),
+      boxes: isHeat(panel) ? settings.boxes : "none",
       specks: this.#specks,
     });
   }
@@ -306,15 +312,17 @@ export class MapRenderer {
   }
 
   /**
-   * The colour scale of a row, or of one map: which colour is how much.
+   * The colour scale of a row, or of one map: which colour is how much; null where colours have no
+   * meaning.
    *
    * @param {MapRow} row
    * @param {MapPanel} [panel]
-   * @returns {Scale}
+   * @returns {Scale|null}
    */
   scaleOf(row, panel) {
     const settings = this.#settings.values;
     const sample = panel ?? row.panels[0];
+    if (sample?.channels) return null;
     const signed = panel ? this.isSigned(panel) : settings.signed && row.signed;
     const table = this.#tableOf(signed);
     const overlay = settings.view === "overlay";
@@ -322,7 +330,7 @@ export class MapRenderer {
     const stops = levels.map(level => table.subarray(3 * level, 3 * level + 3))
       .map(color => `rgb(${color.join(", ")})`);
     const covers = levels.map(level => (overlay ? ramp(level, signed, this.#hot) : 1));
-    let [least, most] = signed ? row.signs : ["counts little", "counts most"];
+    let [least, most] = signed ? row.signs : row.ends;
     if (panel?.ends) [least, most] = panel.ends;
     else if (panel || (settings.scale === "same" && sample && sample.unit !== null)) {
       most = panel && panel.unit === null ? "maximum" : digits(this.#scaleTop(sample));
@@ -341,7 +349,14 @@ export class MapRenderer {
    * @param {MapPanel} [panel]
    */
   drawColorBar(home, row, panel) {
-    const { stops, covers, least, most, hidden } = this.scaleOf(row, panel);
+    const shown = this.scaleOf(row, panel);
+    if (!shown) {
+      home.replaceChildren();
+      home.removeAttribute("role");
+      home.removeAttribute("aria-label");
+      return;
+    }
+    const { stops, covers, least, most, hidden } = shown;
     const faded = stops.map((color, i) =>
       `color-mix(in srgb, ${color} ${Math.round(100 * covers[i])}%, transparent)`);
     const bar = make("i");
@@ -355,7 +370,8 @@ export class MapRenderer {
   /* -- Reading -- */
 
   /**
-   * The value of a map at a pixel; null where the network was not shown the picture.
+   * The value of a map at a pixel; null where the network was not shown the picture, and of
+   * colours.
    *
    * @param {MapPanel} panel
    * @param {Place} place
@@ -363,6 +379,7 @@ export class MapRenderer {
    */
   valueAt(panel, { x, y }) {
     const [x0, y0, x1, y1] = panel.view.rect;
+    if (panel.channels) return null;
     if (x + 0.5 < x0 || x + 0.5 >= x1 || y + 0.5 < y0 || y + 0.5 >= y1) return null;
     const above = valueAt(panel.bytes, panel, panel.view, x, y);
     if (!this.isSigned(panel)) return { share: above, raw: above * panel.peak };
@@ -378,6 +395,7 @@ export class MapRenderer {
    * @param {Place} place
    */
   reading(panel, place) {
+    if (panel.channels) return "";
     const value = this.valueAt(panel, place);
     if (!value) return "not seen";
     const share = percent(value.share);
@@ -385,6 +403,11 @@ export class MapRenderer {
   }
 
   /* -- Truth -- */
+
+  /** What the settings outline, by its name. */
+  get outlined() {
+    return this.#settings.values.outline;
+  }
 
   /** Whether the mask that the settings outline is decoded. */
   get hasTruth() {

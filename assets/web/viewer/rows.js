@@ -62,7 +62,7 @@ function buildRow(row, model, prefix) {
   if (row.method !== row.title) summary.append(make("b", "", row.method), " ");
   summary.append(row.words?.summary ?? "");
   if (model.payload.dense) {
-    words.append(make("p", "vw-paper", row.paper));
+    if (row.paper) words.append(make("p", "vw-paper", row.paper));
     if (row.tag) words.append(make("p", "vw-paper vw-row-tag", row.tag));
   }
   if (row.tag) summary.append(" ", make("span", "vw-tag", row.tag));
@@ -178,8 +178,9 @@ function buildFigure(panel, model) {
   open.type = "button";
   const remarks = [
     ...panel.facts, ...panel.warnings, ...panel.remarks,
-    ...Object.entries(panel.marks).map(([word, meaning]) => `${word}: ${meaning}`),
   ];
+  const marks = Object.keys(panel.marks); // as they stand on the map: together, and in this order
+  if (marks.length) remarks.push(`${marks.join(" ")}: ${Object.values(panel.marks).join(" ")}`);
   open.setAttribute("aria-label", `${panel.alt}. ${remarks.join(", ")}`);
   if (!pick) open.setAttribute("aria-haspopup", "dialog");
   const canvas = open.appendChild(make("canvas"));
@@ -189,6 +190,7 @@ function buildFigure(panel, model) {
   const badges = open.appendChild(make("span", "vw-badges"));
   badges.setAttribute("aria-hidden", "true"); // the button has them in its name
   for (const [word, meaning] of Object.entries(panel.marks)) {
+    if (badges.firstChild) badges.append(" ");
     const badge = badges.appendChild(make("span", "vw-badge", word));
     badge.dataset.mark = word;
     badge.title = meaning;
@@ -199,7 +201,11 @@ function buildFigure(panel, model) {
   const line = caption.appendChild(make("div", "vw-name"));
   const name = line.appendChild(make("b", "", panel.name));
   name.title = panel.key;
-  if (panel.module) line.append(make("small", "vw-module", panel.module));
+  if (panel.module) {
+    const module = line.appendChild(make("small", "vw-module", panel.module));
+    const above = model.panels.find(({ key }) => key === panel.key)?.module;
+    module.toggleAttribute("data-other", panel.module !== above); // not what heads its column
+  }
   const reading = line.appendChild(make("span", "vw-value"));
   const facts = caption.appendChild(make("p", "vw-facts"));
   if (pick) {

@@ -10,14 +10,17 @@
  * @property {Picture|null} picture  null: there are no maps, only sentences
  * @property {Truth[]} truth       what is known to be in the picture
  * @property {string|null} crop_note  how much of the picture the network was not shown
- * @property {Record<string, string>|null} link  what the server's controls add to the address bar;
- *   null: the address bar is left alone
+ * @property {boolean} linked      what a visitor sets is kept in the address bar, beside the
+ *   server's part (`MapViewer.link`)
  * @property {boolean} dense       a table: titles beside the rows, names of columns above
+ * @property {boolean} small       many maps side by side, with nothing written below them
  * @property {boolean} has_signs   some map has values below zero, which can be shown
  * @property {string|null} pick    what a click does where it chooses a place of the picture (event
  *   "viewer-pick"); null: a click enlarges the map
  * @property {string|null} follows  id around the viewer whose settings serve this one too, which
  *   then shows no tools of its own
+ * @property {string|null} outline  label of the truth that is outlined until a visitor chooses;
+ *   null: none
  */
 
 /**
@@ -49,8 +52,8 @@
  * @property {string} paper
  * @property {string|null} tag     a remark on the whole row
  * @property {Words|null} words
- * @property {[string, string]} signs  what the low and the high end of a scale with two signs are
- *   called
+ * @property {[string, string]} ends  what the low and the high end of its scale are called
+ * @property {[string, string]} signs  the same of a scale with two signs
  * @property {string|null} holds   id of an element of the page that stands above the maps
  * @property {Panel[]} panels
  * @property {Absent[]} absent
@@ -82,6 +85,8 @@
  * @property {string} data         base64 of the positive part over `peak`
  * @property {number} peak         the maximum, in true units
  * @property {string|null} against  base64 of the negative part over `lowest`; null: there is none
+ * @property {[string, string, string]|null} colors  base64 of red, green and blue in place of heat,
+ *   of which there is none then; null: a map of heat
  * @property {number} lowest       the magnitude of the minimum, in true units
  * @property {number} top          the largest magnitude on a scale with two signs
  * @property {string|null} unit    values of one unit share a scale; null: only shares of the
@@ -134,7 +139,7 @@
  * @property {number} max_threshold
  * @property {number} speck_area   share of the picture below which a part is a speck
  * @property {number} speck_heat   share of the largest part's heat below which a part is a speck
- * @property {string[]} link_keys  everything that `Payload.link` may hold
+ * @property {string[]} link_keys  everything that `MapViewer.link` may hold
  */
 
 /**

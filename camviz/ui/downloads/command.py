@@ -7,12 +7,13 @@ defaults may differ elsewhere.
 """
 
 import shlex
+from collections.abc import Sequence
 
 from camviz.engine.explanation import Explanation
-from camviz.engine.families import family_of
-from camviz.engine.options import Options, option_table
+from camviz.engine.families import refinement_of
+from camviz.engine.option import option_table
+from camviz.engine.options import Options
 from camviz.errors import TargetError
-from camviz.maps.refine import Refinement
 from camviz.methods import METHODS
 
 SHARED = ("shipped", "picture")  # prototypes that a shell can have too
@@ -31,13 +32,15 @@ def command(x: Explanation, picture: str | None = None, out: str | None = None) 
 def arguments(x: Explanation, picture: str | None = None, out: str | None = None) -> list[str]:
     """What `camviz.cli.main` takes for an explanation like this one."""
     request = x.request
-    given = {"backbone": _backbone(x), "target": _class(x, request.target)}
+    given = {"backbone": _backbone(x)}
+    if request.target is not None:
+        given["target"] = _class(x, request.target)
     if request.weights != "auto":
         given["weights"] = request.weights
     for name, row in option_table(Options).items():
         value = getattr(request, name)
         if name == "versus":
-            value = None if value is None else _class(x, value)
+            value = _classes(x, request.references)
         elif name == "prototypes" and value not in (None, *SHARED):
             value = SAVED
         if value != row.default and not _needless(x, name):
@@ -57,10 +60,13 @@ def _needless(x: Explanation, option: str) -> bool:
     """Whether an option cannot be chosen, or has no effect, in a request like this one."""
     if option == "stages":
         return METHODS[x.request.method].uses_head
-    if option in ("refine_power", "refine_steps"):
-        usual = family_of(x.backbone).refinement
-        found = Refinement(x.request.refine_power, x.request.refine_steps)
-        return x.request.refine == "none" or found == usual
+    if option in ("refine_power", "refine_steps", "refine_keep"):
+        return x.request.refine == "none" or x.refinement == refinement_of(
+            x.backbone, x.request.method
+        )
+    scoring = METHODS[x.request.method].scoring
+    if scoring is not None and scoring.budget is not None and option == scoring.budget[0]:
+        return bool(getattr(x.request, option) == scoring.budget[1])
     if option in ("truncated", "truncation_mode", "calibration"):
         return not (x.request.truncation and x.request.truncated)
     return False
@@ -74,6 +80,15 @@ def _backbone(x: Explanation) -> str:
     """Its name, without the place of a folder on the machine that made the explanation."""
     name = x.request.backbone
     return x.backbone.display_name if name.startswith(LOCAL) else name
+
+
+def _classes(x: Explanation, indices: Sequence[int]) -> str | None:
+    """Several classes with commas between them, by number where a label holds one itself."""
+    names = [_class(x, index) for index in indices]
+    if len(names) > 1:
+        pairs = zip(names, indices, strict=True)
+        names = [str(index) if "," in name else name for name, index in pairs]
+    return ",".join(names) or None
 
 
 def _class(x: Explanation, index: int) -> str:

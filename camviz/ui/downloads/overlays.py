@@ -105,16 +105,22 @@ class _Map:
 def draw_rows(
     rows: Mapping[str, Explanation], canvas: Canvas, look: Look, truth: np.ndarray | None = None
 ) -> dict[str, Drawing]:
-    """What draws each map of each row, by "ROW_STAGE". truth: the mask that is outlined."""
+    """What draws each map of each row, by "ROW_STAGE". truth: the mask that is outlined.
+
+    Maps that look the same have the same drawing: a denoised row of which nothing was taken away.
+    """
     made = {f"{key}_{each.of}": each for key, x in rows.items() for each in _maps_of(x, look)}
     drawings: dict[str, Drawing] = {}
+    drawn: list[tuple[_Painter, Drawing]] = []
     for name, each in made.items():
         tops = [each.own_top]
         if look.scale == "same" and each.is_stage:
             unit = each.x.request.method
             tops += [o.own_top for o in made.values() if o.is_stage and o.x.request.method == unit]
         painter = _Painter(each, max(tops) or 1.0, canvas)
-        drawings[name] = partial(painter.paint, look, truth)
+        same = next((drawing for other, drawing in drawn if painter.draws_as(other)), None)
+        drawings[name] = same or partial(painter.paint, look, truth)
+        drawn.append((painter, drawings[name]))
     return drawings
 
 
@@ -139,6 +145,17 @@ class _Painter:
         self.against = None
         if each.lowest:
             self.against = -each.x.raw[each.of].clip(max=0) / each.lowest
+
+    def draws_as(self, other: "_Painter") -> bool:
+        """Whether another one draws the very same picture."""
+        return (
+            self.each.of == other.each.of
+            and (self.top, self.each.signed) == (other.top, other.each.signed)
+            and (self.each.peak, self.each.lowest) == (other.each.peak, other.each.lowest)
+            and self.placement == other.placement
+            and np.array_equal(self.heat, other.heat)
+            and np.array_equal(self.against, other.against)  # type: ignore[arg-type]  # or None
+        )
 
     def shares(self, rows: slice) -> np.ndarray:
         """The positive part as shares of its maximum."""

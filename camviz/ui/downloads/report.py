@@ -16,18 +16,25 @@ from markupsafe import Markup
 
 from camviz.defaults import usual_threshold
 from camviz.engine.explanation import Explanation
-from camviz.engine.options import Options, option_table
+from camviz.engine.option import option_table
+from camviz.engine.options import Options
+from camviz.maps.cover import COVERS
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.methods.denoise import SOURCE
 from camviz.network.backbone import GIVEN
 from camviz.ui import html, verdict
+from camviz.ui.covering import CAUTION, Covered
 from camviz.ui.downloads.command import LOCAL, SHARED, command
+from camviz.ui.downloads.handout import figures_known, grey_maps, printed_steps
+from camviz.ui.features import FEATURES, features_row
+from camviz.ui.policy import script_hash
 from camviz.ui.service import Found, truth_of
 from camviz.ui.state import Unavailable
-from camviz.ui.viewer import TITLES, payload
+from camviz.ui.viewer import MapRow, payload, title_of
+from camviz.ui.viewer.encode import encode_picture
 from camviz.ui.viewer.source import configuration, inline, markup, style
-from camviz.ui.viewer.words import REFINED_WORDS
+from camviz.ui.viewer.words import REFINED_WORDS, refinement_words
 from camviz.version import version_of
 
 FILE = "report.html"
@@ -57,9 +64,12 @@ class Figures:
     boxes: Mapping[str, tuple[tuple[int, int, int, int], ...]]
 
 
-def report_html(rows: Mapping[str, Found], address: str = "") -> str:
+def report_html(
+    rows: Mapping[str, Found], address: str = "", covered: Covered | None = None
+) -> str:
     """The report of the rows of a picture, the first of which is an explanation.
 
+    covered: what becomes of the first one where part of the picture is covered; None: nothing is.
     address: what stands in the browser's address bar. How the maps are drawn is read off its
     query; where it has a host, it is the link that the report gives.
     """
@@ -69,9 +79,10 @@ def report_html(rows: Mapping[str, Found], address: str = "") -> str:
     place = urlsplit(address)
     data = {
         "configuration": configuration().to_json(),
-        "value": payload(rows, truth=truth).to_json(),
+        "value": payload(_shown(rows), truth=truth).to_json(),
         "query": place.query,
     }
+    script = f"\n{inline('report.js')}\n"
     return html.render(
         "report.html",
         name=first.picture.name or "picture",
@@ -79,9 +90,16 @@ def report_html(rows: Mapping[str, Found], address: str = "") -> str:
         label=first.label,
         verdict=verdict.heading(first),
         predictions=_predictions(first),
+        covered=covered,
+        shown=_pictures(covered),
+        cover=None if covered is None else COVERS[covered.covering.kind],
+        caution=CAUTION,
         figures=[_figures(key, x, truth) for key, x in found.items()],
+        grey={_title(key, x): grey_maps(x) for key, x in found.items()},
+        steps=next(filter(None, map(printed_steps, found.values())), None),
+        tests=figures_known(first),
         notes={
-            _title(key): x.reason if isinstance(x, Unavailable) else x.notes
+            _title(key, x): x.reason if isinstance(x, Unavailable) else x.notes
             for key, x in rows.items()
         },
         usual=usual_threshold,
@@ -89,7 +107,7 @@ def report_html(rows: Mapping[str, Found], address: str = "") -> str:
         sources=_sources(found),
         link=address if place.scheme in ("http", "https") and place.netloc else None,
         uploaded="example=upload" in place.query,
-        commands={_title(key): command(x) for key, x in found.items()},
+        commands={_title(key, x): command(x) for key, x in found.items()},
         backbone=first.backbone.display_name,
         in_folder=first.request.backbone.startswith(LOCAL),
         in_memory=first.request.weights == GIVEN,
@@ -97,12 +115,35 @@ def report_html(rows: Mapping[str, Found], address: str = "") -> str:
         viewer=Markup(markup()),
         style=Markup(f"{html.script('report.css')}#viewer {{\n{style()}}}"),
         data=data,
-        script=Markup(inline("report.js")),
+        script=Markup(script),
+        script_hash=script_hash(script.encode()),
     )
 
 
-def _title(key: str) -> str:
-    return TITLES.get(key, key)
+def _shown(rows: Mapping[str, Found]) -> dict[str, Found | MapRow]:
+    """The rows that the viewer shows: of a network without classes its features in colours, too."""
+    shown: dict[str, Found | MapRow] = dict(rows)
+    first = next(x for x in rows.values() if isinstance(x, Explanation))
+    if not first.backbone.has_classes:
+        shown[FEATURES] = features_row(first)
+    return shown
+
+
+def _pictures(covered: Covered | None) -> dict[str, str]:
+    """What stands under the covered picture, and beside it the scene drawn without -> data URL."""
+    if covered is None:
+        return {}
+    found = {f"Covered: {covered.share:.1%} of the picture": covered.after}
+    if covered.real is not None:
+        found["The same scene, drawn without"] = covered.real
+    return {name: encode_picture(x.picture) for name, x in found.items()}
+
+
+def _title(key: str, x: Found) -> str:
+    """As above the row on the page."""
+    if isinstance(x, Unavailable):
+        return title_of(key)
+    return title_of(key, x.request.method, len(x.stages))
 
 
 def _has_own_prototypes(x: Explanation) -> bool:
@@ -124,7 +165,8 @@ def _figures(key: str, x: Explanation, truth: Mapping[str, np.ndarray] | None) -
     known = truth is not None and x.label in truth
     found = x.measure(truth[x.label]) if truth and known else {}
     measured = list(next(iter(found.values()))) if found else []
-    heads = ["layer", "cells", "maximum", "for the class", "denoised"]
+    favour = "raises it" if x.backbone.output == "value" else "for the class"
+    heads = ["layer", "cells", "maximum", favour, "denoised"]
     heads += [name.replace("_", " ") for name in measured]
     lines = []
     for name in (*reversed(x.stages), *x.maps_of_all):
@@ -143,7 +185,7 @@ def _figures(key: str, x: Explanation, truth: Mapping[str, np.ndarray] | None) -
         lines.append(line)
     used = [i for i in range(len(heads)) if any(line[i] for line in lines)]
     return Figures(
-        _title(key),
+        _title(key, x),
         x.label if found else None,
         tuple(heads[i] for i in used),
         tuple(tuple(line[i] for i in used) for line in lines),
@@ -160,16 +202,13 @@ def _settings(found: Mapping[str, Explanation]) -> dict[str, str]:
     request, weights = x.request, x.backbone.weights
     origin = weights.source if weights.source in PATHS else f"{weights.source}: {weights.origin}"
     height, width = x.fit.input_size
-    rival = None if request.versus is None else x.backbone.labels[request.versus]
     settings = {
         "Backbone": x.backbone.display_name,
         "Weights": f"{origin}, digest {(x.digest or 'unknown')[:12]}",
         "Parameters": f"{x.backbone.parameters:,}",
         "Picture": f"{x.picture.name}, SHA-256 of its pixels {x.picture.digest[:12]}",
         "The network sees": f"{FITS[request.fit]}, on {height} × {width} pixels",
-        "Class explained": f"{x.label} ({x.target})",
-        "Compared with": "nothing" if rival is None else f"{rival} ({request.versus})",
-        "Score": request.score.replace("_", " "),
+        **_score(x),
         "Method": METHODS[request.method].label,
         "Layers": ", ".join(x.stages),
         "A layer is read": {"activation": "after its last activation"}.get(
@@ -179,10 +218,7 @@ def _settings(found: Mapping[str, Explanation]) -> dict[str, str]:
             request.placement, "where they were measured to look"
         ),
         "Fusion": FUSIONS[request.fuse].label,
-        "Refined map": "none"
-        if x.refined_grid is None
-        else f"features alike to the power {request.refine_power:g}, "
-        f"{html.plural(request.refine_steps, 'step')}",
+        "Refined map": "none" if x.refined_grid is None else refinement_words(x.refinement),
     }
     truncated = [other.request for other in found.values() if other.request.truncation]
     for denoised in truncated[:1]:
@@ -197,6 +233,25 @@ def _settings(found: Mapping[str, Explanation]) -> dict[str, str]:
         if " " not in (version := version_of(name))
     )
     return settings
+
+
+def _score(x: Explanation) -> dict[str, str]:
+    """What was explained."""
+    if not x.backbone.has_classes:
+        return {"Class explained": "none: this network knows no classes"}
+    return {
+        "Class explained": f"{x.label} ({x.target})",
+        "Compared with": _compared(x),
+        "Score": x.request.score.replace("_", " "),
+    }
+
+
+def _compared(x: Explanation) -> str:
+    """The classes that the target is compared with, and how much they count."""
+    named = zip(x.reference_labels, x.request.references, strict=True)
+    classes = ", ".join(f"{label} ({index})" for label, index in named)
+    weight = "" if x.request.gamma == 1 else f", γ = {x.request.gamma:g}"
+    return f"{classes}{weight}" if classes else "nothing"
 
 
 def _sources(found: Mapping[str, Explanation]) -> dict[str, str]:

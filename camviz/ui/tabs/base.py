@@ -11,6 +11,9 @@ from camviz.ui.state import Controls, Session, Task, Update
 Action = Callable[[Session, Any], None]
 # The same for what takes a while: it reports to the task, and may yield updates on its way.
 Work = Callable[[Session, Any, Task], Iterator[Update]]
+# What is shown of a gesture that is under way: (session, its data) -> plain values. It changes
+# nothing.
+Glance = Callable[[Session, Any], Any]
 
 # The entries of the page, in their order: what a visitor has in mind.
 GROUPS = ("Look", "Compare", "Parts", "Test", "Learn")
@@ -28,6 +31,12 @@ class Events(Protocol):
     def on_work(self, trigger: Any, work: Work, label: str, *inputs: Any) -> None:
         """The same for work that takes a while; label: what is announced meanwhile."""
 
+    def on_gesture(self, trigger: Any, glance: Glance, shown: Any) -> None:
+        """Show what comes of a gesture while it goes on, in a component, beside all answers.
+
+        It is for the browser to have one such question under way at a time, and ask the newest.
+        """
+
 
 class Tab(Protocol):
     """A view of the page: a module of this folder, and one row of `camviz.ui.tabs.table`.
@@ -39,6 +48,7 @@ class Tab(Protocol):
     GROUP: str
     TITLE: str  # what stands on it, where its entry has several
     LABEL: str  # what is announced while it takes its time
+    READS_COVER: bool  # whether its content depends on what is covered
 
     def build(self) -> Any:
         """Make its components where they stand; returns them as a dataclass, its parts."""
@@ -48,8 +58,14 @@ class Tab(Protocol):
 
         Called when the tab is opened, and while it is open whenever anything was changed. Yields
         whenever there is something new to show. What takes a while reports to the task, which
-        ends it once nobody waits for it. Nothing here uses gradio.
+        ends it once nobody waits for it. controls: those that it depends on (`asked_of`). Nothing
+        here uses gradio.
         """
 
     def wire(self, parts: Any, events: Events) -> None:
         """Connect its own controls."""
+
+
+def asked_of(tab: Tab, controls: Controls) -> Controls:
+    """The controls as far as the content of a tab depends on them; see `Tab.READS_COVER`."""
+    return controls if tab.READS_COVER else controls.uncovered

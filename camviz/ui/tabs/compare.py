@@ -22,12 +22,16 @@ from typing import Any
 import gradio as gr
 
 from camviz.engine.explanation import Explanation
+from camviz.engine.families import LAYER_CAM, default_method, family_of
 from camviz.engine.notes import parts
-from camviz.engine.options import AUTO, option_table
+from camviz.engine.option import option_table
+from camviz.engine.options import AUTO, Options
 from camviz.engine.truncation import LEVEL
 from camviz.methods import METHODS, denoise
-from camviz.ui import actions, html, links, verdict
+from camviz.ui import actions, html, links, live, verdict
+from camviz.ui.features import FEATURES, features_row
 from camviz.ui.layers import layer_in_words, layer_name
+from camviz.ui.pool import background
 from camviz.ui.service import (
     COMING,
     DENOISED,
@@ -35,25 +39,27 @@ from camviz.ui.service import (
     PATIENCE,
     PROTOTYPES,
     Found,
-    background,
     denoised_row,
     explain,
-    link_of,
     prototype_row,
     seen_otherwise,
     stages_of,
     truth_of,
+    versus_in_words,
 )
-from camviz.ui.state import DEFAULT, NOBODY, Controls, Session, Task, Unavailable, Update
+from camviz.ui.state import DEFAULT, Controls, Session, Task, Unavailable, Update
 from camviz.ui.tabs.base import Events
-from camviz.ui.viewer import MapRow, RawPanel, Viewer, payload
+from camviz.ui.viewer import CameraAnswer, LiveCamera, MapRow, RawPanel, Viewer, payload
 from camviz.ui.viewer.panels import Description, PlacedMap
 from camviz.ui.viewer.schema import Words
 
 ID, GROUP, TITLE = "compare", "Look", "Maps"
 LABEL = "Looking at the picture …"
+READS_COVER = False
 SLIDER = "ask-truncation"  # id of what the viewer places in the denoised row
+WHY = "why-method"  # id of what the viewer places in the first row
 REMOVED = "removed"  # the key of the row of what was taken out
+SHOW_LAYERCAM = "Show LayerCAM"
 NO_PICTURE = "Give a picture, and the maps of it are shown here."
 
 
@@ -62,17 +68,25 @@ class Parts:
     """The components of the tab."""
 
     verdict: Any
+    why: Any
+    other_method: Any
     automatic: Any
     truncation: Any
     truncation_mode: Any
     denoising: Any
     maps: Any
     learned: Any
+    camera: Any
+    camera_answer: Any
 
 
 def build() -> Parts:
     """Three families of maps, side by side."""
     heading = gr.HTML(html.render("waiting.html"), elem_id="verdict", elem_classes="cv-lead")
+    camera = LiveCamera(elem_id="camera")
+    with gr.Row(elem_id=WHY):
+        why = gr.HTML(elem_id="why")
+        other = gr.Button(SHOW_LAYERCAM, size="sm", elem_id="other-method", min_width=0, scale=0)
     with gr.Row(elem_id=SLIDER):
         automatic = gr.Checkbox(
             True,
@@ -103,15 +117,26 @@ def build() -> Parts:
         denoising = gr.HTML(elem_id="denoising")
     maps = Viewer(elem_id="viewer")
     learned = gr.HTML(elem_id="learned", js_on_load=html.script("open-gallery.js"))
-    return Parts(heading, automatic, truncation, mode, denoising, maps, learned)
+    return Parts(
+        heading, why, other, automatic, truncation, mode, denoising, maps, learned, camera,
+        CameraAnswer(),
+    )  # fmt: skip
 
 
 def wire(parts: Parts, events: Events) -> None:
     """What stands in the denoised row: who chooses the level, the level, and what it does."""
     automatic, level, mode = parts.automatic, parts.truncation, parts.truncation_mode
+    events.on_change(parts.other_method.click, _choose_other_method)
     events.on_change(automatic.input, actions.set_automatic, automatic, level)
     events.on_change(level.input, actions.set_truncation, level)
     events.on_change(mode.input, actions.set_option("truncation_mode"), mode)
+    events.on_gesture(parts.camera.input, live.look, parts.camera_answer)
+
+
+def _choose_other_method(session: Session, _: Any) -> None:
+    """LayerCAM instead of the network's default method, or that again."""
+    by_hand = session.controls.options.method == LAYER_CAM
+    session.change(session.controls.with_options(method=AUTO if by_hand else LAYER_CAM))
 
 
 def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
@@ -129,7 +154,10 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
         yield Update(tab=new | _without_picture(controls), mirror=mirror)
         return
     x = explain(controls)
-    made = background().submit(prototype_row, controls, x.target)
+    if not x.backbone.has_classes:
+        yield Update(tab=new | _without_classes(controls, x), mirror=mirror)
+        return
+    made = background().begin(prototype_row, controls, x.target)
     denoised = denoised_row(controls)
     rows: dict[str, Found | MapRow] = {LAYERCAM: x, DENOISED: denoised}
     if isinstance(denoised, Explanation) and any(
@@ -141,10 +169,12 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     mirror |= shown
     new |= {name: value for name, value in shown.items() if session.differs(name, value)}
     new |= {"verdict": verdict.heading(x), "denoising": _denoising(denoised)}
+    why = _why_method(controls, x)
+    new |= why
     given: dict[str, Any] = {
         "truth": truth_of(x),
-        "link": link_of(controls, x),
-        "holds": {DENOISED: SLIDER},
+        "linked": True,
+        "holds": {DENOISED: SLIDER} | ({LAYERCAM: WHY} if why["why"] else {}),
     }
     if not wait([made], PATIENCE).done:
         yield Update(tab={**new, "maps": payload(rows, **given)}, mirror=mirror)
@@ -167,10 +197,40 @@ def _levels(controls: Controls, row: Found) -> dict[str, float]:
 def _without_picture(controls: Controls) -> dict[str, Any]:
     return {
         "verdict": html.render("no-picture.html"),
-        "maps": payload({LAYERCAM: Unavailable(NO_PICTURE)}, link=link_of(controls)),
+        "maps": payload({LAYERCAM: Unavailable(NO_PICTURE)}, linked=True),
+        "why": "",
         "denoising": "",
         "learned": "",
     }
+
+
+def _without_classes(controls: Controls, x: Explanation) -> dict[str, Any]:
+    """A network without classes: its features, as maps and in colours."""
+    rows: dict[str, Found | MapRow] = {LAYERCAM: x, FEATURES: features_row(x)}
+    return {
+        "verdict": verdict.heading(x),
+        "maps": payload(rows, truth=truth_of(x), linked=True),
+        "why": "",
+        "denoising": "",
+        "learned": "",
+    }
+
+
+def _why_method(controls: Controls, x: Explanation) -> dict[str, str]:
+    """Why the first row is not LayerCAM where it is not by default, and what the button does."""
+    usual = default_method(x.backbone, Options())
+    by_hand = controls.options.method == LAYER_CAM
+    if usual == LAYER_CAM or not (by_hand or x.request.method == usual):
+        return {"why": ""}
+    label = METHODS[usual].label
+    text = html.render(
+        "why-method.html",
+        by_hand=by_hand,
+        label=label,
+        backbone=x.backbone.display_name,
+        reason=family_of(x.backbone).reason,
+    )
+    return {"why": text, "other_method": f"Back to {label}" if by_hand else SHOW_LAYERCAM}
 
 
 def _denoising(row: Found) -> str:
@@ -185,6 +245,7 @@ def _denoising(row: Found) -> str:
         choice=row.truncation_choice,
         mode=row.request.truncation_mode,
         label=row.label,
+        output=row.backbone.output,
         level=row.request.truncation,
         averaged=row.request.views != "one",
         layer={name: layer_in_words(row.backbone, name) for name in row.stages},
@@ -228,5 +289,5 @@ def _learned(row: Found, controls: Controls) -> str:
         edited=row.bank.source == "bundled" and row.request.prototypes != "shipped",
         others=row.rivals,
         fine=[layer_in_words(row.backbone, n) for n in stages_of(controls) if n not in row.stages],
-        rival=None if controls.versus == NOBODY else controls.versus,
+        rival=versus_in_words(controls),
     )

@@ -1,7 +1,9 @@
 """Every method at every stage, from one trace: rows are methods, columns stages and fusions.
 
-The network's forward pass is that of the maps: every cell here is arithmetic on its record.
-Prototypes alone may have to be made first, and the other rows do not wait for them.
+The network's forward pass is that of the maps: cells are arithmetic on its record. Prototypes alone
+may have to be made first, and the other rows do not wait for them. Of methods that take further
+passes, those are shown that take no time worth a word, and the one that was chosen on the left; of
+the others a sentence says how long they take.
 """
 
 from collections.abc import Iterator
@@ -12,13 +14,17 @@ import gradio as gr
 
 from camviz.defaults import REFINED
 from camviz.engine.explanation import Explanation
-from camviz.engine.families import default_method
+from camviz.engine.families import blocks_of, default_method
+from camviz.engine.plan import exists
 from camviz.engine.truncation import LEVEL
+from camviz.engine.wording import wording
 from camviz.errors import MethodError, PrototypeError, StageError
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import html, service
-from camviz.ui.layers import layer_name
+from camviz.ui.features import FEATURES, features_row
+from camviz.ui.layers import layer_name, place_of
+from camviz.ui.pool import background
 from camviz.ui.state import (
     DEFAULT,
     Controls,
@@ -42,15 +48,21 @@ from camviz.ui.viewer import (
 
 ID, GROUP, TITLE = "methods", "Compare", "Methods × stages"
 LABEL = "Computing every method …"
+READS_COVER = False
 
 PAPER, USUAL = "paper", "default"  # what a map can be marked with
 COLUMNS = ("stretched_mean", "product", "max_tanh")  # the fusions that are shown beside stages
 # The fusion of a method's own source, where that reads all stages; others read the last one alone.
 FUSED_BY_PAPER = {"layer_cam": "max_tanh"}
 
+SHOWN_BY_DEFAULT = "What camviz shows until another method or fusion is chosen."
 AGAINST = "layer_cam_against"  # the key of the row below LayerCAM's
-AGAINST_SUMMARY = "What LayerCAM leaves out: what speaks against the class."
+AGAINST_SUMMARY = "What LayerCAM leaves out: what {}."
 AGAINST_FORMULA = "M = Σ_k ReLU(−g_k) · A_k"
+
+SLOW = (
+    "{method} takes {duration} on this picture. Choose it under Method, and its maps are here too."
+)
 
 MatrixRow = MapRow | Unavailable
 
@@ -77,13 +89,19 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     """The matrix, as soon as there is one; again, once there are prototypes."""
     if controls.picture is None or controls.backbone.name is None:
         reason = "Give a picture, and every method's maps of it are shown here."
-        maps = payload({"none": Unavailable(reason)})
+        maps = payload({ID: Unavailable(reason)})
         yield Update(tab={"heading": "", "maps": maps})
         return
     x = service.explain(controls, method=DEFAULT.options.method)
-    prototypes = service.background().submit(prototype_row, controls, x.target)
-    rows = matrix(controls, x)
     truth = service.truth_of(x)
+    if x.target is None:
+        rows = matrix(controls, x) | {FEATURES: features_row(x)}
+        maps = payload(rows, truth=truth, dense=True)
+        yield Update(tab={"heading": _heading(controls, x), "maps": maps})
+        return
+    prototypes = background().begin(prototype_row, controls, x.target)
+    rows = matrix(controls, x)
+    rows[FEATURES] = features_row(x)
     parts = {"heading": _heading(controls, x)}
     if not wait([prototypes], service.PATIENCE).done:
         yield Update(tab={**parts, "maps": payload(rows, truth=truth, dense=True)})
@@ -93,14 +111,20 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
 
 
 def matrix(controls: Controls, x: Explanation) -> dict[str, MatrixRow]:
-    """A row a method; a sentence in the place of one that cannot be had here.
+    """A row a method that exists for the network; a sentence in the place of one without maps here.
 
     x: the explanation by the default method. The row of prototypes is announced only.
     """
     rows: dict[str, MatrixRow] = {}
+    prices = service.prices(controls)
     for name, method in METHODS.items():
+        if not exists(method, x.backbone):
+            continue
         if method.uses_prototypes:
             rows[name] = Unavailable(service.COMING)
+            continue
+        if name in prices and name != controls.options.method:
+            rows[name] = Unavailable(SLOW.format(method=method.label, duration=prices[name]))
             continue
         try:
             known = name == x.request.method
@@ -108,7 +132,7 @@ def matrix(controls: Controls, x: Explanation) -> dict[str, MatrixRow]:
             rows[name] = _row(y)
         except (MethodError, StageError) as error:
             rows[name] = Unavailable(html.sentence(error))
-        if name == "layer_cam":
+        if name == "layer_cam" and x.target is not None:
             rows[AGAINST] = against_row(controls, x.target)
     return rows
 
@@ -141,16 +165,19 @@ def against_row(controls: Controls, target: int) -> MatrixRow:
             each = PlacedMap(*fused.fused_grid, x.picture, x.fit)
             panels[fuse] = replace(_against(FUSIONS[fuse].short, each, x), last=True)
     method = METHODS["layer_cam"]
-    words = Words(AGAINST_SUMMARY, AGAINST_FORMULA, symbols_in(AGAINST_FORMULA))
+    signs = wording(x.backbone.output)
+    summary = AGAINST_SUMMARY.format(signs.opposes_alone)
+    words = Words(summary, AGAINST_FORMULA, symbols_in(AGAINST_FORMULA))
     return MapRow(
-        f"{method.label}, against",
+        f"{method.label}, {'what ' if x.backbone.output == 'value' else ''}{signs.ends[0]}",
         Description(method.label, "of the negative gradient", words),
         panels,
     )
 
 
 def _against(name: str, each: PlacedMap, x: Explanation, unit: str | None = None) -> RawPanel:
-    empty = () if (each.raw > 0).any() else ("Empty: nothing here speaks against this class.",)
+    opposes = {"value": "lowers the value"}.get(x.backbone.output, "speaks against this class")
+    empty = () if (each.raw > 0).any() else (f"Empty: nothing here {opposes}.",)
     return RawPanel(
         each,
         name,
@@ -176,7 +203,8 @@ def _row(x: Explanation) -> MapRow:
     """A method's maps: stages coarse to fine, then fusions of them, and the refined map."""
     marks = marks_of(x)
     panels: dict[str, MapPanel] = {
-        name: MapPanel(x, name, marks=marks.get(name, {})) for name in reversed(x.stages)
+        place_of(x, name): MapPanel(x, name, marks=marks.get(name, {}))
+        for name in reversed(x.stages)
     }
     if len(x.stages) > 1:
         for fuse in COLUMNS:
@@ -193,27 +221,48 @@ def marks_of(x: Explanation) -> dict[str, dict[str, str]]:
     Nothing is marked that is not exactly so: a fusion of other stages than all, or prototypes that
     were built otherwise, are not the paper's.
     """
-    name, request = x.request.method, x.request
-    method, backbone = METHODS[name], x.backbone
+    name, backbone = x.request.method, x.backbone
+    method = METHODS[name]
     last = backbone.default_stages[-1] if backbone.default_stages else None
     every = set(backbone.default_stages) <= set(x.stages)
     marks: dict[str, dict[str, str]] = {}
+    if method.uses_attention:
+        return _marks_of_blocks(x)
     fuse = FUSED_BY_PAPER.get(name)
     if fuse is not None:
         if every and len(x.stages) > 1:
             words = f"Its own setting: all stages, {FUSIONS[fuse].paper}."
             marks[fuse] = {PAPER: words}
-    elif last in x.stages and (x.bank is None or _is_paper_bank(x, last)):
+    elif last in x.stages and (x.bank is None or _is_paper_bank(x, last)) and _tries_all(x, last):
         words = f"Its own setting: the last stage alone, as in {method.paper}."
         marks[last] = {PAPER: words}
-    default = DEFAULT.options
-    usual = (default_method(backbone, default), default.tap, default.placement)
-    if (name, request.tap, request.placement) == usual and set(x.stages) == set(
-        backbone.default_stages
-    ):
-        words = "What camviz shows until another method or fusion is chosen."
-        marks.setdefault(method.fuse, {})[USUAL] = words
+    if _is_default(x) and set(x.stages) == set(backbone.default_stages):
+        marks.setdefault(method.fuse, {})[USUAL] = SHOWN_BY_DEFAULT
     return marks
+
+
+def _marks_of_blocks(x: Explanation) -> dict[str, dict[str, str]]:
+    """The same of a method whose last block holds what all blocks add."""
+    method = METHODS[x.request.method]
+    last = blocks_of(x.backbone)[-1].name
+    marks: dict[str, dict[str, str]] = {}
+    if method.fuse == "deepest" and x.stages[-1] == last:
+        marks[last] = {PAPER: f"Its own setting: the last block, as in {method.paper}."}
+        if _is_default(x):
+            marks[last][USUAL] = SHOWN_BY_DEFAULT
+    return marks
+
+
+def _is_default(x: Explanation) -> bool:
+    """Whether it is what camviz shows of this network, but for its stages."""
+    default, request = DEFAULT.options, x.request
+    usual = (default_method(x.backbone, default), default.tap, default.placement)
+    return (request.method, request.tap, request.placement) == usual
+
+
+def _tries_all(x: Explanation, stage: str) -> bool:
+    """Whether a method that tries channels, as Score-CAM does, left none out."""
+    return x.request.channels is None or x.request.channels >= x.backbone.stage(stage).channels
 
 
 def _is_paper_bank(x: Explanation, last: str) -> bool:
@@ -225,12 +274,13 @@ def _is_paper_bank(x: Explanation, last: str) -> bool:
 
 
 def _heading(controls: Controls, x: Explanation) -> str:
-    versus = x.request.versus
+    references = x.reference_labels
     return html.render(
         "methods.html",
         label=x.label,
-        versus=None if versus is None else x.backbone.labels[versus],
+        versus=html.either(references) if references else None,
         backbone=controls.backbone.name,
+        scored=[method.label for method in METHODS.values() if method.scoring is not None],
         paper=PAPER,
         usual=USUAL,
     )

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from camviz.engine.explanation import Explanation
 from camviz.errors import CamvizError
 from camviz.examples import example
+from camviz.methods import METHODS
 from camviz.network.hub import download
 from camviz.ui import choices, html, links, service
 from camviz.ui.comparison import (
@@ -42,6 +43,7 @@ from camviz.ui.viewer import DifferencePanel, MapPanel, MapRow, Viewer, payload
 
 ID, GROUP, TITLE = "models", "Compare", "Models"
 LABEL = "Asking the backbones …"
+READS_COVER = False
 
 MOST = 4  # backbones side by side
 SAME, OWN = "same", "own"
@@ -112,14 +114,14 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     own = controls.backbone.name
     if controls.picture is None or own is None:
         reason = "Give a picture, and every backbone's maps of it are shown here."
-        maps = payload({"none": Unavailable(reason)})
+        maps = payload({ID: Unavailable(reason)})
         yield Update(tab={"heading": "", "table": "", "maps": maps})
         return
     others = session.get(ID, "others")
     if others is None:  # none was chosen yet
         others = suggest_backbones(controls)
         yield Update(tab={"others": Menu(others, choices.filtered(choices.ANY, choices.ANY))})
-    first = service.explain(controls, versus=None)
+    first = service.explain(controls, versus=None, progress=task.report)
     same = session.get(ID, "explained", SAME) == SAME
     names = [name for name in dict.fromkeys(map(str, others)) if name != own]
     found: dict[str, Found] = {own: first}
@@ -175,7 +177,7 @@ def explain_with(controls: Controls, name: str, first: Explanation | None, task:
         target = None
         if first is not None:
             target = counterpart(first.backbone, first.target, service.load(other.backbone))
-        return service.explain(other, target=target)
+        return service.explain(other, target=target, progress=task.report)
     except CamvizError as error:
         return Unavailable(html.sentence(getattr(error, "message", str(error))))
 
@@ -218,7 +220,7 @@ def rows_of(found: Mapping[str, Found], pair: Sequence[str] | None) -> dict[str,
     rows = {}
     for key, title, words in DEPTHS[:1] if single else DEPTHS:
         panels: dict[str, MapPanel | DifferencePanel | Unavailable] = {
-            name: x if isinstance(x, Unavailable) else _panel(name, x, key, labels[name])
+            name: x if isinstance(x, Unavailable) else _panel(name, x, key, labels[name], first)
             for name, x in found.items()
             if name in explanations or key == DEPTHS[0][0]  # why one is missing stands there once
         }
@@ -231,14 +233,17 @@ def rows_of(found: Mapping[str, Found], pair: Sequence[str] | None) -> dict[str,
     return rows
 
 
-def _panel(name: str, x: Explanation, depth: str, label: str) -> MapPanel:
-    """label: the class explained, by its name in the table."""
+def _panel(name: str, x: Explanation, depth: str, label: str, first: Explanation) -> MapPanel:
+    """label: the class explained, by its name in the table. first: whose method the row names."""
     of = {"coarse": x.stages[-1], "fine": x.stages[0]}.get(depth, depth)
     marks = {}
     if not x.backbone.weights.trained:
         marks["untrained"] = f"{name} is untrained: its maps mean nothing."
-    facts = (f"“{label}”", of) if of in x.raw else (f"“{label}”",)
-    return MapPanel(x, of, name, marks, shares=True, facts=facts, last=False)
+    facts = [f"“{label}”" if label else "no class"]
+    facts += [of] if of in x.raw else []
+    if x.request.method != first.request.method:
+        facts.append(METHODS[x.request.method].label)
+    return MapPanel(x, of, name, marks, shares=True, facts=tuple(facts), last=False)
 
 
 def _heading(
@@ -246,7 +251,7 @@ def _heading(
 ) -> Markup:
     """The agreement of every pair, in words and figures."""
     untrained = [name for name, x in explanations.items() if not x.backbone.weights.trained]
-    labels = explained_names(explanations)
+    labels = {name: label for name, label in explained_names(explanations).items() if label}
     return html.render(
         "models.html",
         agreements=agreements,

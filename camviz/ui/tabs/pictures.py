@@ -4,27 +4,27 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import gradio as gr
-import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
 from camviz.defaults import FULL_OPACITY, FUSED, REFINED
 from camviz.engine.cache import LRUCache
 from camviz.engine.explanation import Explanation
+from camviz.engine.views import Progress
+from camviz.engine.wording import wording
 from camviz.errors import CamvizError
-from camviz.images import Picture
-from camviz.maps import render
+from camviz.methods import METHODS
 from camviz.network.backbone import Backbone
 from camviz.ui import html, service, strip
-from camviz.ui.layers import layer_in_words, layer_name
+from camviz.ui.layers import layer_in_words, layer_name, place_of
 from camviz.ui.state import NOBODY, TOP, Controls, Menu, Session, Task, Unavailable, Update
 from camviz.ui.tabs.base import Events
-from camviz.ui.viewer import TITLES
+from camviz.ui.tiles import map_tile
+from camviz.ui.viewer import TITLES, title_of
 
 ID, GROUP, TITLE = "pictures", "Compare", "All pictures"
 LABEL = strip.LABEL
+READS_COVER = False
 
-SIDE = 320  # pixels of a tile's longer side
 OWN, SAME = "own", "same"
 GIVEN, CONFIDENCE, NAME = "given", "confidence", "name"
 PANELS = [("all layers, fused", FUSED), ("all layers, refined", REFINED)]
@@ -68,16 +68,24 @@ def build() -> Parts:
     with gr.Row(elem_id="sheet-controls"):
         row = _menu("Maps", [(TITLES[key], key) for key in service.ROWS], service.LAYERCAM)
         panel = _menu("Of", PANELS, FUSED)
-        explained = _menu("Class explained", CLASSES, OWN)
+        explained = _menu("Class explained", CLASSES, OWN, "sheet-class")
         order = _menu("Order", ORDERS, GIVEN)
     script = html.script("picture-strip.js") + html.script("picture-sheet.js")
     sheet = gr.HTML(_empty(), elem_id="sheet", js_on_load=script)
     return Parts(row, panel, explained, order, sheet)
 
 
-def _menu(label: str, choices: list[tuple[str, str]], value: str) -> gr.Dropdown:
+def _menu(
+    label: str, choices: list[tuple[str, str]], value: str, element: str | None = None
+) -> gr.Dropdown:
     return gr.Dropdown(
-        choices, value=value, label=label, interactive=True, filterable=False, min_width=150
+        choices,
+        value=value,
+        label=label,
+        interactive=True,
+        filterable=False,
+        min_width=150,
+        elem_id=element,
     )
 
 
@@ -96,23 +104,28 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     A button of the sheet shows its picture large, for the class that the sheet explains: for that
     one of a sheet with the same class for all, whatever was chosen since.
     """
+    rows = _rows(controls)
     row = session.get(ID, "row", service.LAYERCAM)
-    row = row if row in service.ROWS else service.LAYERCAM
+    row = row if row in rows else service.LAYERCAM
     stages = () if controls.backbone.name is None else service.stages_of(controls)
     stages = stages if len(stages) > 1 else ()
     panel = session.get(ID, "panel", FUSED)
     panels = PANELS if controls.options.refine != "none" else PANELS[:1]
     panel = panel if panel in (*stages, *(name for _, name in panels)) else FUSED
-    menu = Menu(panel, [*panels, *_named(controls, stages)])
+    menus = {
+        "row": Menu(row, [(title, key) for key, title in rows.items()]),
+        "panel": Menu(panel, [*panels, *_named(controls, stages)]),
+    }
     pictures, _ = strip.present(controls)
     if len(pictures) < 2 or controls.backbone.name is None:
-        yield Update(tab={"sheet": _empty(), "panel": menu})
+        yield Update(tab={"sheet": _empty(), **menus})
         return
     backbone = service.load(controls.backbone)
-    same = session.get(ID, "explained", OWN) == SAME
+    same = session.get(ID, "explained", OWN) == SAME and backbone.has_classes
     target = _common_class(controls, pictures) if same else TOP
-    versus = NOBODY if not same or controls.versus == target else controls.versus
-    controls = replace(controls, target=target, versus=versus)
+    controls = replace(controls, target=target, versus=controls.versus if same else NOBODY)
+    if same:
+        controls = service.without_itself(controls, backbone.target(target))
     tiles: dict[str, Tile] = {}
     busy = False
     for number, path in enumerate(pictures):
@@ -121,7 +134,8 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
         if tile is None:
             busy = True
             yield strip.progress(task, number, len(pictures))
-            tile = _tiles.put(key, _make_tile(replace(controls, picture=path), row, panel))
+            part = task.part(number, len(pictures))
+            tile = _tiles.put(key, _make_tile(controls.with_picture(path), row, panel, part))
         tiles[path] = tile
     order = session.get(ID, "order", GIVEN)
     if order == CONFIDENCE:
@@ -130,15 +144,27 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
         tiles = dict(sorted(tiles.items(), key=lambda item: _name_key(item[0])))
     sheet = html.render(
         "sheet.html",
-        title=TITLES[row],
+        title=rows[row],
         of=next((label for label, name in PANELS if name == panel), f"layer {panel}"),
         tiles=[(strip.thumbnail(path), tile) for path, tile in tiles.items()],
         target=target if same else None,
-        versus=None if versus == NOBODY else versus,
+        classes=backbone.has_classes,
+        versus=service.versus_in_words(controls),
         opacity=FULL_OPACITY,
     )
     frame = {"progress": ""} if busy else {}
-    yield Update(frame, {"sheet": sheet, "panel": menu})
+    yield Update(frame, {"sheet": sheet, **menus})
+
+
+def _rows(controls: Controls) -> dict[str, str]:
+    """The rows that a sheet may be of, by key, each with its title."""
+    if controls.backbone.name is None:
+        return {key: TITLES[key] for key in service.ROWS}
+    method = service.method_of(controls)
+    alone = METHODS[method].uses_head or METHODS[method].scoring is not None
+    stages = 1 if alone else len(service.stages_of(controls))
+    keys = service.rows_of(service.load(controls.backbone))
+    return {key: title_of(key, method, stages) for key in keys}
 
 
 def _named(controls: Controls, stages: Sequence[str]) -> list[tuple[str, str]]:
@@ -158,7 +184,7 @@ def _common_class(controls: Controls, pictures: Sequence[str]) -> str:
     if controls.target != TOP:
         return controls.target
     path = controls.picture if controls.picture is not None else pictures[0]
-    return service.explain(replace(controls, picture=path, versus=NOBODY)).label
+    return service.classify(replace(controls, picture=path, versus=NOBODY)).label
 
 
 def _name_key(path: str) -> tuple[str, str]:
@@ -175,42 +201,25 @@ def _tile_key(controls: Controls, backbone: Backbone, path: str, row: str, panel
     return (plain, backbone.fingerprint, bank, row, panel)
 
 
-def _make_tile(controls: Controls, row: str, panel: str) -> Tile:
+def _make_tile(controls: Controls, row: str, panel: str, progress: Progress) -> Tile:
     """One picture with one map; a sentence in the place of a map that cannot be had."""
     picture = strip.thumbnail(controls.picture or "")
     try:
-        plain, x = service.explain(controls), service.row(controls, row)
+        plain, x = service.classify(controls), service.row(controls, row, progress)
     except CamvizError as error:
         return Tile("", None, picture.src, note=str(error))
-    share = next(p for index, _, p in plain.predictions if index == plain.target)
+    share = next((p for index, _, p in plain.predictions if index == plain.target), None)
     if isinstance(x, Unavailable):
         return Tile(plain.label, share, picture.src, note=x.reason)
     # A row may have no map of a layer that others have: prototypes are of the coarser ones.
+    panel = next((name for name in x.stages if place_of(x, name) == panel), panel)
     if panel not in (*x.maps_of_all, *x.stages):
         note = f"There is no map of {layer_in_words(plain.backbone, panel)} here."
         return Tile(plain.label, share, picture.src, note=note)
-    return _draw_tile(plain.label, share, x, x.heat(panel))
+    return _draw_tile(plain.label, share, x, panel)
 
 
-def _draw_tile(label: str, share: float, x: Explanation, heat: np.ndarray) -> Tile:
-    note = "" if heat.any() else "Empty: nothing here speaks for this class."
-    return Tile(label, share, *_layers(x.picture, heat, x.visible), note)
-
-
-def _layers(picture: Picture, heat: np.ndarray, visible: np.ndarray) -> tuple[str, str]:
-    """The picture and, apart from it, its coloured map: the browser sets how much covers it.
-
-    Opacity follows the heat.
-    """
-    small = html.thumbnail(picture.pixels, SIDE)
-    size = small.shape[1::-1]
-    level = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BOX))
-    shown = None
-    if not visible.all():
-        shown = np.asarray(Image.fromarray(visible).resize(size, Image.Resampling.NEAREST))
-    ground = render.overlay(small, level, opacity=0, visible=shown)
-    alpha = render.heat_opacity(255.0, signed=False)[(level * 255).round().astype(np.uint8)]
-    if shown is not None:
-        alpha = np.where(shown, alpha, 0)
-    colors = np.dstack([render.colorize(level), alpha.round().astype(np.uint8)])
-    return html.data_url(ground, strip.QUALITY), html.data_url(colors, strip.QUALITY)
+def _draw_tile(label: str, share: float | None, x: Explanation, panel: str) -> Tile:
+    heat, placement = x.grid(panel)
+    note = "" if heat.any() else f"Empty: {wording(x.backbone.output).nothing}."
+    return Tile(label, share, *map_tile(x, heat, placement), note)

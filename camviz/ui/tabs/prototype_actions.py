@@ -5,20 +5,17 @@ hand, and the rest is arithmetic. Every row of prototypes on the page follows th
 here imports gradio.
 """
 
-import base64
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from camviz.engine.explanation import Explanation
-from camviz.engine.export import file_name
 from camviz.errors import PrototypeError
 from camviz.prototypes.bank import CLUSTERS, PrototypeBank, with_thumbnails
 from camviz.prototypes.build import filter_by_score
 from camviz.ui import html, service
 from camviz.ui.compute import engine
+from camviz.ui.file_link import tensor_file_link
 from camviz.ui.state import TOP, Controls, Selection, Session, Task, Update
 from camviz.ui.tabs.prototype_cards import patches_of
 
@@ -27,8 +24,13 @@ LONGEST_NAME = 40
 
 
 def similarity_to_bank(controls: Controls, aggregate: str = "mean") -> Explanation:
-    """Where the picture is similar to the prototypes in use."""
-    target = service.explain(controls).target
+    """Where the picture is similar to the prototypes in use.
+
+    Raises `PrototypeError` for a network without classes.
+    """
+    target = service.classify(controls).target
+    if target is None:
+        raise PrototypeError(service.NO_PROTOTYPES)
     return service.prototype_map(controls, target, aggregate=aggregate)
 
 
@@ -105,16 +107,7 @@ def save(session: Session, _: Any, task: Task) -> Iterator[Update]:
     bank = replace(x.bank, backbone=backbone)  # a file from elsewhere may call it otherwise
     if bank.source == "picture":
         bank = with_thumbnails(bank, patches_of(x.picture))
-    name = file_name(f"{bank.label}-{backbone}".replace(" ", "-"))
-    with tempfile.TemporaryDirectory(prefix="camviz-") as folder:
-        file = bank.save(Path(folder) / f"{name}.safetensors")
-        link = html.render(
-            "file-link.html",
-            name=file.name,
-            unique=Path(folder).name,  # so that the same file can be saved once more
-            data=base64.b64encode(file.read_bytes()).decode(),
-        )
-    yield Update(tab={"file": link}, of=ID)
+    yield Update(tab={"file": tensor_file_link(f"{bank.label}-{backbone}", bank.save)}, of=ID)
 
 
 def load(session: Session, path: str | None, task: Task) -> Iterator[Update]:
@@ -162,13 +155,15 @@ def build_bank(
     files: their paths. The task reports before every picture, and ends the work if it is
     cancelled. Raises `PrototypeError` where there is nothing to build them from.
     """
+    if not service.load(controls.backbone).has_classes:
+        raise PrototypeError(service.NO_PROTOTYPES)
     if not files:
         raise PrototypeError("no pictures were given; add some of the class that is explained")
-    target: int | str = controls.target
+    target: int | str | None = controls.target
     if controls.target == TOP:
         if controls.picture is None:
             raise PrototypeError("no class is chosen; choose the one that the pictures show")
-        target = service.explain(controls, versus=None).target
+        target = service.classify(controls, versus=None).target
 
     def report(done: int, total: int, *_: Any) -> None:
         task.label = f"Learning from picture {min(done + 1, total)} of {total} …"

@@ -14,7 +14,8 @@ from camviz.fit import Fit
 from camviz.images import Picture
 from camviz.maps import render
 from camviz.maps.fusion import Placement
-from camviz.prototypes.bank import Kind, Member, PrototypeBank, StagePrototypes
+from camviz.prototypes.bank import PrototypeBank
+from camviz.prototypes.prototype import Kind, Member, StagePrototypes
 from camviz.ui import html
 
 SIDE = 168  # pixels of the longer side of a card's map

@@ -11,7 +11,7 @@ from camviz.errors import MethodError, PrototypeError, StageError
 from camviz.examples import example
 from camviz.methods.activation import Aggregate
 from camviz.prototypes.bank import CLUSTERS
-from camviz.prototypes.build import MOST_CLUSTERS
+from camviz.prototypes.prototype import MOST_CLUSTERS
 from camviz.ui import choices, html, service
 from camviz.ui.gradio_compat import served_path
 from camviz.ui.layers import layer_choice
@@ -25,6 +25,7 @@ from camviz.ui.viewer import Viewer, payload
 
 ID, GROUP, TITLE = actions.ID, "Parts", "Prototypes"
 LABEL = "Looking for prototypes …"
+READS_COVER = False
 NO_PICTURE = "There is no picture yet; give one, and its prototypes are shown here."
 AGGREGATES: tuple[tuple[str, Aggregate], ...] = (
     ("the mean of all kept (the paper's)", "mean"),

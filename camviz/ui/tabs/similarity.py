@@ -50,7 +50,8 @@ def similarity_maps(
 
 def _every_stage(controls: Controls) -> Explanation:
     """An explanation at all stages that are ticked, by a method that is defined at each."""
-    return service.explain(controls, method="layer_cam")
+    has_classes = service.load(controls.backbone).has_classes
+    return service.explain(controls, method="layer_cam" if has_classes else "eigen_cam")
 
 
 def in_this_picture(controls: Controls, across: float, down: float) -> Payload:

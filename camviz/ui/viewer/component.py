@@ -8,7 +8,8 @@
 value     a `Payload`, or what its `to_json` gives; None: no maps yet
 select    `gr.SelectData` with value [x, y], in pixels of the picture
 settings  what a visitor does to the maps (`camviz.defaults.VIEWER_SETTINGS`) stays in the browser,
-          in the address bar where the payload has a `link`; viewers with `follows` share it
+          in the address bar where the payload is `linked`, beside the value of a hidden component
+          with the script viewer-link.js; viewers with `follows` share it
 
 In the browser it is the element <map-viewer>, whose own interface stands at the top of
 assets/web/viewer/map-viewer.js. All colours are the theme's.
@@ -22,6 +23,21 @@ import gradio as gr
 from camviz.ui import html
 from camviz.ui.viewer.schema import Payload
 from camviz.ui.viewer.source import configuration, inline, markup, style
+
+# The elements that the page has, by their modules in assets/web.
+MODULES = (
+    "viewer/map-viewer.js",
+    "classes/class-list.js",
+    "collection/run-collection.js",
+    "cover/cover-canvas.js",
+    "curves/curve-plots.js",
+    "guess/guess-canvas.js",
+    "camera/live-camera.js",
+    "present/projector.js",
+    "sanity/map-slider.js",
+    "steps/story-walk.js",
+    "teach/frame-camera.js",
+)
 
 
 def Viewer(
@@ -50,8 +66,18 @@ def viewer_head() -> str:
         "<script>(() => {",
         '"use strict";',
         f"window.mapViewerConfiguration = {given};",
-        inline("viewer/map-viewer.js"),
+        inline(*MODULES),
         "define();",
+        "defineClassList();",
+        "defineRunCollection();",
+        "defineCoverCanvas();",
+        "defineCurvePlots();",
+        "defineGuessCanvas();",
+        "defineLiveCamera();",
+        "listenForProjector();",
+        "defineMapSlider();",
+        "defineStoryWalk();",
+        "defineFrameCamera();",
         "})();</script>",
     )
     return "\n".join(lines)

@@ -12,12 +12,19 @@ from camviz.fit import Fit
 from camviz.maps.fusion import FUSIONS, Placement, normalize
 from camviz.methods import METHODS
 from camviz.ui.html import plural
-from camviz.ui.layers import layer_in_words, layer_name
+from camviz.ui.layers import map_in_words, map_name
 from camviz.ui.viewer.encode import encode_map, number
-from camviz.ui.viewer.panels import DifferencePanel, Heat, MapPanel, RawPanel, rasterize
+from camviz.ui.viewer.panels import ColorPanel, DifferencePanel, Heat, MapPanel, RawPanel, rasterize
 from camviz.ui.viewer.schema import Panel, Scene, Words
 from camviz.ui.viewer.similar import Similarity
-from camviz.ui.viewer.words import REFINED_WORDS, facts_of, location, words_of
+from camviz.ui.viewer.words import (
+    REFINED_WORDS,
+    facts_of,
+    found_by,
+    location,
+    refinement_words,
+    words_of,
+)
 
 _CELLS = 96  # of the longer side, in which a difference is sent
 _TINY = np.finfo(np.float32).tiny
@@ -28,7 +35,8 @@ def map_panel(
 ) -> Panel:
     """A map of an explanation.
 
-    similar: an earlier map that says the same; `remark`: below the map even if only nearly so.
+    similar: an earlier map that says the same. remark: what is said of every map of its kind, or of
+    one that says nearly the same, stands below it; else in the dialog.
     first: how the first map's network was shown the picture; a map that was shown less says so.
     """
     x = panel.x
@@ -36,13 +44,14 @@ def map_panel(
         made = _stage_panel(panel, panel.stage)
     else:
         made = _refined_panel(panel) if panel.of == REFINED else _fused_panel(panel)
-    facts, notes, remarks = (*panel.facts, *made.facts), made.notes, made.remarks
+    facts, notes = (*panel.facts, *made.facts), made.notes
+    remarks = made.remarks if remark else ()
     if similar is not None and (remark or similar.kind == "same"):
         remarks = (similar.sentence,)
     elif similar is not None:
         notes = (*notes, similar.sentence)
     if x.fit != first and not x.fit.shows_all:
-        facts = (*facts, f"{float(x.visible.mean()):.0%} of the picture seen")
+        facts = (*facts, f"{x.fit.visible_share:.0%} of the picture seen")
     if panel.shares:
         peak = 1.0 if made.peak else 0.0
         made = replace(made, unit=None, peak=peak, top=peak, against=None, lowest=0.0)
@@ -65,7 +74,7 @@ def _stage_panel(panel: MapPanel, stage: str) -> Panel:
     return _panel(
         panel.heat,
         scene_of(x.fit),
-        name=panel.name if panel.name is not None else layer_name(x.backbone, stage, note.grid),
+        name=panel.name if panel.name is not None else map_name(x, stage),
         module="" if named else stage,
         last=bool(panel.last),
         unit=x.request.method,
@@ -77,8 +86,7 @@ def _stage_panel(panel: MapPanel, stage: str) -> Panel:
         warnings=(note.sentences[-1],) if note.empty or note.zero_gradient else (),
         notes=tuple(note.sentences),
         **_origin(x),
-        alt=f"Where {layer_in_words(x.backbone, stage, note.grid)} found evidence for {x.label}: "
-        f"{location(x, panel.heat)}",
+        alt=f"{found_by(x, map_in_words(x, stage))}: {location(x, panel.heat)}",
     )
 
 
@@ -97,25 +105,22 @@ def _fused_panel(panel: MapPanel) -> Panel:
         facts=(f"{plural(used, 'stage')} on {height} × {width} cells",),
         notes=tuple(notes),
         words=words_of(fusion),
-        alt=f"Where all stages together found evidence for {x.label}: {location(x, heat)}",
+        alt=f"{found_by(x, 'all stages together')}: {location(x, heat)}",
     )
 
 
 def _refined_panel(panel: MapPanel) -> Panel:
     x, heat = panel.x, panel.heat
     height, width = heat.values.shape
-    power, steps = x.request.refine_power, x.request.refine_steps
     return _panel_of_all(
         panel,
         name="Refined",
         facts=(f"{height} × {width} cells",),
         remarks=("Spread to what looks alike: which thing, not what exactly counted.",),
-        notes=(
-            f"The cosine of the features of any two places to the power {power:g}; "
-            f"{plural(steps, 'step')} from place to place.",
-        ),
+        notes=(refinement_words(x.refinement),),
         words=REFINED_WORDS,
-        alt=f"The fused map for {x.label} spread to what looks alike: {location(x, heat)}",
+        alt=f"The fused map{f' for {x.label}' if x.label else ''} spread to what looks alike: "
+        f"{location(x, heat)}",
     )
 
 
@@ -163,6 +168,33 @@ def raw_panel(key: str, panel: RawPanel, unit: str | None) -> Panel:
         label=panel.label,
         network=panel.network,
         alt=panel.alt,
+    )
+
+
+def color_panel(key: str, panel: ColorPanel) -> Panel:
+    """Features in colours: no heat, hence nothing that a threshold, a box or a scale is about."""
+    found = panel.components
+    height, width = found.raw.shape[1:]
+    red, green, blue = (encode_map(found.cells[..., i] / 255) for i in range(3))
+    return _panel(
+        Heat(np.zeros((height, width), np.float32), found.placement),
+        scene_of(found.fit),
+        key=key,
+        name=panel.name,
+        module=panel.module,
+        last=False,
+        unit=None,
+        peak=0.0,
+        colors=(red, green, blue),
+        facts=(f"{sum(found.shares):.0%} of the variance",),
+        notes=(
+            "Red, green and blue are the first three principal components: "
+            f"{', '.join(f'{share:.0%}' for share in found.shares)} of the variance of the "
+            "features.",
+        ),
+        label="",
+        network=panel.network,
+        alt=f"The features of {panel.name} ({panel.module}) in colours",
     )
 
 

@@ -2,12 +2,12 @@
 
 import base64
 import io
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from camviz.engine.cache import LRUCache
 from camviz.images import Picture
 from camviz.maps.render import color_table
 
@@ -17,9 +17,15 @@ QUALITY = 84
 _LEAST = 300  # pixels of the longer side below which nothing is made smaller
 
 
-@lru_cache(maxsize=8)
+_encoded: LRUCache[str] = LRUCache(8)  # by digest: pictures themselves are large
+
+
 def encode_picture(picture: Picture) -> str:
     """A picture as a data URL, at most `LONGEST` a side and, by and large, `MOST_BYTES` long."""
+    return _encoded.get(picture.digest) or _encoded.put(picture.digest, _encode(picture))
+
+
+def _encode(picture: Picture) -> str:
     longest = LONGEST
     while True:
         image = Image.fromarray(picture.pixels)
@@ -34,10 +40,10 @@ def encode_picture(picture: Picture) -> str:
         longest = int(min(longest, max(image.size)) * 0.8)
 
 
-def encode_mask(mask: np.ndarray) -> str:
-    """bool (H, W) as a data URL of one bit a pixel."""
+def encode_pixels(pixels: np.ndarray) -> str:
+    """A mask, bool (H, W), or uint8 (H, W) or (H, W, 3) as a data URL, every pixel exactly."""
     file = io.BytesIO()
-    Image.fromarray(mask).save(file, "PNG", optimize=True)
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
     return f"data:image/png;base64,{to_base64(file.getvalue())}"
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 
 from camviz.defaults import FUSED
+from camviz.engine.components import Components
 from camviz.engine.explanation import Explanation
 from camviz.fit import Fit
 from camviz.images import Picture
 from camviz.maps.fusion import Placement, resample
+from camviz.ui.layers import place_of
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer.schema import Words
 
@@ -104,6 +106,16 @@ class RawPanel:
 
 
 @dataclass(frozen=True)
+class ColorPanel:
+    """The features of a stage in colours."""
+
+    components: Components
+    name: str
+    module: str
+    network: str
+
+
+@dataclass(frozen=True)
 class DifferencePanel:
     """One map less another of the same picture, each as shares of its maximum: in [-1, 1].
 
@@ -128,7 +140,7 @@ class MapRow:
 
     title: str
     of: "Explanation | Description"
-    panels: Mapping[str, "MapPanel | RawPanel | DifferencePanel | Unavailable"]
+    panels: Mapping[str, "MapPanel | RawPanel | ColorPanel | DifferencePanel | Unavailable"]
     summary: str | None = None
 
 
@@ -137,7 +149,8 @@ class Description:
     """What is written of a row whose maps are of no method in `METHODS`.
 
     method, paper: what it is called, and after whom. unit: of the values of its maps; those of one
-    unit share a colour scale. signs: what values below and above zero speak for.
+    unit share a colour scale. ends: what the ends of that scale are called. signs: what values
+    below and above zero speak for.
     """
 
     method: str
@@ -145,12 +158,13 @@ class Description:
     words: Words
     unit: str | None = None
     tag: str | None = None
+    ends: tuple[str, str] = ("counts little", "counts most")
     signs: tuple[str, str] = ("against", "for")
 
 
 def panels_of(x: Explanation) -> dict[str, MapPanel]:
     """The maps of an explanation that is a row of its own, by key."""
-    panels = {name: MapPanel(x, name) for name in reversed(x.stages)}
+    panels = {place_of(x, name): MapPanel(x, name) for name in reversed(x.stages)}
     for name in x.maps_of_all:
         if name != FUSED or len(x.stages) > 1:  # of one stage, the fused map is its own
             panels[name] = MapPanel(x, name)

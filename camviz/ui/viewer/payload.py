@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 
 from camviz.engine.explanation import Explanation
+from camviz.engine.wording import wording
 from camviz.fit import Fit
 from camviz.images import Picture
 from camviz.methods import METHODS
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer import schema
-from camviz.ui.viewer.convert import difference_panel, map_panel, raw_panel
-from camviz.ui.viewer.encode import encode_mask, encode_picture
+from camviz.ui.viewer.convert import color_panel, difference_panel, map_panel, raw_panel
+from camviz.ui.viewer.encode import encode_picture, encode_pixels
 from camviz.ui.viewer.panels import (
+    ColorPanel,
     Description,
     DifferencePanel,
     MapPanel,
@@ -48,21 +50,25 @@ def payload(
     rows: Mapping[str, Explanation | MapRow | Unavailable],
     *,
     truth: Mapping[str, np.ndarray] | None = None,
-    link: Mapping[str, str] | None = None,
+    linked: bool = False,
     dense: bool = False,
+    small: bool = False,
     pick: str | None = None,
     follows: str | None = None,
     holds: Mapping[str, str] | None = None,
+    outline: str | None = None,
 ) -> Payload:
     """What the viewer shows.
 
     rows: by key, in the order in which they are shown. All explanations are of the same picture,
     and those that are rows of their own were shown to the network in the same way. truth: label ->
-    bool (H, W), the object's pixels. link: what the server's own controls add to the address bar;
-    None: it is left alone. dense: many rows, as a table with the titles beside and the columns'
-    names above. pick: what a click does where it chooses a place (`select`, value [x, y] in pixels)
+    bool (H, W), the object's pixels. linked: what a visitor sets is kept in the address bar; of
+    one viewer on a page. dense: many rows, as a table with the titles beside and the columns'
+    names above. small: as many side by side as can be told apart, with nothing written below
+    them. pick: what a click does where it chooses a place (`select`, value [x, y] in pixels)
     instead of enlarging a map, in a sentence. follows: the elem_id of a viewer whose tools serve
-    this one too. holds: by key of a row with maps, the elem_id of what stands above them.
+    this one too. holds: by key of a row with maps, the elem_id of what stands above them. outline:
+    the label in truth that is outlined at first; None: none.
 
     Raises ValueError where pictures or masks do not belong together.
     """
@@ -76,11 +82,13 @@ def payload(
         rows=tuple(
             replace(row, holds=(holds or {}).get(row.key) if row.panels else None) for row in made
         ),
-        link=None if link is None else dict(link),
+        linked=linked,
         dense=dense,
+        small=small,
         has_signs=any(panel.against is not None and panel.ends is None for panel in panels),
         pick=pick,
         follows=follows,
+        outline=outline if outline in (truth or {}) else None,
     )
     return _with_picture(found, sources, truth or {}, _labels_explained(rows)) if sources else found
 
@@ -88,7 +96,7 @@ def payload(
 def _labels_explained(rows: Mapping[str, Explanation | MapRow | Unavailable]) -> set[str]:
     """The labels of the classes that are explained."""
     found = [row.of if isinstance(row, MapRow) else row for row in rows.values()]
-    return {x.label for x in found if isinstance(x, Explanation)}
+    return {x.label for x in found if isinstance(x, Explanation) and x.label}
 
 
 def _title(key: str, row: Explanation | MapRow | Unavailable) -> str:
@@ -97,9 +105,16 @@ def _title(key: str, row: Explanation | MapRow | Unavailable) -> str:
         return row.title
     if key in METHODS:
         return METHODS[key].label
-    if key == "layercam" and isinstance(row, Explanation) and row.request.method != "layer_cam":
-        label = METHODS[row.request.method].label
-        return label if len(row.stages) == 1 else f"Hierarchical {label}"
+    if isinstance(row, Explanation):
+        return title_of(key, row.request.method, len(row.stages))
+    return title_of(key)
+
+
+def title_of(key: str, method: str = "layer_cam", stages: int = 2) -> str:
+    """What stands above maps of a method at so many stages. key: of the row."""
+    if key == "layercam" and method != "layer_cam":
+        label = METHODS[method].label
+        return label if stages == 1 else f"Hierarchical {label}"
     return TITLES.get(key, key.replace("_", " ").capitalize())
 
 
@@ -116,6 +131,8 @@ def _sources(
                     yield panel.x.picture, panel.x.fit, False
                 elif isinstance(panel, RawPanel):
                     yield panel.map.picture, panel.map.fit, False
+                elif isinstance(panel, ColorPanel):
+                    yield panel.components.picture, panel.components.fit, False
 
 
 # -- Rows ----------------------------------------------------------------------------------------
@@ -166,6 +183,7 @@ def _row_about(key: str, title: str, about: Description, **maps: Any) -> Row:
         paper=about.paper,
         tag=about.tag,
         words=about.words,
+        ends=about.ends,
         signs=about.signs,
         **maps,
     )
@@ -179,6 +197,8 @@ def _panels(
             yield map_panel(name, panel, similar.get((key, name)), first, remark=False)
         elif isinstance(panel, RawPanel):
             yield raw_panel(name, panel, unit)
+        elif isinstance(panel, ColorPanel):
+            yield color_panel(name, panel)
         elif isinstance(panel, DifferencePanel):
             yield difference_panel(name, panel)
 
@@ -189,8 +209,9 @@ def _description(x: Explanation) -> Description:
     return Description(
         method.label,
         method.paper,
-        words_of_request(x.request),
+        words_of_request(x.request, x.backbone.output),
         unit=x.request.method,
+        signs=wording(x.backbone.output).ends,
         tag="from this picture alone" if x.request.prototypes == "picture" else None,
     )
 
@@ -244,5 +265,5 @@ def _truth(label: str, mask: np.ndarray, visible: np.ndarray, *, explained: bool
     hidden = float((mask & ~visible).sum() / mask.sum())
     note = f"{hidden:.0%} of the {label} lies outside the crop."
     return schema.Truth(
-        label, encode_mask(mask), note if hidden >= _LEAST_HIDDEN else None, explained
+        label, encode_pixels(mask), note if hidden >= _LEAST_HIDDEN else None, explained
     )

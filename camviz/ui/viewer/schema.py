@@ -72,7 +72,9 @@ class Panel:
     there is none. `top`: the largest magnitude on a scale with two signs. `peak`, `lowest` and
     `top` are in true units.
 
-    `unit`: maps of one unit share a colour scale; None: only shares of the maximum mean something.
+    `colors`: base64 of red, green and blue on the same grid, 0 .. 255, in place of heat, of which
+    there is none then; None: a map of heat. `unit`: maps of one unit share a colour scale; None:
+    only shares of the maximum mean something.
     `ends`: of a difference, which is always drawn with two signs, what the low and the high end of
     the scale are called. `ring`: a place (x, y) of the picture to be seen at a glance. `marks`:
     word on the map -> the sentence that explains it. `facts`, `warnings` and `remarks` stand below
@@ -92,6 +94,7 @@ class Panel:
     data: str
     peak: float
     against: str | None
+    colors: tuple[str, str, str] | None = None
     lowest: float
     top: float
     unit: str | None
@@ -121,9 +124,10 @@ class Absent:
 class Row:
     """The maps of one method. `reason`: why there are none, in which case all else is empty.
 
-    `key`: its name in links. `tag`: a remark on the whole row. `signs`: what the low and the high
-    end of a scale with two signs are called. `holds`: the id of an element of the page that stands
-    in this row, above its maps, such as a slider that changes them.
+    `key`: its name in links. `tag`: a remark on the whole row. `ends`: what the low and the high
+    end of its scale are called; `signs`: those of a scale with two signs. `holds`: the
+    id of an element of the page that stands in this row, above its maps, such as a slider that
+    changes them.
     """
 
     key: str
@@ -133,6 +137,7 @@ class Row:
     paper: str = ""
     tag: str | None = None
     words: Words | None = None
+    ends: tuple[str, str] = ("counts little", "counts most")
     signs: tuple[str, str] = ("against", "for")
     holds: str | None = None
     panels: tuple[Panel, ...] = ()
@@ -144,21 +149,25 @@ class Payload:
     """Everything that a viewer shows; see `camviz.ui.viewer.payload.payload`.
 
     `picture`: None if there are no maps, only sentences. `crop_note`: how much of the picture the
-    network was not shown. `link`: what the server's controls add to the address bar; None: it is
-    left alone. `dense`: a table, the titles beside the rows. `has_signs`: some map has values below
-    zero that can be shown. `pick`: what a click does where it chooses a place, in a sentence; None:
-    it enlarges the map. `follows`: the id of a viewer whose settings serve this one too.
+    network was not shown. `linked`: what a visitor sets is kept in the address bar, beside the
+    server's part. `dense`: a table, the titles beside the rows. `small`: many maps side by side,
+    with nothing written below them. `has_signs`: some map has values below zero that can be shown.
+    `pick`: what a click does where it chooses a place, in a sentence; None: it enlarges the map.
+    `follows`: the id of a viewer whose settings serve this one too. `outline`: label of the truth
+    that is outlined until a visitor chooses; None: none.
     """
 
     rows: tuple[Row, ...]
     picture: Picture | None = None
     truth: tuple[Truth, ...] = ()
     crop_note: str | None = None
-    link: Mapping[str, str] | None = None
+    linked: bool = False
     dense: bool = False
+    small: bool = False
     has_signs: bool = False
     pick: str | None = None
     follows: str | None = None
+    outline: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The same in values that JSON knows."""
@@ -174,7 +183,7 @@ class Configuration:
     `uneven`: those whose steps do not look even. `hot`: share of the colour scale from which on
     opacity that follows the heat is full. `threshold`: of boxes and contours, until a visitor sets
     one. `speck_area`, `speck_heat`: what is no object of its own (`camviz.defaults`).
-    `link_keys`: everything that `Payload.link` may hold.
+    `link_keys`: everything that the server's part of the address bar may hold.
     """
 
     settings: Mapping[str, str | float | bool]

@@ -9,7 +9,7 @@ import torch
 
 from camviz.engine.explanation import Explanation
 from camviz.maps.fusion import resample
-from camviz.ui.layers import layer_in_words
+from camviz.ui.layers import map_in_words
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer.panels import Heat, MapPanel, MapRow, panels_of
 
@@ -88,8 +88,7 @@ def _words(panel: MapPanel) -> str:
     """What a map is called within a sentence."""
     if panel.stage is None:
         return panel.name or f"the {panel.of} map"
-    grid = panel.x.notes[panel.stage].grid
-    return panel.name or layer_in_words(panel.x.backbone, panel.stage, grid)
+    return panel.name or map_in_words(panel.x, panel.stage)
 
 
 def _comparable(

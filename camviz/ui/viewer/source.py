@@ -10,22 +10,28 @@ from html import escape
 from pathlib import Path
 
 from camviz import defaults
-from camviz.engine.options import Options, option_table
+from camviz.engine.option import option_table
+from camviz.engine.options import Options
 from camviz.maps.render import COLOR_MAPS, DIVERGING
 from camviz.resources import WEB
 from camviz.ui.viewer.encode import encode_colors
 from camviz.ui.viewer.schema import Configuration
 
 FILES = WEB / "viewer"
-LINK_KEYS = ("backbone", "example", "class", "weights")  # beside the options with page=True
+# Keys of a link beside the options with page=True; those behind "weights" say what is covered, the
+# last three which round of a guessing game is played.
+LINK_KEYS = (
+    "backbone", "example", "class", "weights", "cover", "covered", "hottest", "others", "without",
+    "game", "seed", "count",
+)  # fmt: skip
 
 _IMPORT = re.compile(r'^import [^;]*?"([^"]+)";\n', re.M)
 _EXPORT = re.compile(r"^export (?:\{\};\n)?", re.M)
 _TYPES = re.compile(r"^(?:// @ts-check|[ \t]*/\*\*.*?\*/)\n?", re.M | re.S)
 
 
-def inline(name: str) -> str:
-    """A module of assets/web and everything that it imports, as one script."""
+def inline(*names: str) -> str:
+    """Modules of assets/web and everything that they import, as one script."""
     parts: dict[Path, str] = {}
 
     def add(path: Path) -> None:
@@ -35,7 +41,8 @@ def inline(name: str) -> str:
                 add((path.parent / imported).resolve())
             parts[path] = _TYPES.sub("", _EXPORT.sub("", _IMPORT.sub("", text)))
 
-    add((WEB / name).resolve())
+    for name in names:
+        add((WEB / name).resolve())
     return "\n".join(parts.values())
 
 

@@ -1,0 +1,6 @@
+// @ts-check
+/* An answer to what <run-collection> asked, handed to it. */
+
+watch("value", () => {
+  document.dispatchEvent(new CustomEvent("collection-told", { detail: props.value }));
+});
