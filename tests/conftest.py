@@ -26,6 +26,7 @@ def own_cache(tmp_path_factory):
     """Nothing a test measures is kept on this machine, nothing kept here reaches a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CAMVIZ_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
         yield
 
 

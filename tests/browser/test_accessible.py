@@ -82,14 +82,17 @@ def in_every_view(page):
 # -- axe-core ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize(
+    ("width", "height", "theme"), [(1440, 900, "light"), (390, 844, "light"), (390, 844, "dark")]
+)
 def test_no_view_breaks_a_rule(open_page, width, height, theme):
+    """What stands around the views is checked once, and what stands in them in each."""
     page = open_page(width, height, theme)
     expect(page.locator(MAPS)).to_have_count(18)
     unfold(page)
+    assert violations(page) == [], "the whole page"
     for view in in_every_view(page):
-        assert violations(page) == [], view
+        assert violations(page, f"#view-{view}") == [], view
     open_tab(page, TABS[0].TITLE)
     page.locator("#viewer [data-part=menu]").click()
     assert violations(page) == [], "the menu of the viewer"
@@ -122,6 +125,33 @@ def test_several_pictures_and_models_break_no_rule(open_page):
     expect(page.locator("#strip .cv-pick")).to_have_count(2)
     for view in in_every_view(page):
         assert violations(page) == [], view
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_uploads_that_are_kept_break_no_rule(open_page, width, height):
+    page = open_page(width, height)
+    files = page.locator("#ask-picture input[type=file][multiple]")
+    files.set_input_files([EXAMPLES / "a-ram.webp", EXAMPLES / "a-zebra.webp"])
+    expect(page.locator("#strip .cv-pick")).to_have_count(2)
+    wait_until_idle(page)
+    page.reload()
+    expect(page.locator(".cv-kept-offer summary")).to_be_visible()
+    wait_until_idle(page)
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_transformer_breaks_no_rule(open_page, width, height):
+    """It has a button in its first row, a view of many small maps, and maps with two marks."""
+    page = open_page(width, height, query="&backbone=scenes-vit&example=a-ram")
+    expect(page.locator("#other-method")).to_be_visible()
+    for view in in_every_view(page):
+        assert violations(page, f"#view-{view}") == [], view
+        assert fits_window(page), view
+    open_tab(page, "Attention")
+    page.locator("#attention-viewer .vw-open:visible").first.click()
+    expect(page.locator("#attention-viewer dialog")).to_be_visible()
+    assert violations(page) == [], "the dialog"
 
 
 # -- By keyboard ---------------------------------------------------------------------------------
@@ -213,9 +243,8 @@ def test_at_twice_the_size(open_page):
         button.click(trial=True)
 
 
-@pytest.mark.parametrize("width", [720, 1440])
-def test_with_letters_of_twice_the_size(open_page, width):
-    page = open_page(width, 900)
+def test_with_letters_of_twice_the_size(open_page):
+    page = open_page(720, 900)
     session = page.context.new_cdp_session(page)  # which takes its settings with it
     session.send("Page.setFontSizes", {"fontSizes": {"standard": 32, "fixed": 26}})
     page.wait_for_function("getComputedStyle(document.documentElement).fontSize === '32px'")

@@ -385,6 +385,7 @@ def test_iou_with_the_truth(open_page, shown, truth):
         for column, name in enumerate([*reversed(x.stages), "fused", "refined"]):
             line = page.locator(f"{PANEL} .vw-iou").nth(6 * row + column)
             expect(line).to_contain_text(re.compile(r"IoU \d\.\d\d at 30%"))
+            expect(line).to_have_attribute("title", re.compile(r"with the outline: box$"))
             wanted = localization.iou_at(x.heat(name), truth, 0.3)
             assert float(line.get_attribute("data-iou")) == pytest.approx(wanted, abs=0.005)
 
@@ -528,7 +529,7 @@ def test_a_panel_enlarged(open_page, shown):
     expect(dialog.locator("h3")).to_have_text("Refined")
     expect(dialog).to_contain_text("Spread to what looks alike to the network")
     expect(dialog.locator(".vw-formula sub").first).to_have_text("ij")
-    expect(dialog.locator(".vw-formula sup")).to_have_text(["p", "t"])
+    expect(dialog.locator(".vw-formula sup")).to_have_text(["p", "t", "k"])
     dialog.get_by_label("Next map").click()
     stage = shown["denoised"].stages[-1]
     expect(dialog.locator("h3")).to_contain_text(stage)

@@ -149,7 +149,7 @@ CREATIONS: list[tuple[str, dict[str, Any], str | None]] = [
     ("one class", {"num_classes": 1}, None),
     ("grey", {"in_chans": 1}, None),
     ("four channels", {"in_chans": 4}, "4 channels"),
-    ("features", {"num_classes": 0}, "no classifier"),
+    ("features", {"num_classes": 0}, None),
 ]
 
 
@@ -165,7 +165,7 @@ def draw_case(seed: int, architectures: Sequence[str]) -> Case:
         case.steps.append(f"output {case.wrap['output']}")
     if case.cause is None:
         # A softmax contradicts another output, and is always 1 of one class.
-        plain = case.wrap or case.create.get("num_classes") == 1
+        plain = case.wrap or case.create.get("num_classes", 2) < 2
         left_out = {SQUASHED, "a softmax behind"} if plain else set()
         names = source.sample(sorted(set(CHANGES) - left_out), source.choice([0, 1, 2]))
         names.sort(key=lambda name: name == SQUASHED)  # behind the head that is put on
@@ -217,12 +217,16 @@ def check_case(case: Case, photo: np.ndarray) -> str:
         case.cause = None
     try:
         backbone = wrap_backbone(given, device="cpu", **case.wrap)
-        x = Engine("cpu").explain(photo, backbone, checkerboard="keep")
+        method = "layer_cam" if backbone.has_classes else "eigen_cam"
+        x = Engine("cpu").explain(photo, backbone, method=method, checkerboard="keep")
     except CamvizError as error:
         size_refused = "input_size" in case.wrap and "that was set" in str(error)
         assert size_refused or (case.cause and case.cause in str(error)), f"{case}: {error}"
         return "refused"
     assert case.cause is None, f"{case}: explained, though {case.cause}"
+    if case.create.get("num_classes") == 0 and "a head of its own" not in case.steps:
+        _check_features(case, x, model)
+        return "explained"
     _check_labels(case, x, model.num_classes)
     _check_maps(case, x, model)
     return "explained"
@@ -266,6 +270,17 @@ def _check_labels(case: Case, x: Any, own: int) -> None:
         "value": logits,
     }[kind]
     np.testing.assert_allclose(figures, expected, rtol=1e-4, atol=1e-6, err_msg=str(case))
+
+
+def _check_features(case: Case, x: Any, model: nn.Module) -> None:
+    """No classes, and what the network gives are its pooled features, from its last map."""
+    assert (x.backbone.output, x.backbone.labels, x.predictions) == ("features", (), []), str(case)
+    image, _ = x.backbone.prepare(x.picture)
+    with torch.no_grad():
+        given = model.float().eval()(image)
+    given = given[0] if isinstance(given, (list, tuple)) else given
+    np.testing.assert_allclose(x.logits, given[0], rtol=1e-4, atol=1e-5, err_msg=str(case))
+    assert all(np.isfinite(raw).all() and raw.any() for raw in x.raw.values()), str(case)
 
 
 def _check_maps(case: Case, x: Any, model: nn.Module) -> None:

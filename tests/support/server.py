@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120  # seconds until the first answer; importing torch and gradio takes most of it
 LOG = "log.txt"
+APP = [sys.executable, str(ROOT / "app.py")]
 
 
 @contextmanager
@@ -24,9 +25,15 @@ def serve(command, folder, *, quiet=True, **env):
     from below these two without further ado, and the Python environment lies below neither.
     quiet: a traceback in what it writes (folder / LOG) fails the test.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    with started(command, folder, **env) as (url, _):
+        yield url
+    assert not quiet or not tracebacks(folder / LOG), (folder / LOG).read_text()
+
+
+@contextmanager
+def started(command, folder, **env):
+    """The same with the process: (URL, process)."""
+    port = env.get("GRADIO_SERVER_PORT") or free_port()
     own = {
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "GRADIO_SERVER_PORT": port,
@@ -45,16 +52,26 @@ def serve(command, folder, *, quiet=True, **env):
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(url, server, log)
-        yield url
+        yield url, server
     finally:
         server.terminate()
         server.wait(20)
-    assert not quiet or "Traceback" not in log.read_text(), log.read_text()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def tracebacks(log):
+    """The lines of a log that have a traceback, whether Python or camviz wrote it."""
+    return [line for line in log.read_text().splitlines() if "traceback" in line.casefold()]
 
 
 def served(folder, quiet=True, **env):
     """with served(folder) as url: app.py, the page itself."""
-    return serve([sys.executable, str(ROOT / "app.py")], folder, quiet=quiet, **env)
+    return serve(APP, folder, quiet=quiet, **env)
 
 
 def _wait_for(url, server, log):

@@ -145,7 +145,7 @@ class Visit:
 
     @property
     def link(self):
-        return as_json(self.tab["maps"])["link"]
+        return self.frame["link"]
 
 
 def as_json(payload):

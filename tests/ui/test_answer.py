@@ -5,6 +5,7 @@ import shutil
 import threading
 from dataclasses import replace
 from html import escape, unescape
+from pathlib import Path
 from types import SimpleNamespace
 from typing import get_args
 
@@ -13,10 +14,12 @@ import pytest
 from PIL import Image
 
 import camviz
+from camviz.defaults import NEAREST
 from camviz.engine.notes import Denoising
-from camviz.engine.options import Options, option_table
+from camviz.engine.option import option_table
+from camviz.engine.options import Options
 from camviz.engine.truncation import Reason, TruncationChoice
-from camviz.errors import BackboneError, PrototypeError
+from camviz.errors import BackboneError, MethodError, PrototypeError
 from camviz.examples import example
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
@@ -108,16 +111,21 @@ def test_a_method_without_gradients_has_nothing_to_denoise(opened):
 
 @pytest.mark.parametrize(
     ("method", "fuse"),
-    [*((m, "mean") for m in choices.stage_methods()), *(("layer_cam", f) for f in FUSIONS)],
+    [
+        *((m, "mean") for m in choices.stage_methods() if not METHODS[m].uses_attention),
+        *(("layer_cam", f) for f in FUSIONS),
+    ],
 )
 def test_every_method_and_fusion(visit, controls, method, fuse):
     view = visit.open(controls.with_options(method=method, fuse=fuse))
-    one = METHODS[method].uses_head
+    one = METHODS[method].uses_head or METHODS[method].scoring is not None
     maps = STAGES[-1:] if one else (*reversed(STAGES), "fused")
     assert view.panels() == [*maps, "refined"]
     verdict = view.tab["verdict"]
     assert METHODS[method].label in verdict and METHODS[method].paper in verdict
-    assert (FUSIONS[fuse].paper in unescape(verdict)) is not one
+    alone = fuse in ("deepest", "shallowest")
+    said = f"that of the {fuse} layer alone" if alone else FUSIONS[fuse].paper
+    assert (said in unescape(verdict)) is not one
 
 
 def test_a_papers_own_setting_is_named(opened):
@@ -187,7 +195,9 @@ def denoising(maps=(), choice=None, level=0.9, stages=(), mode="threshold", view
         request=SimpleNamespace(truncation=level, truncation_mode=mode, views=views),
         label="<ram>",
         backbone=SimpleNamespace(
-            stage=lambda name: SimpleNamespace(grid=(8, 6)), default_stages=["a", "b"]
+            stage=lambda name: SimpleNamespace(grid=(8, 6)),
+            default_stages=["a", "b"],
+            output="softmax",
         ),
         stages=stages,
     )
@@ -365,6 +375,37 @@ def test_nothing_is_compared_with_itself(opened):
     assert opened.do(actions.choose_class, "plow").controls.versus == NOBODY
 
 
+def test_several_rivals_are_one_entry_of_the_menu(opened):
+    labels = service.load(opened.controls.backbone).labels
+    top = service.explain(opened.controls).target
+    first, second = [index for index in range(5) if index != top][:2]
+    opened.change(versus=f"{labels[first]} , {second}")
+    view = opened.do(actions.set_gamma, 0.6)
+    named = f"{labels[first]},{labels[second]}"
+    assert view.controls.versus == view.frame["versus"].value == named
+    assert (f"{labels[first]}, {labels[second]}", named) in view.frame["versus"].choices
+    assert view.frame["gamma"] == 0.6
+    words = f"rather than <em>{labels[first]} or {labels[second]}</em>"
+    assert words in view.tab["verdict"]
+    assert view.frame["bars"].count('aria-pressed="true"') == 3
+    assert (view.link["versus"], view.link["gamma"]) == (named, "0.6")
+    alone = view.do(actions.choose_class, labels[first])
+    assert alone.controls.versus == labels[second], "nothing is compared with itself"
+    assert all(value != named for _, value in alone.frame["versus"].choices)
+
+
+def test_the_nearest_classes_as_rivals(opened):
+    view = opened.do(actions.choose_rival, NEAREST)
+    x = service.explain(view.controls)
+    assert len(x.request.references) == 3 and view.link["versus"] == "nearest"
+    assert view.frame["bars"].count('aria-pressed="true"') == 4
+    assert html.either(x.reference_labels) in unescape(view.tab["verdict"])
+    with pytest.raises(MethodError, match="gamma is a number above 0, at most 4, not 5"):
+        actions.set_gamma(opened.session, 5)
+    with pytest.raises(MethodError, match="gamma is a number, not 'much'"):
+        actions.set_gamma(opened.session, "much")
+
+
 def test_another_picture_is_asked_for_its_own_best_class(opened, write):
     opened.change(target="tennis ball", versus="plow")
     view = opened.do(actions.choose_picture, write("other.png", 5))
@@ -420,7 +461,8 @@ def test_no_layer_ticked(opened):
 
 
 def test_zero_gradient_in_words(visit, controls_of, photo_file):
-    view = visit.open(controls_of(photo_file, VIT).with_options(stages=("blocks.5",)))
+    options = {"stages": ("blocks.5",), "method": "layer_cam"}
+    view = visit.open(controls_of(photo_file, VIT).with_options(**options))
     panel, refined = view.row("layercam")["panels"]
     assert refined["key"] == "refined" and "Empty: every stage is." in refined["warnings"]
     assert any("does not depend on this map" in text for text in panel["warnings"])
@@ -548,7 +590,7 @@ def test_another_backbone_leaves_out_what_it_cannot_do(opened):
     opened.options(method="cam")
     view = opened.do(actions.follow_notice, Selection(f"raw:{VIT}"))
     assert view.controls.backbone.name == VIT
-    assert view.controls.options.method == view.frame["method"] == DEFAULT.options.method
+    assert view.controls.options.method == view.frame["method"].value == DEFAULT.options.method
     assert "CAM is not defined" in view.frame["notice"] and "left out" in view.frame["notice"]
 
 
@@ -750,3 +792,11 @@ def test_defaults_are_the_engines_own():
     table = option_table(Options)
     for name in links.page_options():
         assert getattr(DEFAULT.options, name) == table[name].default
+
+
+def test_a_picture_that_was_deleted_meanwhile_is_asked_for_again(visit, controls_of, write):
+    path = write("deleted.png", 77)
+    Path(path).unlink()
+    view = visit.open(controls_of(path))
+    assert "kept here for 120 minutes at most; please give it again" in view.frame["notice"]
+    assert path not in view.frame["notice"]

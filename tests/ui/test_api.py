@@ -55,7 +55,8 @@ def test_endpoints_describe_themselves(client):
 EXPLAIN = {
     "image": None, "backbone": "", "target": "", "versus": "", "method": "auto",
     "stages": None, "truncation": 0.0, "fuse": "auto", "tap": "activation", "fit": "stretch",
-    "placement": "plain", "truncation_mode": "threshold", "views": "one", "refine": "affinity",
+    "placement": "plain", "gamma": 1.0, "truncation_mode": "threshold", "views": "one",
+    "refine": "affinity",
     "threshold": 0.0, "untrained": False, "prototypes": None, "size": "screen",
 }  # fmt: skip
 
@@ -92,6 +93,20 @@ def test_explain(client):
     with zipfile.ZipFile(file) as archive, archive.open("maps.npz") as maps, np.load(maps) as raw:
         assert np.allclose(raw["layer_cam/layer3"], x.raw["layer3"], atol=1e-6)
     assert str(Path(RAM).parent) not in json.dumps(found)
+
+
+def test_a_contrast_with_several_classes(client):
+    given = {"backbone": "scenes-resnet", "target": "sheep", "method": "hires_cam"}
+    for versus, gamma in (("ram,zebra", 0.6), ("nearest", 1.0)):
+        found, _ = client.predict(
+            image=handle_file(RAM), **given, versus=versus, gamma=gamma, api_name="/explain"
+        )
+        x = camviz.Engine().explain(RAM, **given, versus=versus, gamma=gamma)
+        assert tuple(found["request"]["versus"]) == x.request.versus
+        assert found["request"]["gamma"] == gamma
+        assert found["stages"]["layer4"]["peak"] == pytest.approx(float(x.raw["layer4"].max()))
+    with pytest.raises(AppError, match=r"gamma 0\.6 has no effect without versus"):
+        client.predict(image=handle_file(RAM), **given, gamma=0.6, api_name="/explain")
 
 
 def test_a_level_that_is_chosen_for_the_picture(client):
@@ -186,13 +201,30 @@ def test_prototypes_and_back(client):
         ({"truncation": "much"}, "truncation is a number, not 'much'"),
         ({"truncation": "auto", "method": "eigen_cam"}, "uses no gradient"),
         ({"truncation_mode": "cut"}, "unknown truncation mode 'cut'; choices: threshold"),
-        ({"threshold": "low"}, "threshold is a number, not 'low'"),
+        ({"threshold": "low"}, "threshold is a number from 0 to 1, not 'low'"),
     ],
 )
 def test_errors_are_sentences(client, given, sentence):
     with pytest.raises(AppError, match=sentence) as caught:
         client.predict(image=handle_file(RAM), **given, api_name="/explain")
     assert "Traceback" not in str(caught.value)
+
+
+def test_an_array_is_a_picture(client, tmp_path):
+    pixels = camviz.open_picture(RAM).pixels
+    np.save(tmp_path / "ram.npy", pixels)
+    found, _ = client.predict(
+        image=handle_file(str(tmp_path / "ram.npy")), backbone="scenes-resnet", api_name="/explain"
+    )
+    x = camviz.Engine().explain(RAM, "scenes-resnet")
+    assert found["target"]["index"] == x.target
+    assert found["predictions"][0]["probability"] == pytest.approx(x.predictions[0][2], abs=1e-6)
+    np.save(tmp_path / "five.npy", np.repeat(pixels[..., :1], 5, axis=2))
+    with pytest.raises(AppError, match=r"of 3 channels, and 'five\.npy' has 5"):
+        client.predict(
+            image=handle_file(str(tmp_path / "five.npy")), backbone="scenes-resnet",
+            api_name="/explain",
+        )  # fmt: skip
 
 
 def test_damaged_picture(client, tmp_path):
@@ -234,7 +266,7 @@ META = {"meta": {"_type": "gradio.FileData"}}
 )
 def test_no_path_and_no_address_is_opened(noisy, image):
     rest = ["", "", "", "layer_cam", None, 0, "product", "activation", "stretch", "plain"]
-    rest += ["threshold", "one", "affinity", 0.2, False, None, "screen"]
+    rest += [1.0, "threshold", "one", "affinity", 0.2, False, None, "screen"]
     assert len(rest) == len(EXPLAIN) - 1
     for endpoint, data in (
         ("explain", [image, *rest]),

@@ -12,10 +12,12 @@ from PIL import Image
 from timm.models._hub import save_for_hf
 
 from camviz.defaults import REFINED_THRESHOLD, THRESHOLD
+from camviz.engine import export
 from camviz.maps import render
+from camviz.turns import Stopped
 from camviz.ui import service
 from camviz.ui.downloads import bundle
-from camviz.ui.state import AUTO, BackboneChoice, Stopped, Task
+from camviz.ui.state import AUTO, BackboneChoice, Covering, Task
 
 NFNET = "test_nfnet.r160_in1k"
 
@@ -136,11 +138,6 @@ class Reported(Task):
 def test_every_picture_has_a_folder_of_its_own(three):
     task = Reported()
     path = bundle.make_zip(three, "", task)
-    assert task.reports == [
-        ("Packing picture 1 of 3 …", 0, 3),
-        ("Packing picture 2 of 3 …", 1, 3),
-        ("Packing picture 3 of 3 …", 2, 3),
-    ]
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         folders = sorted({name.split("/")[0] for name in names} - {"index.html"})
@@ -156,6 +153,77 @@ def test_every_picture_has_a_folder_of_its_own(three):
         index = archive.read("index.html").decode()
     assert all(f'href="{folder}/report.html"' in index for folder in folders)
     assert "b &amp; c.png" in index and str(Path(three.picture).parent) not in index
+
+
+def test_progress_is_told_before_every_picture_and_every_map(three, controls):
+    task = Reported()
+    bundle.make_zip(three, "", task)
+    starts = [(label, done) for label, done, total in task.reports if total == 3]
+    assert starts == [(f"Packing picture {n + 1} of 3 …", n) for n in range(3)]
+    inner = [(done, total) for _, done, total in task.reports if total != 3]
+    assert len(inner) > 12 and all(done < total for done, total in inner)
+    alone = Reported()
+    with zipfile.ZipFile(bundle.make_zip(controls, "", alone)) as archive:
+        drawn = {archive.read(n) for n in archive.namelist() if n.endswith(".png")}
+    assert alone.reports == [("Drawing the maps …", n, len(drawn)) for n in range(len(drawn))]
+
+
+def test_drawing_can_be_stopped_between_two_maps(controls, monkeypatch):
+    task = Task()
+    drawn = []
+
+    def encode(pixels, *_):
+        drawn.append(pixels)
+        task.cancel()
+        return b""
+
+    monkeypatch.setattr(export, "encode", encode)
+    with pytest.raises(Stopped):
+        bundle.make_zip(controls, "", task)
+    assert 1 <= len(drawn) <= 3
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """The path of a photograph larger than a screen, with the grain of a camera."""
+    rng = np.random.default_rng(0)
+    colors = Image.fromarray(rng.integers(40, 216, (9, 12, 3), dtype=np.uint8))
+    smooth = np.asarray(colors.resize((2000, 1500), Image.Resampling.BICUBIC))
+    path = tmp_path_factory.mktemp("large") / "large.jpg"
+    grain = rng.integers(0, 9, (1500, 2000, 1), dtype=np.uint8)
+    Image.fromarray(smooth + grain).save(path, quality=92)
+    return str(path)
+
+
+@pytest.mark.parametrize(("size", "sides"), [("screen", (1600, 1200)), ("original", (2000, 1500))])
+def test_a_zip_is_for_a_screen_or_as_large_as_the_picture(controls_of, large, size, sides):
+    given = replace(controls_of(large), cover=Covering("mean", hottest=20))
+    with zipfile.ZipFile(bundle.make_zip(given, "", Task(), size)) as archive:
+        for name in archive.namelist():
+            if name.endswith((".jpg", ".png")):
+                with archive.open(name) as file, Image.open(file) as picture:
+                    assert picture.size == sides, name
+        assert "covered.jpg" in archive.namelist() and "mask.png" in archive.namelist()
+        stored = {i.filename: i.compress_type for i in archive.infolist()}
+    assert stored["covered.jpg"] == zipfile.ZIP_STORED
+    assert stored["manifest.json"] == zipfile.ZIP_DEFLATED
+
+
+def test_pictures_share_the_bytes_that_they_may_have(controls_of, large, monkeypatch):
+    def size_of(most):
+        monkeypatch.setattr(bundle, "MOST_BYTES", most)
+        with zipfile.ZipFile(bundle.make_zip(controls_of(large), "", Task(), "original")) as found:
+            return sum(i.file_size for i in found.infolist() if i.filename.endswith(".jpg"))
+
+    free, bound = size_of(10**9), size_of(3_000_000)
+    assert free > 3_300_000 and bound < 3_300_000
+
+
+def test_rows_that_look_the_same_are_the_same_files(controls):
+    with zipfile.ZipFile(bundle.make_zip(controls)) as archive:
+        for name in service.row(controls, "layercam").stages:
+            one, other = (archive.read(f"{row}_{name}.png") for row in ("layercam", "denoised"))
+            assert one == other
 
 
 def test_a_class_that_was_chosen_is_explained_in_all(three):

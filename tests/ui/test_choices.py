@@ -29,18 +29,38 @@ def note(choice):
     )
 
 
-def test_offer_is_the_classifiers_up_to_a_size():
+def test_offer_is_everything_up_to_a_size():
     entries = {entry.name: entry for entry in camviz.catalogue()}
     offered = choices.available()
     assert len(offered) > 1000
-    for name in offered:
-        assert entries[name].classifier
+    for name, choice in offered.items():
+        assert choice.has_classes == entries[name].classifier
+        assert choice.label.endswith(" · features only") != choice.has_classes
         assert entries[name].source in ("bundled", "package") or entries[name].parameters <= 150e6
-    left_out = [name for name in entries if name not in offered and entries[name].classifier]
-    for name in left_out:
+    for name in entries.keys() - offered.keys():
         entry = entries[name]
         nowhere = entry.source == "hub" and hub_repository(name) is None
-        assert entry.parameters > 150e6 or nowhere, name
+        assert (entry.parameters or 1e12) > 150e6 or nowhere, name
+
+
+def test_networks_without_classes_say_so_and_are_never_the_first_choice():
+    offered = choices.available()
+    dino = offered["vit_small_patch14_dinov2.lvd142m"]
+    assert dino.label.endswith(" · 22.1 M · to download, 88 MB · features only")
+    assert "features only, no classes" in note(dino) and "0 classes" not in note(dino)
+    by_source = {}
+    for choice in offered.values():
+        by_source.setdefault(choice.source, []).append(choice.has_classes)
+    assert all(rows == sorted(rows, reverse=True) for rows in by_source.values())
+
+
+def test_a_network_without_classes_is_not_suggested_for_photographs(monkeypatch):
+    dino = choices.available()["vit_small_patch14_dinov2.lvd142m"]
+    here = {"dino": replace(dino, name="dino", source="cached")}
+    before, everything = choices.photograph_backbone(), dict(choices.available())
+    with monkeypatch.context() as patch:
+        patch.setattr(choices, "available", lambda: here | everything)
+        assert choices.photograph_backbone() == before
 
 
 def test_limit_is_a_setting(monkeypatch):

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import threading
+import time
 from dataclasses import fields, is_dataclass
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from camviz.errors import BackboneError, MethodError
 from camviz.images import Picture
 from camviz.network.settings import Settings
 from camviz.prototypes.build import BuildSettings
+from camviz.turns import stoppable
 from camviz.ui import compute as compute_module
 
 from timm.models import save_for_hf  # isort: skip  after vision_ops
@@ -216,13 +218,26 @@ def test_a_process_that_dies_is_noticed(forked, photo, monkeypatch):
         compute_module.send(RemoteTask("net", "auto", 1, LOOK))
 
 
+def test_a_process_that_nobody_waits_for_is_ended(forked, monkeypatch):
+    monkeypatch.setattr(compute_module, "attempt", lambda task, device: time.sleep(60))
+    begun = time.monotonic()
+
+    def check():
+        if time.monotonic() > begun + 0.2:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError), stoppable(check):
+        compute_module.in_child(RemoteTask("net", "auto", 1, LOOK))
+    assert not multiprocessing.active_children() and time.monotonic() < begun + 30
+
+
 def test_locks_held_at_the_fork_do_not_hold_up_the_task(forked, photo):
     """Another thread is loading something and has a network while the process is forked."""
     backbone = forked.engine.backbone(RESNET, "random")
     holding, done = threading.Event(), threading.Event()
 
     def hold():
-        with forked.engine._loading, backbone.lock, forked.engine._backbones._held._lock:
+        with backbone.lock, forked.engine._backbones._held._lock:
             holding.set()
             done.wait(60)
 
@@ -364,3 +379,24 @@ def test_another_device_gets_a_copy(photo):
     assert engine.run(task, "meta") == backbone.discovery
     assert {p.device.type for p in backbone.model.parameters()} == {"cpu"}
     assert load_backbone(RESNET, "random", discovery=backbone.discovery).stages == backbone.stages
+
+
+@pytest.mark.parametrize("settings", [{}, {"output": "features"}])
+def test_a_network_is_taught_elsewhere_and_explained_there(forked, settings):
+    """Nothing of a taught network is differentiated here, nor the stages of one without classes."""
+    random = np.random.default_rng(0)
+    pictures = {
+        kind: [random.integers(low, low + 120, (64, 64, 3), np.uint8) for _ in range(2)]
+        for kind, low in (("dark", 0), ("light", 130))
+    }
+    taught = forked.engine.teach(pictures, RESNET, weights="random", **settings)
+    assert forked.tasks and not any(task.classifier for task in forked.tasks)
+    x = forked.engine.explain(pictures["light"][0], taught.backbone, method="layer_cam")
+    assert forked.tasks[-1].classifier is taught.backbone.classifier
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.autograd, "grad", GRAD)
+        engine = Engine("cpu")
+        again = engine.teach(pictures, RESNET, weights="random", **settings)
+        y = engine.explain(pictures["light"][0], again.backbone, method="layer_cam")
+    assert x.label == y.label == "light" and x.stages == y.stages
+    assert np.allclose(x.logits, y.logits, atol=1e-3) and np.allclose(x.fused, y.fused, atol=1e-3)

@@ -4,7 +4,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from camviz.ui.layers import TIMES, layer_choice, layer_in_words, layer_name
+from camviz.ui.layers import (
+    TIMES,
+    layer_choice,
+    layer_in_words,
+    layer_name,
+    map_in_words,
+    map_name,
+    place_of,
+)
+from camviz.ui.service import explain
 
 
 @pytest.fixture
@@ -35,3 +44,17 @@ def test_stages_of_a_network_are_counted_in_its_own_order(tiny):
     network = tiny("test_resnet")
     names = [layer_name(network, name) for name in network.default_stages]
     assert [name.split(",")[0] for name in names] == [f"Stage {i} of 4" for i in (1, 2, 3, 4)]
+
+
+def test_a_block_stands_where_the_default_stage_in_it_does(controls_of, photo_file):
+    """Where methods of attention have a map; other methods have one of either."""
+    controls = controls_of(photo_file, "test_vit.r160_in1k")
+    x, y = (explain(controls, method=name) for name in ("daam", "layer_cam"))
+    block, stage = x.stages[-1], y.stages[-1]
+    assert stage.startswith(f"{block}.")
+    assert place_of(x, block) == stage and place_of(y, stage) == stage
+    assert map_name(x, block) == layer_name(x.backbone, stage)
+    assert map_in_words(x, block) == layer_in_words(x.backbone, stage).replace(stage, block)
+    both = explain(controls, method="layer_cam", stages=(block, stage))
+    assert [place_of(both, name) for name in both.stages] == [*both.stages]
+    assert map_name(both, block).startswith("Layer")

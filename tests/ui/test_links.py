@@ -6,7 +6,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 from camviz.defaults import VIEWER_SETTINGS
-from camviz.engine.options import Options, option
+from camviz.engine.option import option
+from camviz.engine.options import Options
 from camviz.examples import examples
 from camviz.maps.fusion import FUSIONS
 from camviz.ui import actions, links
@@ -21,6 +22,7 @@ FULL = replace(
     backbone=BackboneChoice("scenes-resnet", untrained=True),
     target="sailing boat",
     versus="rowing boat",
+    gamma=0.6,
     truncation=0.35,
 ).with_options(
     stages=("layer3", "layer2.0.conv1"),
@@ -33,8 +35,8 @@ FULL = replace(
     truncation_mode="cap",
 )
 KEYS = {
-    "backbone", "example", "class", "versus", "weights", "stages", "method", "truncation", "fuse",
-    "refine", "tap", "fit", "placement", "truncation_mode",
+    "backbone", "example", "class", "versus", "gamma", "weights", "stages", "method", "truncation",
+    "fuse", "refine", "tap", "fit", "placement", "truncation_mode",
 }  # fmt: skip
 
 
@@ -46,6 +48,7 @@ def test_there_and_back():
     assert named.example == "two-boats"
     assert (named.backbone, named.untrained) == ("scenes-resnet", True)
     assert (named.target, named.versus, named.truncation) == ("sailing boat", "rowing boat", 0.35)
+    assert named.gamma == 0.6
     assert DEFAULT.with_options(**named.options).options == FULL.options
 
 
@@ -58,7 +61,7 @@ def test_links_made_before_open_the_same_view():
     named, problems = read(dict(parse_qsl(old)))
     assert problems == []
     assert named == Link(
-        "scenes-resnet", True, "two-boats", "sailing boat", "rowing boat", 0.5,
+        "scenes-resnet", True, "two-boats", "sailing boat", "rowing boat", None, 0.5,
         {"stages": ("layer3", "layer4"), "method": "hires_cam", "fuse": "mean", "tap": "output",
          "fit": "crop", "placement": "true"},
     )  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from camviz.examples import example
 from camviz.methods import METHODS
 from camviz.ui import service
+from camviz.ui.features import FEATURES
 from camviz.ui.service import explain, stages_of
 from camviz.ui.state import Task, Unavailable
 from camviz.ui.tabs import methods
@@ -20,16 +21,23 @@ VIT = "test_vit.r160_in1k"
 HEADS = ["Stretched", "Geometric", "Maximum", "Refined"]  # of the columns behind the stages
 
 
+SCORING = [name for name, row in METHODS.items() if row.scoring is not None]
+
+
 @pytest.fixture
-def rows(shown):
-    """rows(controls): the rows of the matrix, by key."""
+def rows(shown, monkeypatch):
+    """rows(controls): the rows of the matrix, by key, on a machine that is fast enough for all."""
+    monkeypatch.setattr(service, "AT_ONCE", 1e9)
     return lambda controls: {row.key: row for row in shown(methods, controls)["maps"].rows}
 
 
 def test_rows_are_all_methods_and_columns_stages_and_fusions(controls, rows):
     found = rows(controls)
-    first, *others = METHODS
-    assert list(found) == [first, methods.AGAINST, *others]
+    first, *others = [name for name, row in METHODS.items() if not row.uses_attention]
+    assert list(found) == [first, methods.AGAINST, *others, FEATURES]
+    colors = found.pop(FEATURES)
+    assert [panel.key for panel in colors.panels] == [*reversed(stages_of(controls))]
+    assert all(panel.colors and not panel.peak for panel in colors.panels)
     against = found.pop(methods.AGAINST)
     assert against.title == "LayerCAM, against" and "against the class" in against.words.summary
     stages = stages_of(controls)
@@ -38,9 +46,10 @@ def test_rows_are_all_methods_and_columns_stages_and_fusions(controls, rows):
     assert [panel.key for panel in against.panels] == every, "it has no refined map"
     for name, row in found.items():
         keys = [panel.key for panel in row.panels]
-        assert keys == [*([stages[-1]] if name == "cam" else every), "refined"], name
+        one = name == "cam" or METHODS[name].scoring is not None
+        assert keys == [*([stages[-1]] if one else every), "refined"], name
         heads = [panel.name for panel in row.panels if panel.last]
-        assert heads == (HEADS[-1:] if name == "cam" else HEADS), name
+        assert heads == (HEADS[-1:] if one else HEADS), name
         assert row.title == METHODS[name].label
 
 
@@ -74,7 +83,8 @@ def test_what_layercam_leaves_out_is_a_row_of_its_own(controls):
 
 def test_the_network_runs_once(controls, rows, monkeypatch):
     service.rows(controls)
-    explain(controls, method="cam")  # reads the weights off the head, once
+    for method in ("cam", *SCORING):  # reads the weights off the head, or scores changes, once
+        explain(controls, method=method)
 
     def never(*given, **named):
         raise AssertionError("the network ran again")
@@ -88,11 +98,48 @@ def test_the_network_runs_once(controls, rows, monkeypatch):
         hook.remove()
 
 
-def test_what_cannot_be_had_is_a_sentence_and_the_others_stay(controls_of, photo_file, rows):
+def test_methods_that_a_network_cannot_have_are_left_out(controls_of, photo_file, rows):
     found = rows(controls_of(photo_file, VIT))
-    assert found["cam"].reason.startswith("CAM is not defined for test_vit")
-    assert found["cam"].title == "CAM" and found["cam"].reason.endswith(".")
-    assert all(row.panels for name, row in found.items() if name != "cam")
+    assert set(METHODS) - set(found) == {"cam"}
+    assert all(row.panels for row in found.values())
+
+
+def test_what_cannot_be_had_of_these_layers_is_a_sentence_and_the_others_stay(
+    controls_of, photo_file, rows
+):
+    found = rows(controls_of(photo_file, VIT).with_options(stages=("patch_embed",)))
+    assert found["gae"].reason.startswith("GAE exists at blocks that attend, and 'patch_embed'")
+    assert found["gae"].title == "GAE" and found["gae"].reason.endswith(".")
+    assert found["layer_cam"].panels and found["hires_cam"].panels
+
+
+def test_what_takes_long_is_not_started_by_itself(controls, rows, monkeypatch):
+    """A sentence says how long; what was chosen on the left was computed, and is shown."""
+    seconds = {"score_cam": 18.4, "group_cam": 200.0, "recipro_cam": 0.49, "ablation_cam": None}
+    monkeypatch.setattr(service, "AT_ONCE", 0.5)
+    monkeypatch.setattr(service, "price", lambda controls, method: seconds[method])
+    monkeypatch.setattr(
+        "camviz.engine.scoring.score_pictures", lambda *_: pytest.fail("it was started")
+    )
+    found = rows(controls)
+    assert found["score_cam"].reason == (
+        "Score-CAM takes about 18 s on this picture. Choose it under Method, and its "
+        "maps are here too."
+    )
+    assert "about 3 min" in found["group_cam"].reason
+    assert found["recipro_cam"].panels and found["ablation_cam"].panels
+    monkeypatch.undo()
+    chosen = controls.with_options(method="score_cam")
+    explain(chosen)
+    monkeypatch.setattr(service, "price", lambda controls, method: seconds[method])
+    assert rows(chosen)["score_cam"].panels and rows(chosen)["group_cam"].reason
+
+
+def test_score_cam_of_some_channels_is_not_the_papers(controls):
+    assert marks(controls, "recipro_cam") == {stages_of(controls)[-1]: [PAPER]}
+    channels = service.load(controls.backbone).stage(stages_of(controls)[-1]).channels
+    assert marks(controls, "score_cam", channels=channels - 1) == {}
+    assert marks(controls, "score_cam", channels=channels) == {stages_of(controls)[-1]: [PAPER]}
 
 
 def test_prototypes_are_not_waited_for(controls, session, monkeypatch):
@@ -106,7 +153,7 @@ def test_prototypes_are_not_waited_for(controls, session, monkeypatch):
     given.set()
     (last,) = updates
     assert last.tab.keys() == {"maps"}
-    assert last.tab["maps"].rows[-1].reason == "here"
+    assert {row.key: row.reason for row in last.tab["maps"].rows}["lpcam"] == "here"
 
 
 def test_other_classes_and_layers_are_followed(controls, session):
@@ -123,6 +170,7 @@ def test_the_heading_names_the_rival_and_the_network(controls, shown):
     heading = shown(methods, replace(controls, target=labels[3], versus=labels[5]))["heading"]
     assert f"<em>{escape(labels[3])}</em> rather than <em>{escape(labels[5])}</em>" in heading
     assert f"one look of {controls.backbone.name} at the picture" in heading
+    assert "Score-CAM and Group-CAM, which look again" in heading
 
 
 def test_without_a_picture_a_sentence(controls, session):
@@ -170,6 +218,4 @@ def test_a_row_of_the_same_maps_says_so_once(controls_of, rows):
     ram = controls_of(str(example("a-ram").path), "scenes-resnet", untrained=False)
     row = rows(ram)["layer_cam_elementwise"]
     assert row.tag == "The same maps as LayerCAM"
-    assert {panel.key: panel.remarks for panel in row.panels if panel.remarks} == {
-        "refined": ("Spread to what looks alike: which thing, not what exactly counted.",)
-    }
+    assert not any(panel.remarks for panel in row.panels)

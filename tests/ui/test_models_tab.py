@@ -7,10 +7,11 @@ import pytest
 
 from camviz.errors import WeightsError
 from camviz.examples import example
+from camviz.turns import Stopped
 from camviz.ui import choices, service
 from camviz.ui.comparison import agreement
 from camviz.ui.service import explain
-from camviz.ui.state import Stopped, Task
+from camviz.ui.state import Task
 from camviz.ui.tabs import models
 from camviz.ui.tabs.models import OWN, suggest_backbones
 from camviz.ui.viewer import MapPanel

@@ -16,22 +16,23 @@ import gradio as gr
 import pytest
 from gradio.utils import get_upload_folder
 
-from camviz.engine.options import AUTO, Options, option_table
+from camviz.engine.option import option_table
+from camviz.engine.options import AUTO, Options
 from camviz.engine.truncation import LEVEL
 from camviz.errors import BackboneError, ImageError, StageError, WeightsError
 from camviz.examples import example
 from camviz.maps.fusion import FUSIONS
-from camviz.network.hub import Stopped as DownloadStopped
+from camviz.turns import Stopped
 from camviz.ui import actions, answer, build_app, choices, events, launch_options, links, page
 from camviz.ui.events import PageEvents, take
 from camviz.ui.gradio_compat import Page, served_path
 from camviz.ui.notices import with_notices
+from camviz.ui.pool import Pool
 from camviz.ui.state import (
     DEFAULT,
     BackboneChoice,
     Selection,
     Session,
-    Stopped,
     Task,
     Update,
 )
@@ -86,9 +87,8 @@ def test_unexpected_is_logged_and_not_shown(session, caplog):
     assert "inner secret" in caplog.text
 
 
-@pytest.mark.parametrize("error", [Stopped, DownloadStopped])
-def test_what_is_given_up_is_no_error(session, caplog, error):
-    assert notices(session, error()) == [] and caplog.text == ""
+def test_what_is_given_up_is_no_error(session, caplog):
+    assert notices(session, Stopped()) == [] and caplog.text == ""
 
 
 def test_an_action_that_fails_becomes_a_notice(session, caplog):
@@ -133,6 +133,7 @@ def page_events():
     made = PageEvents.__new__(PageEvents)
     made.session, made.frame, made.tabs = None, frame, [compare]
     made.applied, made.asked = "<applied>", "<asked>"
+    made.answers = made.works = Pool(2, "test")
     names = list(compare.Parts.__dataclass_fields__)
     made.parts = {compare.ID: {name: f"<{name}>" for name in names}}
     return made
@@ -150,7 +151,7 @@ def test_an_event_always_has_an_update(page_events, session):
     session.opened = True
     assert collected(page_events._answer(session)) == [{"<progress>": "", "<applied>": 1}]
     task = Task()
-    (last,) = collected(page_events._stream(session, iter(()), task))
+    (last,) = collected(page_events._stream(session, iter(()), task, page_events.works))
     assert last == {"<progress>": "", "<applied>": 2}
 
 
@@ -159,7 +160,7 @@ def test_what_changed_meanwhile_is_asked_for_behind_an_answer(page_events, sessi
         yield Update({"bars": "one"})
         session.touch()
 
-    shown, last = collected(page_events._stream(session, steps(), Task()))
+    shown, last = collected(page_events._stream(session, steps(), Task(), page_events.works))
     assert "<asked>" not in shown and last == {"<progress>": "", "<asked>": session.question}
     session.touch()
     assert last["<asked>"] != session.question != type(session)().question
@@ -174,7 +175,7 @@ def test_what_takes_longer_is_announced(page_events, session, monkeypatch):
         yield Update({"bars": "one"})
 
     async def visit():
-        outputs = page_events._stream(session, steps(), Task("Working …"))
+        outputs = page_events._stream(session, steps(), Task("Working …"), page_events.works)
         first = await anext(outputs)
         given.set()
         return [first, *[each async for each in outputs]]
@@ -229,7 +230,7 @@ def test_who_is_overtaken_does_not_undim_the_page(page_events, session):
     task.cancel()
     session.touch()
     session.begin_answer()
-    *_, last = collected(page_events._stream(session, iter(()), task))
+    *_, last = collected(page_events._stream(session, iter(()), task, page_events.works))
     assert last["<progress>"] == gr.skip()
 
 
@@ -263,7 +264,7 @@ def test_a_change_gives_up_the_answer_under_way(page_events, session):
 
     async def visit():
         task = session.answering = Task()
-        outputs = page_events._stream(session, steps(), task)
+        outputs = page_events._stream(session, steps(), task, page_events.works)
         pending = asyncio.ensure_future(anext(outputs))
         await asyncio.to_thread(begun.wait, 10)
         session.change(replace(session.controls, target="zebra"))
@@ -320,7 +321,8 @@ def test_stop_gives_everything_up_and_puts_the_menus_back(session):
 
 def test_a_file_is_still_there_in_the_last_update(page_events, session):
     """gradio's download button forgets a file that the last update does not have."""
-    updates = collected(page_events._stream(session, iter([Update({"file": "x.zip"})]), Task()))
+    steps = iter([Update({"file": "x.zip"})])
+    updates = collected(page_events._stream(session, steps, Task(), page_events.works))
     assert updates[-1] == {"<progress>": "", "<file>": "x.zip", "<applied>": 2}
 
 
@@ -413,8 +415,8 @@ def test_a_tab_is_a_module_and_a_row(session):
         yield Update(tab={"words": f"of {controls.picture}"})
 
     toy = SimpleNamespace(
-        ID="toy", GROUP="Learn", TITLE="Toy", LABEL="Playing …", wire=wire, show=show,
-        build=lambda: Parts(gr.Textbox(elem_id="words"), gr.Button("Push")),
+        ID="toy", GROUP="Learn", TITLE="Toy", LABEL="Playing …", READS_COVER=False,
+        wire=wire, show=show, build=lambda: Parts(gr.Textbox(elem_id="words"), gr.Button("Push")),
     )  # fmt: skip
     app = in_a_loop(lambda: build_app((*TABS, toy)))
     assert len(wired) == 1
@@ -433,7 +435,11 @@ def test_every_view_has_an_entry_and_a_key():
     assert list(groups) == [name for name in GROUPS if name in groups] and len(GROUPS) <= 5
     views = [view for under in groups.values() for view in under]
     assert [view["id"] for view in views] == [tab.ID for tab in TABS]
-    assert [view["key"] for view in views] == ["1", "2", "3", "4", "5"]
+    keys = [view["key"] for view in views if view["id"] != "collection"]
+    digits = [key for key in keys if key.isdigit()]
+    assert digits == [str(n % 10) for n in range(1, len(digits) + 1)]
+    assert "" not in keys and len(set(keys)) == len(keys), "each has a key of its own"
+    assert [view["key"] for view in views if view["id"] == "collection"] == [""]
 
 
 def test_one_heading_and_nothing_of_this_machine_in_it(app):
@@ -515,3 +521,9 @@ def test_the_document_on_copies_says_the_same():
     text = " ".join((ROOT / "docs/spaces.md").read_text(encoding="utf-8").split())
     told = text.partition("*Duplicate this Space*")[2][:300]
     assert "preselects CPU Basic, which needs a PRO account; choose ZeroGPU" in told
+
+
+def test_the_queue_rests_while_nobody_is_there():
+    """Gradio's own looks a thousand times a second, and takes a share of a core for it."""
+    queue = in_a_loop(build_app)._queue
+    assert queue.sleep_when_free >= 0.01 and queue.progress_update_sleep_when_free >= 0.1

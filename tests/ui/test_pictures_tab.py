@@ -14,9 +14,10 @@ from PIL import Image
 from camviz.engine.cache import LRUCache
 from camviz.errors import MethodError
 from camviz.maps import render
+from camviz.turns import Stopped
 from camviz.ui import service, strip
 from camviz.ui.service import explain
-from camviz.ui.state import NOBODY, TOP, BackboneChoice, Selection, Stopped, Task, Unavailable
+from camviz.ui.state import NOBODY, TOP, BackboneChoice, Selection, Task, Unavailable
 from camviz.ui.strip import thumbnail
 from camviz.ui.tabs import pictures
 from camviz.ui.tabs.pictures import CONFIDENCE, FUSED, NAME, OWN, REFINED, SAME
@@ -72,6 +73,15 @@ def test_one_layer_of_every_row(three, shown):
         heats = re.findall(r'class="cv-heat" src="([^"]+)"', tab["sheet"])
         x = service.row(three, row)
         assert is_map(heats[0], x.maps["layer3"])
+
+
+def test_a_transformer_has_the_block_of_a_layer_and_a_title_of_its_own(three, shown):
+    three = replace(three, backbone=BackboneChoice("test_vit.r160_in1k", True))
+    stage = service.load(three.backbone).default_stages[-1]
+    tab = shown(pictures, three, row=service.LAYERCAM, panel=stage)
+    assert "There is no map" not in tab["sheet"]
+    assert "<strong>Hierarchical DAAM</strong>" in tab["sheet"]
+    assert ("Hierarchical DAAM", service.LAYERCAM) in tab["row"].choices
 
 
 def test_the_refined_map_of_every_picture(three, shown):
@@ -150,7 +160,7 @@ def test_the_sheet_can_be_stopped(three, session):
 
 
 def test_what_cannot_be_had_is_said_under_its_picture(three, sheet, monkeypatch):
-    def refuse(controls, row):
+    def refuse(controls, row, progress):
         if controls.picture == three.pictures[1]:
             raise MethodError("no such map")
         return Unavailable("No <gradient> here.")

@@ -17,10 +17,11 @@ from camviz.errors import CamvizError, ImageError, MethodError, PrototypeError
 from camviz.examples import example
 from camviz.network.trace import trace
 from camviz.prototypes.bank import PrototypeBank
+from camviz.turns import Stopped
 from camviz.ui import service
 from camviz.ui.events import plain as plain_values
 from camviz.ui.events import take
-from camviz.ui.state import BackboneChoice, Selection, Session, Stopped, Task
+from camviz.ui.state import BackboneChoice, Selection, Session, Task
 from camviz.ui.tabs import prototype_actions as actions
 from camviz.ui.tabs import prototypes
 from camviz.ui.tabs.prototype_actions import automatic_choice, similarity_to_bank

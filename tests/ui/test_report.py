@@ -12,7 +12,8 @@ from PIL import Image
 
 from camviz import cli
 from camviz.engine.engine import Engine
-from camviz.engine.options import Options, option_table
+from camviz.engine.option import option_table
+from camviz.engine.options import Options
 from camviz.examples import example
 from camviz.methods import METHODS
 from camviz.ui.downloads import report
@@ -21,7 +22,7 @@ from camviz.ui.downloads.report import report_html
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer import payload
 from camviz.ui.viewer.source import configuration, inline, markup, style
-from camviz.ui.viewer.words import REFINED_WORDS
+from camviz.ui.viewer.words import REFINED_WORDS, refinement_words
 
 HOSTILE = "<img src=x onerror='window.broken=1'></script><script>$style"
 
@@ -93,8 +94,7 @@ def test_everything_about_the_picture_is_said(rows):
     for name, cut in (("fused", 0.2), ("refined", 0.5)):
         first = str(x.boxes(cut, of=name, multi=True)[0].xyxy)[1:-1]
         assert f"Boxes at {cut:.0%} of the {name} map (x0, y0, x1, y1): {first}" in text
-    power, steps = x.request.refine_power, x.request.refine_steps
-    assert f"features alike to the power {power:g}, {steps} steps" in text
+    assert refinement_words(x.refinement) in text
     assert REFINED_WORDS.summary in text and REFINED_WORDS.formula in text
 
 
@@ -140,7 +140,7 @@ def test_it_asks_nobody_for_anything(rows):
     text = report_html(rows)
     assert "default-src 'none'" in text
     outside = re.findall(r'(?:src|href|action)="([^"]*)"', text)
-    assert all(place.startswith(("data:", "")) and "//" not in place for place in outside)
+    assert all(place.startswith("data:") or "//" not in place for place in outside)
     # "url(#": what a figure refers to stands in the figure itself.
     assert not re.search(r"url\((?!#)|@import|fetch\(|XMLHttpRequest", text)
 
@@ -178,6 +178,8 @@ OPTIONS = [
     {"refine": "none"},
     {"refine_power": 2.5, "refine_steps": 5},
     {"refine_steps": 1, "fit": "pad"},
+    {"refine_keep": 0},
+    {"refine_keep": 1.25, "refine_power": 3},
     {"method": "cam"},
     {"method": "lpcam", "prototypes": "picture", "aggregate": "max"},
 ]

@@ -7,8 +7,9 @@ import gradio as gr
 import pytest
 from gradio.utils import get_function_description
 
-from camviz.engine.options import Options, option, option_table
-from camviz.errors import MethodError
+from camviz.engine.option import option, option_table
+from camviz.engine.options import Options
+from camviz.errors import RequestError
 from camviz.ui.api import explain, explain_endpoint
 from camviz.ui.signature import option_value
 
@@ -35,10 +36,11 @@ def test_an_option_of_the_table_is_a_parameter():
         {row["parameter_name"]: row for row in info[name]["parameters"]}
         for name in ("/explain", "/explain_1")
     )
-    assert len(usual) == 18
+    assert len(usual) == 19
     assert set(more) - set(usual) == {"sharpness", "flavour"}
     order = list(more)
     assert order[order.index("placement") + 1 : order.index("threshold")] == [
+        "gamma",
         "truncation_mode",
         "views",
         "refine",
@@ -56,11 +58,11 @@ def test_an_option_of_the_table_is_a_parameter():
 def test_values_of_options_as_programs_send_them():
     rows = option_table(Options)
     assert option_value(rows["stages"], []) is None
-    assert option_value(rows["stages"], ["a"]) == ["a"]
+    assert option_value(rows["stages"], ["a"]) == ("a",)
     assert option_value(rows["versus"], "") is None
     assert option_value(rows["versus"], "ram") == "ram"
     assert option_value(rows["truncation"], "0.5") == 0.5
     assert option_value(rows["truncation"], "auto") == "auto"
     assert option_value(rows["method"], "") == ""  # which `Options` refuses
-    with pytest.raises(MethodError, match="truncation is a number, not 'much'"):
+    with pytest.raises(RequestError, match="truncation is a number, not 'much'"):
         option_value(rows["truncation"], "much")

@@ -10,9 +10,10 @@ import pytest
 from camviz.engine.cache import LRUCache
 from camviz.errors import ImageError
 from camviz.examples import example
+from camviz.turns import Stopped
 from camviz.ui import service, strip
 from camviz.ui.service import explain
-from camviz.ui.state import NOBODY, TOP, BackboneChoice, Selection, Stopped, Task
+from camviz.ui.state import NOBODY, TOP, BackboneChoice, Selection, Task
 from camviz.ui.strip import (
     MOST,
     add,

@@ -1,9 +1,11 @@
 """What the viewer is sent: every map once, true to half a step, and what is said about it."""
 
 import base64
+import gc
 import io
 import json
 import re
+import weakref
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +14,7 @@ from PIL import Image
 
 from camviz.engine.engine import Engine
 from camviz.fit import Fit
-from camviz.images import Picture
+from camviz.images import Picture, open_picture
 from camviz.maps.fusion import FUSIONS, Placement
 from camviz.methods import METHODS
 from camviz.ui.layers import layer_in_words, layer_name
@@ -28,9 +30,10 @@ from camviz.ui.viewer import (
     payload,
     rasterize,
 )
-from camviz.ui.viewer.encode import LONGEST, MOST_BYTES
+from camviz.ui.viewer.encode import LONGEST, MOST_BYTES, encode_picture
 from camviz.ui.viewer.schema import Absent, Row, Scene
 from camviz.ui.viewer.words import REFINED_WORDS, symbols_in, words_of
+from tests.support.pixels import random_pixels
 
 
 @pytest.fixture(scope="module")
@@ -88,13 +91,13 @@ def test_without_refinement_no_such_map_is_sent(explain):
 
 
 def test_the_refined_map_says_how_it_was_spread(explain):
-    x = explain(refine_power=2.5, refine_steps=1)
+    x = explain(refine_power=2.5, refine_steps=1, refine_keep=0.5)
     height, width = x.refined_grid[0].shape
     panel = panels(payload({"layercam": x}))["refined"]
     assert panel.name == "Refined" and panel.facts == (f"{height} × {width} cells",)
     assert panel.notes == (
         "The cosine of the features of any two places to the power 2.5; 1 step from place to "
-        "place.",
+        "place; weighted by the fused map to the power 0.5.",
     )
     assert panel.words == REFINED_WORDS and "looks alike" in panel.words.summary
     assert panel.alt.startswith(f"The fused map for {x.label} spread to what looks alike: ")
@@ -120,7 +123,7 @@ def test_one_stage_is_not_fused(explain):
 
 def test_three_rows_are_small(explain):
     rows = {key: explain(m) for key, m in zip(TITLES, ("hires_cam",) * 3, strict=True)}
-    value = payload(rows, link={})
+    value = payload(rows, linked=True)
     text = json.dumps(value.to_json(), allow_nan=False)
     assert len(text) - len(value.picture.src) < 150_000
     titles = ["Hierarchical HiRes-CAM", *list(TITLES.values())[1:]]
@@ -157,9 +160,9 @@ def test_a_sentence_stands_where_a_row_cannot_be_had(explain):
     )
     alone = payload(
         {"layercam": Unavailable("Nothing."), "my_row": Unavailable("Nothing either.")},
-        link={"tab": "a"},
+        linked=True,
     )
-    assert alone.picture is None and alone.link == {"tab": "a"}
+    assert alone.picture is None and alone.linked
     assert alone.rows[1].title == "My row"
 
 
@@ -254,7 +257,7 @@ def test_symbols_are_those_of_the_formula():
         words = words_of(row)
         assert (words.summary, words.formula) == (row.summary, row.formula)
         assert ("A: " in words.symbols) == ("A" in words.formula)
-        assert ("g: " in words.symbols) == ("g_k" in words.formula)
+        assert ("g: " in words.symbols) == ("g_" in words.formula)
     assert symbols_in("F = max_l n_l") == "n_l: the map of stage l over its maximum."
     assert symbols_in("") == ""
 
@@ -486,3 +489,13 @@ def test_maps_of_another_origin_say_what_they_are_given(explain):
     nothing = replace(empty, map=replace(found, raw=-np.abs(raw)))
     made = panels(payload({"similar": replace(row, panels={"layer1": nothing})}))["layer1"]
     assert made.peak == 0 and made.warnings == ("Empty.",)
+
+
+def test_a_picture_that_was_encoded_is_not_held():
+    picture = open_picture(random_pixels(40, 60))
+    found = encode_picture(picture)
+    assert encode_picture(open_picture(random_pixels(40, 60))) is found, "the text is"
+    pixels = weakref.ref(picture.pixels)
+    del picture
+    gc.collect()
+    assert pixels() is None

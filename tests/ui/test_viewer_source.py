@@ -20,7 +20,17 @@ from camviz.maps.render import COLOR_MAPS, DIVERGING, color_table
 from camviz.resources import WEB
 from camviz.ui import links
 from camviz.ui.state import DEFAULT, BackboneChoice, Unavailable
-from camviz.ui.viewer import DifferencePanel, MapPanel, MapRow, Viewer, payload, schema, viewer_head
+from camviz.ui.viewer import (
+    ColorPanel,
+    DifferencePanel,
+    MapPanel,
+    MapRow,
+    Viewer,
+    component,
+    payload,
+    schema,
+    viewer_head,
+)
 from camviz.ui.viewer.source import FILES, configuration, inline
 
 CLASSES = [kind for kind in vars(schema).values() if is_dataclass(kind)]
@@ -41,6 +51,7 @@ def full(tiny, photo):
     panels = {
         "mine": panel,
         "fused": MapPanel(x),
+        "colors": ColorPanel(engine.components(x, x.stages[0]), "In colours", "a", "b"),
         "difference": DifferencePanel(panel, MapPanel(y), "one less the other", ("less", "more")),
         "none": Unavailable("It cannot be had."),
     }
@@ -54,11 +65,13 @@ def full(tiny, photo):
             "none": Unavailable("There is none."),
         },
         truth=dict.fromkeys(("ram", x.label), np.ones(photo.shape[:2], bool)),
-        link={"backbone": "tiny"},
+        linked=True,
         dense=True,
+        small=True,
         pick="Click a place.",
         follows="other",
         holds={"again": "slider"},
+        outline="ram",
     )
 
 
@@ -159,7 +172,7 @@ def test_the_server_may_take_every_key_of_its_links_out_again():
 
 
 def test_all_modules_become_one_script():
-    text = inline("viewer/map-viewer.js")
+    text = inline(*component.MODULES)
     assert not re.search(r"^\s*(?:import|export)\b", text, re.M)
     for path in MODULES:
         source = path.read_text(encoding="utf-8")
@@ -173,7 +186,7 @@ def test_all_modules_become_one_script():
 def test_no_name_of_a_module_hides_that_of_another():
     declared = re.findall(
         r"^(?:async )?(?:function\*?|class|const|let|var) (\w+)",
-        inline("viewer/map-viewer.js"),
+        inline(*component.MODULES),
         re.M,
     )
     assert len(declared) > 50 and max(Counter(declared).values()) == 1
@@ -213,6 +226,7 @@ def test_the_head_of_a_page_has_source_and_configuration_once():
     head = viewer_head()
     assert head.startswith("<script>") and head.count("</script>") == 1
     assert inline("viewer/map-viewer.js") in head
+    assert inline(*component.MODULES) in head
     given = re.search(r"^window.mapViewerConfiguration = (.*);$", head, re.M)
     found = json.loads(given[1])
     assert found == json.loads(json.dumps(configuration().to_json()))
