@@ -1,13 +1,12 @@
-"""Builds the page and launches it; nothing else. Address and port are gradio's own settings:
-GRADIO_SERVER_NAME and GRADIO_SERVER_PORT. On shared cores one thread is faster than two."""
+"""Builds the page and serves it; nothing else. Address and port are gradio's own settings:
+GRADIO_SERVER_NAME and GRADIO_SERVER_PORT; every other setting is in docs/operating.md."""
 
-import os
+import sys
 
-from camviz.ui import build_app, launch_options
-
-# isort: split
-import torch
+from camviz.environment import exit_if_unreadable
 
 if __name__ == "__main__":
-    torch.set_num_threads(int(os.environ.get("CAMVIZ_THREADS", "1")))
-    build_app().launch(**launch_options())
+    exit_if_unreadable()  # before gradio is imported, which reads its own
+    from camviz.ui import build_app, launch_options, serve
+
+    sys.exit(serve(build_app, launch_options))

@@ -37,7 +37,7 @@ export default [
     languageOptions: { globals: globals.browser },
   },
   {
-    files: ["assets/web/*.js", "assets/web/viewer/gradio.js"],
+    files: ["assets/web/*.js", "assets/web/*/gradio.js", "assets/web/*/live.js"],
     languageOptions: { globals: GRADIO },
   },
   {

@@ -13,19 +13,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from camviz.engine.engine import Engine
+    from camviz.engine.engine import Engine, teach
     from camviz.engine.explanation import Explanation
     from camviz.engine.options import Options
     from camviz.errors import (
         BackboneError,
         CamvizError,
+        DataError,
         ImageError,
+        LimitError,
         MethodError,
         OutputError,
         PrototypeError,
+        RateError,
+        RequestError,
         SpaceError,
         StageError,
         TargetError,
+        TeachingError,
+        TooLargeError,
         WeightsError,
     )
     from camviz.images import Picture, open_picture
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from camviz.network.weights import load_backbone
     from camviz.prototypes.bank import PrototypeBank
     from camviz.scenes import draw_scenes
+    from camviz.teaching.head import TaughtHead
 
 __all__ = [
     "FUSIONS",
@@ -44,30 +51,38 @@ __all__ = [
     "Backbone",
     "BackboneError",
     "CamvizError",
+    "DataError",
     "Engine",
     "Explanation",
     "ImageError",
+    "LimitError",
     "MethodError",
     "Options",
     "OutputError",
     "Picture",
     "PrototypeBank",
     "PrototypeError",
+    "RateError",
+    "RequestError",
     "SpaceError",
     "Stage",
     "StageError",
     "TargetError",
+    "TaughtHead",
+    "TeachingError",
+    "TooLargeError",
     "WeightsError",
     "catalogue",
     "draw_scenes",
     "load_backbone",
     "open_picture",
+    "teach",
     "wrap_backbone",
 ]
 
 # Where each public name is defined; read off by `__getattr__` when it is first used.
 _MODULES = {
-    "engine.engine": ("Engine",),
+    "engine.engine": ("Engine", "teach"),
     "engine.explanation": ("Explanation",),
     "engine.options": ("Options",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
@@ -80,6 +95,7 @@ _MODULES = {
     "network.weights": ("load_backbone",),
     "prototypes.bank": ("PrototypeBank",),
     "scenes": ("draw_scenes",),
+    "teaching.head": ("TaughtHead",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""camviz from a shell: `camviz explain | serve | models | prototypes | space`.
+"""camviz from a shell: `camviz explain | maps | export | serve | models | ...`.
 
 Exit status 0, or 2 with one line on standard error for what the person can mend. `--help` loads
 neither torch nor gradio: commands import what they need when they run.
@@ -13,12 +13,19 @@ from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from camviz.cli_benchmark import add_benchmark
+from camviz.cli_export import add_export
+from camviz.cli_maps import add_maps
 from camviz.cli_space import add_space
+from camviz.cli_teach import add_teach
 from camviz.defaults import FUSED, REFINED, REFINED_THRESHOLD, THRESHOLD
-from camviz.engine.options import Option, Options, option_table
+from camviz.engine.option import Option, option_table
+from camviz.engine.options import Options
+from camviz.environment import environment, variable_table
 from camviz.errors import CamvizError
 from camviz.files import output_file, output_folder, user_path
 from camviz.network.settings import Settings
+from camviz.terminal import clear_line, progress_line, set_threads, silenced_libraries
 
 DRAWN_BACKBONE = "scenes-resnet"  # the plainest of those that were trained on scenes
 
@@ -52,9 +59,13 @@ def build_parser(options: type[Options] = Options) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_explain(commands, options)
+    add_maps(commands)
     _add_serve(commands)
     _add_models(commands)
     _add_prototypes(commands)
+    add_teach(commands)
+    add_export(commands)
+    add_benchmark(commands)
     add_space(commands)
     return parser
 
@@ -64,7 +75,7 @@ def _add_explain(commands: Commands, options: type[Options]) -> None:
         "explain", help="explain one picture: overlays, boxes, maps.npz and manifest.json"
     )
     source = explain.add_mutually_exclusive_group(required=True)
-    source.add_argument("picture", nargs="?", help="JPEG, PNG, WebP, GIF, BMP or TIFF")
+    source.add_argument("picture", nargs="?", help="JPEG, PNG, WebP, GIF, BMP, TIFF or NPY")
     source.add_argument(
         "--scene",
         metavar="SEED[:INDEX]",
@@ -82,6 +93,11 @@ def _add_explain(commands: Commands, options: type[Options]) -> None:
         default="auto",
         metavar="FILE",
         help="a checkpoint, 'auto' (default) or 'random' (untrained: for trying out only)",
+    )
+    explain.add_argument(
+        "--head",
+        metavar="FILE",
+        help="a classifier of `camviz teach` in the place of the network's own",
     )
     explain.add_argument("--target", metavar="CLASS", help="label or index; default: the top one")
     for row in option_table(options).values():
@@ -133,7 +149,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     settings = parser.add_argument_group("where the network's own configuration is wrong or silent")
     for name, metavar, text in (
         ("labels", "FILE", "a name on each line, JSON, or A,B,C: in the order of the logits"),
-        ("output", "KIND", "what the head gives: softmax, sigmoid or value"),
+        ("output", "KIND", "what the head gives: softmax, sigmoid, value or features"),
         ("input-size", "H,W", "of the picture that the network is shown"),
         ("mean", "R,G,B", "subtracted from the pixels, which go from 0 to 1"),
         ("std", "R,G,B", "by which the pixels are divided then"),
@@ -151,6 +167,25 @@ def _add_serve(commands: Commands) -> None:
     serve = commands.add_parser("serve", help="open the page in a browser")
     serve.add_argument("--host", metavar="ADDRESS", help="default: GRADIO_SERVER_NAME, 127.0.0.1")
     serve.add_argument("--port", type=int, help="default: GRADIO_SERVER_PORT, 7860 or the next")
+    serve.add_argument(
+        "--public",
+        action="store_true",
+        help="for visitors whom nobody knows: the safe defaults of docs/operating.md",
+    )
+    serve.add_argument(
+        "--memory-budget",
+        metavar="MB",
+        help="memory for networks, traces of pictures and one pass; larger networks are refused; "
+        "default: CAMVIZ_MEMORY_BUDGET, else 3072 and nothing is refused",
+    )
+    serve.add_argument(
+        "--run",
+        dest="runs",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a run of `camviz maps` that visitors may look through in Collection; may be repeated",
+    )
     serve.set_defaults(run=_serve)
 
 
@@ -235,8 +270,9 @@ def _scene(text: str) -> tuple[int, int]:
 
 def _explain(options: type[Options], arguments: argparse.Namespace) -> int:
     from camviz.engine.engine import Engine
+    from camviz.images import open_picture
 
-    _set_threads()
+    set_threads()
     if arguments.out:
         output_folder(arguments.out)  # found out before the work
     if arguments.boxes_of == REFINED and arguments.refine == "none":
@@ -249,15 +285,22 @@ def _explain(options: type[Options], arguments: argparse.Namespace) -> int:
         # Before a background that no bundled network was trained on.
         scene = draw_scene(*arguments.scene, backgrounds=HELD_OUT_BACKGROUNDS)
         picture = scene.image
-        if backbone is None:  # one that was trained on what is drawn
+        if backbone is None and not arguments.head:  # one that was trained on what is drawn
             backbone, target = DRAWN_BACKBONE, target or scene.objects[0].label
-    x = Engine(options=options).explain(
+    else:
+        with silenced_libraries():
+            picture = open_picture(picture)
+    engine = Engine(options=options)
+    network = {"weights": arguments.weights, **_settings(arguments)}
+    if arguments.head:  # the network is loaded with its settings, and is given from then on
+        backbone = engine.use_head(user_path(arguments.head), backbone, **network).backbone
+        network = {}
+    x = engine.explain(
         picture,
         backbone,
-        weights=arguments.weights,
         target=target,
         **{name: getattr(arguments, name) for name in option_table(options)},
-        **_settings(arguments),
+        **network,
     )
     figures = {} if scene is None else _against_truth(x, scene, arguments.threshold)
     folder = None
@@ -282,6 +325,8 @@ def _print_explanation(
     x: "Explanation", threshold: float | None, figures: Figures, boxes_of: str
 ) -> None:
     print(f"{x.backbone.display_name}, {_origin(x.backbone.weights)}")
+    if not x.backbone.has_classes:
+        print("it knows no classes: these are maps of its features")
     if not x.is_confident:
         print("not sure: this may be none of the things it knows")
     top = x.predictions[:5]
@@ -315,11 +360,29 @@ def _origin(weights: "Weights") -> str:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from camviz.ui import build_app, launch_options  # before torch, as ZeroGPU needs it
+    if arguments.public:
+        os.environ[variable_table()["public"].name] = "1"
+    if arguments.memory_budget is not None:
+        os.environ[variable_table()["memory_budget"].name] = arguments.memory_budget
+    environment()  # a variable that cannot be read is named before anything is loaded
+    if arguments.runs:
+        _offer_runs(arguments.runs)
+    from camviz.ui import build_app, launch_options, serve  # before torch, as ZeroGPU needs it
 
-    _set_threads()
-    build_app().launch(**launch_options(), server_name=arguments.host, server_port=arguments.port)
-    return 0
+    return serve(build_app, launch_options, server_name=arguments.host, server_port=arguments.port)
+
+
+def _offer_runs(folders: Sequence[str]) -> None:
+    """Add runs to those that the environment names. Raises `DataError` for what is none."""
+    from camviz.bulk import require_pyarrow
+
+    require_pyarrow()
+    from camviz.bulk.run import Run
+
+    held = [environment().runs] if environment().runs else []
+    for folder in folders:
+        held.append(str(Run.open(folder).path.resolve()))
+    os.environ[variable_table()["runs"].name] = os.pathsep.join(held)
 
 
 def _models(arguments: argparse.Namespace) -> int:
@@ -350,7 +413,7 @@ def _check_models(arguments: argparse.Namespace) -> int:
     from camviz.network.catalogue import catalogue
     from camviz.network.check import check, smallest_of_each_family
 
-    _set_threads()
+    set_threads()
     if arguments.families:
         entries = [
             e
@@ -373,12 +436,8 @@ def _check_models(arguments: argparse.Namespace) -> int:
 def _build_prototypes(arguments: argparse.Namespace) -> int:
     from camviz.engine.engine import Engine
 
-    _set_threads()
+    set_threads()
     out = output_file(arguments.out)
-
-    def progress(done: int, of: int, name: str) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{done}/{of} {name:.60}\033[K", end="", file=sys.stderr)
 
     bank = Engine().build_prototypes(
         arguments.pictures,
@@ -393,11 +452,10 @@ def _build_prototypes(arguments: argparse.Namespace) -> int:
         weights=arguments.weights,
         tap=arguments.tap,
         fit=arguments.fit,
-        progress=progress,
+        progress=progress_line(),
         **_settings(arguments),
     )
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr)
+    clear_line()
     _print_bank(bank)
     print(f"written to {bank.save(out)}")
     return 0
@@ -429,10 +487,3 @@ def _print_bank(bank: "PrototypeBank") -> None:
                 f"    {index:3} {row.kind:10} {row.size:5} places  {score:6}  {kept:8}  "
                 f"{row.name}{'  ' if row.name else ''}{where}"
             )
-
-
-def _set_threads() -> None:
-    """Use CAMVIZ_THREADS threads, by default one: on shared cores two can be ten times slower."""
-    import torch
-
-    torch.set_num_threads(int(os.environ.get("CAMVIZ_THREADS", "1")))

@@ -29,7 +29,12 @@ def frame(x: Explanation) -> str:
     )
     # A plain string, which is escaped once more: it becomes the value of an attribute.
     return str(
-        html.render("frame.html", title=f"Maps of {x.label}", document=str(document), height=HEIGHT)
+        html.render(
+            "frame.html",
+            title=f"Maps of {x.label or 'features'}",
+            document=str(document),
+            height=HEIGHT,
+        )
     )
 
 

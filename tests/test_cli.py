@@ -1,6 +1,7 @@
 """The shell door: what is printed and written, and one line for what the person can mend."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,10 @@ import pytest
 from PIL import Image
 
 from camviz.cli import main
-from camviz.engine.options import Options, option_table
+from camviz.engine.option import option_table
+from camviz.engine.options import Options
+from camviz.environment import environment
+from camviz.resources import ASSETS
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +67,11 @@ def test_boxes_are_printed_of_the_map_that_is_named(picture, capsys):
 
 def test_refinement_from_a_shell(picture, capsys):
     explain = ["explain", picture, *UNTRAINED, "--json"]
-    assert main([*explain, "--refine-power", "2.5", "--refine-steps", "4"]) == 0
+    given = ["--refine-power", "2.5", "--refine-steps", "4", "--refine-keep", "0.5"]
+    assert main([*explain, *given]) == 0
     output = json.loads(capsys.readouterr().out)
-    assert output["method"]["refinement"] == {"power": 2.5, "steps": 4} and output["refined_boxes"]
+    assert output["method"]["refinement"] == {"power": 2.5, "steps": 4, "keep": 0.5}
+    assert output["refined_boxes"]
     assert main([*explain, "--refine", "none"]) == 0
     output = json.loads(capsys.readouterr().out)
     assert output["method"]["refinement"] is output["refined_boxes"] is None
@@ -196,19 +202,50 @@ def test_help_waits_for_neither_torch_nor_gradio():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_serve_opens_the_page_at_an_address(monkeypatch):
-    launched = {}
+@pytest.fixture
+def served(monkeypatch):
+    """What `camviz serve` gives to the page's server."""
+    given = {}
 
-    class Page:
-        def launch(self, **options):
-            launched.update(options)
+    def serve(page, options, **launch):
+        given.update(launch, public=environment().public)
+        return 0
 
-    page = SimpleNamespace(build_app=Page, launch_options=lambda: {"show_error": False})
-    monkeypatch.setitem(sys.modules, "camviz.ui", page)
+    module = SimpleNamespace(build_app=None, launch_options=None, serve=serve)
+    monkeypatch.setitem(sys.modules, "camviz.ui", module)
+    monkeypatch.delenv("CAMVIZ_PUBLIC", raising=False)
+    return given
+
+
+def test_serve_opens_the_page_at_an_address(served):
     assert main(["serve", "--port", "7999", "--host", "0.0.0.0"]) == 0
-    assert launched == {"server_name": "0.0.0.0", "server_port": 7999, "show_error": False}
+    assert served == {"server_name": "0.0.0.0", "server_port": 7999, "public": False}
     assert main(["serve"]) == 0  # gradio reads its own settings then
-    assert launched["server_name"] is launched["server_port"] is None
+    assert served["server_name"] is served["server_port"] is None
+
+
+def test_serve_offers_runs(served, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("CAMVIZ_RUNS", "one")
+    run = ASSETS / "runs" / "marked-rams"
+    assert main(["serve", "--run", str(run)]) == 0
+    assert environment().runs == f"one{os.pathsep}{run.resolve()}"
+    assert main(["serve", "--run", str(tmp_path)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+
+
+def test_serve_for_the_public(served, monkeypatch):
+    monkeypatch.setenv("CAMVIZ_PUBLIC", "0")  # and is put back after the test
+    assert main(["serve", "--public"]) == 0
+    assert served["public"]
+
+
+@pytest.mark.parametrize("name", ["CAMVIZ_THREADS", "GRADIO_SERVER_PORT"])
+def test_a_variable_that_cannot_be_read_is_named_before_anything_is_served(
+    served, monkeypatch, capsys, name
+):
+    monkeypatch.setenv(name, "many")
+    assert main(["serve"]) == 2
+    assert not served and f"camviz: {name} is a whole number" in capsys.readouterr().err
 
 
 def test_old_spellings_are_taken(picture, capsys):
@@ -242,3 +279,17 @@ def test_the_options_of_explain_are_those_of_the_table(capsys):
     text = " ".join(capsys.readouterr().out.split())
     for name, row in option_table(Options).items():
         assert f"--{name.replace('_', '-')}" in text and row.help in text
+
+
+def test_serve_takes_a_memory_budget(monkeypatch, capsys):
+    monkeypatch.setenv("CAMVIZ_MEMORY_BUDGET", "64")  # which is put back
+    served = []
+
+    def note(page, options, **launch):
+        served.append(environment().memory_budget)
+        return 0
+
+    monkeypatch.setattr("camviz.ui.serve", note)
+    assert main(["serve", "--memory-budget", "512"]) == 0 and served == [512]
+    assert main(["serve", "--memory-budget", "little"]) == 2
+    assert "CAMVIZ_MEMORY_BUDGET is a whole number from 64, not 'little'" in capsys.readouterr().err

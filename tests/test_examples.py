@@ -5,7 +5,7 @@ import pytest
 
 from camviz import Engine
 from camviz.errors import ImageError
-from camviz.examples import example, examples
+from camviz.examples import example, examples, redraw
 from camviz.network.bundled import bundled_names
 from camviz.scenes import SCENE_CLASSES
 
@@ -63,3 +63,40 @@ def test_the_bundled_networks_are_sure_of_what_they_are_shown(name):
 
 def true_mask(row, label):
     return next(thing.mask for thing in row.truth if thing.label == label)
+
+
+@pytest.mark.parametrize("row", DRAWN, ids=lambda row: row.name)
+def test_drawn_ones_are_drawn_again_to_the_pixel(row):
+    assert row.without({}) == row.open()
+
+
+def test_without_a_part_it_is_the_scene_drawn_without():
+    row = example("a-ram")
+    thing = row.truth[0]
+    bare, whole = row.without({"ram": ["horns"]}).pixels, row.open().pixels
+    changed = (bare != whole).any(axis=2)
+    assert changed[thing.parts["horns"]].mean() > 0.9
+    drawn = redraw(row.scene, {"ram": ["horns"]})
+    assert np.abs(drawn.image.astype(int) - bare).mean() < 3, "but for how it was saved"
+    assert drawn.labels == ("ram",) and "horns" not in drawn.objects[0].parts
+    network = Engine("cpu")
+    assert network.predict(row.without({"ram": ["horns"]}), "scenes-resnet")[0][1] == "sheep"
+
+
+def test_what_cannot_be_drawn_is_named():
+    with pytest.raises(ImageError, match="'a-ram' cannot be drawn so: a ram has no 'wings'"):
+        example("a-ram").without({"ram": ["wings"]})
+    photographs = [row for row in examples() if row not in DRAWN]
+    with pytest.raises(ImageError, match="is a photograph, and only drawn scenes"):
+        photographs[0].without({"lion": ["mane"]})
+
+
+def test_without_any_thing_the_place_is_left():
+    row = example("a-ram")
+    bare = row.without({"ram": row.truth[0].parts})
+    place = redraw(row.scene, objects=False).image
+    assert np.abs(bare.pixels.astype(int) - place).mean() < 3
+    two = example("a-fire-engine-and-a-ram")
+    with pytest.raises(ImageError, match="nothing would be left of the ram"):
+        two.without({"ram": two.truth[1].parts})
+    assert two.without({thing.label: thing.parts for thing in two.truth}).pixels.shape[2] == 3

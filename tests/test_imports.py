@@ -19,93 +19,170 @@ CAMVIZ = ROOT / "camviz"
 # Which modules of camviz a module may import, by dotted name without "camviz.": the longest row
 # that is a prefix of its name counts, and a name in a row stands for everything below it. From the
 # bottom to the top. Modules under one row may import each other, as long as there is no cycle.
-BASE = "errors defaults resources version files images fit"
-BELOW_UI = f"{BASE} methods maps network prototypes engine scenes examples space"
-BELOW_SERVICE = f"{BELOW_UI} ui.layers ui.choices ui.compute ui.html ui.links ui.state"
+BASE = "errors defaults environment turns resources version files completeness images fit"
+BELOW_UI = f"{BASE} methods maps network prototypes teaching engine scenes examples space bulk"
+BELOW_SERVICE = (
+    f"{BELOW_UI} ui.costs ui.layers ui.choices ui.compute ui.html ui.links ui.sentences ui.state"
+)
 MAY_IMPORT = {
     "errors": "",
     "defaults": "",
+    "environment": "errors",
+    "turns": "environment",
+    "terminal": "environment",
     "resources": "",
     "version": "resources",
+    "logs": "",
     "files": "errors",
     "rgb": "errors",
-    "images": "errors files rgb",
+    "completeness": "",
+    "images": "completeness errors files rgb",
     "fit": "errors images",
     "methods": "",
     "maps": "errors defaults",
     "network.packaged": "",
     "network": f"{BASE} methods maps network.packaged",
     "prototypes": f"{BASE} methods maps network",
-    "engine": f"{BASE} methods maps network prototypes",
+    "teaching": f"{BASE} network",
+    "engine": f"{BASE} methods maps network prototypes teaching",
     "scenes": "images",
     "examples": f"{BASE} scenes",
+    "bulk": f"{BASE} terminal methods maps network prototypes engine scenes",
+    "benchmark": f"{BASE} methods maps network prototypes engine scenes bulk",
     "space": "errors resources network.packaged",
     # Inside of the page: state < service < actions < tabs < events < page.
     "ui.gradio_compat": "",
+    "ui.presence": "",
+    "ui.rates": "errors",
+    "ui.storage": "errors",
+    "ui.limits": "environment ui.presence ui.rates ui.storage",
+    "ui.pool": "",
     "ui.order": "",
     "ui.help": "",
     "ui.theme": "",
-    "ui.html": BELOW_UI,
+    "ui.policy": "",
+    "ui.given": "errors",
+    "ui.sentences": "errors environment resources",
+    "ui.html": f"{BELOW_UI} ui.sentences",
+    "ui.file_link": "files ui.html",
     "ui.layers": BELOW_UI,
     "ui.uploads": f"{BELOW_UI} ui.gradio_compat",
-    "ui.signature": BELOW_UI,
+    "ui.entrance": "errors environment ui.sentences",
+    "ui.signature": f"{BELOW_UI} ui.given",
     "ui.thumbnails": f"{BELOW_UI} ui.html",
     "ui.state": f"{BELOW_UI} ui.order",
+    "ui.records": f"{BELOW_UI} ui.sentences ui.state",
+    "ui.caller": "environment ui.gradio_compat ui.limits ui.state",
+    "ui.guard": "errors ui.gradio_compat ui.limits ui.uploads",
+    "ui.housekeeping": "environment ui.caller ui.gradio_compat ui.limits ui.state",
+    "ui.on_request": f"{BELOW_UI} ui.state",
+    "ui.tiles": f"{BELOW_UI} ui.html",
     "ui.starters": "",
     "ui.choices": f"{BELOW_UI} ui.starters",
     "ui.compute": BELOW_UI,
+    "ui.costs": BELOW_UI,
     "ui.viewer": f"{BELOW_UI} ui.html ui.layers ui.state",
-    "ui.links": f"{BELOW_UI} ui.choices ui.state ui.viewer",
+    "ui.links": f"{BELOW_UI} ui.choices ui.entrance ui.state ui.viewer",
+    "ui.collection": f"{BELOW_UI} ui.html ui.viewer",
     "ui.service": BELOW_SERVICE,
-    "ui.comparison": f"{BELOW_UI} ui.viewer",
+    "ui.features": f"{BELOW_UI} ui.compute ui.layers ui.viewer",
+    "ui.comparison": f"{BELOW_UI} ui.html ui.viewer",
+    "ui.contrast": f"{BELOW_SERVICE} ui.service ui.tiles ui.viewer ui.comparison",
+    "ui.sanity_plot": f"{BELOW_UI} ui.html ui.viewer",
+    "ui.teaching": f"{BELOW_SERVICE} ui.service ui.viewer",
+    "ui.bias_lesson": f"{BELOW_UI} ui.compute ui.state",
+    "ui.covering": f"{BELOW_SERVICE} ui.service",
+    "ui.stories": f"{BELOW_UI} ui.compute ui.html ui.layers ui.viewer",
+    "ui.live": f"{BELOW_SERVICE} ui.service ui.given ui.limits ui.viewer",
+    "ui.guessing": f"{BELOW_SERVICE} ui.service",
+    "ui.playing": f"{BELOW_SERVICE} ui.service ui.given ui.guessing",
+    "ui.pairs": f"{BELOW_SERVICE} ui.service ui.guessing",
     "ui.verdict": f"{BELOW_UI} ui.layers ui.choices ui.html ui.links",
     "ui.strip": f"{BELOW_SERVICE} ui.service",
     "ui.frame": f"{BELOW_SERVICE} ui.service ui.strip",
     "ui.actions": f"{BELOW_SERVICE} ui.service",
+    "ui.map_limits": f"{BELOW_SERVICE} ui.service ui.actions ui.covering",
     "ui.tabs.base": f"{BELOW_UI} ui.state",
     "ui.tabs": (
-        f"{BELOW_SERVICE} ui.service ui.actions ui.comparison ui.strip ui.verdict ui.viewer "
-        "ui.uploads ui.gradio_compat ui.thumbnails ui.tabs.base"
+        f"{BELOW_SERVICE} ui.service ui.features ui.actions ui.comparison ui.contrast ui.covering "
+        "ui.strip ui.tiles ui.verdict ui.viewer ui.uploads ui.gradio_compat ui.thumbnails "
+        "ui.tabs.base ui.sanity_plot ui.on_request ui.pool ui.collection ui.given ui.stories "
+        "ui.file_link ui.teaching ui.bias_lesson ui.guessing ui.pairs ui.playing ui.live "
+        "ui.map_limits"
     ),
-    "ui.notices": f"{BELOW_SERVICE} ui.frame ui.tabs.base",
+    "ui.notices": f"{BELOW_SERVICE} ui.frame ui.records ui.tabs.base",
     "ui.answer": f"{BELOW_SERVICE} ui.service ui.strip ui.frame ui.tabs.base",
-    "ui.values": f"{BELOW_UI} ui.state ui.gradio_compat ui.uploads",
+    "ui.values": f"{BELOW_UI} ui.given ui.state ui.gradio_compat ui.uploads",
     "ui.events": (
-        f"{BELOW_SERVICE} ui.answer ui.notices ui.gradio_compat ui.values ui.order ui.tabs.base"
+        f"{BELOW_SERVICE} ui.answer ui.given ui.notices ui.gradio_compat ui.values ui.order "
+        "ui.records ui.tabs.base ui.caller ui.limits ui.pool ui.uploads"
     ),
     "ui.sidebar": (f"{BELOW_SERVICE} ui.actions ui.frame ui.events ui.gradio_compat ui.thumbnails"),
-    "ui.downloads": f"{BELOW_SERVICE} ui.service ui.strip ui.verdict ui.viewer",
-    "ui.api": f"{BELOW_SERVICE} ui.service ui.signature ui.uploads ui.downloads",
-    "ui": f"{BELOW_UI} ui",
+    "ui.downloads": (
+        f"{BELOW_SERVICE} ui.service ui.covering ui.features ui.policy ui.strip ui.verdict "
+        "ui.viewer ui.limits ui.collection ui.stories"
+    ),
+    "ui.api": (
+        f"{BELOW_SERVICE} ui.records ui.service ui.given ui.signature ui.uploads ui.downloads "
+        "ui.caller ui.limits ui.pool"
+    ),
+    "ui.server": f"{BELOW_SERVICE} logs ui.gradio_compat ui.policy ui.records",
+    "ui": f"{BELOW_UI} logs ui",
     "notebook": "engine ui",
+    "cli_benchmark": f"{BASE} terminal methods network engine scenes benchmark bulk",
+    "cli_export": "errors defaults files bulk ui",
+    "cli_maps": "errors files terminal engine network bulk",
     "cli_space": "errors resources space",
-    "cli": f"cli_space {BASE} methods maps network prototypes engine scenes examples space ui",
+    "cli_teach": "files terminal engine",
+    "cli": (
+        f"cli_benchmark cli_export cli_maps cli_space cli_teach terminal {BASE} methods maps "
+        "network prototypes teaching engine scenes examples space bulk ui"
+    ),
     "__main__": "cli",
 }
 # What a module may import besides camviz and the standard library.
 MAY_REQUIRE = {
     "errors": "",
     "defaults": "",
+    "environment": "",
+    "turns": "",
     "resources": "",
     "version": "",
+    "logs": "",
     "methods": "torch",
     "maps": "numpy torch cv2 scipy PIL matplotlib",
     "maps.fusion": "torch",
     "maps.boxes": "numpy cv2",
+    "maps.curves": "numpy cv2",
+    "maps.ranks": "numpy",
     "maps.localization": "numpy cv2 scipy",
     "network.packaged": "torch",
     "network.layouts": "torch",
     "network.taps": "torch",
     "network.stages": "torch",
     "network.discovery": "torch",
+    "network.survey": "torch",
     "network.modules": "torch",
+    "network.target": "torch",
+    "network.timing": "torch",
+    "network.graph_memory": "torch",
     "network.trace": "torch",
+    "network.generator": "torch",
+    "network.footprint": "torch",
     "network.head": "torch",
     "network.placement": "torch",
     "network.torchvision_ops": "torch",
+    "network.classifier": "numpy",
+    "network.lengths": "torch",
+    "network.taught": "torch",
     "prototypes": "numpy torch PIL safetensors",
+    "teaching": "torch safetensors",
+    "engine.option": "",
     "engine.options": "",
     "engine.cache": "",
+    "engine.lookups": "",
+    "engine.memory": "",
+    "engine.ahead": "",
     "engine.plan": "",
     "engine.notes": "",
     "engine.traces": "torch",
@@ -115,6 +192,11 @@ MAY_REQUIRE = {
     "fit": "numpy torch PIL",
     "space": "yaml packaging huggingface_hub",
     "cli": "torch",
+    "cli_benchmark": "torch",
+    "cli_maps": "",
+    "cli_export": "",
+    "cli_teach": "",
+    "terminal": "torch",
     "__main__": "",
 }
 # Packages that only these modules may import.
@@ -122,28 +204,42 @@ ONLY = {
     "gradio": ("ui", "app"),
     "spaces": ("ui", "app"),
     "timm": ("network",),
-    "matplotlib": ("maps.render",),
+    "matplotlib": ("maps.render", "benchmark.plots"),
     "huggingface_hub": ("network", "space"),
+    "ray": ("bulk.on_ray",),
+    "prometheus_client": ("ui.records", "ui.server"),
 }
-HOOKS = ("network.taps", "network.head", "network.batch_norm")
+HOOKS = (
+    "network.taps", "network.head", "network.tail", "network.batch_norm", "network.attention",
+    "network.relevance",
+)  # fmt: skip
 AUTOGRAD = (
     "network.taps",
     "network.trace",
+    "network.footprint",
     "network.head",
     "network.discovery",
     "network.placement",
+    "network.attention",
+    "network.relevance",
 )
 # Plain values in, plain values out: what a visitor sees can be tested without gradio.
 WITHOUT_GRADIO = (
     "ui.state", "ui.layers", "ui.choices", "ui.links", "ui.html", "ui.thumbnails", "ui.service",
-    "ui.strip",
-    "ui.comparison", "ui.verdict", "ui.frame", "ui.actions", "ui.answer", "ui.notices",
+    "ui.strip", "ui.features", "ui.comparison", "ui.contrast", "ui.covering", "ui.tiles",
+    "ui.verdict", "ui.frame", "ui.actions", "ui.answer", "ui.notices", "ui.sanity_plot",
+    "ui.on_request", "ui.policy", "ui.records", "ui.presence", "ui.rates", "ui.storage", "ui.pool",
+    "ui.collection", "ui.stories", "ui.teaching", "ui.bias_lesson", "ui.guessing", "ui.pairs",
+    "ui.playing", "ui.live", "ui.map_limits", "ui.file_link", "ui.tabs.teach_actions",
     "ui.tabs.base", "ui.tabs.prototype_actions", "ui.tabs.prototype_cards", "ui.tabs.similarity",
 )  # fmt: skip
 # Given tensors or a score function, never a network.
 PURE = ("methods", "maps")
 # What may import camviz inside of functions: the shell waits for nothing that it does not need.
-LATE = ("cli", "cli_space", "engine.options", "app", "__init__")
+LATE = (
+    "cli", "cli_benchmark", "cli_export", "cli_maps", "cli_space", "cli_teach", "terminal",
+    "engine.options", "app", "__init__",
+)  # fmt: skip
 
 
 @cache
@@ -251,7 +347,7 @@ def test_modules_import_only_what_their_row_allows(module, path):
         origin = resolve(name, known).removeprefix("camviz.")
         where = f"{path.name}:{node.lineno}: {module} may not import {origin}"
         if module == "app":
-            assert below(origin, "ui"), where
+            assert below(origin, "ui") or below(origin, "environment"), where
         elif row_of(MAY_IMPORT, origin) != row:
             assert any(below(origin, allowed) for allowed in MAY_IMPORT[row].split()), where
 

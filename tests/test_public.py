@@ -126,6 +126,8 @@ def test_the_table_of_methods_is_made_of_rows():
         "mean",
         "max_tanh",
         "refine_cam",
+        "deepest",
+        "shallowest",
     ]
 
 

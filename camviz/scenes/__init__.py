@@ -9,7 +9,9 @@
 The classes come in pairs that share a body and differ in one *telling part*: a ram is a sheep with
 horns. Both members of a pair are drawn by the same function, from the same random numbers, in the
 same place; the part is drawn from numbers of its own. So `draw_scene(seed, i, label="sheep")` and
-`draw_scene(seed, i, label="ram")` are one picture without and with horns. It is the situation in
+`draw_scene(seed, i, label="ram")` are one picture without and with horns. Any other part can be
+left out, too: `draw_scene(seed, i, without={"ram": ["legs"]})` is what the picture would be had the
+ram no legs, its shadow included. It is the situation in
 which a class activation map shows the part, and the question is whether it shows the whole.
 
 Independent of the class: background, place, scale, pose, colour, light, clutter. Room is kept for
@@ -20,8 +22,10 @@ when `extra` (random numbers for the part) is given, and one row in `THINGS`, bo
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -122,15 +126,21 @@ def draw_scene(
     two_objects: float = 0.2,
     label: str | None = None,
     objects: bool = True,
+    without: Mapping[str, Collection[str]] | None = None,
 ) -> Scene:
     """Scene `index` of `seed`, alone.
 
     two_objects: share of scenes with a second thing of another class, which may hide some of it.
     label: draw this class instead of the one whose turn it is; all else stays the same.
     objects=False: the same picture before the things and their shadows were painted in.
+    without: parts that are not drawn, by the thing's class: what they hid is seen, what is painted
+    on them (stripes on a hide) and their shadow are gone. Nothing is moved. A thing must keep a
+    part. Raises `ValueError` for what is not there.
     """
     _check(count=0, seed=seed, index=index, size=size, two_objects=two_objects)
     plan = _plan(seed, index, size, _families(backgrounds), two_objects, label)
+    for name, parts in (without or {}).items():
+        _leave_out(plan.order, name, parts)
     picture = plan.backdrop
     shown = [item for item in plan.order if objects or item.index is None]
     shadow = np.zeros((size, size), bool)
@@ -149,6 +159,21 @@ def draw_scene(
         index=index,
         shadow=_read_only(shadow),
     )
+
+
+def _leave_out(order: "list[_Item]", label: str, parts: Collection[str]) -> None:
+    """Draw the thing of a class again where it stands, without some of its parts."""
+    names = {SCENE_CLASSES[item.index]: item for item in order if item.index is not None}
+    if label not in names:
+        raise ValueError(f"the scene holds no {label!r}; it holds {', '.join(names)}")
+    item = names[label]
+    parts = (parts,) if isinstance(parts, str) else parts
+    for part in parts:
+        if part not in item.sprite.parts:
+            raise ValueError(f"a {label} has no {part!r}; it has {', '.join(item.sprite.parts)}")
+    if set(parts) >= set(item.sprite.parts):
+        raise ValueError(f"nothing would be left of the {label}; objects=False draws none")
+    item.sprite = item.draw_without(parts)
 
 
 def _check(count: int, seed: int, index: int, size: int, two_objects: float) -> None:
@@ -276,6 +301,7 @@ class _Item:
     y: int
     depth: float
     index: int | None  # of the class; None for clutter
+    draw_without: "Callable[[Collection[str]], Sprite]"  # the same sprite without some parts
     window: tuple[slice, slice] = field(init=False)  # what of the picture it covers
     crop: tuple[slice, slice] = field(init=False)  # which pixels of the sprite that shows
 
@@ -293,9 +319,16 @@ class _Item:
         return self.sprite.owner[self.crop]
 
 
-def _set(stage: _Stage, sprite: Sprite, x: float, y: float, index: int | None) -> _Item:
-    """Put the foot of a sprite at (x, y), in shares of the picture."""
-    item = _Item(sprite, 0, 0, y, index)
+def _set(
+    stage: _Stage,
+    draw: "Callable[[Collection[str]], Sprite]",
+    x: float,
+    y: float,
+    index: int | None,
+) -> _Item:
+    """Put the foot of a sprite at (x, y), in shares of the picture; draw: without some parts."""
+    sprite = draw(())
+    item = _Item(sprite, 0, 0, y, index, draw)
     left, top = x * stage.size - sprite.foot[0], y * stage.size - sprite.foot[1]
     item.move_to(stage.size, round(left), round(top))
     return item
@@ -333,22 +366,32 @@ def _place_things(stage: _Stage, classes: list[int], rng: Generator, key: list[i
         low, high = left * unit + margin, 1 - right * unit - margin
         x = min(max(x, low), max(low, high)) if several else low + x * max(0.0, high - low)
 
-        sprite = Sprite(
-            pair.reach,
-            unit * stage.size,
-            light=stage.light,
+        draw = partial(
+            _draw_thing,
+            stage,
+            index,
+            [[*key, 20 + order], [*key, 30 + order]],
+            unit=unit * stage.size,
             mirror=mirror,
             angle=angle,
             grain_at=int(rng.integers(TILE * TILE)),
         )
-        body = np.random.default_rng([*key, 20 + order])
-        extra = np.random.default_rng([*key, 30 + order]) if index % 2 else None
-        pair.draw(sprite, body, extra)
-        sprite.settle(stage.ambient)
-        items.append(_set(stage, sprite, x, y, index))
+        items.append(_set(stage, draw, x, y, index))
     if several:
         _part(items, stage.size)
     return items
+
+
+def _draw_thing(
+    stage: _Stage, index: int, keys: list[list[int]], without: Collection[str], **how: Any
+) -> Sprite:
+    """The thing of a class; keys: of the random numbers for its body and for its telling part."""
+    pair = THINGS[index // 2]
+    sprite = Sprite(pair.reach, light=stage.light, without=without, **how)
+    body, extra = (np.random.default_rng(key) for key in keys)
+    pair.draw(sprite, body, extra if index % 2 else None)
+    sprite.settle(stage.ambient)
+    return sprite
 
 
 def _part(items: list[_Item], size: int) -> None:
@@ -421,7 +464,7 @@ def _place_clutter(stage: _Stage, things: list[_Item], rng: Generator) -> list[_
         )
         draw(sprite, np.random.default_rng(rng.integers(1 << 62)))
         sprite.settle(stage.ambient)
-        item = _set(stage, sprite, x, y, None)
+        item = _set(stage, partial(_whole, sprite), x, y, None)
         if all(
             item.depth < thing.depth
             or _tolerable(
@@ -433,6 +476,11 @@ def _place_clutter(stage: _Stage, things: list[_Item], rng: Generator) -> list[_
         ):
             items.append(item)
     return items
+
+
+def _whole(sprite: Sprite, without: Collection[str]) -> Sprite:
+    """What has no named parts is always drawn whole."""
+    return sprite
 
 
 def _cast_shadow(item: _Item, light: Light, size: int) -> np.ndarray:
@@ -466,6 +514,7 @@ def _truth(order: list[_Item], size: int) -> tuple[SceneObject, ...]:
             owner[item.window] = np.where(hidden[item.window], -1, item.owner)
             mask = owner >= 0
             rows, cols = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+            telling = THINGS[item.index // 2].telling if item.index % 2 else None
             objects.append(
                 SceneObject(
                     label=SCENE_CLASSES[item.index],
@@ -475,7 +524,7 @@ def _truth(order: list[_Item], size: int) -> tuple[SceneObject, ...]:
                         name: _read_only(owner == number)
                         for number, name in enumerate(item.sprite.parts)
                     },
-                    telling=THINGS[item.index // 2].telling if item.index % 2 else None,
+                    telling=telling if telling in item.sprite.parts else None,
                     box=(int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1),
                 )
             )

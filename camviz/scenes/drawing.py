@@ -16,7 +16,7 @@ one half of coverage means one half of the pixel.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from zlib import crc32
@@ -227,6 +227,7 @@ class Sprite:
 
     `reach` is the local box (x0, y0, x1, y1) that holds everything that will be drawn; `unit` the
     pixels of one local unit. `foot` is where the local origin lies, in sprite pixels (x, y).
+    `without`: parts that are not painted; all else is painted as if they were.
     """
 
     def __init__(
@@ -238,6 +239,7 @@ class Sprite:
         mirror: bool = False,
         angle: float = 0.0,
         grain_at: int = 0,
+        without: Collection[str] = (),
     ) -> None:
         side = -1.0 if mirror else 1.0
         cos, sin = unit * math.cos(angle), unit * math.sin(angle)
@@ -255,6 +257,7 @@ class Sprite:
         self.owner = np.full((height, width), -1, np.int8)
         self.parts: list[str] = []
         self._grain_at = grain_at
+        self._without = frozenset(without)
         self._strokes: dict[str, int] = {}  # painted so far, per part
 
     def fill(
@@ -345,8 +348,8 @@ class Sprite:
         inside: Patch | None,
     ) -> Patch | None:
         """Lay a patch over what is there; `thick` is the width of a line, 0 for an outline."""
-        if patch is None:
-            return None
+        if patch is None or part in self._without:
+            return patch
         cover = patch.cover
         if inside is not None:
             cover = cover * _window(inside, patch)

@@ -136,6 +136,43 @@ def test_sisters_differ_in_the_telling_part_alone(plain, special, part):
         assert (changed & ~shown & ~shadows).mean() < 2e-3  # less than half a pixel of the part
 
 
+@pytest.mark.parametrize(("plain", "special", "part"), PAIRS)
+def test_without_its_telling_part_a_thing_is_its_plain_sister(plain, special, part):
+    for index in range(3):
+        options = {"size": 96, "two_objects": 0}
+        without = draw_scene(5, index, label=special, without={special: [part]}, **options)
+        sister = draw_scene(5, index, label=plain, **options)
+        assert np.array_equal(without.image, sister.image)
+        thing, other = without.objects[0], sister.objects[0]
+        assert thing.telling is None and np.array_equal(thing.mask, other.mask)
+
+
+PAINTED_ON = {("stripes", "body"), ("wheels", "body"), ("steeple", "walls")}
+
+
+@pytest.mark.parametrize("label", SCENE_CLASSES)
+def test_without_a_part_what_it_hid_is_seen_and_nothing_else_changes(label):
+    options = {"size": 96, "label": label, "two_objects": 0}
+    whole = draw_scene(3, 1, **options)
+    parts = whole.objects[0].parts
+    for part, mask in parts.items():
+        without = draw_scene(3, 1, without={label: [part]}, **options)
+        left = without.objects[0].parts
+        assert part not in left and set(left) <= set(parts) - {part}
+        # What is painted on a part goes with it, as stripes on a hide.
+        gone = mask.copy()
+        for name in set(parts) - {part}:
+            lost = parts[name] & ~left.get(name, np.zeros_like(mask)) & ~grown(mask)
+            assert not lost.any() or (name, part) in PAINTED_ON
+            gone |= lost
+        for name, now in left.items():
+            assert not (now & ~parts[name] & ~grown(gone)).any()
+        changed = differs(whole, without)
+        assert changed[mask].mean() > 0.4
+        shadows = whole.shadow | without.shadow
+        assert (changed & ~grown(gone) & ~shadows).mean() < 3e-3
+
+
 def test_half_of_the_telling_part_and_most_of_the_thing_stay_visible():
     stage_size = 64
     for index in range(48):
@@ -232,6 +269,9 @@ def test_held_out_backgrounds_are_never_trained_on():
         ({"label": "unicorn"}, "unknown class 'unicorn'; there are sheep"),
         ({"index": -1}, "must not be negative"),
         ({"seed": -1}, "must not be negative"),
+        ({"label": "ram", "without": {"cow": ["legs"]}}, "holds no 'cow'; it holds ram"),
+        ({"label": "ram", "without": {"ram": ["wings"]}}, "a ram has no 'wings'; it has legs"),
+        ({"label": "slug", "without": {"slug": ["feelers", "body"]}}, "nothing would be left"),
     ],
 )
 def test_errors_say_what_would_do(wrong, message):

@@ -23,7 +23,7 @@ def test_publish_makes_the_space(small, hub):
     assert publish_to(hub, small, report=steps.append) == f"{hub.endpoint}/spaces/me/camviz"
     made = hub.spaces["me/camviz"]
     assert made.hardware == "zero-a10g" and not made.private
-    assert made.variables == {"CAMVIZ_THREADS": "1"}
+    assert made.variables == {"CAMVIZ_THREADS": "1", "FORWARDED_ALLOW_IPS": "*"}
     assert set(made.files) == {".gitattributes", *files.bundle(small)}
     for name, content in files.bundle(small).items():
         expected = content if isinstance(content, bytes) else content.read_bytes()
@@ -51,7 +51,7 @@ def test_publish_brings_up_to_date(small, hub):
     made.variables["OWN"] = "kept"
     publish_to(hub, small, "cpu", private=True)
     assert made.hardware == "cpu-basic" and made.private
-    assert made.variables == {"CAMVIZ_THREADS": "2", "OWN": "kept"}
+    assert made.variables == {"CAMVIZ_THREADS": "2", "FORWARDED_ALLOW_IPS": "*", "OWN": "kept"}
     assert "camviz/forgotten.py" not in made.files and ".gitattributes" in made.files
     assert b"torch==2.11.0+cpu" in made.files["requirements.txt"]
     assert b"suggested_hardware: cpu-basic" in made.files["README.md"]

@@ -49,9 +49,9 @@ def test_profiles_change_hardware_and_requirements(space):
     assert files.front_matter(space)["suggested_hardware"] == "zero-a10g"
     assert files.front_matter(space, "cpu")["suggested_hardware"] == "cpu-basic"
     base = (ROOT / "requirements.txt").read_text()
-    assert "torch>=2.8,<=2.13.0" in base
+    assert "torch>=2.10,<=2.13.0" in base
     zero = files.requirements(space).splitlines()
-    assert "torch>=2.8,<=2.11.0" in zero and "spaces" in zero
+    assert "torch>=2.10,<=2.11.0" in zero and "spaces" in zero
     assert len([line for line in zero if re.match(r"torch\b", line)]) == 1
     cpu = [line for line in files.requirements(space, "cpu").splitlines() if line[0] != "#"]
     assert cpu[0].startswith("--extra-index-url") and "torch==2.11.0+cpu" in cpu
