@@ -21,7 +21,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from camviz.examples import example
-from camviz.ui import live
+from camviz.ui.learn import live
 from camviz.ui.state import BackboneChoice, Session
 from tests.support.server import served
 

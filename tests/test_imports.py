@@ -52,29 +52,32 @@ MAY_IMPORT = {
     "space": "errors resources network.packaged",
     # Inside of the page: state < service < actions < tabs < events < page.
     "ui.gradio_compat": "",
-    "ui.presence": "",
-    "ui.rates": "errors",
-    "ui.storage": "errors",
-    "ui.limits": "environment ui.presence ui.rates ui.storage",
-    "ui.pool": "",
+    "ui.hosting": "",
+    "ui.hosting.presence": "",
+    "ui.hosting.rates": "errors",
+    "ui.hosting.storage": "errors",
+    "ui.hosting.limits": "environment ui.hosting.presence ui.hosting.rates ui.hosting.storage",
+    "ui.hosting.pool": "",
     "ui.order": "",
     "ui.help": "",
     "ui.theme": "",
-    "ui.policy": "",
+    "ui.hosting.policy": "",
     "ui.given": "errors",
     "ui.sentences": "errors environment resources",
     "ui.html": f"{BELOW_UI} ui.sentences",
     "ui.file_link": "files ui.html",
     "ui.layers": BELOW_UI,
-    "ui.uploads": f"{BELOW_UI} ui.gradio_compat",
-    "ui.entrance": "errors environment ui.sentences",
+    "ui.hosting.uploads": f"{BELOW_UI} ui.gradio_compat",
+    "ui.hosting.entrance": "errors environment ui.sentences",
     "ui.signature": f"{BELOW_UI} ui.given",
     "ui.thumbnails": f"{BELOW_UI} ui.html",
     "ui.state": f"{BELOW_UI} ui.order",
-    "ui.records": f"{BELOW_UI} ui.sentences ui.state",
-    "ui.caller": "environment ui.gradio_compat ui.limits ui.state",
-    "ui.guard": "errors ui.gradio_compat ui.limits ui.uploads",
-    "ui.housekeeping": "environment ui.caller ui.gradio_compat ui.limits ui.state",
+    "ui.hosting.records": f"{BELOW_UI} ui.sentences ui.state",
+    "ui.hosting.caller": "environment ui.gradio_compat ui.hosting.limits ui.state",
+    "ui.hosting.guard": "errors ui.gradio_compat ui.hosting.limits ui.hosting.uploads",
+    "ui.hosting.housekeeping": (
+        "environment ui.hosting.caller ui.gradio_compat ui.hosting.limits ui.state"
+    ),
     "ui.on_request": f"{BELOW_UI} ui.state",
     "ui.tiles": f"{BELOW_UI} ui.html",
     "ui.starters": "",
@@ -82,51 +85,48 @@ MAY_IMPORT = {
     "ui.compute": BELOW_UI,
     "ui.costs": BELOW_UI,
     "ui.viewer": f"{BELOW_UI} ui.html ui.layers ui.state",
-    "ui.links": f"{BELOW_UI} ui.choices ui.entrance ui.state ui.viewer",
+    "ui.links": f"{BELOW_UI} ui.choices ui.hosting.entrance ui.state ui.viewer",
     "ui.collection": f"{BELOW_UI} ui.html ui.viewer",
     "ui.service": BELOW_SERVICE,
     "ui.features": f"{BELOW_UI} ui.compute ui.layers ui.viewer",
     "ui.comparison": f"{BELOW_UI} ui.html ui.viewer",
     "ui.contrast": f"{BELOW_SERVICE} ui.service ui.tiles ui.viewer ui.comparison",
     "ui.sanity_plot": f"{BELOW_UI} ui.html ui.viewer",
-    "ui.teaching": f"{BELOW_SERVICE} ui.service ui.viewer",
-    "ui.bias_lesson": f"{BELOW_UI} ui.compute ui.state",
+    "ui.learn": "",
+    "ui.learn.teaching": f"{BELOW_SERVICE} ui.service ui.viewer",
+    "ui.learn.bias_lesson": f"{BELOW_UI} ui.compute ui.state",
     "ui.covering": f"{BELOW_SERVICE} ui.service",
-    "ui.stories": f"{BELOW_UI} ui.compute ui.html ui.layers ui.viewer",
-    "ui.live": f"{BELOW_SERVICE} ui.service ui.given ui.limits ui.viewer",
-    "ui.guessing": f"{BELOW_SERVICE} ui.service",
-    "ui.playing": f"{BELOW_SERVICE} ui.service ui.given ui.guessing",
-    "ui.pairs": f"{BELOW_SERVICE} ui.service ui.guessing",
+    "ui.learn.stories": f"{BELOW_UI} ui.compute ui.html ui.layers ui.viewer",
+    "ui.learn.live": f"{BELOW_SERVICE} ui.service ui.given ui.hosting.limits ui.viewer",
+    "ui.learn.guessing": f"{BELOW_SERVICE} ui.service",
+    "ui.learn.playing": f"{BELOW_SERVICE} ui.service ui.given ui.learn.guessing",
+    "ui.learn.pairs": f"{BELOW_SERVICE} ui.service ui.learn.guessing",
     "ui.verdict": f"{BELOW_UI} ui.layers ui.choices ui.html ui.links",
     "ui.strip": f"{BELOW_SERVICE} ui.service",
     "ui.frame": f"{BELOW_SERVICE} ui.service ui.strip",
     "ui.actions": f"{BELOW_SERVICE} ui.service",
-    "ui.map_limits": f"{BELOW_SERVICE} ui.service ui.actions ui.covering",
+    "ui.learn.map_limits": f"{BELOW_SERVICE} ui.service ui.actions ui.covering",
     "ui.tabs.base": f"{BELOW_UI} ui.state",
     "ui.tabs": (
         f"{BELOW_SERVICE} ui.service ui.features ui.actions ui.comparison ui.contrast ui.covering "
-        "ui.strip ui.tiles ui.verdict ui.viewer ui.uploads ui.gradio_compat ui.thumbnails "
-        "ui.tabs.base ui.sanity_plot ui.on_request ui.pool ui.collection ui.given ui.stories "
-        "ui.file_link ui.teaching ui.bias_lesson ui.guessing ui.pairs ui.playing ui.live "
-        "ui.map_limits"
+        "ui.strip ui.tiles ui.verdict ui.viewer ui.hosting.uploads ui.gradio_compat ui.thumbnails "
+        "ui.tabs.base ui.sanity_plot ui.on_request ui.hosting.pool ui.collection ui.given "
+        "ui.file_link ui.learn"
     ),
-    "ui.notices": f"{BELOW_SERVICE} ui.frame ui.records ui.tabs.base",
+    "ui.notices": f"{BELOW_SERVICE} ui.frame ui.hosting.records ui.tabs.base",
     "ui.answer": f"{BELOW_SERVICE} ui.service ui.strip ui.frame ui.tabs.base",
-    "ui.values": f"{BELOW_UI} ui.given ui.state ui.gradio_compat ui.uploads",
+    "ui.values": f"{BELOW_UI} ui.given ui.state ui.gradio_compat ui.hosting.uploads",
     "ui.events": (
         f"{BELOW_SERVICE} ui.answer ui.given ui.notices ui.gradio_compat ui.values ui.order "
-        "ui.records ui.tabs.base ui.caller ui.limits ui.pool ui.uploads"
+        "ui.tabs.base ui.hosting"
     ),
     "ui.sidebar": (f"{BELOW_SERVICE} ui.actions ui.frame ui.events ui.gradio_compat ui.thumbnails"),
     "ui.downloads": (
-        f"{BELOW_SERVICE} ui.service ui.covering ui.features ui.policy ui.strip ui.verdict "
-        "ui.viewer ui.limits ui.collection ui.stories"
+        f"{BELOW_SERVICE} ui.service ui.covering ui.features ui.hosting.policy ui.strip ui.verdict "
+        "ui.viewer ui.hosting.limits ui.collection ui.learn.stories"
     ),
-    "ui.api": (
-        f"{BELOW_SERVICE} ui.records ui.service ui.given ui.signature ui.uploads ui.downloads "
-        "ui.caller ui.limits ui.pool"
-    ),
-    "ui.server": f"{BELOW_SERVICE} logs ui.gradio_compat ui.policy ui.records",
+    "ui.api": (f"{BELOW_SERVICE} ui.service ui.given ui.signature ui.downloads ui.hosting"),
+    "ui.server": f"{BELOW_SERVICE} logs ui.gradio_compat ui.hosting.policy ui.hosting.records",
     "ui": f"{BELOW_UI} logs ui",
     "notebook": "engine ui",
     "cli_benchmark": f"{BASE} terminal methods network engine scenes benchmark bulk",
@@ -207,7 +207,7 @@ ONLY = {
     "matplotlib": ("maps.render", "benchmark.plots"),
     "huggingface_hub": ("network", "space"),
     "ray": ("bulk.on_ray",),
-    "prometheus_client": ("ui.records", "ui.server"),
+    "prometheus_client": ("ui.hosting.records", "ui.server"),
 }
 HOOKS = (
     "network.taps", "network.head", "network.tail", "network.batch_norm", "network.attention",
@@ -228,10 +228,12 @@ WITHOUT_GRADIO = (
     "ui.state", "ui.layers", "ui.choices", "ui.links", "ui.html", "ui.thumbnails", "ui.service",
     "ui.strip", "ui.features", "ui.comparison", "ui.contrast", "ui.covering", "ui.tiles",
     "ui.verdict", "ui.frame", "ui.actions", "ui.answer", "ui.notices", "ui.sanity_plot",
-    "ui.on_request", "ui.policy", "ui.records", "ui.presence", "ui.rates", "ui.storage", "ui.pool",
-    "ui.collection", "ui.stories", "ui.teaching", "ui.bias_lesson", "ui.guessing", "ui.pairs",
-    "ui.playing", "ui.live", "ui.map_limits", "ui.file_link", "ui.tabs.teach_actions",
-    "ui.tabs.base", "ui.tabs.prototype_actions", "ui.tabs.prototype_cards", "ui.tabs.similarity",
+    "ui.on_request", "ui.hosting.policy", "ui.hosting.records", "ui.hosting.presence",
+    "ui.hosting.rates", "ui.hosting.storage", "ui.hosting.pool", "ui.collection",
+    "ui.learn.stories", "ui.learn.teaching", "ui.learn.bias_lesson", "ui.learn.guessing",
+    "ui.learn.pairs", "ui.learn.playing", "ui.learn.live", "ui.learn.map_limits", "ui.file_link",
+    "ui.tabs.teach_actions", "ui.tabs.base", "ui.tabs.prototype_actions", "ui.tabs.prototype_cards",
+    "ui.tabs.similarity",
 )  # fmt: skip
 # Given tensors or a score function, never a network.
 PURE = ("methods", "maps")

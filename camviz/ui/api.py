@@ -32,19 +32,19 @@ from camviz.network.backbone import Backbone
 from camviz.prototypes.bank import CLUSTERS, PrototypeBank
 from camviz.prototypes.prototype import MOST_CLUSTERS
 from camviz.turns import Stopped
-from camviz.ui.caller import Caller
 from camviz.ui.choices import available, default_choice
 from camviz.ui.compute import engine
 from camviz.ui.costs import check_drawing, check_layers
 from camviz.ui.downloads.bundle import MAPS_OF_ALL, pack, write_rows
 from camviz.ui.given import read_list, read_number, read_switch, read_text, read_whole
-from camviz.ui.limits import calls, storage
-from camviz.ui.pool import Pool, ended, give_up
-from camviz.ui.records import recorded, sentence_for
+from camviz.ui.hosting.caller import Caller
+from camviz.ui.hosting.limits import calls, storage
+from camviz.ui.hosting.pool import Pool, ended, give_up
+from camviz.ui.hosting.records import recorded, sentence_for
+from camviz.ui.hosting.uploads import upload_path, uploads_only
 from camviz.ui.service import load
 from camviz.ui.signature import Argument, option_argument, with_signature
 from camviz.ui.state import BackboneChoice, Task
-from camviz.ui.uploads import upload_path, uploads_only
 
 MOST_MODELS, MOST_PICTURES = 500, 64
 GONE = "nobody waited for the answer any more"

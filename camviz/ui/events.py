@@ -21,14 +21,15 @@ from camviz.errors import CamvizError
 from camviz.turns import Stopped, stoppable
 from camviz.ui import html
 from camviz.ui.answer import answer
-from camviz.ui.caller import Caller
 from camviz.ui.given import read_plain
 from camviz.ui.gradio_compat import OF_VALUES, REPEATED_LAST, WITH_DATA, running_address
-from camviz.ui.limits import storage, works
+from camviz.ui.hosting.caller import Caller
+from camviz.ui.hosting.limits import storage, works
+from camviz.ui.hosting.pool import TICK, Pool, ended, give_up
+from camviz.ui.hosting.records import log_unexpected, recorded_steps, sentence_for
+from camviz.ui.hosting.uploads import is_upload
 from camviz.ui.notices import with_notices
 from camviz.ui.order import time_of
-from camviz.ui.pool import TICK, Pool, ended, give_up
-from camviz.ui.records import log_unexpected, recorded_steps, sentence_for
 from camviz.ui.state import (
     COMPARE,
     Menu,
@@ -38,7 +39,6 @@ from camviz.ui.state import (
     Update,
 )
 from camviz.ui.tabs.base import Action, Glance, Tab, Work
-from camviz.ui.uploads import is_upload
 from camviz.ui.values import by_name, component_value, plain, selection
 
 SOON = 0.5  # seconds: what takes longer is announced

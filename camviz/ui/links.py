@@ -20,7 +20,7 @@ from camviz.examples import example, examples
 from camviz.maps.cover import COVERS
 from camviz.maps.runs import read_mask
 from camviz.ui import choices
-from camviz.ui.entrance import CUT
+from camviz.ui.hosting.entrance import CUT
 from camviz.ui.state import DEFAULT, NOBODY, TOP, Controls, Covering, Round
 
 UPLOAD, NO_PICTURE, UNTRAINED = "upload", "none", "untrained"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from camviz.errors import BackboneError, CamvizError, ImageError, WeightsError
 from camviz.turns import Stopped
 from camviz.ui import choices, frame, html
-from camviz.ui.records import sentence_for
+from camviz.ui.hosting.records import sentence_for
 from camviz.ui.state import COMPARE, Session, Task, Update, merged
 from camviz.ui.tabs.base import Tab, asked_of
 

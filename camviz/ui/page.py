@@ -19,19 +19,19 @@ from camviz.resources import GLOSSARY
 from camviz.space.spacefile import spacefile
 from camviz.ui import actions, api, choices, html, sidebar, strip
 from camviz.ui.downloads import bundle
-from camviz.ui.entrance import Entrance
 from camviz.ui.events import PRIVATE, PageEvents, hidden_value, take
 from camviz.ui.gradio_compat import Page, look_less_often
-from camviz.ui.guard import Guard
 from camviz.ui.help import HELP
-from camviz.ui.housekeeping import housekeeping
+from camviz.ui.hosting.entrance import Entrance
+from camviz.ui.hosting.guard import Guard
+from camviz.ui.hosting.housekeeping import housekeeping
+from camviz.ui.hosting.uploads import upload_limit, upload_path
 from camviz.ui.order import time_of
 from camviz.ui.server import Stopping, application
 from camviz.ui.state import COMPARE, Selection, Session, Task, Update
 from camviz.ui.tabs.base import GROUPS, Tab
 from camviz.ui.tabs.table import TABS
 from camviz.ui.theme import theme
-from camviz.ui.uploads import upload_limit, upload_path
 from camviz.ui.values import by_name
 from camviz.ui.viewer import viewer_head
 from camviz.ui.viewer.run_collection import collection_style

@@ -18,8 +18,8 @@ from camviz.ui.given import (
     read_whole,
 )
 from camviz.ui.gradio_compat import served_path
+from camviz.ui.hosting.uploads import upload_path
 from camviz.ui.state import Enabled, Menu, Selection
-from camviz.ui.uploads import upload_path
 
 LONGEST_LINK = 20_000  # characters of an address, the longest text that the page sends
 MOST_CLICKED = 1_000_000

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from camviz.maps.runs import read_mask
-from camviz.ui import guessing
+from camviz.ui.learn import guessing
 from camviz.ui.state import BackboneChoice, Round
 from tests.support.axe import violations
 from tests.support.pages import fits_window, link_of, wait_for_link, wait_until_idle

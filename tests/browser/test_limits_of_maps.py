@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from camviz.ui.map_limits import SECTIONS
+from camviz.ui.learn.map_limits import SECTIONS
 from tests.support.axe import violations
 from tests.support.pages import fits_window, wait_until_idle, wrong_with_texts
 

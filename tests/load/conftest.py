@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from camviz.examples import example
-from camviz.ui import build_app, launch_options, limits
+from camviz.ui import build_app, launch_options
+from camviz.ui.hosting import limits
 from camviz.ui.state import Session
 from tests.support.visitors import upload
 

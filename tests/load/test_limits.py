@@ -4,7 +4,7 @@ import urllib.error
 
 import pytest
 
-from camviz.ui import limits
+from camviz.ui.hosting import limits
 from tests.load.conftest import OF_GRADIO, RAM, files, seconds_until, sessions
 from tests.support.visitors import FORM, Visitor, ask, explain, form, upload
 

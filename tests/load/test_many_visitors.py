@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from camviz.examples import example
-from camviz.ui import limits
+from camviz.ui.hosting import limits
 from tests.load.conftest import OF_GRADIO, files, seconds_until, sessions
 from tests.support.visitors import Visitor, explain, open_stream, post_explain, upload
 

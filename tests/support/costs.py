@@ -51,7 +51,7 @@ def measure(found, name, work):
 
 
 def compress(pixels):
-    """The picture as JPEG four times, two at a time as overlays are written: no code of ours."""
+    """Write the picture as JPEG four times, two at a time as overlays are written."""
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda _: encode(pixels, ".jpg"), range(4)))
 
@@ -84,9 +84,7 @@ def main():
     explain(small, fit="crop")
     found = {}
     controls = Controls(str(photo), BackboneChoice(BACKBONE))
-    pixels = np.asarray(Image.open(photo))
-    measure(found, "compress", lambda: compress(pixels))
-    del pixels
+    measure(found, "compress", lambda: compress(np.asarray(Image.open(photo))))
     measure(found, "open", lambda: open_picture(photo))
     rows = measure(found, "explain", lambda: service.rows(controls))
     measure(found, "report", lambda: report_html(rows))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from camviz.examples import example
-from camviz.ui.entrance import LONGEST, explain_failure, is_own_name, refuse
+from camviz.ui.hosting.entrance import LONGEST, explain_failure, is_own_name, refuse
 from tests.support.programs import call, fetch, upload
 from tests.support.server import served
 

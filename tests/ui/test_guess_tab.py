@@ -10,9 +10,10 @@ import pytest
 from camviz.errors import RequestError
 from camviz.examples import example
 from camviz.maps.runs import write_mask
-from camviz.ui import actions, guessing, links, pairs, playing, service
+from camviz.ui import actions, links, service
 from camviz.ui.compute import engine
-from camviz.ui.guessing import Puzzle, scored
+from camviz.ui.learn import guessing, pairs, playing
+from camviz.ui.learn.guessing import Puzzle, scored
 from camviz.ui.state import GUESS, ROUND, BackboneChoice, Controls, Round, Selection
 from camviz.ui.tabs import guess
 from tests.ui.conftest import as_json

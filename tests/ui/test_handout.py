@@ -15,7 +15,7 @@ from camviz.ui.compute import engine
 from camviz.ui.downloads import handout
 from camviz.ui.downloads.handout import LINE, PALEST, Paper, figures_known, grey_maps, printed_steps
 from camviz.ui.downloads.report import report_html
-from camviz.ui.stories import method
+from camviz.ui.learn.stories import method
 from camviz.ui.viewer.stories import Maps
 
 MOST_BYTES = 500_000  # that the hand-out may add to a report

@@ -8,9 +8,10 @@ import pytest
 
 from camviz.engine.faithfulness import RANDOM
 from camviz.errors import BackboneError
-from camviz.ui import covering, links, map_limits, service
+from camviz.ui import covering, links, service
 from camviz.ui.compute import engine
-from camviz.ui.map_limits import SECTIONS, Point, alike, controls_of, found_of, on_thing
+from camviz.ui.learn import map_limits
+from camviz.ui.learn.map_limits import SECTIONS, Point, alike, controls_of, found_of, on_thing
 from camviz.ui.state import DEFAULT, Controls, Task
 from camviz.ui.tabs import limits_of_maps, models
 from camviz.ui.tabs.table import TABS

@@ -9,9 +9,11 @@ from PIL import Image
 
 from camviz import Engine
 from camviz.examples import example
-from camviz.ui import limits, live, service
+from camviz.ui import service
 from camviz.ui.compute import engine
 from camviz.ui.events import glimpse
+from camviz.ui.hosting import limits
+from camviz.ui.learn import live
 from camviz.ui.state import BackboneChoice
 
 LITE = "tf_efficientnet_lite0.in1k"

@@ -10,7 +10,8 @@ import pytest
 
 from camviz.errors import ImageError
 from camviz.examples import example
-from camviz.ui import api, launch_options, uploads
+from camviz.ui import api, launch_options
+from camviz.ui.hosting import uploads
 from tests.support.server import served
 
 pytestmark = pytest.mark.skipif(

@@ -26,8 +26,8 @@ from camviz.turns import Stopped
 from camviz.ui import actions, answer, build_app, choices, events, launch_options, links, page
 from camviz.ui.events import PageEvents, take
 from camviz.ui.gradio_compat import Page, served_path
+from camviz.ui.hosting.pool import Pool
 from camviz.ui.notices import with_notices
-from camviz.ui.pool import Pool
 from camviz.ui.state import (
     DEFAULT,
     BackboneChoice,

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 import pytest
 
 from camviz.turns import check_stopped, step, stoppable
-from camviz.ui.pool import Pool, background, ended, give_up
+from camviz.ui.hosting.pool import Pool, background, ended, give_up
 
 
 def test_no_more_is_done_at_once_than_there_are_threads():

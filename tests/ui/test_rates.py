@@ -3,7 +3,7 @@
 import pytest
 
 from camviz.errors import LimitError
-from camviz.ui.rates import Rate
+from camviz.ui.hosting.rates import Rate
 
 
 class Clock:

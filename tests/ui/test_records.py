@@ -7,7 +7,13 @@ import pytest
 from camviz.engine.lookups import counted, lookups, note_lookup
 from camviz.errors import ImageError
 from camviz.turns import Stopped
-from camviz.ui.records import REGISTRY, error_number, log_unexpected, recorded, recorded_steps
+from camviz.ui.hosting.records import (
+    REGISTRY,
+    error_number,
+    log_unexpected,
+    recorded,
+    recorded_steps,
+)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from camviz.bulk.run import Run, RunWriter
 from camviz.cli import main
 from camviz.ui import collection
 from camviz.ui.downloads.sheet import TILES, write_sheet
-from camviz.ui.policy import script_hash
+from camviz.ui.hosting.policy import script_hash
 
 ODD = 'pictures/</script><img src=x onerror="alert(1)">.png'
 

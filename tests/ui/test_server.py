@@ -148,7 +148,7 @@ def test_every_response_has_the_headers(url, method, path, status):
 
 
 def test_the_policy_has_the_hash_of_each_script_of_the_page(url):
-    from camviz.ui.policy import script_hashes
+    from camviz.ui.hosting.policy import script_hashes
 
     answer = httpx.get(url)
     hashes = script_hashes(answer.content)

@@ -15,9 +15,9 @@ from camviz.methods import METHODS
 from camviz.resources import WEB
 from camviz.ui import links, service
 from camviz.ui.compute import engine
+from camviz.ui.learn.stories import method, whole
+from camviz.ui.learn.stories.common import pieces
 from camviz.ui.state import BackboneChoice, Controls, Selection, Task
-from camviz.ui.stories import method, whole
-from camviz.ui.stories.common import pieces
 from camviz.ui.tabs import steps
 from camviz.ui.viewer import stories as schema
 from camviz.ui.viewer.stories import Maps, cells_for, shrunk

@@ -6,7 +6,7 @@ from threading import Thread
 import pytest
 
 from camviz.errors import LimitError
-from camviz.ui.storage import BLOCK, Storage
+from camviz.ui.hosting.storage import BLOCK, Storage
 
 KB = 10 * BLOCK  # a unit of size in these tests
 

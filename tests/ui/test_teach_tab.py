@@ -14,10 +14,10 @@ from camviz.errors import TeachingError
 from camviz.examples import example
 from camviz.scenes import draw_scene
 from camviz.teaching.head import TaughtHead
-from camviz.ui import bias_lesson, teaching
+from camviz.ui.learn import bias_lesson, teaching
+from camviz.ui.learn.teaching import Kind
 from camviz.ui.state import BackboneChoice, Controls, Selection, Session, Stopped, Task
 from camviz.ui.tabs import teach, teach_actions
-from camviz.ui.teaching import Kind
 
 RAM = str(example("a-ram").path)
 NETWORK = BackboneChoice("scenes-resnet")

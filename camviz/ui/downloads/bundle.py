@@ -30,7 +30,7 @@ from camviz.ui.covering import Covered
 from camviz.ui.downloads.overlays import Look, draw_rows
 from camviz.ui.downloads.report import FILE, report_html
 from camviz.ui.features import FEATURES
-from camviz.ui.limits import storage
+from camviz.ui.hosting.limits import storage
 from camviz.ui.service import Found, truth_of
 from camviz.ui.state import NOBODY, TOP, Controls, Task, Unavailable
 

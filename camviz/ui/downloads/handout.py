@@ -22,8 +22,8 @@ from camviz.errors import CamvizError
 from camviz.maps.metrics import METRICS
 from camviz.ui import html
 from camviz.ui.compute import engine
-from camviz.ui.stories import method
-from camviz.ui.stories.common import on_picture
+from camviz.ui.learn.stories import method
+from camviz.ui.learn.stories.common import on_picture
 from camviz.ui.viewer.encode import encode_pixels
 from camviz.ui.viewer.stories import Figure, Maps, StoryStep
 

@@ -28,7 +28,7 @@ from camviz.ui.covering import CAUTION, Covered
 from camviz.ui.downloads.command import LOCAL, SHARED, command
 from camviz.ui.downloads.handout import figures_known, grey_maps, printed_steps
 from camviz.ui.features import FEATURES, features_row
-from camviz.ui.policy import script_hash
+from camviz.ui.hosting.policy import script_hash
 from camviz.ui.service import Found, truth_of
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer import MapRow, payload, title_of

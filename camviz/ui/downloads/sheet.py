@@ -15,7 +15,7 @@ from camviz.bulk.collection import open_collection
 from camviz.bulk.cut import Cut
 from camviz.bulk.groups import GROUPS, LEAST, MOST_GROUPS
 from camviz.ui import collection, html
-from camviz.ui.policy import script_hash
+from camviz.ui.hosting.policy import script_hash
 from camviz.ui.viewer.run_collection import collection_style
 from camviz.ui.viewer.source import configuration, inline
 

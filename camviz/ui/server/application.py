@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from camviz.environment import environment
 from camviz.ui.gradio_compat import FILES, is_unused
-from camviz.ui.records import REGISTRY, log_unexpected
+from camviz.ui.hosting.records import REGISTRY, log_unexpected
 from camviz.ui.server.figures import Exposition
 from camviz.ui.server.headers import EVERY, SafetyHeaders
 from camviz.ui.server.health import health

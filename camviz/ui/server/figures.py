@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from camviz.engine.lookups import lookups
 from camviz.ui.gradio_compat import running, waiting
-from camviz.ui.records import REGISTRY
+from camviz.ui.hosting.records import REGISTRY
 
 
 class ServerFigures(Collector):

@@ -1,7 +1,7 @@
 """Headers of every response: what a browser may do with it.
 
-A page has the policy of `camviz.ui.policy`. A file is never a page: not even one that is opened in
-a tab of its own runs anything.
+A page has the policy of `camviz.ui.hosting.policy`. A file is never a page: not even one that is
+opened in a tab of its own runs anything.
 """
 
 import os
@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 
 from camviz.environment import environment
 from camviz.ui.gradio_compat import FILES
-from camviz.ui.policy import page_policy, script_hashes
+from camviz.ui.hosting.policy import page_policy, script_hashes
 
 SPACES = "https://huggingface.co"  # shows a Space in a frame of its page
 EVERY = {

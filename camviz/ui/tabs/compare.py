@@ -28,10 +28,11 @@ from camviz.engine.option import option_table
 from camviz.engine.options import AUTO, Options
 from camviz.engine.truncation import LEVEL
 from camviz.methods import METHODS, denoise
-from camviz.ui import actions, html, links, live, verdict
+from camviz.ui import actions, html, links, verdict
 from camviz.ui.features import FEATURES, features_row
+from camviz.ui.hosting.pool import background
 from camviz.ui.layers import layer_in_words, layer_name
-from camviz.ui.pool import background
+from camviz.ui.learn import live
 from camviz.ui.service import (
     COMING,
     DENOISED,

@@ -15,11 +15,12 @@ import numpy as np
 
 from camviz.defaults import FULL_OPACITY, FUSED
 from camviz.maps.render import heat_opacity, overlay_strips
-from camviz.ui import guessing, html, pairs, service
+from camviz.ui import html, service
 from camviz.ui.covering import raster_of, raster_text
-from camviz.ui.guessing import Puzzle, Score, Total, scored
-from camviz.ui.pairs import Pair
-from camviz.ui.playing import OWN, SIDES, Play, current, play_of, press
+from camviz.ui.learn import guessing, pairs
+from camviz.ui.learn.guessing import Puzzle, Score, Total, scored
+from camviz.ui.learn.pairs import Pair
+from camviz.ui.learn.playing import OWN, SIDES, Play, current, play_of, press
 from camviz.ui.state import GUESS, Controls, Round, Session, Task, Update
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer import GuessCanvas, MapPanel, MapRow, Mark, Marking, Viewer, payload

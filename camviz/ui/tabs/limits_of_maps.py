@@ -12,7 +12,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from camviz.ui import html
-from camviz.ui.map_limits import SECTIONS, Section, found_of
+from camviz.ui.learn.map_limits import SECTIONS, Section, found_of
 from camviz.ui.state import Controls, Session, Task, Update
 from camviz.ui.tabs.base import Events
 

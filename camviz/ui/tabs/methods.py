@@ -23,8 +23,8 @@ from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import html, service
 from camviz.ui.features import FEATURES, features_row
+from camviz.ui.hosting.pool import background
 from camviz.ui.layers import layer_name, place_of
-from camviz.ui.pool import background
 from camviz.ui.state import (
     DEFAULT,
     Controls,

@@ -19,8 +19,8 @@ from camviz.errors import CamvizError
 from camviz.methods import METHODS
 from camviz.prototypes.bank import shipped_bank
 from camviz.ui import html, on_request, service
+from camviz.ui.learn.stories import attending, common, method, noise, whole
 from camviz.ui.state import Controls, Selection, Session, Task, Update
-from camviz.ui.stories import attending, common, method, noise, whole
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer.stories import Maps, Stories, Story, StoryWalk
 

@@ -13,11 +13,9 @@ import gradio as gr
 
 from camviz.engine.teaching import Taught
 from camviz.errors import CamvizError
-from camviz.ui import bias_lesson, html, service, strip
-from camviz.ui.state import Controls, Session, Task, Update
-from camviz.ui.tabs import teach_actions as actions
-from camviz.ui.tabs.base import Events
-from camviz.ui.teaching import (
+from camviz.ui import html, service, strip
+from camviz.ui.learn import bias_lesson
+from camviz.ui.learn.teaching import (
     MOST_A_KIND,
     MOST_KINDS,
     START,
@@ -30,6 +28,9 @@ from camviz.ui.teaching import (
     taught_by,
     taught_from_file,
 )
+from camviz.ui.state import Controls, Session, Task, Update
+from camviz.ui.tabs import teach_actions as actions
+from camviz.ui.tabs.base import Events
 from camviz.ui.tiles import map_tile
 from camviz.ui.viewer import Viewer, payload
 

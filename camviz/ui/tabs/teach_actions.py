@@ -11,10 +11,10 @@ from camviz.errors import TeachingError
 from camviz.files import legible
 from camviz.teaching.checks import LONGEST
 from camviz.teaching.head import TaughtHead
-from camviz.ui import bias_lesson, html, strip
+from camviz.ui import html, strip
 from camviz.ui.file_link import tensor_file_link
-from camviz.ui.state import Selection, Session, Task, Update
-from camviz.ui.teaching import (
+from camviz.ui.learn import bias_lesson
+from camviz.ui.learn.teaching import (
     MOST_A_KIND,
     MOST_KINDS,
     START,
@@ -26,6 +26,7 @@ from camviz.ui.teaching import (
     taught_from_file,
     with_kind,
 )
+from camviz.ui.state import Selection, Session, Task, Update
 
 ID = "teach"
 NOTHING = (

@@ -13,8 +13,8 @@ from secrets import randbelow
 from typing import Any
 
 from camviz.errors import RequestError
-from camviz.ui import guessing
 from camviz.ui.given import read_text, read_whole
+from camviz.ui.learn import guessing
 from camviz.ui.links import GAMES, MOST_ROUND, MOST_SEED
 from camviz.ui.state import GUESS, ROUND, Controls, Round, Selection, Session
 

@@ -8,9 +8,9 @@ from functools import lru_cache
 from gradio.utils import get_upload_folder
 
 from camviz.environment import environment
-from camviz.ui.presence import Presence
-from camviz.ui.rates import Rate
-from camviz.ui.storage import Storage
+from camviz.ui.hosting.presence import Presence
+from camviz.ui.hosting.rates import Rate
+from camviz.ui.hosting.storage import Storage
 
 
 @lru_cache(maxsize=1)

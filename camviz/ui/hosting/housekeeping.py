@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from camviz.environment import environment
-from camviz.ui.caller import is_attended, is_unclaimed
 from camviz.ui.gradio_compat import (
     drop_events,
     drop_session,
@@ -17,7 +16,8 @@ from camviz.ui.gradio_compat import (
     run_claimed_only,
     sessions_used,
 )
-from camviz.ui.limits import present, storage
+from camviz.ui.hosting.caller import is_attended, is_unclaimed
+from camviz.ui.hosting.limits import present, storage
 from camviz.ui.state import Session
 
 EVERY = 0.25  # seconds between two rounds

@@ -9,7 +9,7 @@ from camviz.engine.truncation import LEVEL, TruncationChoice
 from camviz.engine.truncation_steps import Cut, TruncationSteps
 from camviz.ui.compute import engine
 from camviz.ui.layers import layer_in_words, layer_name
-from camviz.ui.stories.common import (
+from camviz.ui.learn.stories.common import (
     channel_group,
     digits,
     lines,

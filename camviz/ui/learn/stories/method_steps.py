@@ -10,7 +10,7 @@ from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import html
 from camviz.ui.layers import layer_in_words, layer_name
-from camviz.ui.stories.common import (
+from camviz.ui.learn.stories.common import (
     channel_group,
     digits,
     lines,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from camviz.environment import environment
 from camviz.ui.gradio_compat import Event, running_address, running_event
-from camviz.ui.limits import present
+from camviz.ui.hosting.limits import present
 from camviz.ui.state import Task
 
 TOO_LONG = (

@@ -9,7 +9,7 @@ from camviz.maps.fusion import normalize
 from camviz.methods import METHODS
 from camviz.ui.compute import engine
 from camviz.ui.layers import readers_in_words
-from camviz.ui.stories.common import digits, lines, on_picture, percent, size_of
+from camviz.ui.learn.stories.common import digits, lines, on_picture, percent, size_of
 from camviz.ui.viewer.stories import Figure, Group, Maps, Story, StoryLayer, StoryStep
 
 KEY, TITLE = "attention", "How a transformer attends"

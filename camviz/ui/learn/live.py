@@ -18,9 +18,10 @@ from camviz.engine.explanation import Explanation
 from camviz.errors import CamvizError, ImageError, RequestError, TooLargeError
 from camviz.images import Picture, open_picture
 from camviz.network.backbone import Backbone
-from camviz.ui import html, limits, service
+from camviz.ui import html, service
 from camviz.ui.compute import engine
 from camviz.ui.given import read_text
+from camviz.ui.hosting import limits
 from camviz.ui.state import Session
 from camviz.ui.viewer.convert import scene_of
 from camviz.ui.viewer.encode import encode_map

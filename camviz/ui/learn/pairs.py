@@ -20,7 +20,7 @@ from camviz.maps.localization import energy_inside
 from camviz.maps.ranks import rank_correlation
 from camviz.ui import service
 from camviz.ui.compute import engine
-from camviz.ui.guessing import is_drawn, scene
+from camviz.ui.learn.guessing import is_drawn, scene
 from camviz.ui.state import BackboneChoice, Round
 
 MOST_ALIKE = 0.75  # rank correlation from which on two maps are too much alike to be told apart

@@ -5,8 +5,8 @@ from camviz.engine.steps import CHANNELS, SUMS
 from camviz.methods import METHODS
 from camviz.ui.compute import engine
 from camviz.ui.layers import layer_name
-from camviz.ui.stories import attending, whole
-from camviz.ui.stories.method_steps import is_even, picture_step, steps_of
+from camviz.ui.learn.stories import attending, whole
+from camviz.ui.learn.stories.method_steps import is_even, picture_step, steps_of
 from camviz.ui.viewer.stories import Maps, Story, StoryLayer, cells_for
 
 KEY = "method"

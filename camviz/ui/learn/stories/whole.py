@@ -11,7 +11,7 @@ from camviz.engine.explanation import Explanation, PrototypeMap
 from camviz.methods import METHODS
 from camviz.ui import html
 from camviz.ui.layers import layer_in_words, layer_name
-from camviz.ui.stories.common import lines, on_picture, percent
+from camviz.ui.learn.stories.common import lines, on_picture, percent
 from camviz.ui.viewer.stories import Figure, Group, Maps, Story, StoryLayer, StoryStep
 from camviz.ui.viewer.words import REFINED_WORDS
 

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs
 
 from camviz.errors import LimitError, RateError
 from camviz.ui.gradio_compat import body_refused
-from camviz.ui.limits import present, storage, uploads
-from camviz.ui.uploads import upload_limit
+from camviz.ui.hosting.limits import present, storage, uploads
+from camviz.ui.hosting.uploads import upload_limit
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
