@@ -94,6 +94,7 @@ MAY_IMPORT = {
     "ui.sanity_plot": f"{BELOW_UI} ui.html ui.viewer",
     "ui.learn": "",
     "ui.learn.teaching": f"{BELOW_SERVICE} ui.service ui.viewer",
+    "ui.learn.taught_prototypes": f"{BELOW_SERVICE} ui.service ui.viewer ui.learn.teaching",
     "ui.learn.bias_lesson": f"{BELOW_UI} ui.compute ui.state",
     "ui.covering": f"{BELOW_SERVICE} ui.service",
     "ui.learn.stories": f"{BELOW_UI} ui.compute ui.html ui.layers ui.viewer",
@@ -123,7 +124,7 @@ MAY_IMPORT = {
     "ui.sidebar": (f"{BELOW_SERVICE} ui.actions ui.frame ui.events ui.gradio_compat ui.thumbnails"),
     "ui.downloads": (
         f"{BELOW_SERVICE} ui.service ui.covering ui.features ui.hosting.policy ui.strip ui.verdict "
-        "ui.viewer ui.hosting.limits ui.collection ui.learn.stories"
+        "ui.viewer ui.hosting.limits ui.collection ui.learn.stories ui.sanity_plot"
     ),
     "ui.api": (f"{BELOW_SERVICE} ui.service ui.given ui.signature ui.downloads ui.hosting"),
     "ui.server": f"{BELOW_SERVICE} logs ui.gradio_compat ui.hosting.policy ui.hosting.records",
@@ -230,10 +231,10 @@ WITHOUT_GRADIO = (
     "ui.verdict", "ui.frame", "ui.actions", "ui.answer", "ui.notices", "ui.sanity_plot",
     "ui.on_request", "ui.hosting.policy", "ui.hosting.records", "ui.hosting.presence",
     "ui.hosting.rates", "ui.hosting.storage", "ui.hosting.pool", "ui.collection",
-    "ui.learn.stories", "ui.learn.teaching", "ui.learn.bias_lesson", "ui.learn.guessing",
-    "ui.learn.pairs", "ui.learn.playing", "ui.learn.live", "ui.learn.map_limits", "ui.file_link",
-    "ui.tabs.teach_actions", "ui.tabs.base", "ui.tabs.prototype_actions", "ui.tabs.prototype_cards",
-    "ui.tabs.similarity",
+    "ui.learn.stories", "ui.learn.teaching", "ui.learn.taught_prototypes", "ui.learn.bias_lesson",
+    "ui.learn.guessing", "ui.learn.pairs", "ui.learn.playing", "ui.learn.live",
+    "ui.learn.map_limits", "ui.file_link", "ui.tabs.teach_actions", "ui.tabs.base",
+    "ui.tabs.prototype_actions", "ui.tabs.prototype_cards", "ui.tabs.similarity",
 )  # fmt: skip
 # Given tensors or a score function, never a network.
 PURE = ("methods", "maps")

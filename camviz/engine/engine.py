@@ -10,7 +10,7 @@ raw map -> ReLU -> divide by the maximum at the stage's own resolution -> fuse o
 -> up-sample once, to the picture's own size.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ from camviz.engine.prices import price_of
 from camviz.engine.remote import RemoteTask, TaskWorker
 from camviz.engine.sanity import (
     DRAWS,
+    SANITY_BYTES,
     FindBlocks,
     Sanity,
     check_sanity,
@@ -138,6 +139,7 @@ class Engine:
         self._features = Features(self._runner, self._traces)
         self._backbones = BackboneCache(backbone_bytes, on_drop=self._traces.drop_graphs)
         self._found_blocks: LRUCache[tuple[Block, ...]] = LRUCache(MEASURED)
+        self._sanities: LRUCache[Sanity] = LRUCache(SANITY_BYTES, lambda found: found.nbytes)
         self._too_large: LRUCache[str] = LRUCache(MEASURED)
         self._worker = TaskWorker(self._backbones)
         self._one_by_one = OneByOne()
@@ -653,25 +655,45 @@ class Engine:
         steps: at most so many; of: "fused", "refined" or a stage; seed: of what is drawn; draws:
         how often everything is drawn at the end, by that seed and those that follow it.
         progress(done, of, in words) is called before each map; what it raises ends the work. A copy
-        of the network is made random, one at a time: the network itself stays as it is.
-        `sanity_price` tells beforehand how long it takes. Raises `MethodError` for prototypes and
-        for several views, `StageError` for a map that there is not, `BackboneError` if the network
-        has other weights than those that were explained.
+        of the network is made random, one at a time: the network itself stays as it is. What was
+        found last is held. `sanity_price` tells beforehand how long it takes. Raises `MethodError`
+        for prototypes and for several views, `StageError` for a map that there is not,
+        `BackboneError` if the network has other weights than those that were explained.
         """
         check_sanity(x, steps, draws)
-        work = sanity_work(
-            x, type(self), self._options, of, self._blocks(x.backbone, steps),
-            seed=seed, draws=draws, progress=progress,
-        )  # fmt: skip
-        maps = self._runner.run(x.backbone, work, self._traces)
-        x.check_weights()
-        return compare_steps(x, work, maps)
+
+        def make() -> Sanity:
+            work = sanity_work(
+                x, type(self), self._options, of, self._blocks(x.backbone, steps),
+                seed=seed, draws=draws, progress=progress,
+            )  # fmt: skip
+            maps = self._runner.run(x.backbone, work, self._traces)
+            x.check_weights()
+            return compare_steps(x, work, maps)
+
+        key = self._sanity_key(x, of, steps, seed, draws)
+        found = self._sanities.get_or_make(key, self._one_by_one, make)
+        return replace(found, picture=x.picture)  # of the same pixels, by its own name
+
+    @staticmethod
+    def _sanity_key(x: Explanation, of: str, steps: int, seed: int, draws: int) -> Hashable:
+        return "sanity", x.picture.digest, x.digest, x.request, of, steps, seed, draws
 
     def sanity_price(
-        self, x: Explanation, steps: int = MOST_BLOCKS, draws: int = DRAWS
+        self,
+        x: Explanation,
+        steps: int = MOST_BLOCKS,
+        draws: int = DRAWS,
+        *,
+        of: str = FUSED,
+        seed: int = 0,
     ) -> float | None:
-        """Seconds that `sanity` takes, an estimate; None before the network was timed."""
+        """Seconds that `sanity` takes, an estimate: 0 for what is held, None before the network was
+        timed.
+        """
         check_sanity(x, steps, draws)
+        if self._sanities.get(self._sanity_key(x, of, steps, seed, draws)) is not None:
+            return 0.0
         maps = len(self._blocks(x.backbone, steps)) + draws - 1
         return sanity_price(x, self._traces.timings.of(x.backbone), maps)
 

@@ -36,6 +36,7 @@ from camviz.network.timing import Timing
 # another map; the second is reached by at most 1 in 20 pairs of maps of two pictures by the same
 # method and network, for most of these (docs/figures.md): from there on, maps look the same.
 UNRELATED, SAME = 0.5, 0.8
+SANITY_BYTES = 64 * 2**20  # of results that an engine holds
 DRAWS = 4  # of a network that is random altogether: the map of one alone may be alike by chance
 
 # learned: the map depends on what was learned; picture: it does not; unclear: it is as like the
@@ -86,6 +87,12 @@ class Sanity:
     placement: Placement = field(repr=False)
     picture: Picture = field(repr=False)
     fit: Fit = field(repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the maps and the picture."""
+        maps = [each for step in self.steps for each in (step.heat, *step.raw.values())]
+        return self.picture.pixels.nbytes + sum(each.nbytes for each in maps)
 
     @property
     def random(self) -> tuple[SanityStep, ...]:

@@ -1,4 +1,4 @@
-"""The rank correlations of a cascade as a plot, a table and files.
+"""The rank correlations of a cascade as a plot, a table and files, and what follows from them.
 
 Nothing here imports gradio.
 """
@@ -53,6 +53,24 @@ class Plot:
     ticks: tuple[Tick, ...]
     points: tuple[Point, ...]
     line: str
+
+
+def conclusion(x: Explanation, found: Sanity) -> str:
+    """What is to be concluded, as a heading."""
+    if found.verdict == "learned":
+        late = found.changed_at is not found.random[0]
+        rest = f", though little on the {head_of(x)}" if late else ""
+        return f"This map depends on what was learned{rest}"
+    return {
+        "picture": "This map shows the picture, not what was learned",
+        "unclear": "It is not settled whether this map was learned",
+        "empty": "There is no map to compare",
+    }[found.verdict]
+
+
+def head_of(x: Explanation) -> str:
+    """What the first random block of a network is called."""
+    return "classifier" if x.backbone.has_classes else "last layers"
 
 
 def rank_text(rank: float | None) -> str:

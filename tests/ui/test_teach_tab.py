@@ -7,14 +7,17 @@ import weakref
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from camviz.errors import TeachingError
+from camviz.errors import PrototypeError, TeachingError
 from camviz.examples import example
 from camviz.scenes import draw_scene
 from camviz.teaching.head import TaughtHead
+from camviz.ui.compute import engine
 from camviz.ui.learn import bias_lesson, teaching
+from camviz.ui.learn.taught_prototypes import prototype_row
 from camviz.ui.learn.teaching import Kind
 from camviz.ui.state import BackboneChoice, Controls, Selection, Session, Stopped, Task
 from camviz.ui.tabs import teach, teach_actions
@@ -84,6 +87,56 @@ def test_a_classifier_stands_and_explains_the_open_picture(visitor, files):
     for row in rows:
         assert [panel["key"] for panel in row["panels"]] == ["kind0", "kind1"]
     assert rows[1]["title"] == "CAM, the last map"
+
+
+def test_prototypes_of_the_photographs_on_request(visitor, files, monkeypatch):
+    """They are those that the engine learns from the same pictures, and are learned once."""
+    give(visitor, 0, files["sheep"])
+    give(visitor, 1, files["zebra"])
+    assert "Look for prototypes" in visitor.tab["prototypes"]
+    visitor.do(teach_actions.ask_for_prototypes, Selection("prototypes"))
+    assert visitor.tab["prototypes"] == ""
+    (row,) = visitor.tab["maps"].to_json()["rows"][2:]
+    assert row["key"] == "prototypes" and len(row["panels"]) == 2
+    kinds = teach_actions.kinds_of(visitor.session)
+    taught = teaching.taught_by(visitor.session, visitor.controls, kinds, Task())
+    shown = prototype_row(taught, visitor.controls, kinds, Task())
+    for number, kind in enumerate(kinds):
+        bank = engine().build_prototypes(list(kind.pictures), taught.backbone, number)
+        x = engine().explain(
+            RAM, taught.backbone, target=number, method="lpcam", prototypes=bank,
+            refine="none", placement="plain",
+        )  # fmt: skip
+        assert np.array_equal(shown.panels[f"kind{number}"].x.heat(), x.heat())
+    with monkeypatch.context() as patched:
+        patched.setattr(type(engine()), "build_prototypes", lambda *_, **__: pytest.fail("again"))
+        visitor.change(picture=str(example("two-boats").path))
+    assert len(visitor.tab["maps"].rows) == 3, "another picture, the same prototypes"
+    give(visitor, 1, files["lorry"][:1])
+    assert len(visitor.tab["maps"].rows) == 2 and "Look for" in visitor.tab["prototypes"]
+
+
+def test_a_kind_without_prototypes_says_why(visitor, files, monkeypatch):
+    build = type(engine()).build_prototypes
+
+    def refuse(self, images, backbone, target, **options):
+        if target == 0:
+            raise PrototypeError("these pictures show nothing of the class")
+        return build(self, images, backbone, target, **options)
+
+    monkeypatch.setattr(type(engine()), "build_prototypes", refuse)
+    give(visitor, 0, files["sheep"])
+    give(visitor, 1, files["zebra"])
+    visitor.do(teach_actions.ask_for_prototypes)
+    row = visitor.row("prototypes")
+    assert len(row["panels"]) == 1 and "show nothing of the class" in str(row["absent"])
+    monkeypatch.setattr(
+        type(engine()), "build_prototypes", lambda *_, **__: refuse(None, None, None, 0)
+    )
+    teach_actions.edit(visitor.session, Selection("name:wool", 0))
+    visitor.do(teach_actions.ask_for_prototypes)
+    row = visitor.row("prototypes")
+    assert not row["panels"] and "show nothing of the class" in str(row)
 
 
 def test_mistaken_pictures_are_marked(visitor, files):

@@ -26,7 +26,9 @@ from camviz.network.backbone import GIVEN
 from camviz.ui import html, verdict
 from camviz.ui.covering import CAUTION, Covered
 from camviz.ui.downloads.command import LOCAL, SHARED, command
-from camviz.ui.downloads.handout import figures_known, grey_maps, printed_steps
+from camviz.ui.downloads.paper import grey_maps
+from camviz.ui.downloads.printed_stories import printed_stories
+from camviz.ui.downloads.printed_tests import cascade_known, figures_known
 from camviz.ui.features import FEATURES, features_row
 from camviz.ui.hosting.policy import script_hash
 from camviz.ui.service import Found, truth_of
@@ -96,8 +98,9 @@ def report_html(
         caution=CAUTION,
         figures=[_figures(key, x, truth) for key, x in found.items()],
         grey={_title(key, x): grey_maps(x) for key, x in found.items()},
-        steps=next(filter(None, map(printed_steps, found.values())), None),
+        stories=printed_stories(found),
         tests=figures_known(first),
+        cascade=cascade_known(first),
         notes={
             _title(key, x): x.reason if isinstance(x, Unavailable) else x.notes
             for key, x in rows.items()

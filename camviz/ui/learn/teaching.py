@@ -8,9 +8,10 @@ Nothing here imports gradio. Pictures are uploads of a session, and go with it.
 """
 
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from weakref import WeakSet
 
 from camviz.defaults import FUSED
@@ -130,7 +131,9 @@ def answers_by_kind(taught: Taught, kinds: Sequence[Kind]) -> list[list[LeftOut]
     return [[next(rest) for _ in kind.pictures] for kind in kinds]
 
 
-def explain_by(taught: Taught, controls: Controls, target: int, method: str) -> Explanation:
+def explain_by(
+    taught: Taught, controls: Controls, target: int, method: str, **options: Any
+) -> Explanation:
     """The open picture, explained for a kind."""
     if controls.picture is None:
         raise TeachingError("there is no picture yet; give one")
@@ -142,32 +145,43 @@ def explain_by(taught: Taught, controls: Controls, target: int, method: str) -> 
         fit=controls.options.fit,
         refine="none",
         placement="plain",
+        **options,
     )
+
+
+def best_kinds(taught: Taught, controls: Controls) -> list[int]:
+    """The kinds whose maps are shown: the most probable of the open picture, in their order."""
+    first = explain_by(taught, controls, 0, "layer_cam")
+    return sorted(index for index, *_ in first.predictions[:SHOWN])
 
 
 def maps_by(taught: Taught, controls: Controls) -> dict[str, MapRow | Unavailable]:
     """Two rows for the open picture, a column a kind: all layers fused, and CAM."""
-    first = explain_by(taught, controls, 0, "layer_cam")
-    best = sorted(index for index, *_ in first.predictions[:SHOWN])
+    best = best_kinds(taught, controls)
     fused = {index: explain_by(taught, controls, index, "layer_cam") for index in best}
     rows: dict[str, MapRow | Unavailable] = {
-        FUSED: _row("LayerCAM, all layers together", fused, FUSED)
+        FUSED: row_of("LayerCAM, all layers together", fused, FUSED)
     }
     try:
         exact = {index: explain_by(taught, controls, index, CAM) for index in best}
         last = next(iter(exact.values())).stages[-1]
-        rows[CAM] = _row(f"{METHODS[CAM].label}, the last map", exact, last)
+        rows[CAM] = row_of(f"{METHODS[CAM].label}, the last map", exact, last)
     except (MethodError, StageError) as error:
         rows[CAM] = Unavailable(html.sentence(error))
     return rows
 
 
-def _row(title: str, found: dict[int, Explanation], of: str) -> MapRow:
+def row_of(title: str, found: Mapping[int, Explanation | Unavailable], of: str) -> MapRow:
+    """A row of maps of the open picture, a column a kind, at least one of which has a map."""
     panels = {
-        f"kind{index}": MapPanel(x, of, name=f"{x.label} {html.percent(_share(x))}", last=False)
+        f"kind{index}": x if isinstance(x, Unavailable) else _panel(x, of)
         for index, x in found.items()
     }
-    return MapRow(title, next(iter(found.values())), panels)
+    return MapRow(title, next(x for x in found.values() if isinstance(x, Explanation)), panels)
+
+
+def _panel(x: Explanation, of: str) -> MapPanel:
+    return MapPanel(x, of, name=f"{x.label} {html.percent(_share(x))}", last=False)
 
 
 def _share(x: Explanation) -> float:

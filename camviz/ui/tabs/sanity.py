@@ -87,12 +87,13 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
         return
     x = service.explain(controls.with_options(views="one"), progress=task.report)
     try:
-        seconds = engine().sanity_price(x)
+        seed = session.get(ID, SEED, 0)
+        seconds = engine().sanity_price(x, seed=seed)
         if on_request.must_wait(session, ID, controls, seconds):
             yield Update(tab=_without(_asks(x, seconds)))
             return
         task.start(LABEL)
-        found = engine().sanity(x, seed=session.get(ID, SEED, 0), progress=task.report)
+        found = engine().sanity(x, seed=seed, progress=task.report)
     except CamvizError as error:
         yield Update(tab=_without("", Unavailable(html.sentence(error))))
         return
@@ -136,7 +137,8 @@ def heading(x: Explanation, found: Sanity, *, averaged: bool = False) -> Markup:
         backbone=x.backbone.display_name,
         method=METHODS[x.request.method].label,
         label=x.label,
-        head="classifier" if x.backbone.has_classes else "last layers",
+        conclusion=sanity_plot.conclusion(x, found),
+        head=sanity_plot.head_of(x),
         untrained=not x.backbone.weights.trained,
         changed=changed,
         at_once=changed is found.random[0],

@@ -15,6 +15,7 @@ from camviz.engine.teaching import Taught
 from camviz.errors import CamvizError
 from camviz.ui import html, service, strip
 from camviz.ui.learn import bias_lesson
+from camviz.ui.learn.taught_prototypes import PROTOTYPES, prototype_row
 from camviz.ui.learn.teaching import (
     MOST_A_KIND,
     MOST_KINDS,
@@ -37,7 +38,6 @@ from camviz.ui.viewer import Viewer, payload
 ID, GROUP, TITLE = actions.ID, "Learn", "Teach it"
 KEY = "t"  # the digits are taken
 LABEL = "Looking at the photographs …"
-KEY = "t"  # the digits are taken
 READS_COVER = False
 NO_PICTURE = "Give a picture on the left, and it is explained by what you taught."
 
@@ -52,6 +52,7 @@ class Parts:
     upload: Any
     answer: Any
     maps: Any
+    prototypes: Any
     save: Any
     load: Any
     file: Any
@@ -73,6 +74,7 @@ def build() -> Parts:
     )  # fmt: skip
     answer = gr.HTML(elem_id="teach-answer")
     maps = Viewer(elem_id="teach-viewer", name="Maps by what was taught")
+    prototypes = gr.HTML(elem_id="teach-prototypes", js_on_load=html.script("click.js"))
     with gr.Row(elem_id="teach-files"):
         save = gr.Button("Save the head", size="sm", elem_id="teach-save")
         load = gr.UploadButton(
@@ -80,12 +82,13 @@ def build() -> Parts:
         )
     file = gr.HTML(elem_id="teach-file", js_on_load=html.script("click-link.js"))
     lesson = gr.HTML(elem_id="teach-lesson", js_on_load=html.script("click.js"))
-    return Parts(heading, camera, kinds, upload, answer, maps, save, load, file, lesson)
+    return Parts(heading, camera, kinds, upload, answer, maps, prototypes, save, load, file, lesson)
 
 
 def wire(parts: Parts, events: Events) -> None:
     events.on_change(parts.kinds.select, actions.edit)
     events.on_work(parts.upload.upload, actions.add_pictures, LABEL, parts.upload)
+    events.on_change(parts.prototypes.select, actions.ask_for_prototypes)
     events.on_work(parts.save.click, actions.save, LABEL)
     events.on_work(parts.load.upload, actions.load, LABEL, parts.load)
     events.on_change(parts.lesson.select, actions.take_lesson)
@@ -123,7 +126,7 @@ def _taught(
         yield Update(tab=_without(kinds, name, trained))
         return
     tab = {"heading": heading(name, trained), "kinds": cards(kinds, taught)}
-    yield Update(tab={**tab, **_explained(controls, taught)})
+    yield from _explained(session, controls, kinds, taught, tab, task)
 
 
 def _with_answer(update: Update, gone: int) -> Update:
@@ -148,6 +151,7 @@ def _without(
         "kinds": shown,
         "answer": answer,
         "maps": payload({}),
+        "prototypes": "",
     }
 
 
@@ -192,14 +196,38 @@ def _pictures(
     ]
 
 
-def _explained(controls: Controls, taught: Taught) -> dict[str, Any]:
-    """What the head says of the open picture: a bar and two maps for each kind."""
+def _explained(
+    session: Session,
+    controls: Controls,
+    kinds: tuple[Kind, ...],
+    taught: Taught,
+    tab: dict[str, Any],
+    task: Task,
+) -> Iterator[Update]:
+    """What the head says of the open picture: a bar and two maps for each kind; a third one, by
+    prototypes of the kind, where they were asked for. tab: what else is new.
+    """
     if controls.picture is None:
-        return {"answer": html.render("fine.html", text=NO_PICTURE), "maps": payload({})}
+        answer = html.render("fine.html", text=NO_PICTURE)
+        yield Update(tab={**tab, "answer": answer, "maps": payload({}), "prototypes": ""})
+        return
     rows = maps_by(taught, controls)
     x = next(iter(rows["fused"].panels.values())).x  # type: ignore[union-attr]
-    answer = html.render("teach-answer.html", rows=x.predictions, name=x.picture.name)
-    return {"answer": answer, "maps": payload(rows, truth=service.truth_of(x))}
+    truth = service.truth_of(x)
+    full = [kind for kind in kinds if kind.pictures]
+    asked, possible = actions.wants_prototypes(session, controls, kinds), bool(taught.answers)
+    yield Update(
+        tab={
+            **tab,
+            "answer": html.render("teach-answer.html", rows=x.predictions, name=x.picture.name),
+            "maps": payload(rows, truth=truth),
+            "prototypes": html.render("teach-prototypes.html") if possible and not asked else "",
+        }
+    )
+    if possible and asked:
+        task.start(LABEL)
+        rows[PROTOTYPES] = prototype_row(taught, controls, full, task)
+        yield Update(tab={"maps": payload(rows, truth=truth)})
 
 
 # -- The lesson ----------------------------------------------------------------------------------

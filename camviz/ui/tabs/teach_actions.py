@@ -26,7 +26,7 @@ from camviz.ui.learn.teaching import (
     taught_from_file,
     with_kind,
 )
-from camviz.ui.state import Selection, Session, Task, Update
+from camviz.ui.state import Controls, Selection, Session, Task, Update
 
 ID = "teach"
 NOTHING = (
@@ -42,6 +42,16 @@ def kinds_of(session: Session) -> tuple[Kind, ...]:
 def head_of(session: Session) -> TaughtHead | None:
     """The head that a visitor loaded from a file, if it is in use."""
     return session.get(ID, "head")
+
+
+def ask_for_prototypes(session: Session, _: Any = None) -> None:
+    """Look for prototypes of the kinds as they are now; changed ones take another click."""
+    session.set(ID, "prototypes", (kinds_of(session), session.controls.backbone))
+
+
+def wants_prototypes(session: Session, controls: Controls, kinds: tuple[Kind, ...]) -> bool:
+    """Whether a visitor asked for prototypes of these kinds by this network."""
+    return session.get(ID, "prototypes") == (kinds, controls.backbone)
 
 
 def step_of(session: Session) -> int:

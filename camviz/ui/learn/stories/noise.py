@@ -92,7 +92,7 @@ def _cut(x: Explanation, stage: str, found: TruncationSteps, maps: Maps) -> Stor
     return StoryStep(
         title="Cut off what noise can explain",
         says="The negative half shows how large noise gets. Positive values that are smaller than "
-        "the cut become 0: move it, and see what the map loses.",
+        "the cut become 0. See what the map loses.",
         formulas=lines(
             (_CUT, {"g_k": "histogram", "τ": "cut"}), (_TAU, {"τ": "cut", "q": "level"})
         ),
