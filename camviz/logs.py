@@ -78,7 +78,7 @@ def error_fields(error: BaseException) -> dict[str, Any]:
     """The type, text and traceback of an error, and the types of those that led to it."""
     fields: dict[str, Any] = {
         "error": type(error).__name__,
-        "said": without_paths(str(error)),
+        "text": without_paths(str(error)),
         "traceback": [*_frames(error.__traceback__)][-DEPTH:],
     }
     earlier = error.__cause__ or error.__context__

@@ -98,7 +98,7 @@
   const message = text => {
     const element = document.createElement("li");
     element.role = "presentation";
-    element.className = "cv-said-none";
+    element.className = "cv-none";
     element.textContent = text;
     return element;
   };
@@ -118,20 +118,20 @@
       .filter(one => one.rank < 6)
       .sort((one, other) => one.rank - other.rank);
     shown = found.slice(0, MOST).map(one => one.option);
-    const said = [];
+    const notes = [];
     let chosen = 0;
     if (!found.length) {
       shown = near(words.join(" "));
       chosen = -1;
-      said.push(`Nothing here is called “${input.value.trim()}”.${shown.length ? " Near:" : ""}`);
+      notes.push(`Nothing here is called “${input.value.trim()}”.${shown.length ? " Near:" : ""}`);
     } else if (menu.matches(classes)) {
       const exact = found.filter(one => one.rank === found[0].rank && one.rank < 2).length;
       if (exact > 1) {
         chosen = -1;
-        said.push(`${exact} classes go by that name; choose one.`);
+        notes.push(`${exact} classes go by that name; choose one.`);
       }
     }
-    list.replaceChildren(...said.map(message), ...shown.map(item));
+    list.replaceChildren(...notes.map(message), ...shown.map(item));
     if (found.length > MOST) list.append(message(`and ${found.length - MOST} more`));
     list.classList.add("cv-open");
     menu.setAttribute("data-searched", "");

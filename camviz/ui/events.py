@@ -331,8 +331,8 @@ def take(
         session.mirror.clear()  # the control that was touched may show what is not set
         session.notify(html.notice(html.sentence(error)))
     except Exception as error:
-        said = sentence_for(error, getattr(action, "__name__", "an action"))
-        session.notify(html.notice(html.sentence(said)))
+        sentence = sentence_for(error, getattr(action, "__name__", "an action"))
+        session.notify(html.notice(html.sentence(sentence)))
 
 
 def claimed(session: Session, given: Any) -> Any:

@@ -59,7 +59,7 @@ def test_the_same_layer_stands_in_the_same_column(open_page):
 def test_every_head_of_every_block_is_shown(open_page, width):
     page = open_page(width, 900, query=f"{VIT}&tab=attention")
     wait_for_maps(page, SHEET, BLOCKS * (1 + HEADS))
-    said = page.locator("#attention-said")
+    said = page.locator("#attention-heading")
     expect(said.locator("h2")).to_have_text("Where the class token reads, head by head")
     expect(said).to_contain_text("not what counts: it is the same for every class")
     shown = page.locator(f"{SHEET} .vw-panel:visible")

@@ -28,7 +28,7 @@ def open_classes(open_page):
         page = open_page(query=query, **options)
         open_tab(page, "Classes")
         wait_for_maps(page, VIEWER, 6)
-        expect(page.locator("#classes-every-said h2")).to_be_visible()
+        expect(page.locator("#classes-every-heading h2")).to_be_visible()
         wait_until_idle(page)
         return page
 
@@ -52,11 +52,11 @@ def wait_until_drawn(page, before):
 
 def test_a_press_on_the_sheet_explains_and_vs_compares(open_classes):
     page = open_classes()
-    expect(page.locator("#classes-said h2")).to_have_text(re.compile(r"^ram or .+\? .+\.$"))
+    expect(page.locator("#classes-heading h2")).to_have_text(re.compile(r"^ram or .+\? .+\.$"))
     expect(page.locator(f"{SHEET} li")).to_have_count(6)
     page.get_by_role("button", name="Compare with sheep").click()
     wait_for_link(page, versus="sheep")
-    expect(page.locator("#classes-said h2")).to_have_text(re.compile("^ram or sheep"))
+    expect(page.locator("#classes-heading h2")).to_have_text(re.compile("^ram or sheep"))
     names = page.locator(f"{VIEWER} [data-row=alone] .vw-name b")
     expect(names).to_have_text(["A: ram", "B: sheep", "A − B", "B − A"])
     scale = page.locator(f"{VIEWER} [data-id='alone/less'] .vw-scale").get_attribute("aria-label")
@@ -68,7 +68,7 @@ def test_a_press_on_the_sheet_explains_and_vs_compares(open_classes):
     tile.focus()
     page.keyboard.press("Enter")
     wait_for_link(page, **{"class": label})
-    expect(page.locator("#classes-said h2")).to_have_text(re.compile(f"^{label} or sheep"))
+    expect(page.locator("#classes-heading h2")).to_have_text(re.compile(f"^{label} or sheep"))
     assert fits_window(page)
 
 
@@ -83,8 +83,8 @@ def test_the_map_follows_pointer_and_keys_without_a_request(open_classes):
     wait_until_drawn(page, first)
     hovered, _ = drawn(page)
     label = options.nth(3).locator("span").first.inner_text()
-    expect(page.locator(f"{LIST} [data-part=said]")).to_have_text(re.compile(f"^{label}, "))
-    page.locator("#classes-every-said h2").hover()
+    expect(page.locator(f"{LIST} [data-part=text]")).to_have_text(re.compile(f"^{label}, "))
+    page.locator("#classes-every-heading h2").hover()
     wait_until_drawn(page, hovered)
     assert drawn(page)[0] == first, "it goes back to the class that stays"
     page.locator(f"{LIST} [role=listbox]").focus()
@@ -98,7 +98,7 @@ def test_the_map_follows_pointer_and_keys_without_a_request(open_classes):
     assert not calls and drawn(page)[1] > draws
     page.locator(f"{LIST} [data-part=choose]").click()
     wait_for_link(page, **{"class": label})
-    expect(page.locator("#classes-said h2")).to_have_text(re.compile(f"^{label} or "))
+    expect(page.locator("#classes-heading h2")).to_have_text(re.compile(f"^{label} or "))
 
 
 def test_the_map_beside_the_list_follows_the_viewers_colours(open_classes):
@@ -110,7 +110,9 @@ def test_the_map_beside_the_list_follows_the_viewers_colours(open_classes):
 
 def test_a_head_that_is_not_linear_has_no_list(open_classes):
     page = open_classes("&backbone=scenes-vit&example=a-zebra")
-    expect(page.locator("#classes-every-said")).to_contain_text("Press a class on the sheet above")
+    expect(page.locator("#classes-every-heading")).to_contain_text(
+        "Press a class on the sheet above"
+    )
     expect(page.locator(LIST)).to_be_hidden()
 
 

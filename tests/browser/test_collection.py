@@ -40,7 +40,7 @@ def shortcut_is_found(page):
     """The first group of rams holds marked ones only."""
     choose_rams(page)
     page.locator(f"{HERE} [data-group='0']").click()
-    expect(page.locator(f"{HERE} [data-part=said]")).to_have_text(
+    expect(page.locator(f"{HERE} [data-part=text]")).to_have_text(
         re.compile(r"^\d+ of 200 pictures of group 1\.$")
     )
     expect(page.locator(f"{TILE} canvas").first).to_be_visible()

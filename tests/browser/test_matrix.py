@@ -45,7 +45,7 @@ def test_the_whole_matrix_is_there(open_page):
     page = open_page(query=SCENE)
     open_tab(page, "Methods × stages")
     wait_for_matrix(page, 4)
-    expect(page.locator("#methods-said h2")).to_have_text("Where each method looks for ram")
+    expect(page.locator("#methods-heading h2")).to_have_text("Where each method looks for ram")
     heads = page.locator(f"{METHODS} .vw-heads b").all_inner_texts()
     stages = [f"Stage {i} of 4, {n}\u00a0×\u00a0{n}" for i, n in ((4, 4), (3, 8), (2, 16), (1, 32))]
     assert heads == [*stages, "Stretched", "Geometric", "Maximum", "Refined"]
@@ -97,7 +97,7 @@ def test_it_follows_what_is_asked_on_the_left(open_page):
     wait_for_matrix(page, 4)
     page.locator("#bars .cv-bar").nth(1).click()
     label = page.locator("#bars .cv-bar").nth(1).get_attribute("data-label")
-    expect(page.locator("#methods-said h2")).to_have_text(f"Where each method looks for {label}")
+    expect(page.locator("#methods-heading h2")).to_have_text(f"Where each method looks for {label}")
     tick_of(page, "layer1").click()
     wait_for_matrix(page, 3)
 
@@ -131,7 +131,7 @@ def test_two_models_side_by_side_at_once(open_page):
     page = open_page(query=SCENE)
     open_tab(page, "Models")
     wait_for_maps(page, MODELS, 9)  # three depths of two backbones, and their difference
-    expect(page.locator("#models-said h2")).to_have_text(
+    expect(page.locator("#models-heading h2")).to_have_text(
         re.compile(r"^(Both|The two) look at .+: r = .?[01]\.\d\d, IoU [01]\.\d\d\.$")
     )
     names = page.locator(f"{MODELS} [data-row=fused] .vw-name b").all_inner_texts()

@@ -544,7 +544,7 @@ def test_two_visitors_see_their_own(open_page):
 
 def test_back_and_forward_walk_the_tabs_and_keep_what_is_set(open_page):
     page = open_page()
-    for title, inside in (("Classes", "#classes-said"), ("Models", "#models-said")):
+    for title, inside in (("Classes", "#classes-heading"), ("Models", "#models-heading")):
         open_tab(page, title)
         expect(page.locator(inside)).to_be_visible()
         wait_until_idle(page)
@@ -552,13 +552,13 @@ def test_back_and_forward_walk_the_tabs_and_keep_what_is_set(open_page):
     page.locator(".cv-bar").nth(1).click()
     wait_for_link(page, tab="models", **{"class": label})
     page.go_back()
-    expect(page.locator("#classes-said")).to_be_visible()
+    expect(page.locator("#classes-heading")).to_be_visible()
     wait_for_link(page, tab="classes", **{"class": label})
     page.go_back()
     expect(heading(page)).to_be_visible()
     wait_for_link(page, tab=None, **{"class": label})
     page.go_forward()
-    expect(page.locator("#classes-said")).to_be_visible()
+    expect(page.locator("#classes-heading")).to_be_visible()
     wait_until_idle(page)
 
 

@@ -28,7 +28,7 @@ def open_sanity(open_page):
     def get(query=RAM, **options):
         page = open_page(query=query, **options)
         open_tab(page, "Sanity")
-        go = page.locator("#sanity-said [data-label=go]")
+        go = page.locator("#sanity-heading [data-label=go]")
         expect(go.or_(page.locator(f"{VIEWER} .vw-panel")).first).to_be_visible()
         if go.is_visible():  # on a slow machine it asks first
             go.click()
@@ -53,7 +53,7 @@ def here(page):
 def test_the_slider_goes_through_the_maps_by_keyboard_without_a_request(open_sanity):
     page = open_sanity()
     assert link_of(page)["tab"] == "sanity"
-    expect(page.locator("#sanity-said h2")).to_have_text(re.compile(r"\bthis map\b", re.I))
+    expect(page.locator("#sanity-heading h2")).to_have_text(re.compile(r"\bthis map\b", re.I))
     calls = []
     page.on("request", lambda request: calls.append(request.url))
     slider = page.get_by_role("slider", name="How much is random")
@@ -67,7 +67,7 @@ def test_the_slider_goes_through_the_maps_by_keyboard_without_a_request(open_san
         seen.append(drawn(page))
     assert len(set(seen)) == STEPS, "every step has a map of its own"
     assert slider.get_attribute("aria-valuetext") == "+ conv1"
-    expect(page.locator(f"{SLIDER} [data-part=said]")).to_contain_text("Random down to conv1.")
+    expect(page.locator(f"{SLIDER} [data-part=text]")).to_contain_text("Random down to conv1.")
     page.keyboard.press("Home")
     assert drawn(page) == seen[0] and here(page) == "0"
     page.locator(f"{PLOT} [data-step='3']").click()
@@ -100,7 +100,7 @@ def test_files_are_there_without_a_server(open_sanity):
 
 def test_other_weights_are_drawn_on_request(open_sanity):
     page = open_sanity()
-    said = page.locator(f"{SLIDER} [data-part=said]")
+    said = page.locator(f"{SLIDER} [data-part=text]")
     slider = page.get_by_role("slider", name="How much is random")
     slider.focus()
     page.keyboard.press("End")

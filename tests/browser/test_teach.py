@@ -96,7 +96,7 @@ def test_the_camera_takes_pictures_while_its_button_is_held(open_page):
     opener = page.get_by_role("button", name="Use the camera for kind 2")
     page.evaluate("window.missing = true")
     opener.click()
-    said = page.locator("frame-camera [data-part=said]")
+    said = page.locator("frame-camera [data-part=text]")
     expect(said).to_have_text("There is no camera on this machine. Add photographs by files.")
     page.evaluate("window.missing = false")
     opener.click()

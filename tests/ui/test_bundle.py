@@ -71,7 +71,7 @@ def test_without_refinement_the_zip_has_no_such_map(controls):
 
 def test_a_row_that_is_a_sentence_stays_one(controls):
     _, manifest, arrays = unpack(bundle.make_zip(controls.with_options(method="eigen_cam")))
-    assert "no gradient" in manifest["rows"]["denoised"]["said"]
+    assert "no gradient" in manifest["rows"]["denoised"]["reason"]
     assert not any(key.startswith("denoised/") for key in arrays)
 
 

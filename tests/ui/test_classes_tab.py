@@ -154,19 +154,19 @@ def test_what_does_not_fit_is_left_out_from_the_end(controls, monkeypatch, shown
     assert value.labels == tuple(label for _, label, _ in x.predictions[:count])
     assert 0.85 * most < len(json.dumps(value.to_json())) <= most
     page = shown(classes, controls)
-    assert f"The {count} most probable of 1000 classes are listed." in page["every_said"]
+    assert f"The {count} most probable of 1000 classes are listed." in page["every_heading"]
 
 
 def test_a_head_that_is_not_linear_is_a_sentence(shown, scene, on_backbone):
     page = shown(classes, on_backbone(scene, "scenes-vit"))
     assert page["every"] is None
-    assert "is not linear in the places of its map" in page["every_said"]
-    assert "Press a class on the sheet above instead." in page["every_said"]
+    assert "is not linear in the places of its map" in page["every_heading"]
+    assert "Press a class on the sheet above instead." in page["every_heading"]
 
 
 def test_a_norm_in_the_head_is_said(shown, scene, on_backbone):
     page = shown(classes, on_backbone(scene, "scenes-convnext"))
-    assert "normalisation held as it is" in page["every_said"] and page["every"]["labels"]
+    assert "normalisation held as it is" in page["every_heading"] and page["every"]["labels"]
 
 
 def test_both_sides_have_the_same_keys():

@@ -123,7 +123,7 @@ def test_both_maps_stand_side_by_side_with_what_is_covered_outlined(shown, scene
 def test_nothing_covered_is_an_invitation(shown, scene):
     page = shown(cover, scene)
     assert "Cover it and see" in page["heading"] and page["canvas"].covered == ""
-    assert not text_of(page["said"]) and page["real"] == ""
+    assert not text_of(page["conclusion"]) and page["real"] == ""
     assert [len(row.panels) for row in page["maps"].rows] == [1, 1, 1]
     assert all(bar["arrow"] == "→" for bar in page["canvas"].bars)
 
@@ -213,7 +213,7 @@ def test_every_change_has_its_sentence(before, after, said, scene):
 
 def test_the_caution_stands_beside_every_conclusion(shown, scene, blot):
     page = shown(cover, covered(scene, painted=blot))
-    text = text_of(page["said"])
+    text = text_of(page["conclusion"])
     assert re.match(r"\d+\.\d% of the picture is covered\. The network was trained on no", text)
     assert "logit" not in text, "it stands beside the bars"
 
@@ -382,8 +382,8 @@ def test_what_is_too_fine_for_a_link_is_said(shown, scene):
     given = covered(scene, painted=speckles)
     assert "covered" not in service.link_of(given, service.explain(given))
     page = shown(cover, given)
-    assert "too fine for a link" in text_of(page["said"])
-    assert "too fine" not in text_of(shown(cover, covered(scene, hottest=20))["said"])
+    assert "too fine for a link" in text_of(page["conclusion"])
+    assert "too fine" not in text_of(shown(cover, covered(scene, hottest=20))["conclusion"])
 
 
 def test_a_brush_stroke_fits_into_a_link():

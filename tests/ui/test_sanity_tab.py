@@ -177,7 +177,7 @@ def test_without_classes_the_head_is_not_called_a_classifier(controls, quick, mo
     found = own.sanity(x)
     page = sanity.cascade(x, found)
     assert "classifier" not in page["heading"] and "from its last layers" in page["heading"]
-    assert "It now says" not in page["plot"] and "It says" not in page["slider"]["said"][1]
+    assert "It now says" not in page["plot"] and "It says" not in page["slider"]["texts"][1]
 
 
 def test_prototypes_and_no_picture_have_a_sentence(shown, scene):
@@ -187,13 +187,13 @@ def test_prototypes_and_no_picture_have_a_sentence(shown, scene):
     assert page["maps"].rows[0].reason == sanity.NO_PICTURE
 
 
-def test_said_of_each_step(scene):
+def test_each_step_in_words(scene):
     found = engine().sanity(service.explain(scene))
     first, step = found.steps[:2]
-    assert sanity.said_of(first).startswith("The network as it is. It says ram")
+    assert sanity.describe(first).startswith("The network as it is. It says ram")
     for rank, words in ((0.8, "looks the same (0.80)"), (0.5, "somewhat like"), (-0.2, "(−0.20)")):
-        assert words in sanity.said_of(replace(step, rank=rank))
-    assert "Nothing is left" in sanity.said_of(replace(step, rank=None))
+        assert words in sanity.describe(replace(step, rank=rank))
+    assert "Nothing is left" in sanity.describe(replace(step, rank=None))
 
 
 def test_the_browser_reads_what_is_sent():

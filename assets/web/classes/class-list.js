@@ -220,10 +220,10 @@ export class ClassList extends HTMLElement {
     const canvas = /** @type {HTMLCanvasElement} */ (part(this, "canvas"));
     if (!value || !this.#map.draw(canvas, value, this.#bytes, place)) return;
     const label = value.labels[place];
-    const said = value.peaks[place]
+    const text = value.peaks[place]
       ? `${label}, ${value.shares[place]}. Highest value: ${digits(value.peaks[place])}.`
       : `${label}, ${value.shares[place]}. Nothing here speaks for it.`;
-    if (part(this, "said").textContent !== said) part(this, "said").textContent = said;
+    if (part(this, "text").textContent !== text) part(this, "text").textContent = text;
     canvas.setAttribute("aria-label", `Where the network would see ${label}`);
     const choose = part(this, "choose");
     choose.textContent = `Explain ${value.labels[this.#pinned]}`;

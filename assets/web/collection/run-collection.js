@@ -180,7 +180,7 @@ export class RunCollection extends HTMLElement {
     const sort = this.#menu("sort").value;
     const from = 10 * Number(this.#box("from").value);
     part(this, "from-label").hidden = !sort;
-    part(this, "from-said").textContent = `${from / 10} %`;
+    part(this, "from-text").textContent = `${from / 10} %`;
     this.#shown = chosenPlaces(value, {
       label: this.#label, sort, from: sort ? from : 0, mistaken: this.#box("mistaken").checked,
       members: this.#group?.members ?? null,
@@ -188,7 +188,7 @@ export class RunCollection extends HTMLElement {
     this.#at = 0;
     part(this, "sheet").scrollTop = 0;
     const of = this.#group ? ` of group ${this.#groups.indexOf(this.#group) + 1}` : "";
-    part(this, "said").textContent = this.#shown.length
+    part(this, "text").textContent = this.#shown.length
       ? `${this.#shown.length} of ${value.explained.length} pictures${of}.`
       : "No picture is like that.";
     this.#place();
@@ -220,10 +220,10 @@ export class RunCollection extends HTMLElement {
       + "first: things move about, and what a picture was made with stays in its place.");
   }
 
-  /** @param {string} said */
-  #showGroups(said) {
-    part(this, "grouped").hidden = !said;
-    part(this, "grouped-said").textContent = said;
+  /** @param {string} text */
+  #showGroups(text) {
+    part(this, "grouped").hidden = !text;
+    part(this, "grouped-text").textContent = text;
     part(this, "groups").replaceChildren(...this.#groups.map((group, number) => {
       const item = make("li");
       const button = item.appendChild(make("button"));
@@ -342,17 +342,17 @@ export class RunCollection extends HTMLElement {
     const value = this.#value;
     if (!value) return "";
     const { names } = value;
-    const said = [names[value.explained[place]] || "no class"];
-    if (value.truths[place] >= 0) said.push(`labelled ${names[value.truths[place]]}`);
+    const parts = [names[value.explained[place]] || "no class"];
+    if (value.truths[place] >= 0) parts.push(`labelled ${names[value.truths[place]]}`);
     if (value.answers[place] !== value.explained[place] && names[value.answers[place]]) {
-      said.push(`the network says ${names[value.answers[place]]}`);
+      parts.push(`the network says ${names[value.answers[place]]}`);
     }
     for (const [name, [title]] of Object.entries(value.titles)) {
       const figure = value.figures[name]?.[place];
-      if (figure != null) said.push(`${title} ${inPercent(figure)}`);
+      if (figure != null) parts.push(`${title} ${inPercent(figure)}`);
     }
     const tile = this.#tiles.get(place);
-    return (tile ? [tile.name, ...said] : said).join(", ");
+    return (tile ? [tile.name, ...parts] : parts).join(", ");
   }
 
   /**
@@ -434,8 +434,8 @@ export class RunCollection extends HTMLElement {
   /* Says what is known of the picture where the keyboard is. */
   #tell() {
     const place = this.#shown[this.#at];
-    const said = place === undefined ? "" : this.#words(place);
-    if (part(this, "one").textContent !== said) part(this, "one").textContent = said;
+    const text = place === undefined ? "" : this.#words(place);
+    if (part(this, "one").textContent !== text) part(this, "one").textContent = text;
     part(this, "open").hidden = place === undefined || !this.#value?.opens;
   }
 

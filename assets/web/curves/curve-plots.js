@@ -146,26 +146,26 @@ export class CurvePlots extends HTMLElement {
     for (const kind of KINDS) {
       const plot = part(this, `${kind}-plot`);
       plot.replaceChildren(parsed(plotSvg(value, kind, ON_PAGE, step, chosen)));
-      const said = `${percent(value.shares[step])} ${CHANGED[kind]}: ${value.label} `
+      const text = `${percent(value.shares[step])} ${CHANGED[kind]}: ${value.label} `
         + scoreInWords(line[kind][step], value.unit);
       plot.setAttribute("aria-label", `${TITLES[kind]}, step by step`);
       plot.setAttribute("aria-valuemax", String(value.shares.length - 1));
       plot.setAttribute("aria-valuenow", String(step));
-      plot.setAttribute("aria-valuetext", said);
-      part(this, `${kind}-said`).textContent = said;
+      plot.setAttribute("aria-valuetext", text);
+      part(this, `${kind}-text`).textContent = text;
       part(this, `${kind}-words`).textContent = curveInWords(value, line, kind);
-      this.#paint(kind, chosen, said);
+      this.#paint(kind, chosen, text);
     }
   }
 
   /**
    * @param {Kind} kind
    * @param {number} chosen
-   * @param {string} said
+   * @param {string} text
    */
-  #paint(kind, chosen, said) {
+  #paint(kind, chosen, text) {
     const canvas = /** @type {HTMLCanvasElement} */ (part(this, `${kind}-picture`));
-    canvas.setAttribute("aria-label", `The picture, ${said}`);
+    canvas.setAttribute("aria-label", `The picture, ${text}`);
     const value = this.#value, pixels = this.#pixels;
     const context = canvas.getContext("2d");
     if (!value || !pixels || !context) return;

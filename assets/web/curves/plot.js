@@ -151,9 +151,9 @@ export function curveInWords({ label, unit, shares }, line, kind) {
   const scores = line[kind];
   const at = [0, 0.25, 0.5, 1].map(share => shares.reduce((best, one, i) =>
     Math.abs(one - share) < Math.abs(shares[best] - share) ? i : best, 0));
-  const said = [...new Set(at)].map(i =>
+  const text = [...new Set(at)].map(i =>
     `${scoreInWords(scores[i], unit)} with ${percent(shares[i])} ${CHANGED[kind]}`);
-  return `${line.name}, ${TITLES[kind].toLowerCase()}: ${label} at ${said.join(", ")}.`;
+  return `${line.name}, ${TITLES[kind].toLowerCase()}: ${label} at ${text.join(", ")}.`;
 }
 
 /**
@@ -257,10 +257,10 @@ export function curvesFigure(value) {
       + `<text x="${PLOT.left + 42}" y="${y}" font-size="${LETTERS}">`
       + `${escapeXml(`${line.name}: area of ${areas}`)}</text>`;
   });
-  const said = value.lines.flatMap(line => KINDS.map(kind => curveInWords(value, line, kind)));
+  const text = value.lines.flatMap(line => KINDS.map(kind => curveInWords(value, line, kind)));
   return `<svg ${SVG} width="${2 * width}" height="${total}" viewBox="0 0 ${2 * width} ${total}" `
     + `font-family="${FIGURE_FONT}" role="img"><title>${escapeXml(title)}</title>`
-    + `<desc>${escapeXml(said.join(" "))}</desc>`
+    + `<desc>${escapeXml(text.join(" "))}</desc>`
     + "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"
     + `<text x="${PLOT.left}" y="20" font-size="15" font-weight="bold">${escapeXml(title)}</text>`
     + `${plots.join("")}${rows.join("")}</svg>`;

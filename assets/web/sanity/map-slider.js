@@ -26,7 +26,7 @@ import { OneMap } from "../viewer/one-map.js";
  * @property {[number, number]} offset
  * @property {string} name        what the slider is called
  * @property {string[]} labels    of the steps, in their order
- * @property {string[]} said      what is said of each
+ * @property {string[]} texts     a sentence or two on each
  * @property {string} data        base64 of bytes, one map after the other
  * @property {string} follows     id of the viewer whose picture and settings are used
  * @property {string} marks       id of the element in which steps are marked
@@ -123,7 +123,7 @@ export class MapSlider extends HTMLElement {
     this.#at = nearestStep(step, value.labels.length);
     this.#slider.value = String(this.#at);
     this.#slider.setAttribute("aria-valuetext", value.labels[this.#at]);
-    part(this, "said").textContent = value.said[this.#at];
+    part(this, "text").textContent = value.texts[this.#at];
     for (const mark of this.#marks) {
       mark.classList.toggle("cv-here", Number(mark.dataset.step) === this.#at);
     }

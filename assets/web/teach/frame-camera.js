@@ -174,7 +174,7 @@ export class FrameCamera extends HTMLElement {
 
   /** @param {string} text */
   #say(text) {
-    part(this, "said").textContent = text;
+    part(this, "text").textContent = text;
   }
 }
 

@@ -105,7 +105,7 @@ export class MapDialog {
       this.#zoom = WHOLE;
       this.#dialog.showModal();
     }
-    this.#part("said").textContent = "";
+    this.#part("text").textContent = "";
     this.draw();
     this.read(place);
   }
@@ -335,12 +335,12 @@ export class MapDialog {
     const panel = this.#panel;
     const model = this.#model;
     if (!panel || !model) return;
-    this.#part("said").textContent = "";
+    this.#part("text").textContent = "";
     if (kind === "captioned") void this.#export.saveCaptioned(panel, model);
     else if (kind === "map") this.#export.saveMap(panel, model);
     else if (kind === "svg") this.#export.saveSvg(panel.row, model);
     else if (!this.#export.print(panel.row, model)) {
-      this.#part("said").textContent = "Your browser did not open a window to print from. Please "
+      this.#part("text").textContent = "Your browser did not open a window to print from. Please "
         + "allow pop-ups for this page, or save the SVG.";
     }
   }

@@ -226,7 +226,7 @@ def write_rows(
         suffix = canvas.suffix
     for key, row in rows.items():
         if isinstance(row, Unavailable):
-            manifest["rows"][key] = {"said": row.reason}
+            manifest["rows"][key] = {"reason": row.reason}
             continue
         manifest["rows"][key] = row.manifest(look.cut, public=True)
         arrays |= {f"{key}/{name}": raw for name, raw in row.raw.items()}

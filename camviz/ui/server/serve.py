@@ -44,12 +44,12 @@ def _serve(
 ) -> NoReturn:
     settings = environment()
     torch.set_num_threads(settings.threads)
-    stopping, told = Stopping(), threading.Event()
+    stopping, signalled = Stopping(), threading.Event()
 
     def stop(number: int, _: Any) -> None:
-        if told.is_set():
+        if signalled.is_set():
             os._exit(128 + number)
-        told.set()
+        signalled.set()
 
     for number in STOPS:
         signal.signal(number, stop)
@@ -60,7 +60,7 @@ def _serve(
         raise CamvizError(f"the page cannot be served: {one_line(error)}") from None
     configure_logs(settings.log, settings.log_level)
     log.info("serving")
-    told.wait()
+    signalled.wait()
     log.info("stopping")
     stopping.begin()
     ended = wait_until_idle(blocks.app, stopping, settings.stop_seconds)

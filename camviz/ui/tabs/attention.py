@@ -37,7 +37,7 @@ class Parts:
 
 def build() -> Parts:
     return Parts(
-        gr.HTML(elem_id="attention-said", elem_classes="cv-lead"),
+        gr.HTML(elem_id="attention-heading", elem_classes="cv-lead"),
         Viewer(elem_id="attention-viewer"),
     )
 

@@ -56,12 +56,12 @@ RATHER = "The score that is explained is that of one class less that of the othe
 
 @dataclass(frozen=True)
 class Parts:
-    """Its components. `every`: all classes; `every_said`: what stands above them."""
+    """Its components. `every`: all classes; `every_heading`: what stands above them."""
 
     heading: Any
     maps: Any
     sheet: Any
-    every_said: Any
+    every_heading: Any
     every: Any
 
 
@@ -84,11 +84,11 @@ class Tile:
 def build() -> Parts:
     return Parts(
         heading=gr.HTML(
-            elem_id="classes-said", elem_classes="cv-lead", js_on_load=html.script("click.js")
+            elem_id="classes-heading", elem_classes="cv-lead", js_on_load=html.script("click.js")
         ),
         maps=Viewer(elem_id=VIEWER, name="Maps of two classes"),
         sheet=gr.HTML(elem_id="classes-sheet", js_on_load=html.script("click.js")),
-        every_said=gr.HTML(elem_id="classes-every-said", elem_classes="cv-lead"),
+        every_heading=gr.HTML(elem_id="classes-every-heading", elem_classes="cv-lead"),
         every=ClassList(elem_id="classes-every"),
     )
 
@@ -137,7 +137,7 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
 def _empty(reason: str) -> dict[str, Any]:
     """Everything, where there are no two classes: a sentence."""
     maps = payload({"none": Unavailable(reason)})
-    return {"heading": "", "maps": maps, "sheet": "", "every_said": "", "every": None}
+    return {"heading": "", "maps": maps, "sheet": "", "every_heading": "", "every": None}
 
 
 # -- Two classes ---------------------------------------------------------------------------------
@@ -281,9 +281,9 @@ def every_class(x: Explanation) -> dict[str, Any]:
         maps = engine().class_maps(x)
     except MethodError as error:
         reason = html.sentence(error)
-        return {"every_said": html.render("class-list.html", reason=reason), "every": None}
+        return {"every_heading": html.render("class-list.html", reason=reason), "every": None}
     value = classes_of(x, maps, VIEWER)
-    said = html.render(
+    heading = html.render(
         "class-list.html",
         reason=None,
         kind=maps.kind,
@@ -291,4 +291,4 @@ def every_class(x: Explanation) -> dict[str, Any]:
         known=len(x.logits),
         grid=value.grid,
     )
-    return {"every_said": said, "every": value.to_json()}
+    return {"every_heading": heading, "every": value.to_json()}

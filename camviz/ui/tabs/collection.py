@@ -50,7 +50,7 @@ def build() -> Parts:
             [], label="Compare with", elem_id="collection-other", scale=0, min_width=220
         )
     return Parts(
-        heading=gr.HTML(elem_id="collection-said", elem_classes="cv-lead"),
+        heading=gr.HTML(elem_id="collection-heading", elem_classes="cv-lead"),
         run=run,
         other=other,
         sheet=RunCollection(elem_id="collection-sheet"),

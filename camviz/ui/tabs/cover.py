@@ -45,7 +45,7 @@ class Parts:
 
     heading: Any
     canvas: Any
-    said: Any
+    conclusion: Any
     real: Any
     maps: Any
     live: Any
@@ -55,7 +55,7 @@ def build() -> Parts:
     return Parts(
         heading=gr.HTML(elem_id="cover-heading", elem_classes="cv-lead"),
         canvas=CoverCanvas(elem_id="cover-canvas"),
-        said=gr.HTML(elem_id="cover-said", elem_classes="cv-lead"),
+        conclusion=gr.HTML(elem_id="cover-conclusion", elem_classes="cv-lead"),
         real=gr.HTML(elem_id="cover-real"),
         maps=Viewer(elem_id=VIEWER, name="Maps before and after"),
         live=gr.HTML(
@@ -119,7 +119,7 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
         tab={
             "heading": html.render("cover-heading.html", found=found, label=x.label, x=x),
             "canvas": painting(controls, x, found),
-            "said": said(controls, x, found),
+            "conclusion": conclusion(controls, x, found),
             "real": beside(found),
             "maps": maps(x, found),
         }
@@ -128,7 +128,7 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
 
 def _empty() -> dict[str, Any]:
     maps = payload({"none": Unavailable(NO_PICTURE)})
-    return {"heading": "", "canvas": None, "said": "", "real": "", "maps": maps}
+    return {"heading": "", "canvas": None, "conclusion": "", "real": "", "maps": maps}
 
 
 def painting(controls: Controls, x: Explanation, found: Covered | None) -> Painting:
@@ -158,11 +158,11 @@ def painting(controls: Controls, x: Explanation, found: Covered | None) -> Paint
     )
 
 
-def said(controls: Controls, x: Explanation, found: Covered | None) -> str:
+def conclusion(controls: Controls, x: Explanation, found: Covered | None) -> str:
     """What follows from it, and what to beware of."""
     empty = controls.cover.hottest is not None and not x.fused.any()
     return html.render(
-        "cover-said.html",
+        "cover-conclusion.html",
         found=found,
         caution=CAUTION,
         empty=empty,

@@ -60,7 +60,7 @@ class Row:
 
 def build() -> Parts:
     parts = Parts(
-        heading=gr.HTML(elem_id="faithfulness-said", elem_classes="cv-lead"),
+        heading=gr.HTML(elem_id="faithfulness-heading", elem_classes="cv-lead"),
         start=gr.HTML(elem_id="faithfulness-start", js_on_load=html.script("click.js")),
         curves=CurvePlots(elem_id="faithfulness-curves"),
         table=gr.HTML(elem_id="faithfulness-table"),

@@ -77,7 +77,7 @@ class Parts:
 
 def build() -> Parts:
     return Parts(
-        gr.HTML(elem_id="methods-said", elem_classes="cv-lead"), Viewer(elem_id="methods-viewer")
+        gr.HTML(elem_id="methods-heading", elem_classes="cv-lead"), Viewer(elem_id="methods-viewer")
     )
 
 

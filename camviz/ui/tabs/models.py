@@ -73,7 +73,7 @@ class Parts:
 
 
 def build() -> Parts:
-    heading = gr.HTML(elem_id="models-said", elem_classes="cv-lead")
+    heading = gr.HTML(elem_id="models-heading", elem_classes="cv-lead")
     with gr.Row(elem_id="models-asked"):
         others = gr.Dropdown(
             [],

@@ -60,7 +60,7 @@ class Parts:
 
 def build() -> Parts:
     heading = gr.HTML(
-        elem_id="sanity-said", elem_classes="cv-lead", js_on_load=html.script("click.js")
+        elem_id="sanity-heading", elem_classes="cv-lead", js_on_load=html.script("click.js")
     )
     with gr.Row(elem_id="sanity-cascade"):
         slider = MapSlider(elem_id="sanity-slider")
@@ -159,14 +159,14 @@ def steps_of(found: Sanity) -> Steps:
         offset=found.placement.offset,
         name="How much is random",
         labels=tuple(sanity_plot.label_of(step) for step in found.steps),
-        said=tuple(said_of(step) for step in found.steps),
+        texts=tuple(describe(step) for step in found.steps),
         data=encode_map(np.stack([step.heat for step in found.steps])),
         follows=VIEWER,
         marks=PLOT,
     )
 
 
-def said_of(step: SanityStep) -> str:
+def describe(step: SanityStep) -> str:
     """A step in a sentence or two."""
     says = f" It says {step.label}, {html.percent(step.share)}." if step.share is not None else ""
     if not step.name:
@@ -194,7 +194,7 @@ def _panel(x: Explanation, found: Sanity, step: SanityStep) -> RawPanel:
     return RawPanel(
         PlacedMap(step.heat, found.placement, found.picture, found.fit),
         sanity_plot.label_of(step),
-        alt=said_of(step).removesuffix("."),  # what follows begins with a full stop
+        alt=describe(step).removesuffix("."),  # what follows begins with a full stop
         facts=(f"rank correlation {sanity_plot.rank_text(step.rank)}",) if step.name else (),
         warnings=empty,
         notes=empty,

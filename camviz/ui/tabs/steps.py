@@ -1,4 +1,4 @@
-"""How it works: what was computed for this picture, y step by step, in up to four stories.
+"""How it works: what was computed for this picture, told step by step, in up to four stories.
 
 All steps are sent at once, so that walking through them asks nothing of the server. The story, the
 step and the stage stand in the address, which the browser alone writes and reads.

@@ -20,8 +20,8 @@ class Steps:
     """Everything that <map-slider> shows.
 
     `scene`, `grid`, `stride`, `offset`: as of a `Panel`. `name`: of the slider. `labels`: of the
-    steps; `said`: a sentence about each. `data`: base64 of the normalised maps, 0 .. 255, one after
-    the other. `follows`: the id of the viewer whose picture and settings are used. `marks`: the id
+    steps; `texts`: a sentence each. `data`: base64 of the normalised maps, 0 .. 255, one after the
+    other. `follows`: the id of the viewer whose picture and settings are used. `marks`: the id
     of an element in which whatever has data-step is marked while that step is shown.
     """
 
@@ -31,7 +31,7 @@ class Steps:
     offset: tuple[float, float]
     name: str
     labels: tuple[str, ...]
-    said: tuple[str, ...]
+    texts: tuple[str, ...]
     data: str
     follows: str
     marks: str

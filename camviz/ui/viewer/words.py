@@ -83,8 +83,8 @@ def words_of_request(request: Request, output: OutputKind = "softmax") -> Words:
     if not request.truncation:
         return words_of(method)
     signs = wording(output)
-    said = {"favours": signs.favours, "opposes": signs.opposes_alone, "level": request.truncation}
-    what = _TRUNCATED[request.truncation_mode].format(**said)
+    fields = {"favours": signs.favours, "opposes": signs.opposes_alone, "level": request.truncation}
+    what = _TRUNCATED[request.truncation_mode].format(**fields)
     formula = f"{method.formula}\ng_k → {_TRUNCATIONS[request.truncation_mode]}"
     return Words(f"{what}; {denoise.SOURCE}).", formula, symbols_in(formula))
 
