@@ -65,6 +65,7 @@ MAY_IMPORT = {
     "ui.given": "errors",
     "ui.sentences": "errors environment resources",
     "ui.html": f"{BELOW_UI} ui.sentences",
+    "ui.hidden": "ui.html",
     "ui.file_link": "files ui.html",
     "ui.layers": BELOW_UI,
     "ui.hosting.uploads": f"{BELOW_UI} ui.gradio_compat",
@@ -76,7 +77,8 @@ MAY_IMPORT = {
     "ui.hosting.caller": "environment ui.gradio_compat ui.hosting.limits ui.state",
     "ui.hosting.guard": "errors ui.gradio_compat ui.hosting.limits ui.hosting.uploads",
     "ui.hosting.housekeeping": (
-        "environment ui.hosting.caller ui.gradio_compat ui.hosting.limits ui.state"
+        "environment ui.hosting.caller ui.gradio_compat ui.hosting.limits ui.hosting.records "
+        "ui.state"
     ),
     "ui.on_request": f"{BELOW_UI} ui.state",
     "ui.tiles": f"{BELOW_UI} ui.html",
@@ -84,8 +86,8 @@ MAY_IMPORT = {
     "ui.choices": f"{BELOW_UI} ui.starters",
     "ui.compute": BELOW_UI,
     "ui.costs": BELOW_UI,
-    "ui.viewer": f"{BELOW_UI} ui.html ui.layers ui.state",
-    "ui.links": f"{BELOW_UI} ui.choices ui.hosting.entrance ui.state ui.viewer",
+    "ui.viewer": f"{BELOW_UI} ui.hidden ui.html ui.layers ui.state",
+    "ui.links": f"{BELOW_UI} ui.given ui.choices ui.hosting.entrance ui.state ui.viewer",
     "ui.collection": f"{BELOW_UI} ui.html ui.viewer",
     "ui.service": BELOW_SERVICE,
     "ui.features": f"{BELOW_UI} ui.compute ui.layers ui.viewer",
@@ -112,16 +114,18 @@ MAY_IMPORT = {
         f"{BELOW_SERVICE} ui.service ui.features ui.actions ui.comparison ui.contrast ui.covering "
         "ui.strip ui.tiles ui.verdict ui.viewer ui.hosting.uploads ui.gradio_compat ui.thumbnails "
         "ui.tabs.base ui.sanity_plot ui.on_request ui.hosting.pool ui.collection ui.given "
-        "ui.file_link ui.learn"
+        "ui.file_link ui.hidden ui.learn"
     ),
     "ui.notices": f"{BELOW_SERVICE} ui.frame ui.hosting.records ui.tabs.base",
     "ui.answer": f"{BELOW_SERVICE} ui.service ui.strip ui.frame ui.tabs.base",
     "ui.values": f"{BELOW_UI} ui.given ui.state ui.gradio_compat ui.hosting.uploads",
     "ui.events": (
         f"{BELOW_SERVICE} ui.answer ui.given ui.notices ui.gradio_compat ui.values ui.order "
-        "ui.tabs.base ui.hosting"
+        "ui.tabs.base ui.hidden ui.hosting"
     ),
-    "ui.sidebar": (f"{BELOW_SERVICE} ui.actions ui.frame ui.events ui.gradio_compat ui.thumbnails"),
+    "ui.sidebar": (
+        f"{BELOW_SERVICE} ui.actions ui.frame ui.events ui.gradio_compat ui.hidden ui.thumbnails"
+    ),
     "ui.downloads": (
         f"{BELOW_SERVICE} ui.service ui.covering ui.features ui.hosting.policy ui.strip ui.verdict "
         "ui.viewer ui.hosting.limits ui.collection ui.learn.stories ui.sanity_plot"

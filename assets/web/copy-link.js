@@ -3,7 +3,7 @@
 async () => {
   document.dispatchEvent(new Event("viewer-publish"));
   const button = document.querySelector("#share");
-  const text = button.textContent;
+  const text = button.dataset.label ??= button.textContent;
   button.setAttribute("aria-live", "polite");
   const upload = new URLSearchParams(location.search).get("example") === "upload";
   const missing = upload ? ", without your picture" : "";

@@ -1,8 +1,10 @@
-// Says that the server is being restarted, and opens the page again when it is back: what was set
-// stands in the address bar. A request that was refused or lost is what tells of it; an open page
-// that nobody touches asks for nothing.
+// Says that the server cannot be reached, and opens the page again when another process of it is
+// there: what was set stands in the address bar. Where the same one answers again, only the line
+// was lost, and the page stays as it is. A request that was refused or lost is what tells of it; an
+// open page that nobody touches asks for nothing.
 () => {
   const HEALTH = new URL("health", document.baseURI);
+  const PROCESS = new URL("gradio_api/app_id", document.baseURI);
   const SOON = 2000;  // milliseconds between two questions whether it is back
   const ask = window.fetch.bind(window);
   let waiting = false;
@@ -15,6 +17,15 @@
     }
   };
 
+  const isAnother = async () => {
+    try {
+      const found = await (await ask(PROCESS, { cache: "no-store" })).json();
+      return found.app_id !== window.gradio_config?.app_id;
+    } catch {
+      return false;
+    }
+  };
+
   const show = () => {
     const banner = document.createElement("div");
     banner.id = "restarting";
@@ -22,18 +33,20 @@
     document.querySelector("#page")?.append(banner);
     banner.textContent = "The server is being restarted, or cannot be reached. " +
       "This page goes on by itself as soon as it is back.";
+    return banner;
   };
 
   const wait = async () => {
     if (waiting) return;
     waiting = true;
-    if (await isWell()) {
-      waiting = false;
-      return;
+    if (!await isWell()) {
+      const banner = show();
+      while (!await isWell()) await new Promise(done => setTimeout(done, SOON));
+      if (await isAnother()) return location.reload();
+      banner.textContent = "The server is back. What you did last may not have reached it.";
+      setTimeout(() => banner.remove(), 3 * SOON);
     }
-    show();
-    while (!await isWell()) await new Promise(done => setTimeout(done, SOON));
-    location.reload();
+    waiting = false;
   };
 
   window.fetch = async (...given) => {

@@ -70,7 +70,24 @@ def follow_notice(session: Session, selection: Selection) -> None:
         return
     choice = BackboneChoice(choices.lookup(name).name, untrained=kind == "raw")
     session.mirror.clear()
-    _choose(session, choice)
+    with session.lock:
+        if choice == session.linked.backbone:
+            session.change(_with_names(session.controls, session.linked))
+        _choose(session, choice)
+
+
+def _with_names(controls: Controls, linked: Controls) -> Controls:
+    """The controls with the class, rival and layers of a link, as far as none is set.
+
+    Those that another network lacks were left out while that one stood in.
+    """
+    if controls.target == TOP:
+        controls = replace(controls, target=linked.target)
+    if controls.versus == NOBODY:
+        controls = replace(controls, versus=linked.versus)
+    if controls.options.stages is None:
+        controls = controls.with_options(stages=linked.options.stages)
+    return controls
 
 
 def choose_class(session: Session, label: str | None) -> None:
@@ -219,11 +236,13 @@ def open_link(session: Session, query: dict[str, str], picture: str | None) -> N
         wanted = choices.lookup(choice.name)
         problems = [*problems, f"{wanted.name} is not on this machine, so {usual} is used"]
         remedies[f"backbone:{wanted.name}"] = f"Download {wanted.name}{wanted.megabytes}"
-        controls = replace(controls, backbone=BackboneChoice(usual))
+        linked = _as_linked(controls, choice, link, problems)
+        controls = replace(linked.with_options(stages=None), backbone=BackboneChoice(usual))
     else:
-        controls = _as_linked(controls, choice, link, problems)
+        controls = linked = _as_linked(controls, choice, link, problems)
     with session.lock:
         session.opened = True
+        session.linked = linked
         session.problems, session.remedies = problems, remedies
         if link.round is not None:
             session.set(GUESS, ROUND, link.round)

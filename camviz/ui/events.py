@@ -23,6 +23,7 @@ from camviz.ui import html
 from camviz.ui.answer import answer
 from camviz.ui.given import read_plain
 from camviz.ui.gradio_compat import OF_VALUES, REPEATED_LAST, WITH_DATA, running_address
+from camviz.ui.hidden import hidden_value
 from camviz.ui.hosting.caller import Caller
 from camviz.ui.hosting.limits import storage, works
 from camviz.ui.hosting.pool import TICK, Pool, ended, give_up
@@ -244,7 +245,7 @@ class PageEvents:
         last = gr.skip() if task.cancelled and session.is_answering else ""
         final = Update({"progress": last, **file})
         if task.reason:
-            session.stop()
+            await asyncio.to_thread(session.stop)
             final = Update(
                 {**final.frame, "notice": html.notice(task.reason), **self._back(session)}
             )
@@ -289,8 +290,10 @@ class TabEvents:
     def on_change(self, trigger: Any, action: Action, *inputs: Any) -> None:
         self.page.on_change(trigger, action, *inputs)
 
-    def on_work(self, trigger: Any, work: Work, label: str, *inputs: Any) -> None:
-        self.page.on_work(trigger, work, label, *inputs)
+    def on_work(
+        self, trigger: Any, work: Work, label: str, *inputs: Any, js: str | None = None
+    ) -> None:
+        self.page.on_work(trigger, work, label, *inputs, js=js)
 
     def on_gesture(self, trigger: Any, glance: Glance, shown: Any) -> None:
         self.page.on_gesture(trigger, glance, shown)
@@ -354,13 +357,6 @@ def glimpse(session: Session, glance: Glance, data: Any) -> Any:
     except Exception as error:
         log_unexpected(error, getattr(glance, "__name__", "a glance"))
         return None
-
-
-def hidden_value(script: str, value: Any = None) -> gr.HTML:
-    """An invisible component that holds a value in the browser; a script runs when it changes."""
-    return gr.HTML(
-        value, html_template="<i hidden></i>", js_on_load=html.script(script), visible="hidden"
-    )
 
 
 def _advance(steps: Iterator[Any], end: Any, task: Task) -> Any:

@@ -86,6 +86,14 @@ def read_list(name: str, value: Any, of: str, most: int) -> Sequence[Any]:
     return value
 
 
+def read_place(name: str, value: Any, width: int, height: int) -> tuple[float, float]:
+    """A pixel (x, y) of a picture of that size."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise RequestError(f"{name} is a pair of numbers, not {quote(value)}")
+    x, y = value
+    return read_number(name, x, 0, width - 1), read_number(name, y, 0, height - 1)
+
+
 def read_plain(name: str, value: Any, most: int = LONGEST_PLAIN) -> Any:
     """A plain value: nothing, a truth value, a finite number, a text, or a few of them by name or
     in a list, which hold no further ones.

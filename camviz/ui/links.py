@@ -15,11 +15,12 @@ from typing import Any
 from camviz.defaults import STORY_KEYS, VIEWER_SETTINGS
 from camviz.engine.option import Option, option_table
 from camviz.engine.options import AUTO, MAX_GAMMA, Auto, Options
-from camviz.errors import ImageError, MethodError
+from camviz.errors import ImageError, MethodError, RequestError
 from camviz.examples import example, examples
 from camviz.maps.cover import COVERS
 from camviz.maps.runs import read_mask
 from camviz.ui import choices
+from camviz.ui.given import read_number, read_whole
 from camviz.ui.hosting.entrance import CUT
 from camviz.ui.state import DEFAULT, NOBODY, TOP, Controls, Covering, Round
 
@@ -108,7 +109,7 @@ def read(query: Mapping[str, str], options: type[Options] = Options) -> tuple[Li
                 playing[name] = reader(str(text))
             else:
                 raise ValueError("unknown parameter")
-        except (ValueError, ImageError, MethodError) as error:
+        except (ValueError, ImageError, MethodError, RequestError) as error:
             problems.append(f"{_short(key)}={_short(text)} ({error})")
     if len(problems) > MOST_PROBLEMS:
         rest = len(problems) - MOST_PROBLEMS
@@ -238,10 +239,7 @@ def _mask(text: str) -> str:
 
 
 def _percent(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 99:
-        raise ValueError("a whole number from 1 to 99 is expected")
-    return value
+    return read_whole("hottest", text, 1, 99)
 
 
 def _game(text: str) -> str:
@@ -251,17 +249,11 @@ def _game(text: str) -> str:
 
 
 def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= MOST_SEED:
-        raise ValueError(f"a whole number from 0 to {MOST_SEED} is expected")
-    return value
+    return read_whole("seed", text, 0, MOST_SEED)
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= MOST_ROUND:
-        raise ValueError(f"a whole number from 1 to {MOST_ROUND} is expected")
-    return value
+    return read_whole("count", text, 1, MOST_ROUND)
 
 
 def _yes(text: str) -> bool:
@@ -278,8 +270,8 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def _gamma(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= MAX_GAMMA:
+    value = read_number("gamma", text, 0, MAX_GAMMA)
+    if not value:
         raise ValueError(f"a number above 0, at most {MAX_GAMMA:g}, is expected")
     return value
 
@@ -287,7 +279,4 @@ def _gamma(text: str) -> float:
 def _truncation(text: str) -> float | Auto:
     if text == AUTO:
         return AUTO
-    value = float(text)
-    if not 0 <= value <= MAX_TRUNCATION:
-        raise ValueError(f"a number from 0 to {MAX_TRUNCATION}, or {AUTO}, is expected")
-    return value
+    return read_number("truncation", text, 0, MAX_TRUNCATION)

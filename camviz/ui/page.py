@@ -19,9 +19,10 @@ from camviz.resources import GLOSSARY
 from camviz.space.spacefile import spacefile
 from camviz.ui import actions, api, choices, html, sidebar, strip
 from camviz.ui.downloads import bundle
-from camviz.ui.events import PRIVATE, PageEvents, hidden_value, take
+from camviz.ui.events import PRIVATE, PageEvents, take
 from camviz.ui.gradio_compat import Page, look_less_often
 from camviz.ui.help import HELP
+from camviz.ui.hidden import hidden_value
 from camviz.ui.hosting.entrance import Entrance
 from camviz.ui.hosting.guard import Guard
 from camviz.ui.hosting.housekeeping import housekeeping
@@ -189,7 +190,7 @@ def _opener(tab: str) -> Any:
     async def open_tab(session: Session, opened: Any) -> str:
         if opened:  # gradio tells of the first tab too, perhaps behind the one of a link
             async with session.order.turn(time_of(opened)):
-                session.open_tab(tab)
+                await asyncio.to_thread(session.open_tab, tab)
         return session.question
 
     return open_tab

@@ -12,9 +12,10 @@ from camviz.engine.option import option_table
 from camviz.engine.options import MAX_GAMMA
 from camviz.maps.fusion import FUSIONS
 from camviz.ui import actions, choices, html
-from camviz.ui.events import PageEvents, hidden_value
+from camviz.ui.events import PageEvents
 from camviz.ui.frame import COMPARED, EXPLAINED, OPTIONS
 from camviz.ui.gradio_compat import served_path
+from camviz.ui.hidden import hidden_value
 from camviz.ui.state import DEFAULT, NOBODY, TOP
 from camviz.ui.thumbnails import thumbnails
 

@@ -173,12 +173,14 @@ class Session:
     maps stand on the page; method: the one chosen for them. answers: tab id -> what its content is
     the answer to. answered: the version whose answer is whole; begun: the one whose answer was
     begun last. mirror: what the browser's controls show, as far as that is known. problems,
-    remedies: parts of the link that cannot be used, and buttons for what can be done about it.
+    remedies: parts of the link that cannot be used, and buttons for what can be done about it;
+    linked: everything that the link names, with the backbone that it names.
     """
 
     def __init__(self) -> None:
         self.key = uuid4().hex
         self.lock = threading.RLock()
+        self._mirror_lock = threading.Lock()
         self.order = EventOrder()
         self.controls = DEFAULT
         self.tab = COMPARE
@@ -200,6 +202,7 @@ class Session:
         self.sent: dict[str, int] = {}
         self.problems: list[str] = []
         self.remedies: dict[str, str] = {}
+        self.linked = DEFAULT
         self.answering: Task | None = None
         self.working: set[Task] = set()
 
@@ -264,10 +267,9 @@ class Session:
     @property
     def is_answering(self) -> bool:
         """Whether the answer to what is set now is under way."""
-        with self.lock:
-            task = self.answering
-            current = self.begun == self.version != self.answered
-            return task is not None and not task.cancelled and current
+        task = self.answering
+        current = self.begun == self.version != self.answered
+        return task is not None and not task.cancelled and current
 
     def stop(self) -> None:
         """Give up everything under way; the controls go back to the backbone and method shown."""
@@ -284,7 +286,7 @@ class Session:
 
     def note_sent(self, shown: Mapping[str, Any]) -> int:
         """Note what the browser's controls will show; returns the number of that update."""
-        with self.lock:
+        with self._mirror_lock:
             self.updates += 1
             self.mirror |= shown
             self.sent |= dict.fromkeys(shown, self.updates)
@@ -296,7 +298,7 @@ class Session:
         A later update may yet overwrite it: then what it shows is not known. Else it is not sent
         again, for it would overwrite whatever is set next.
         """
-        with self.lock:
+        with self._mirror_lock:
             if applied < self.sent.get(name, 0):
                 self.mirror.pop(name, None)
             else:
@@ -304,7 +306,7 @@ class Session:
 
     def differs(self, name: str, value: Any) -> bool:
         """Whether the browser may show something else than this value under that name."""
-        with self.lock:
+        with self._mirror_lock:
             return name not in self.mirror or self.mirror[name] != value
 
 

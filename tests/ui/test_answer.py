@@ -24,8 +24,18 @@ from camviz.examples import example
 from camviz.maps.fusion import FUSIONS
 from camviz.methods import METHODS
 from camviz.ui import actions, choices, html, links, service
+from camviz.ui.events import take
 from camviz.ui.layers import layer_in_words
-from camviz.ui.state import DEFAULT, NOBODY, TOP, BackboneChoice, Selection, Task, Unavailable
+from camviz.ui.state import (
+    DEFAULT,
+    NOBODY,
+    TOP,
+    BackboneChoice,
+    Selection,
+    Session,
+    Task,
+    Unavailable,
+)
 from camviz.ui.tabs import compare, prototype_actions
 
 RESNET = "test_resnet.r160_in1k"
@@ -707,6 +717,48 @@ def test_a_link_that_cannot_be_answered_is_answered_as_far_as_it_goes(followed, 
     assert "resnet50.a1_in1k is not on this machine" in notice and view.panels()
     assert 'data-label="backbone:resnet50.a1_in1k">Download resnet50.a1_in1k, 1' in notice
     assert view.controls.backbone.name == choices.default_choice()
+
+
+def test_what_goes_to_the_browser_waits_for_no_action():
+    """The event loop sends it; while it waits, nobody is answered."""
+    session, held, done = Session(), threading.Event(), threading.Event()
+
+    def act(session, _):
+        held.set()
+        assert done.wait(30)
+
+    thread = threading.Thread(target=take, args=(session, act, Selection(None)))
+    thread.start()
+    assert held.wait(30)
+    sent = threading.Thread(target=lambda: (session.note_sent({"a": 1}), session.is_answering,
+                                            session.differs("a", 1), session.question))  # fmt: skip
+    sent.start()
+    sent.join(10)
+    waits = sent.is_alive()
+    done.set()
+    thread.join(30)
+    assert not waits and session.updates == 1
+
+
+def test_what_a_link_to_an_absent_network_names_is_kept(session, photo_file):
+    """As far as another network can have it at once, and all of it when the network is chosen."""
+    query = {
+        "backbone": "resnet50.a1_in1k", "class": "zebra", "versus": "horse", "gamma": "0.5",
+        "stages": "layer3,layer4", "method": "grad_cam", "fit": "crop", "cover": "blur",
+        "hottest": "20",
+    }  # fmt: skip
+    actions.open_link(session, query, photo_file)
+    controls = session.controls
+    assert controls.backbone.name == choices.default_choice()
+    assert controls.target == "zebra" and controls.versus == "horse" and controls.gamma == 0.5
+    assert controls.options.method == "grad_cam" and controls.options.fit == "crop"
+    assert controls.cover.hottest == 20 and controls.options.stages is None
+    session.change(replace(controls, target=TOP, versus=NOBODY))  # the other one has no zebra, say
+    actions.follow_notice(session, Selection("backbone:resnet50.a1_in1k"))
+    controls = session.controls
+    assert controls.backbone == BackboneChoice("resnet50.a1_in1k")
+    assert controls.target == "zebra" and controls.versus == "horse"
+    assert controls.options.stages == ("layer3", "layer4")
 
 
 def test_a_link_without_layers_has_the_usual_ones(followed, photo_file):

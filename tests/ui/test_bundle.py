@@ -1,9 +1,11 @@
 """The zip: complete, coloured as the visitor had it, and the manifest last of all."""
 
 import json
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -153,6 +155,24 @@ def test_every_picture_has_a_folder_of_its_own(three):
         index = archive.read("index.html").decode()
     assert all(f'href="{folder}/report.html"' in index for folder in folders)
     assert "b &amp; c.png" in index and str(Path(three.picture).parent) not in index
+    assert shown_in(index) == [f"{folder}/layercam_fused.png" for folder in folders]
+
+
+def shown_in(index):
+    """The pictures that a page shows, as paths."""
+    return [unquote(src) for src in re.findall(r'<img src="([^"]+)"', index)]
+
+
+def test_large_pictures_are_shown_in_the_index_too(three, tmp_path):
+    """Their maps are saved as JPEG."""
+    large = str(tmp_path / "large.png")
+    Image.fromarray(np.zeros((1000, 1200, 3), np.uint8)).save(large)
+    with zipfile.ZipFile(
+        bundle.make_zip(replace(three, pictures=(*three.pictures, large)))
+    ) as zipped:
+        shown = shown_in(zipped.read("index.html").decode())
+        assert len(shown) == 4 and shown[-1].endswith(".jpg")
+        assert set(shown) < set(zipped.namelist())
 
 
 def test_progress_is_told_before_every_picture_and_every_map(three, controls):
@@ -265,13 +285,15 @@ def test_packing_can_be_stopped(three):
 
 
 def test_the_rival_is_that_of_the_picture_shown(three):
-    """With a class it is compared in every picture; without one, in none but in a zip of one."""
+    """With a class it is compared in every picture; without one, in that one alone."""
     labels = service.load(three.backbone).labels
     with zipfile.ZipFile(bundle.make_zip(replace(three, versus=labels[3]))) as archive:
-        for name in archive.namelist():
-            if name.endswith("manifest.json"):
-                request = json.loads(archive.read(name))["rows"]["layercam"]["request"]
-                assert request["versus"] is None
+        manifests = sorted(name for name in archive.namelist() if name.endswith("manifest.json"))
+        rivals = [
+            json.loads(archive.read(name))["rows"]["layercam"]["request"]["versus"]
+            for name in manifests
+        ]
+        assert rivals == [3 if path == three.picture else None for path in three.pictures]
     chosen = replace(three, target=labels[7], versus=labels[3])
     with zipfile.ZipFile(bundle.make_zip(chosen)) as archive:
         for name in archive.namelist():

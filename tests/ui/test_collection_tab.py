@@ -38,7 +38,7 @@ def kept(tmp_path, monkeypatch):
 
 def told(session, **asked):
     found, other = collection._opened(session)
-    return collection.tell(session, {"number": 7, "key": runs_of.key_of(found, other), **asked})
+    return collection.answer(session, {"number": 7, "key": runs_of.key_of(found, other), **asked})
 
 
 def test_the_example_is_there_and_its_mark_is_spoken_of(shown):
@@ -113,7 +113,7 @@ def test_a_question_of_another_run_or_no_sense_has_no_answer(session):
     empty = {"number": 7}
     assert told(session, places=[1], key="old") == empty
     assert told(session) == told(session, places="1") == told(session, label=99, count=4) == empty
-    assert collection.tell(session, "nonsense") == {"number": None}
+    assert collection.answer(session, "nonsense") == {"number": None}
 
 
 def test_groups_of_a_class_find_the_mark(session):

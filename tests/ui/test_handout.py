@@ -126,6 +126,9 @@ def test_sanity_is_printed_if_it_was_looked_at(monkeypatch):
     assert printed.conclusion == sanity_plot.conclusion(x, found)
     assert [still.name for still in printed.maps] == [sanity_plot.label_of(s) for s in found.steps]
     assert len({still.src for still in printed.maps}) > 2
+    several = engine().explain(x.picture, "scenes-resnet", views="flip")
+    assert cascade_known(several).averaged and not printed.averaged
+    assert "and not of several views" in words(report_html({"layercam": several}))
     assert printed.maps[0].src == Paper(x).with_map("fused"), "the first is the map of the page"
     text = words(report_html({"layercam": x}))
     assert printed.conclusion in text and "Nothing was measured" not in text

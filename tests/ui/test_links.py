@@ -77,13 +77,21 @@ def test_only_what_differs_from_the_default_is_written():
     )
 
 
+@pytest.mark.parametrize("key", ["hottest", "gamma", "count", "seed", "truncation"])
+@pytest.mark.parametrize("text", ["abc", "", "nan", "1e999", "9" * 5000, "²", "0x10", "1_0_"])
+def test_a_number_that_is_none_has_our_sentence(key, text):
+    named, (problem,) = read({key: text})
+    assert named == Link() and f"({key} is a " in problem and "number from" in problem
+    assert len(problem) < 400
+
+
 def test_the_level_is_a_number_or_is_chosen_for_the_picture():
     for text, level in (("auto", AUTO), ("0", 0.0), ("0.99", 0.99)):
         assert read({"truncation": text}) == (Link(truncation=level), [])
     for text in ("1", "-0.1", "Auto", ""):
         named, wrong = read({"truncation": text})
         assert named == Link() and len(wrong) == 1
-    assert "a number from 0 to 0.99, or auto, is expected" in read({"truncation": "1"})[1][0]
+    assert "a number from 0 to 0.99, not" in read({"truncation": "1"})[1][0]
 
 
 @pytest.mark.parametrize(

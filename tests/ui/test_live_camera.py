@@ -80,6 +80,14 @@ def test_other_pictures_than_jpegs_are_refused(watched):
     assert "JPEG" in live.look(watched, frame(file.getvalue()))["says"]
 
 
+def test_a_frame_that_says_it_is_huge_is_refused(watched):
+    """Its header alone is read."""
+    data = bytearray(jpeg())
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = (60_000).to_bytes(2, "big") * 2
+    assert "JPEG" in live.look(watched, frame(bytes(data)))["says"]
+
+
 def test_a_network_that_is_too_slow_says_what_would_do(watched, monkeypatch):
     monkeypatch.setattr(live, "MOST_PARAMETERS", 1e6)
     said = live.look(watched, frame(jpeg()))["says"]

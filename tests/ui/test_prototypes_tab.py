@@ -13,7 +13,7 @@ from timm.models import save_for_hf
 from torch.nn.functional import cosine_similarity
 
 import camviz
-from camviz.errors import CamvizError, ImageError, MethodError, PrototypeError
+from camviz.errors import CamvizError, ImageError, MethodError, PrototypeError, RequestError
 from camviz.examples import example
 from camviz.network.trace import trace
 from camviz.prototypes.bank import PrototypeBank
@@ -502,6 +502,14 @@ def test_a_click_moves_the_point_and_the_sliders(controls):
     stage = service.stages_of(controls)[0]
     assert tuple(panels(parts["here"])[stage]["ring"]) == (44, 29)
     assert list(parts["there"]["rows"]) == []
+
+
+@pytest.mark.parametrize("value", ["ab", None, [1], [1, 2, 3], ["x", 1], [1e300, 5], [-5, 5], {}])
+def test_a_place_that_is_none_is_refused(controls, value):
+    session = session_of(controls)
+    with pytest.raises(RequestError, match="place of the picture is"):
+        prototypes.pick(session, click(0, value))
+    assert session.get(ID, "across") is None
 
 
 def test_a_slider_is_not_moved_under_the_visitors_hand(controls):

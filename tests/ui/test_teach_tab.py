@@ -56,8 +56,8 @@ def visitor(visit, scene):
 
 def give(visit, number, paths):
     """Give pictures of a kind."""
-    visit.do(teach_actions.edit, Selection("into", number))
-    list(teach_actions.add_pictures(visit.session, paths, Task()))
+    key = teach_actions.kinds_of(visit.session)[number].key
+    list(teach_actions.add_pictures(visit.session, [paths, str(key)], Task()))
     return visit.answer()
 
 
@@ -208,6 +208,21 @@ def test_no_two_kinds_have_one_name(visitor, files):
                                                                           "kind 2"]  # fmt: skip
 
 
+def test_photographs_come_to_the_kind_that_they_were_chosen_for(visitor, files):
+    """Whatever becomes of the other kinds before they are on the server."""
+    visitor.do(teach_actions.edit, Selection("add"))
+    *_, last = teach_actions.kinds_of(visitor.session)
+    visitor.do(teach_actions.edit, Selection("drop", 0))
+    visitor.do(teach_actions.edit, Selection("add"))
+    list(teach_actions.add_pictures(visitor.session, [files["sheep"], str(last.key)], Task()))
+    kinds = teach_actions.kinds_of(visitor.session)
+    assert [len(kind.pictures) for kind in kinds] == [0, 3, 0] and kinds[1].key == last.key
+    assert len({kind.key for kind in kinds}) == 3
+    for key in ("1", "", None, "x"):
+        with pytest.raises(TeachingError, match="not there any more"):
+            list(teach_actions.add_pictures(visitor.session, [files["zebra"], key], Task()))
+
+
 def test_bounds_of_kinds_and_pictures(visitor, files, monkeypatch):
     monkeypatch.setattr(teach_actions, "MOST_A_KIND", 2)
     give(visitor, 0, files["sheep"])
@@ -243,6 +258,16 @@ def test_a_picture_that_was_deleted_meanwhile(visitor, files, tmp_path):
     assert visitor.tab["kinds"].count("<img") == 3 and not visitor.tab["maps"].rows
     give(visitor, 1, files["lorry"][:2])
     assert "any more" not in visitor.tab["answer"] and "5 of 5" in visitor.tab["kinds"]
+
+
+def test_prototypes_although_a_photograph_was_deleted(visitor, files, tmp_path):
+    gone = tmp_path / "gone.png"
+    gone.write_bytes(Path(files["lorry"][2]).read_bytes())
+    give(visitor, 0, files["sheep"])
+    give(visitor, 1, [*files["lorry"][:2], str(gone)])
+    gone.unlink()
+    visitor.do(teach_actions.ask_for_prototypes)
+    assert [row["key"] for row in visitor.tab["maps"].to_json()["rows"]][-1] == "prototypes"
 
 
 def saved(visit):

@@ -115,7 +115,7 @@ CLICKS = {
     "a list": [1],
     "no text": {"value": {"a": {"b": 1}}, "index": 0}, "a long text": {"value": "x" * 200_000},
     "an unknown one": {"value": "show:nobody", "index": 0}, "a drop": {"value": "drop:"},
-    "a place": {"value": [1e308, -5], "index": 0},
+    "a place": {"value": [1e308, -5], "index": 0}, "no place": {"value": "ab", "index": 0},
     "a far one": {"value": "keep", "index": 10**9},
     "a path": {"value": "backbone:local-dir:/etc", "index": 0},
     "a mask": {"value": {"kind": "blur", "painted": "8x8." + "A" * 9000, "out": [1]}},

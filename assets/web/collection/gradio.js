@@ -4,24 +4,32 @@
 
 /** @typedef {import("./run-collection.js").RunCollection} RunCollection */
 
+const PATIENCE = 20_000; // milliseconds
+
 customElements.whenDefined("run-collection").then(() => {
   const collection = /** @type {RunCollection} */ (element.querySelector("run-collection"));
   const waiting = new Map();
   let number = 0;
-  document.addEventListener("collection-told", event => {
-    const told = /** @type {CustomEvent} */ (event).detail;
-    waiting.get(told?.number)?.(told);
-    waiting.delete(told?.number);
+  document.addEventListener("collection-answered", event => {
+    const answer = /** @type {CustomEvent} */ (event).detail;
+    const asked = waiting.get(answer?.number);
+    waiting.delete(answer?.number);
+    if (answer?.problem) asked?.reject(new Error(answer.problem));
+    else asked?.resolve(answer);
   });
   /**
-   * An answer of the server; an empty one if none comes.
+   * An answer of the server. Fails with a sentence if none comes, or there is none.
    *
    * @param {object} question
    */
-  const ask = question => new Promise(resolve => {
+  const ask = question => new Promise((resolve, reject) => {
     number += 1;
-    waiting.set(number, resolve);
-    setTimeout(resolve, 20_000, {});
+    const own = number;
+    waiting.set(own, {resolve, reject});
+    setTimeout(() => {
+      waiting.delete(own);
+      reject(new Error("No answer came from the server."));
+    }, PATIENCE);
     const key = /** @type {{key?: string}|null} */ (props.value)?.key;
     trigger("input", { ...question, number, key });
   });

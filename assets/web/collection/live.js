@@ -2,5 +2,5 @@
 /* An answer to what <run-collection> asked, handed to it. */
 
 watch("value", () => {
-  document.dispatchEvent(new CustomEvent("collection-told", { detail: props.value }));
+  document.dispatchEvent(new CustomEvent("collection-answered", { detail: props.value }));
 });

@@ -47,6 +47,9 @@ import {
  * @property {(label: number, count: number) => Promise<Group[]>} groups
  */
 
+/** @param {unknown} error */
+const messageOf = error => error instanceof Error ? error.message : String(error);
+
 const COLLECTION = "run-collection";
 const TILE = { wide: 104, tall: 20, gap: 8 };
 const AROUND = 2; // rows that are in the document above and below of what is to be seen
@@ -210,7 +213,16 @@ export class RunCollection extends HTMLElement {
     const name = value.names[label];
     if (!value.grouped[key]) {
       this.#showGroups(`Sorting the maps of ${name} by likeness …`);
-      const found = await this.#source?.groups(label, count) ?? [];
+      let found = /** @type {Group[]} */ ([]), problem = "";
+      try {
+        found = await this.#source?.groups(label, count) ?? [];
+      } catch (error) {
+        problem = messageOf(error);
+      }
+      if (problem && this.#value === value && this.#label === label) {
+        this.#showGroups(`${problem} Choose the class once more to try again.`);
+        return;
+      }
       if (found.length) value.grouped[key] = found;
     }
     if (this.#value !== value || this.#label !== label) return;
@@ -395,13 +407,15 @@ export class RunCollection extends HTMLElement {
     if (this.#asking || !places.length || !value || !this.#source) return;
     this.#asking = true;
     const asked = places.slice(0, ASKED);
-    let found = /** @type {Tile[]} */ ([]);
+    let found = /** @type {Tile[]|null} */ (null);
     try {
       found = await this.#source.tiles(asked);
-    } finally {
-      this.#asking = false;
+    } catch (error) { // whoever scrolls asks again
+      part(this, "text").textContent = `${messageOf(error)} Scroll to try again.`;
     }
+    this.#asking = false;
     if (value.key !== this.#value?.key) return this.#place();
+    if (!found) return;
     const missing = new Set(asked);
     for (const tile of found) {
       missing.delete(tile.place);

@@ -6,7 +6,8 @@
    the button is let go.
 
    Event
-     frames-taken   File[], JPEG: about ten, one for a short press */
+     frames-taken   {files: File[], kind}: JPEG, about ten, one for a short press; kind: the
+                    data-camera of what opened it */
 
 import { part } from "../viewer/dom.js";
 
@@ -146,11 +147,13 @@ export class FrameCamera extends HTMLElement {
     if (!this.#timer) return;
     window.clearInterval(this.#timer);
     this.#timer = 0;
+    const kind = this.#opener?.dataset.camera ?? "";
     const frames = await Promise.all(this.#frames);
     this.#frames = [];
     const files = frames.filter(file => file !== null);
     this.#say(`${files.length} taken of ${this.#name}.`);
-    if (files.length) this.dispatchEvent(new CustomEvent("frames-taken", { detail: files }));
+    if (!files.length) return;
+    this.dispatchEvent(new CustomEvent("frames-taken", { detail: { files, kind } }));
   }
 
   /** What the camera sees now. @returns {Promise<File|null>} */

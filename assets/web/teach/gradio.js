@@ -4,12 +4,14 @@
 customElements.whenDefined("frame-camera").then(() => {
   const camera = /** @type {HTMLElement} */ (element.querySelector("frame-camera"));
   camera.addEventListener("frames-taken", event => {
-    const taken = /** @type {File[]} */ (/** @type {CustomEvent} */ (event).detail);
+    /** @type {{files: File[], kind: string}} */
+    const { files, kind } = /** @type {CustomEvent} */ (event).detail;
     const button = document.querySelector("#teach-upload");
     const input = (button?.parentElement ?? document).querySelector("input[type=file]");
     if (!(input instanceof HTMLInputElement)) return;
     const held = new DataTransfer();
-    for (const file of taken) held.items.add(file);
+    for (const file of files) held.items.add(file);
+    document.dispatchEvent(new CustomEvent("camera-for", { detail: kind }));
     input.files = held.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   });

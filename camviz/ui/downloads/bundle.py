@@ -41,12 +41,16 @@ MAPS_OF_ALL = (FUSED, REFINED)
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture in the zip: its folder, None if there is none, and what was found, or why not."""
+    """A picture in the zip: its folder, None if there is none, and what was found, or why not.
+
+    map: the file of its fused map, in the folder.
+    """
 
     name: str
     folder: str | None
     text: str
     share: float | None = None
+    map: str = ""
 
 
 def make_zip(
@@ -92,7 +96,11 @@ def _write_everything(
         task.report(number, len(pictures))
         folder = top / f"{number + 1:02}-{file_name(Path(path).stem)}"
         part = task.part(number, len(pictures))
-        here = controls if path == controls.picture else controls.with_picture(path)
+        here = controls
+        if path != controls.picture:
+            here = controls.with_picture(path)
+            if here.target == TOP:  # the rival is one of the class of the picture that is shown
+                here = replace(here, versus=NOBODY)
         entries.append(_write_picture(here, folder, address, size, part))
     (top / "index.html").write_text(html.render("index.html", entries=entries), encoding="utf-8")
     return top
@@ -102,8 +110,6 @@ def _write_picture(
     controls: Controls, folder: Path, address: str, size: Size, progress: Progress
 ) -> Entry:
     """Write one of several pictures to a folder; returns its entry in the index."""
-    if controls.target == TOP:  # a rival belongs to the picture that is shown, and to no other
-        controls = replace(controls, versus=NOBODY)
     try:
         rows, link, covered = _explain(controls, size, progress)
     except CamvizError as error:
@@ -111,7 +117,8 @@ def _write_picture(
     _write(rows, folder, address, link, covered, size, progress)
     x = _first(rows)
     share = next((p for index, _, p in x.predictions if index == x.target), None)
-    return Entry(x.picture.name, folder.name, x.label, share)
+    fused = next(folder.glob(f"{service.LAYERCAM}_{FUSED}.*")).name
+    return Entry(x.picture.name, folder.name, x.label, share, fused)
 
 
 def _explain(

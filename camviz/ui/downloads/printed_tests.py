@@ -1,7 +1,7 @@
 """Tests of a map that were made on the page before its report: nothing is measured for a report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from camviz.defaults import FUSED, REFINED
 from camviz.engine.explanation import Explanation
@@ -30,12 +30,14 @@ class PrintedCascade:
     """The maps of a network that was made random step by step, and what follows.
 
     chance: the mean rank correlation of networks that are random altogether, drawn `draws` times.
+    averaged: the other maps of the report are means of several views, these are not.
     """
 
     conclusion: str
     maps: tuple[Still, ...]
     chance: str
     draws: int
+    averaged: bool
 
 
 def figures_known(x: Explanation) -> list[KnownFigure]:
@@ -62,7 +64,10 @@ def figures_known(x: Explanation) -> list[KnownFigure]:
 
 
 def cascade_known(x: Explanation) -> PrintedCascade | None:
-    """The maps of *Sanity*; None where it was not looked at."""
+    """The maps of *Sanity*, which is of one view; None where it was not looked at."""
+    averaged = x.request.views != "one"
+    if averaged:
+        x = replace(x, request=replace(x.request, views="one"))
     try:
         if engine().sanity_price(x) != 0:
             return None
@@ -84,4 +89,5 @@ def cascade_known(x: Explanation) -> PrintedCascade | None:
         maps,
         sanity_plot.rank_text(found.chance),
         len(found.draws),
+        averaged,
     )

@@ -18,6 +18,7 @@ from camviz.ui.gradio_compat import (
 )
 from camviz.ui.hosting.caller import is_attended, is_unclaimed
 from camviz.ui.hosting.limits import present, storage
+from camviz.ui.hosting.records import log_unexpected
 from camviz.ui.state import Session
 
 EVERY = 0.25  # seconds between two rounds
@@ -40,11 +41,14 @@ async def housekeeping(app: Any) -> AsyncIterator[None]:
 async def _go_round(app: Any) -> None:
     due = 0.0
     while True:
-        await drop_unclaimed(app.get_blocks())
-        if time.monotonic() >= due:
-            await asyncio.to_thread(storage().expire)
-            end_sessions(app, datetime.now())
-            due = time.monotonic() + min(FILES_EVERY, environment().session_minutes * 60)
+        try:
+            await drop_unclaimed(app.get_blocks())
+            if time.monotonic() >= due:
+                due = time.monotonic() + min(FILES_EVERY, environment().session_minutes * 60)
+                await asyncio.to_thread(storage().expire)
+                end_sessions(app, datetime.now())
+        except Exception as error:  # such as a file that may not be deleted: the next round goes on
+            log_unexpected(error, "housekeeping")
         await asyncio.sleep(EVERY)
 
 

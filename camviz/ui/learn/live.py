@@ -76,7 +76,10 @@ def read_frame(given: Any) -> Picture:
             large = max(image.size) > MOST_SIDE
         if not large:
             return open_picture(data, name="camera")
-    except (binascii.Error, ValueError, UnidentifiedImageError, OSError, ImageError):
+    except (
+        binascii.Error, ValueError, OSError, ImageError,
+        UnidentifiedImageError, Image.DecompressionBombError,
+    ):  # fmt: skip
         pass
     raise RequestError(NO_FRAME.format(MOST_SIDE))
 

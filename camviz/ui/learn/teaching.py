@@ -35,13 +35,14 @@ _MOST = 512 * 2**20  # bytes of networks with a head; the weights below it are s
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind: its name as it was typed, and the paths of its pictures."""
+    """A kind: its name as it was typed, the paths of its pictures, and a key of its own."""
 
     name: str = ""
     pictures: tuple[str, ...] = ()
+    key: int = 0
 
 
-START = (Kind(), Kind())  # two, without names or pictures
+START = (Kind(key=1), Kind(key=2))  # two, without names or pictures
 
 # By the key of each session: what it taught last, and of what; it goes with the session.
 _taught: LRUCache[tuple[Hashable, Taught]] = LRUCache(_MOST, lambda pair: pair[1].backbone.nbytes)

@@ -28,8 +28,13 @@ class Events(Protocol):
     def on_change(self, trigger: Any, action: Action, *inputs: Any) -> None:
         """Call an action when an event comes. trigger: such as `button.click`."""
 
-    def on_work(self, trigger: Any, work: Work, label: str, *inputs: Any) -> None:
-        """The same for work that takes a while; label: what is announced meanwhile."""
+    def on_work(
+        self, trigger: Any, work: Work, label: str, *inputs: Any, js: str | None = None
+    ) -> None:
+        """The same for work that takes a while; label: what is announced meanwhile.
+
+        js: a function of the session and the inputs, which runs first and returns what is sent.
+        """
 
     def on_gesture(self, trigger: Any, glance: Glance, shown: Any) -> None:
         """Show what comes of a gesture while it goes on, in a component, beside all answers.

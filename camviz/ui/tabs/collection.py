@@ -10,9 +10,10 @@ from typing import Any
 
 import gradio as gr
 
-from camviz.errors import BackboneError, DataError
+from camviz.errors import BackboneError, CamvizError, DataError
 from camviz.network.hub import needs_download
 from camviz.ui import choices, collection, html, strip
+from camviz.ui.hidden import hidden_value
 from camviz.ui.state import (
     BackboneChoice,
     Controls,
@@ -54,12 +55,7 @@ def build() -> Parts:
         run=run,
         other=other,
         sheet=RunCollection(elem_id="collection-sheet"),
-        live=gr.HTML(
-            None,
-            html_template="<i hidden></i>",
-            js_on_load=html.script("collection/live.js"),
-            visible="hidden",
-        ),
+        live=hidden_value("collection/live.js"),
     )
 
 
@@ -68,7 +64,7 @@ def wire(parts: Parts, events: Events) -> None:
     events.keep(parts.run, RUN)
     events.keep(parts.other, OTHER)
     events.on_change(parts.sheet.select, choose)
-    events.on_gesture(parts.sheet.input, tell, parts.live)
+    events.on_gesture(parts.sheet.input, answer, parts.live)
 
 
 def choose(session: Session, selection: Selection) -> None:
@@ -97,21 +93,30 @@ def _network(name: Any) -> BackboneChoice | None:
     return None if missing else BackboneChoice(found.name)
 
 
-def tell(session: Session, data: Any) -> dict[str, Any]:
-    """Tiles of some pictures, or the groups of a class, with the number of the question."""
+def answer(session: Session, data: Any) -> dict[str, Any]:
+    """Tiles of some pictures, or the groups of a class, with the number of the question; or the
+    problem, in a sentence.
+    """
     given: Mapping[str, Any] = data if isinstance(data, dict) else {}
-    answer: dict[str, Any] = {"number": given.get("number")}
+    number = {"number": given.get("number")}
+    try:
+        return number | _answer(session, given)
+    except CamvizError as error:
+        return number | {"problem": html.sentence(error)}
+
+
+def _answer(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
     found, other = _opened(session)
     if given.get("key") != collection.key_of(found, other):
-        return answer  # asked of a run that is no longer chosen
+        return {}  # asked of a run that is no longer chosen
     places, label, count = given.get("places"), given.get("label"), given.get("count")
     if isinstance(places, list):
         numbers = [place for place in places if isinstance(place, int)]
-        return answer | {"tiles": collection.tiles(found, numbers)}
+        return {"tiles": collection.tiles(found, numbers)}
     names = collection.run_value(found).names
     if isinstance(label, int) and isinstance(count, int) and 0 <= label < len(names):
-        return answer | {"groups": collection.groups(found, names[label], count)}
-    return answer
+        return {"groups": collection.groups(found, names[label], count)}
+    return {}
 
 
 def _chosen(session: Session, name: str) -> str:

@@ -16,6 +16,7 @@ from camviz.engine.explanation import Explanation
 from camviz.maps.cover import COVERS
 from camviz.ui import covering, html, links, service
 from camviz.ui.covering import CAUTION, Bar, Covered
+from camviz.ui.hidden import hidden_value
 from camviz.ui.state import Controls, Covering, Selection, Session, Task, Unavailable, Update
 from camviz.ui.tabs.base import Events
 from camviz.ui.viewer import (
@@ -58,12 +59,7 @@ def build() -> Parts:
         conclusion=gr.HTML(elem_id="cover-conclusion", elem_classes="cv-lead"),
         real=gr.HTML(elem_id="cover-real"),
         maps=Viewer(elem_id=VIEWER, name="Maps before and after"),
-        live=gr.HTML(
-            None,
-            html_template="<i hidden></i>",
-            js_on_load=html.script("cover/live.js"),
-            visible="hidden",
-        ),
+        live=hidden_value("cover/live.js"),
     )
 
 

@@ -13,6 +13,7 @@ from camviz.methods.activation import Aggregate
 from camviz.prototypes.bank import CLUSTERS
 from camviz.prototypes.prototype import MOST_CLUSTERS
 from camviz.ui import choices, html, service
+from camviz.ui.given import read_place
 from camviz.ui.gradio_compat import served_path
 from camviz.ui.layers import layer_choice
 from camviz.ui.state import Controls, Enabled, Menu, Selection, Session, Task, Update
@@ -126,7 +127,7 @@ def pick(session: Session, selection: Selection) -> None:
     if path is None:
         return
     picture = service.picture_at(path)
-    x, y = selection.value
+    x, y = read_place("a place of the picture", selection.value, picture.width, picture.height)
     with session.lock:
         session.set(ID, "across", 100 * (x + 0.5) / picture.width)
         session.set(ID, "down", 100 * (y + 0.5) / picture.height)

@@ -14,6 +14,7 @@ import gradio as gr
 from camviz.engine.teaching import Taught
 from camviz.errors import CamvizError
 from camviz.ui import html, service, strip
+from camviz.ui.hidden import hidden_value
 from camviz.ui.learn import bias_lesson
 from camviz.ui.learn.taught_prototypes import PROTOTYPES, prototype_row
 from camviz.ui.learn.teaching import (
@@ -44,12 +45,15 @@ NO_PICTURE = "Give a picture on the left, and it is explained by what you taught
 
 @dataclass(frozen=True)
 class Parts:
-    """Its components. upload: takes the files that cards and camera give; it is not seen."""
+    """Its components. upload, kind: take the files that cards and camera give, and
+    for which kind; they are not seen.
+    """
 
     heading: Any
     camera: Any
     kinds: Any
     upload: Any
+    kind: Any
     answer: Any
     maps: Any
     prototypes: Any
@@ -60,34 +64,38 @@ class Parts:
 
 
 def build() -> Parts:
-    heading = gr.HTML(elem_id="teach-heading", elem_classes="cv-lead")
-    camera = gr.HTML(
-        None,
-        html_template=html.script("teach/frame-camera.html"),
-        js_on_load=html.script("teach/gradio.js"),
-        elem_id="teach-camera",
-    )
-    kinds = gr.HTML(elem_id="teach-kinds", js_on_load=html.script("teach-kinds.js"))
-    upload = gr.UploadButton(
-        "Add photographs", file_count="multiple", file_types=["image"], elem_id="teach-upload",
-        visible="hidden",
-    )  # fmt: skip
-    answer = gr.HTML(elem_id="teach-answer")
-    maps = Viewer(elem_id="teach-viewer", name="Maps by what was taught")
-    prototypes = gr.HTML(elem_id="teach-prototypes", js_on_load=html.script("click.js"))
+    made: dict[str, Any] = {
+        "heading": gr.HTML(elem_id="teach-heading", elem_classes="cv-lead"),
+        "camera": gr.HTML(
+            None,
+            html_template=html.script("teach/frame-camera.html"),
+            js_on_load=html.script("teach/gradio.js"),
+            elem_id="teach-camera",
+        ),
+        "kinds": gr.HTML(elem_id="teach-kinds", js_on_load=html.script("teach-kinds.js")),
+        "upload": gr.UploadButton(
+            "Add photographs", file_count="multiple", file_types=["image"],
+            elem_id="teach-upload", visible="hidden",
+        ),
+        "kind": hidden_value(),
+        "answer": gr.HTML(elem_id="teach-answer"),
+        "maps": Viewer(elem_id="teach-viewer", name="Maps by what was taught"),
+        "prototypes": gr.HTML(elem_id="teach-prototypes", js_on_load=html.script("click.js")),
+    }  # fmt: skip
     with gr.Row(elem_id="teach-files"):
-        save = gr.Button("Save the head", size="sm", elem_id="teach-save")
-        load = gr.UploadButton(
+        made["save"] = gr.Button("Save the head", size="sm", elem_id="teach-save")
+        made["load"] = gr.UploadButton(
             "Load a head", size="sm", file_types=[".safetensors"], elem_id="teach-load"
         )
-    file = gr.HTML(elem_id="teach-file", js_on_load=html.script("click-link.js"))
-    lesson = gr.HTML(elem_id="teach-lesson", js_on_load=html.script("click.js"))
-    return Parts(heading, camera, kinds, upload, answer, maps, prototypes, save, load, file, lesson)
+    made["file"] = gr.HTML(elem_id="teach-file", js_on_load=html.script("click-link.js"))
+    made["lesson"] = gr.HTML(elem_id="teach-lesson", js_on_load=html.script("click.js"))
+    return Parts(**made)
 
 
 def wire(parts: Parts, events: Events) -> None:
     events.on_change(parts.kinds.select, actions.edit)
-    events.on_work(parts.upload.upload, actions.add_pictures, LABEL, parts.upload)
+    given, js = (parts.upload, parts.kind), html.script("teach-kind.js")
+    events.on_work(parts.upload.upload, actions.add_pictures, LABEL, *given, js=js)
     events.on_change(parts.prototypes.select, actions.ask_for_prototypes)
     events.on_work(parts.save.click, actions.save, LABEL)
     events.on_work(parts.load.upload, actions.load, LABEL, parts.load)
@@ -130,7 +138,9 @@ def _taught(
 
 
 def _with_answer(update: Update, gone: int) -> Update:
-    """The update with a sentence on photographs that were deleted."""
+    """The update with a sentence on photographs that were deleted, where the answer stands."""
+    if "answer" not in update.tab:
+        return update
     gone_text = html.render("fine.html", text=gone_sentence(gone))
     return Update(tab={**update.tab, "answer": gone_text + update.tab["answer"]})
 
@@ -164,7 +174,7 @@ def cards(kinds: tuple[Kind, ...], taught: Taught | None, *, from_file: bool = F
     """A card for each kind, and how well they are told apart."""
     of_file = from_file or (taught is not None and not taught.answers)
     rows = [
-        {"name": kind.name, "called": called, "pictures": pictures}
+        {"name": kind.name, "called": called, "pictures": pictures, "key": kind.key}
         for kind, called, pictures in zip(
             kinds, names_of(kinds), _pictures(kinds, None if of_file else taught), strict=True
         )

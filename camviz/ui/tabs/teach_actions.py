@@ -46,7 +46,7 @@ def head_of(session: Session) -> TaughtHead | None:
 
 def ask_for_prototypes(session: Session, _: Any = None) -> None:
     """Look for prototypes of the kinds as they are now; changed ones take another click."""
-    session.set(ID, "prototypes", (kinds_of(session), session.controls.backbone))
+    session.set(ID, "prototypes", (_present(session), session.controls.backbone))
 
 
 def wants_prototypes(session: Session, controls: Controls, kinds: tuple[Kind, ...]) -> bool:
@@ -63,7 +63,7 @@ def step_of(session: Session) -> int:
 
 
 def edit(session: Session, selection: Selection) -> None:
-    """A kind was changed: "name:TEXT", "into", "drop", "remove:DIGEST", of the one with the index;
+    """A kind was changed: "name:TEXT", "drop", "remove:DIGEST", of the one with the index;
     "add" and "clear" of all, "own" goes back from a head out of a file.
     """
     action, _, text = str(selection.value).partition(":")
@@ -71,13 +71,12 @@ def edit(session: Session, selection: Selection) -> None:
     if action == "add":
         if len(kinds) >= MOST_KINDS:
             raise TeachingError(f"{MOST_KINDS} kinds are the most here; in Python there may be 50")
-        session.set(ID, "kinds", (*kinds, Kind()))
+        key = 1 + max(kind.key for kind in kinds)
+        session.set(ID, "kinds", (*kinds, Kind(key=key)))
     elif action == "clear":
         session.set(ID, "kinds", START)
     elif action == "own":
         session.set(ID, "head", None)
-    elif action == "into":
-        session.set(ID, "into", number)
     elif action == "name":
         session.set(ID, "kinds", with_kind(kinds, number, name=_new_name(kinds, number, text)))
     elif action == "remove":
@@ -109,13 +108,14 @@ def _digest(path: str) -> str:
     return strip.thumbnail(path).digest
 
 
-def add_pictures(session: Session, paths: Any, task: Task) -> Iterator[Update]:
-    """Photographs were given, by files or by the camera, for the kind that was chosen last."""
+def add_pictures(session: Session, values: Sequence[Any], task: Task) -> Iterator[Update]:
+    """Photographs were given, by files or by the camera: (their paths, the key of their kind)."""
+    paths, key = values
     given = [paths] if isinstance(paths, str) else list(paths or ())
     opened = strip.open_pictures(given, task)
     with session.lock:
-        number = session.get(ID, "into", 0)
         kinds = _present(session)
+        number = next((at for at, kind in enumerate(kinds) if str(kind.key) == str(key)), -1)
         held = {_digest(path): path for path in with_kind(kinds, number)[number].pictures}
         elsewhere = {_digest(p) for at, k in enumerate(kinds) if at != number for p in k.pictures}
         reasons = list(opened.skipped)

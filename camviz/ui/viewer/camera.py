@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from camviz.ui import html
+from camviz.ui.hidden import hidden_value
 
 
 def LiveCamera(**options: Any) -> gr.HTML:
@@ -26,9 +27,4 @@ def LiveCamera(**options: Any) -> gr.HTML:
 
 def CameraAnswer() -> gr.HTML:
     """What comes of a frame; it is not seen."""
-    return gr.HTML(
-        None,
-        html_template="<i hidden></i>",
-        js_on_load=html.script("camera/live.js"),
-        visible="hidden",
-    )
+    return hidden_value("camera/live.js")
