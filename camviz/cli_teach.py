@@ -61,7 +61,7 @@ def _teach(arguments: argparse.Namespace) -> int:
 
 def _in_words(taught: "Taught", answer: Any) -> dict[str, str]:
     kinds = taught.head.kinds
-    return {"is": kinds[answer.kind], "predicted": kinds[answer.told]}
+    return {"is": kinds[answer.kind], "predicted": kinds[answer.predicted]}
 
 
 def _print(taught: "Taught") -> None:

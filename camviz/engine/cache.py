@@ -106,6 +106,11 @@ class LRUCache(Generic[Value]):
         while self._doomed:
             self._values.pop(self._doomed.pop(), None)
 
+    def keys(self) -> list[Hashable]:
+        """The keys of what is held, the least recently used first."""
+        with self._lock:
+            return list(self._values)
+
     def values(self) -> list[Value]:
         """What is held, the least recently used first."""
         with self._lock:

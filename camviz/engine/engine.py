@@ -513,6 +513,7 @@ class Engine:
         point: (x, y) in pixels of the explained picture; the cell that looks there is compared.
         other: search another picture instead. Independent of the class.
         """
+        x.check_weights()
         backbone, request = x.backbone, x.request
         tap = backbone.stage(stage).tap(request.tap)
         placement = self._explainer.placements(backbone, [tap], request.placement)[tap]
@@ -531,6 +532,7 @@ class Engine:
 
     def components(self, x: Explanation, stage: str) -> Components:
         """The features of a stage as colours; see `Components`. Independent of the class."""
+        x.check_weights()
         backbone, request = x.backbone, x.request
         tap = backbone.stage(stage).tap(request.tap)
         placement = self._explainer.placements(backbone, [tap], request.placement)[tap]
@@ -545,6 +547,7 @@ class Engine:
         Says where is read, and not what counts: the same for every class. Raises `MethodError` for
         a network that has no attention between all places.
         """
+        x.check_weights()
         backbone, request = x.backbone, x.request
         attention = attention_of(backbone)
         trace, fit = self._traces.get(backbone, x.picture, request.fit, attention_taps(attention))
@@ -629,6 +632,7 @@ class Engine:
 
         Raises `MethodError` where the head is not linear after average pooling, up to one norm.
         """
+        x.check_weights()
         backbone, fit = x.backbone, x.request.fit
         trace, _ = self._traces.get(backbone, x.picture, fit, ())
         work = ReadClassMaps(x.picture, fit)
@@ -677,7 +681,7 @@ class Engine:
 
     @staticmethod
     def _sanity_key(x: Explanation, of: str, steps: int, seed: int, draws: int) -> Hashable:
-        return "sanity", x.picture.digest, x.digest, x.request, of, steps, seed, draws
+        return "sanity", x.picture.digest, x.backbone.fingerprint, x.request, of, steps, seed, draws
 
     def sanity_price(
         self,

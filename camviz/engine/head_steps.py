@@ -55,13 +55,15 @@ Added = tuple[Tensor, Tensor]
 
 
 def check_head_steps(x: Explanation) -> None:
-    """Raise `MethodError` for a map that is not added up from heads."""
+    """Raise `MethodError` for a map that is not added up from heads, or of several views."""
     if x.request.method not in METHODS_OF_HEADS:
         names = " and ".join(METHODS[name].label for name in METHODS_OF_HEADS)
         raise MethodError(
             f"the map of {METHODS[x.request.method].label} is not added up from heads; those of "
             f"{names} are"
         )
+    if x.request.views != "one":
+        raise MethodError("the maps of several views were averaged; take views 'one'")
 
 
 def heads_of_gae(

@@ -5,6 +5,7 @@ with counted() as found:
 found["traces", False]           # how many traces had to be made meanwhile, by this thread
 """
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +17,16 @@ Counts: TypeAlias = Counter[tuple[str, bool]]  # (cache, whether it was held) ->
 
 _totals: Counts = Counter()
 _lock = threading.Lock()
+
+
+def _unlock() -> None:
+    """Take a new lock: in a forked process, the thread that held it does not exist."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_unlock)
 _of_work: ContextVar[Counts | None] = ContextVar("lookups", default=None)
 
 

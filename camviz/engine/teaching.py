@@ -164,7 +164,8 @@ def teach_head(
     if not (isinstance(penalty, (int, float)) and 0 < penalty < 1e9):
         raise TeachingError(f"penalty is a number above 0, such as {LAMBDA}, not {penalty!r}")
     rows = features.of(opened, backbone, fit, progress)
-    answers = left_out(rows, of, kinds, [picture.name for picture in opened])
+    names = [picture.name for picture in opened]
+    answers = left_out(rows, of, kinds, names, float(penalty))
     tried = [each for each in answers if each.predicted is not None]
     right = sum(each.is_right for each in tried)
     head = learn_head(
@@ -178,7 +179,7 @@ def left_out(
     of: torch.Tensor,
     kinds: Sequence[str],
     names: Sequence[str],
-    penalty: float = LAMBDA,
+    penalty: float,
 ) -> tuple[LeftOut, ...]:
     """What the others say of each picture. rows: (n, C), of: (n,)."""
     found = []

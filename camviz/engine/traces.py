@@ -104,7 +104,9 @@ class TraceCache:
 
     def drop(self, backbone: Backbone, picture: Picture, fit: str) -> None:
         """Forget the trace of a picture that is not explained again."""
-        self._traces.remove([(picture.digest, backbone.fingerprint, fit)])
+        key = (picture.digest, backbone.fingerprint, fit)
+        self._traces.remove([key])
+        self._keys.get(backbone.model, set()).discard(key)
 
     def drop_graph(self, backbone: Backbone, picture: Picture, fit: str) -> None:
         """Free what further classes would need of one trace."""
@@ -133,8 +135,10 @@ class TraceCache:
         stale = [other for other in list(keys) if other[1][1] != weights]  # type: ignore[index]
         self._traces.remove(stale)
         keys.difference_update(stale)
+        pair = self._traces.put(key, (trace, geometry))
+        keys.intersection_update(self._traces.keys())  # others made room for it
         keys.add(key)
-        return self._traces.put(key, (trace, geometry))
+        return pair
 
 
 def _call(method: weakref.WeakMethod[Any], keys: Any) -> None:

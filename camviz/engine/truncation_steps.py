@@ -18,6 +18,7 @@ from camviz.errors import MethodError
 from camviz.methods import METHODS, denoise
 
 LEVELS = (*(step / 20 for step in range(20)), 0.99)  # 0 is no cut at all
+MODE = "threshold"  # the truncation that is a cut
 BINS = 40  # of the histogram
 _RANGE = 0.99  # the share of all magnitudes that its axis holds
 
@@ -69,11 +70,16 @@ class TruncationSteps:
 
 
 def check_truncation_steps(x: Explanation, stage: str) -> None:
-    """Raise a `CamvizError` for a method that reads no gradient of a stage."""
+    """Raise a `CamvizError` for a method that reads no gradient of a stage, or another mode."""
     if not METHODS[x.request.method].truncates:
         raise MethodError(
             f"{METHODS[x.request.method].label} reads no gradient of a layer, so there is nothing "
             "to truncate; LayerCAM does"
+        )
+    if x.request.truncation and x.request.truncation_mode != MODE:
+        raise MethodError(
+            f"the gradient of these maps was truncated by '{x.request.truncation_mode}', and only "
+            f"'{MODE}' is shown cut by cut; explain the picture with truncation_mode='{MODE}'"
         )
     check_steps(x, stage)
 

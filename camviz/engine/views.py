@@ -71,26 +71,28 @@ class Sizes:
     def __init__(self, pass_limit: int | None = None) -> None:
         """pass_limit: the bytes that one pass may hold; networks are shown no larger pictures."""
         self._pass_limit = pass_limit
-        # By network: scale -> (its stages at that size, None if it accepts none; a uid).
-        self._found: WeakKeyDictionary[Any, dict[float, tuple[Discovery | None, int]]] = (
-            WeakKeyDictionary()
-        )
+        # By network: (uid of the backbone around it, scale) -> (its stages at that size, None if it
+        # accepts none; a uid).
+        self._found: WeakKeyDictionary[
+            Any, dict[tuple[int, float], tuple[Discovery | None, int]]
+        ] = WeakKeyDictionary()
 
     def at(self, backbone: Backbone, scale: float) -> Backbone | None:
         """The network for pictures of that size; None if it accepts none."""
         if scale == 1:
             return backbone
         known = self._found.setdefault(backbone.model, {})
-        if scale not in known:
+        key = backbone.uid, scale
+        if key not in known:
             height, width = (max(1, round(side * scale)) for side in backbone.input_size[1:])
             try:
                 if self._pass_limit is not None:
                     size = (backbone.input_size[0], height, width)
                     check_pass(backbone.model, size, self._pass_limit, backbone.display_name)
-                known[scale] = find_at_size(backbone, (height, width)), new_uid()
+                known[key] = find_at_size(backbone, (height, width)), new_uid()
             except BackboneError:
-                known[scale] = None, -1
-        discovery, uid = known[scale]
+                known[key] = None, -1
+        discovery, uid = known[key]
         return None if discovery is None else at_size(backbone, discovery, uid)
 
 

@@ -163,13 +163,22 @@ class Backbone:
         """What its weights are, whichever version of timm built the network around them."""
         return self._hash(whole=False)
 
-    def differs_from(self, digest: str, name: str) -> str | None:
-        """Whose weights those of a digest are, in words; None if they are these.
+    @property
+    def normalisation(self) -> str:
+        """What pictures are normalised by, in words."""
+        mean, std = (" ".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
+        return f"mean {mean}, deviation {std}"
 
-        name: the display name of the network that has them.
+    def differs_from(self, digest: str, name: str, normalisation: str = "") -> str | None:
+        """Of which other network something is, in words; None if it is of this one.
+
+        digest: of the weights of that network; name: its display name; normalisation: of its
+        pictures, "" if that is not known.
         """
         if digest == self.weights_digest:
-            return None
+            if normalisation in ("", self.normalisation):
+                return None
+            return f"of pictures normalised by {normalisation}, and not by {self.normalisation}"
         if name == self.display_name:
             return f"of other weights of {name} than the ones at hand"
         return f"of {name}, not of {self.display_name}"

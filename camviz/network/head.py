@@ -204,8 +204,7 @@ class _FrozenNorms:
         handles = []
         try:
             for module in model.modules():
-                named = type(module).__name__.startswith("RmsNorm")
-                if named or isinstance(module, (nn.LayerNorm, UnitLength)):
+                if _kind_of_norm(module) is not None:
                     handles.append(module.register_forward_hook(self._freeze))
             yield
         finally:
@@ -216,20 +215,54 @@ class _FrozenNorms:
         if not self._own_calls():
             return output
         (x,) = inputs
-        axis = 1 if type(module).__name__.endswith("2d") else -1
-        centred = x - x.mean(dim=axis, keepdim=True) if isinstance(module, nn.LayerNorm) else x
+        kind = _kind_of_norm(module)
+        groups, axis = 1, 1 if "2d" in type(module).__name__ else -1
+        if isinstance(module, nn.GroupNorm):
+            groups, axis = module.num_groups, 1
+        # (n, groups, values of one) for a group norm; else the channels along `axis`.
+        grouped = x.unflatten(1, (groups, -1)).flatten(2) if kind == "group" else x
+        along = -1 if kind == "group" else axis
+        centred = grouped
+        if kind in ("layer", "group"):
+            centred = grouped - grouped.mean(dim=along, keepdim=True)
         if module not in self.scales:
-            squares = centred.detach().square()
-            if isinstance(module, UnitLength):
-                scale = squares.sum(dim=axis, keepdim=True).sqrt().clamp_min(TINY).reciprocal()
-            else:
-                scale = (squares.mean(dim=axis, keepdim=True) + module.eps).rsqrt()  # type: ignore[operator]
-            self.scales[module] = scale
-        y = centred * self.scales[module]
+            self.scales[module] = _scale(module, kind, centred.detach(), along)
+        y = (centred * self.scales[module]).reshape(x.shape)
         shape = [1] * x.ndim
         shape[axis] = -1
         for name, combine in (("weight", torch.mul), ("bias", torch.add)):
             parameter = getattr(module, name, None)
             if parameter is not None:
                 y = combine(y, parameter.reshape(shape))
+        for name in ("drop", "act"):  # of timm's norms that an activation is part of
+            following = getattr(module, name, None)
+            if isinstance(following, nn.Module):
+                y = following(y)
         return y
+
+
+NormKind = Literal["layer", "group", "rms", "simple", "length"]
+
+
+def _kind_of_norm(module: nn.Module) -> NormKind | None:
+    """How a module brings its channels to one scale; None if it does not."""
+    if isinstance(module, UnitLength):
+        return "length"
+    if isinstance(module, nn.LayerNorm):
+        return "layer"
+    if isinstance(module, nn.GroupNorm):
+        return "group"
+    name = type(module).__name__.lower()
+    return (
+        "rms" if name.startswith("rmsnorm") else "simple" if name.startswith("simplenorm") else None
+    )
+
+
+def _scale(module: Any, kind: NormKind | None, values: Tensor, axis: int) -> Tensor:
+    """What a norm multiplies its values by; centred ones, where it centres them."""
+    if kind == "length":
+        return values.square().sum(dim=axis, keepdim=True).sqrt().clamp_min(TINY).reciprocal()
+    eps = torch.finfo(values.dtype).eps if module.eps is None else module.eps
+    if kind == "simple":
+        return (values.var(dim=axis, keepdim=True) + eps).rsqrt()
+    return (values.square().mean(dim=axis, keepdim=True) + eps).rsqrt()

@@ -94,7 +94,8 @@ def _set(owner: Any, name: str, value: Any) -> None:
 
 
 _aside = _Aside()
-os.register_at_fork(after_in_child=_aside.unlock)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_aside.unlock)
 
 # Switches of gradient checkpointing in timm, in transformers and in research code. A pass that is
 # run again while differentiating would record its tensors twice.

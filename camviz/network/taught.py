@@ -31,8 +31,8 @@ from camviz.network.state import network_lock, tensors_of
 from camviz.network.taps import frozen_eval, primary_logits, probe_input
 
 _TOLERANCE = 1e-4  # of the largest logit: how well the classifier must give the network's answer
-# Stages of networks without classes, found once there is a classifier, by the network.
-_found: WeakKeyDictionary[nn.Module, Discovery] = WeakKeyDictionary()
+# Stages of networks without classes, found once there is a classifier: network -> size -> stages.
+_found: WeakKeyDictionary[nn.Module, dict[tuple[int, ...], Discovery]] = WeakKeyDictionary()
 
 
 class TaughtClassifier(nn.Module):
@@ -159,12 +159,13 @@ def _discovery(backbone: Backbone, model: nn.Module, kinds: int) -> Discovery:
     """The stages with the new classifier: those of the network, if gradients were read of it."""
     found = backbone.discovery
     if not backbone.has_classes:
-        if backbone.model not in _found:
+        known = _found.setdefault(backbone.model, {})
+        if backbone.input_size not in known:
             there = model if backbone.device.type == "cpu" else copy.deepcopy(model).cpu()
             settings = replace(
                 backbone.settings, labels=None, output="softmax", input_size=backbone.input_size
             )
             with network_lock(model):
-                _found[backbone.model] = find_stages(there, settings, backbone.display_name)
-        found = _found[backbone.model]
+                known[backbone.input_size] = find_stages(there, settings, backbone.display_name)
+        found = known[backbone.input_size]
     return replace(found, logits=kinds, squash=None, features=False)

@@ -14,7 +14,7 @@ shallowest tap and no further.
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from itertools import zip_longest
 from typing import Any
 
@@ -208,8 +208,7 @@ class Trace:
         for tensor in held:
             storage = tensor.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes()
-        memo = sum(getattr(value, "nbytes", 0) for value in list(self._memo.values()))
-        return sum(storages.values()) + memo
+        return sum(storages.values()) + sum(map(_size_of, list(self._memo.values())))
 
     def to_arrays(self) -> dict[str, Any]:
         """Plain numpy arrays and names, without graph or device: fit to cross a process border."""
@@ -448,3 +447,15 @@ def check_finite(backbone: Backbone, logits: Tensor) -> None:
         f"{wrong} of {logits.numel()} {what} of {backbone.display_name} for this picture "
         f"are NaN or infinite: {cause}"
     )
+
+
+def _size_of(value: Any) -> int:
+    """Bytes of the tensors and arrays in a value, in whatever it holds them."""
+    size = getattr(value, "nbytes", None)
+    if isinstance(size, int):
+        return size
+    if isinstance(value, Mapping):
+        return sum(map(_size_of, value.values()))
+    if isinstance(value, (tuple, list)):
+        return sum(map(_size_of, value))
+    return sum(map(_size_of, vars(value).values())) if is_dataclass(value) else 0

@@ -53,7 +53,8 @@ class PrototypeBank:
     deep. tau: the share of the CAM's maximum that makes a place foreground. tap, fit: how the
     pictures were traced. split: the method whose map split them. source: where the pictures came
     from ("picture": the explained picture alone, which is not the paper's method). skipped: (name,
-    reason) of pictures that were left out. Banks are never changed; `rename` and `keep` return
+    reason) of pictures that were left out. normalisation: of the pictures, see `Backbone`; "" if
+    it is not known. Banks are never changed; `rename` and `keep` return
     another one.
     """
 
@@ -73,6 +74,7 @@ class PrototypeBank:
     source: BankSource
     pictures: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    normalisation: str = ""
 
     @property
     def id(self) -> str:
@@ -169,7 +171,7 @@ class PrototypeBank:
         """Raise `PrototypeError` if these are prototypes of another network than this one, or of
         layers or classes that it does not have.
         """
-        what = backbone.differs_from(self.digest, self.backbone)
+        what = backbone.differs_from(self.digest, self.backbone, self.normalisation)
         if what is not None:
             raise PrototypeError(
                 f"these prototypes of '{self.label}' are {what}; directions in one network's "

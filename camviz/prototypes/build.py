@@ -347,6 +347,7 @@ def build_bank(
         source=source,
         pictures=tuple(used),
         skipped=tuple(skipped),
+        normalisation=backbone.normalisation,
         **asdict(settings),
     )
 

@@ -45,8 +45,16 @@ def _settings(bank: "PrototypeBank") -> Iterator[str]:
     for name, most in bounds.items():
         if not _is_whole(getattr(bank, name), most):
             yield name
-    words = (bank.label, bank.backbone, bank.digest, bank.tap, bank.fit, *bank.pictures)
-    if not all(map(_is_word, (*words, *(word for row in bank.skipped for word in row)))):
+    words: tuple[Any, ...] = (
+        bank.label,
+        bank.backbone,
+        bank.digest,
+        bank.tap,
+        bank.fit,
+        bank.normalisation,
+    )
+    words += (*bank.pictures, *(word for row in bank.skipped for word in row))
+    if not all(map(_is_word, words)):
         yield "a name"
     if len(bank.pictures) > MOST_PICTURES or len(bank.skipped) > MOST_PICTURES:
         yield "too many pictures"

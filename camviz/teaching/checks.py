@@ -62,7 +62,7 @@ def check_head(head: "TaughtHead") -> None:
 
 
 def _wrong(head: "TaughtHead") -> Iterator[str]:
-    words = (head.backbone, head.digest, head.fit)
+    words = (head.backbone, head.digest, head.fit, head.normalisation)
     if not all(isinstance(word, str) and len(word) <= LONGEST_WORD for word in words):
         yield "a name"
     counted = all(_is_whole(count, 1, MOST_PICTURES) for count in head.counts)

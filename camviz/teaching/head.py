@@ -46,7 +46,8 @@ class TaughtHead:
     backbone: its display name; digest: of its weights. kinds: their names; counts: pictures of
     each. penalty: lambda of the regression. scale: by which its scores are multiplied. fit: how
     pictures were brought to the network's size, `input_size`. tried, right: how many pictures were
-    left out in turn, and how many of them the others classified rightly. mean (C,), weights (K, C)
+    left out in turn, and how many of them the others classified rightly. normalisation: of the
+    pictures, see `Backbone`. mean (C,), weights (K, C)
     and offsets (K,): see `camviz.network.taught`.
     """
 
@@ -58,6 +59,7 @@ class TaughtHead:
     scale: float
     fit: str
     input_size: tuple[int, int, int]
+    normalisation: str
     tried: int
     right: int
     mean: Tensor
@@ -76,7 +78,7 @@ class TaughtHead:
 
     def check(self, backbone: Backbone) -> None:
         """Raise `TeachingError` if this is a head of another network, or for another input size."""
-        what = backbone.differs_from(self.digest, self.backbone)
+        what = backbone.differs_from(self.digest, self.backbone, self.normalisation)
         if what is not None:
             raise TeachingError(
                 f"this head ({', '.join(self.kinds)}) is {what}; what one network's features mean "
@@ -163,6 +165,7 @@ def learn_head(
         scale=SCALE,
         fit=fit,
         input_size=backbone.input_size,
+        normalisation=backbone.normalisation,
         tried=tried,
         right=right,
         mean=found.mean.float(),

@@ -162,8 +162,13 @@ def test_what_is_no_sum_over_channels_is_refused(own, explained):
         own.steps(explained("scenes-resnet", "layer_cam", views="flip"), "layer4")
     with pytest.raises(MethodError, match="CAM reads no gradient"):
         own.truncation_steps(explained("scenes-resnet", "cam"), "layer4")
+    capped = explained("scenes-resnet", "layer_cam", truncation=0.9, truncation_mode="cap")
+    with pytest.raises(MethodError, match="truncated by 'cap', and only 'threshold'"):
+        own.truncation_steps(capped, capped.request.truncated[0])
     with pytest.raises(MethodError, match="heads"):
         own.head_steps(x)
+    with pytest.raises(MethodError, match="views"):
+        own.head_steps(explained("scenes-vit", "gae", views="flip"))
 
 
 def test_the_picture_as_the_network_sees_it(explained):

@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from timm import layers
+from timm.layers import norm
 from torch import nn
 
 from camviz import wrap_backbone
 from camviz.errors import MethodError
 from camviz.methods.activation import cam
-from camviz.network.head import class_maps, head_weights, patch_probabilities
+from camviz.network.head import _FrozenNorms, class_maps, head_weights, patch_probabilities
 from camviz.network.target import Target
 from camviz.network.trace import trace
 from tests.support.networks import copy_of
@@ -72,6 +74,95 @@ def test_t_cam_3_with_frozen_statistics_the_map_and_the_constants_are_the_logit(
         tap = backbone.discovery.pre_pool
         products = traced.gradients(Target(index))[tap.address] * traced.activations[tap.address]
         assert abs(float(products.sum())) < 1e-3 * float(products.abs().sum())
+
+
+class AsMap(nn.Module):
+    """A norm over the last axis on pooled maps, (n, C, 1, 1)."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x):
+        return self.norm(x.flatten(1))[..., None, None]
+
+
+def variance(values):
+    return values.var(unbiased=False)
+
+
+def square(values):
+    return values.square().mean()
+
+
+# Every norm that a head of timm's may have: how it is made, and the square that it divides by.
+NORMS = {
+    "LayerNorm2d": (layers.LayerNorm2d, variance),
+    "LayerNorm2dFp32": (norm.LayerNorm2dFp32, variance),
+    "RmsNorm2d": (layers.RmsNorm2d, square),
+    "RmsNorm2dFp32": (norm.RmsNorm2dFp32, square),
+    "SimpleNorm2d": (layers.SimpleNorm2d, torch.var),
+    "SimpleNorm2dFp32": (norm.SimpleNorm2dFp32, torch.var),
+    "GroupNorm1": (layers.GroupNorm1, variance),
+    "SimpleNorm": (lambda size: AsMap(layers.SimpleNorm(size)), torch.var),
+    "RMSNorm": (lambda size: AsMap(nn.RMSNorm(size, eps=1e-6)), square),
+    "LayerNorm": (lambda size: AsMap(nn.LayerNorm(size, eps=1e-6)), variance),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_t_cam_3_holds_for_every_norm_of_a_head(tiny, name):
+    """The mean of the map and the constants are the logit, by hand from the pooled features."""
+    make, square_of = NORMS[name]
+
+    def replace_norm(model):
+        former = model.head.norm
+        model.head.norm = layer = make(len(former.weight)).eval().requires_grad_(False)
+        inner = getattr(layer, "norm", layer)
+        with torch.no_grad():
+            inner.weight.copy_(1 + 0.3 * noise(len(inner.weight), 5))
+            if getattr(inner, "bias", None) is not None:
+                inner.bias.copy_(0.3 * noise(len(inner.bias), 6))
+            model.get_classifier().bias.copy_(noise((1000,), 7))
+
+    backbone = copy_of(tiny("test_convnext"), replace_norm)
+    layer, classifier = backbone.model.head.norm, backbone.model.get_classifier()
+    layer = getattr(layer, "norm", layer)
+    for index in (1, 500):
+        traced, head, heat = last_map(backbone, index)
+        assert head.kind == "normalised"
+        pooled = traced.activations[backbone.discovery.pre_pool.address].mean(dim=(2, 3))[0]
+        row = classifier.weight[index] * layer.weight
+        if name.startswith(("Layer", "Group")):  # these subtract the mean
+            row = row - row.mean()
+        expected = row / (square_of(pooled) + layer.eps).sqrt()
+        close_to_scale(head.weights[0], expected)
+        bias = getattr(layer, "bias", None)
+        shift = 0 if bias is None else classifier.weight[index] @ bias
+        total = float(heat.mean() + shift + classifier.bias[index])
+        assert total == pytest.approx(float(traced.logits[index]), abs=1e-3)
+        assert class_maps(backbone, traced).values[index].mean() == pytest.approx(
+            float(heat.mean()), abs=1e-3
+        )
+
+
+def test_an_activation_within_a_norm_acts():
+    """No head of timm's has one, but one that is given may."""
+    frozen, layer = _FrozenNorms(), layers.LayerNormAct2d(6)
+    x = noise((1, 6, 2, 2), 3)
+    wanted = layer(x)
+    with frozen.hooks(layer):
+        assert torch.allclose(layer(x), wanted, atol=1e-6) and (wanted == 0).any()
+
+
+def test_groups_are_normalised_each_by_itself():
+    frozen, layer = _FrozenNorms(), nn.GroupNorm(3, 6)
+    with torch.no_grad():
+        layer.weight.copy_(noise(6, 1))
+        layer.bias.copy_(noise(6, 2))
+    x = noise((2, 6, 2, 3), 3)
+    with frozen.hooks(layer):
+        assert torch.allclose(layer(x), layer.__class__.forward(layer, x), atol=1e-5)
 
 
 def test_a_head_of_several_layers_is_linearised_at_the_picture(tiny):

@@ -62,7 +62,7 @@ def test_it_holds_numbers_and_names_alone(saved):
     assert set(tensors) == {"mean", "weights", "offsets"}
     assert set(table) == {
         "format", "backbone", "digest", "kinds", "counts", "penalty", "scale", "fit", "input_size",
-        "tried", "right",
+        "normalisation", "tried", "right",
     }  # fmt: skip
     assert table["kinds"] == ["church", "house"] and table["counts"] == [3, 3]
     assert "/" not in json.dumps(table) and saved.stat().st_size < 20_000

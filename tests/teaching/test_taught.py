@@ -153,6 +153,14 @@ def test_what_is_told_of_each_picture(engine, pictures, tiny):
     assert sum(taught.answers[3].shares) == pytest.approx(1)
 
 
+def test_pictures_are_left_out_of_the_very_regression(engine, pictures, tiny):
+    """With so large a penalty nothing is learned, and no picture is told by the others."""
+    weak = engine.teach(pictures, tiny("test_resnet"), penalty=1e6)
+    shares = [answer.shares[answer.kind] for answer in weak.answers]
+    assert max(abs(share - 0.5) for share in shares) > 0.01
+    assert weak.accuracy < engine.teach(pictures, tiny("test_resnet")).accuracy
+
+
 def test_with_one_picture_a_kind_nothing_can_be_told(engine, pictures, tiny):
     few = {kind: images[:1] for kind, images in pictures.items()}
     taught = engine.teach(few, tiny("test_resnet"))

@@ -1,6 +1,7 @@
 """`camviz teach FOLDER` and `camviz explain --head FILE`."""
 
 import json
+import shutil
 
 import pytest
 from PIL import Image
@@ -49,6 +50,19 @@ def test_the_result_as_json(folder, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["kinds"] == ["church", "house"] and found["mistaken"] == []
     assert (found["right"], found["tried"]) == (6, 6)
+
+
+def test_a_picture_that_is_taken_for_another_kind_is_named(folder, tmp_path, capsys):
+    place = tmp_path / "kinds"
+    shutil.copytree(folder, place)
+    (place / "house" / "house-0.png").rename(place / "church" / "strange.png")
+    out = str(tmp_path / "head.safetensors")
+    command = ["teach", str(place), "--backbone", "scenes-resnet", "--out", out]
+    assert main(command) == 0
+    assert "  strange.png: church, taken for house\n" in capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    mistaken = json.loads(capsys.readouterr().out)["mistaken"]
+    assert {"picture": "strange.png", "is": "church", "predicted": "house"} in mistaken
 
 
 @pytest.mark.parametrize(
