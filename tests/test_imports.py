@@ -108,7 +108,7 @@ MAY_IMPORT = {
     "ui.strip": f"{BELOW_SERVICE} ui.service",
     "ui.frame": f"{BELOW_SERVICE} ui.service ui.strip",
     "ui.actions": f"{BELOW_SERVICE} ui.service",
-    "ui.learn.map_limits": f"{BELOW_SERVICE} ui.service ui.actions ui.covering",
+    "ui.learn.map_limits": f"{BELOW_SERVICE} ui.service ui.actions ui.covering ui.learn.pairs",
     "ui.tabs.base": f"{BELOW_UI} ui.state",
     "ui.tabs": (
         f"{BELOW_SERVICE} ui.service ui.features ui.actions ui.comparison ui.contrast ui.covering "

@@ -5,13 +5,13 @@
 // What had the focus, by its data-key, has it again when all cards were made anew.
 let last = null, kind = "";
 const tell = (index, value) => trigger("select", {index: +index, value, selected: false});
-const upload = () => document.querySelector("#teach-upload");
-const input = () => (upload()?.parentElement ?? document).querySelector("input[type=file]");
+const uploader = () => document.querySelector("#teach-upload");
+const input = () => (uploader()?.parentElement ?? document).querySelector("input[type=file]");
 document.addEventListener("camera-for", event => { kind = event.detail; });
 document.addEventListener("change", event => {
   if (event.target !== input()) return;
   const names = [...event.target.files].map(file => file.name).join("\n");
-  (upload().chosen ??= []).push({kind, names});
+  (uploader().chosen ??= []).push({kind, names});
 }, true);
 element.addEventListener("focusin", event => { last = event.target.dataset.key ?? null; });
 element.addEventListener("click", event => {

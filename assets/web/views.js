@@ -27,11 +27,18 @@
     document.getElementById(`view-${open}`)?.setAttribute("aria-labelledby", view.id);
   };
 
-  window.camvizOpenView = (name, tries = 25) => {
+  let wanted = "";
+  const open = name => {
+    if (name !== wanted) return; // another one was asked for meanwhile
     const tab = bar()?.querySelector(`[data-tab-id="${CSS.escape(name)}"]`);
-    if (tab || !name || !tries) window.camvizTabs = true;
-    if (tab) return tab.click();
-    if (name && tries) setTimeout(() => window.camvizOpenView(name, tries - 1), 200);
+    if (!tab) return setTimeout(open, 200, name); // gradio is not done with the page
+    window.camvizTabs = true;
+    tab.click();
+  };
+  window.camvizOpenView = name => {
+    wanted = name;
+    if (all("[data-view]").some(view => view.dataset.view === name)) open(name);
+    else window.camvizTabs = true;
   };
 
   places.addEventListener("click", event => {
@@ -59,13 +66,12 @@
     if (view) window.camvizOpenView(view.dataset.view);
   });
 
-  const begin = (tries = 25) => {
-    if (!bar()) return tries && setTimeout(() => begin(tries - 1), 200);
+  const begin = () => {
+    if (!bar()) return setTimeout(begin, 200);
     new MutationObserver(mark).observe(bar(),
       { subtree: true, childList: true, attributeFilter: ["aria-selected"] });
     mark();
   };
   begin();
-  const named = new URLSearchParams(location.search).get("tab") ?? "";
-  window.camvizOpenView(all("[data-view]").some(one => one.dataset.view === named) ? named : "");
+  window.camvizOpenView(new URLSearchParams(location.search).get("tab") ?? "");
 }

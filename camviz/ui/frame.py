@@ -28,8 +28,8 @@ EXPLAINED = [("top prediction", TOP)]
 NO_CLASS = [("no class", TOP)]
 COMPARED = [("not compared", NOBODY), ("with the three nearest", NEAREST)]
 BARS = 5
-# Controls of the page that hold an option of `Options` each, by its name.
 MENUS = ("backbone", "target", "versus", "stages", "modules")
+# Controls of the page that hold an option of `Options` each, by its name.
 OPTIONS = ("method", "fuse", "refine", "views", "fit", "tap", "placement")
 
 

@@ -28,7 +28,7 @@ SAVED: tuple[tuple[str, Size], ...] = (
 
 @dataclass(frozen=True)
 class Parts:
-    """The components of the left side; what `frame.values` names is among them."""
+    """The components of the left side; what `frame.update` names is among them."""
 
     picture: Any
     examples: Any

@@ -224,11 +224,6 @@ def show_strip(controls: Controls, task: Task) -> Iterator[Update]:
     yield Update({"progress": ""})
 
 
-def strip_now(controls: Controls) -> Markup | str:
-    """The strip with the top classes that are known; no network computes anything for it."""
-    return strip_html(controls, _known_answers(controls))
-
-
 def progress(task: Task, done: int, total: int) -> Update:
     """How many of several pictures are done, for the task and, at once, for the page."""
     task.label = f"Picture {done + 1} of {total} …"

@@ -97,7 +97,7 @@ def test_the_cut_is_moved_without_a_request(open_steps):
     calls = []
     page.on("request", lambda request: calls.append(request.url))
     slider = page.get_by_role("slider", name="Where it is cut")
-    said = page.locator(f"{WALK} .sw-text")
+    said = page.locator(f"{WALK} .sw-cut-text")
     assert slider.input_value() == "18"
     expect(said).to_contain_text("q = 90%")
     slider.focus()

@@ -75,7 +75,7 @@ def test_a_head_is_taught_from_six_pictures_and_kept(open_page, pictures, tmp_pa
     expect(page.locator("#teach-viewer figure canvas")).to_have_count(4)
     assert violations(page) == []
     with page.expect_download() as download:
-        page.get_by_role("button", name="Save the head").click()
+        page.get_by_role("button", name="Save what it learned").click()
     file = tmp_path / download.value.suggested_filename
     download.value.save_as(file)
     assert file.name == "sheep-zebra-scenes-resnet.safetensors"

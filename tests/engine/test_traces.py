@@ -32,7 +32,7 @@ def test_what_is_kept_with_a_trace_is_counted(tiny):
     x = engine.explain(pixels(0), backbone, refine="none")
     trace, _ = engine._traces.cached(backbone, x.picture, x.request.fit)
     before = trace.nbytes
-    maps = engine.class_maps(x)
+    engine.class_maps(x)
     assert trace.nbytes - before >= 4 * len(x.logits) > 0
     before = trace.nbytes
     engine.explain(x.picture, backbone, method="lpcam", prototypes="picture", refine="none")

@@ -326,7 +326,7 @@ def test_the_second_game(session, play):
         press(session, "left")
         right += not pair.right
         after = play()["heading"]
-        assert ("Right:" in after) == (not pair.right) and f"{right} right so far" in after
+        assert ("Correct:" in after) == (not pair.right) and f"{right} correct so far" in after
         press(session, "right")  # once is enough
         press(session, "next")
     assert f"{right} of 2 right" in play()["heading"]

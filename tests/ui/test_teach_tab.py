@@ -66,7 +66,7 @@ def text_of(markup):
 
 
 def test_nothing_is_taught_before_two_kinds_have_a_picture(visitor, files):
-    assert "the classifier stands" in text_of(visitor.tab["kinds"])
+    assert "the classifier is ready" in text_of(visitor.tab["kinds"])
     give(visitor, 0, files["sheep"])
     assert not visitor.tab["answer"] and "cv-teach-good" not in visitor.tab["kinds"]
     with pytest.raises(TeachingError, match="nothing to save yet"):
@@ -288,7 +288,7 @@ def test_a_head_is_saved_and_loaded(visitor, files, tmp_path):
     list(teach_actions.load(visitor.session, str(file), Task()))
     visitor.answer()
     assert text_of(visitor.tab["answer"]) == before
-    assert "This head came from a file. It tells wool, kind 2 apart" in text_of(
+    assert "This classifier came from a file. It tells wool, kind 2 apart" in text_of(
         visitor.tab["kinds"]
     )
     assert saved(visitor) == file.read_bytes()

@@ -5,7 +5,7 @@
 import { clamp } from "../viewer/maps.js";
 
 /**
- * What is known of every picture of a run, as `camviz.ui.viewer.collection.RunValue`.
+ * What is known of every picture of a run, as `camviz.ui.collection.RunValue`.
  *
  * @typedef {object} RunValue
  * @property {string} key          what tells it from others

@@ -83,11 +83,6 @@ export class CoverCanvas extends HTMLElement {
     return { ...this.#state, painted: writeMask(this.#mask) };
   }
 
-  /** How many changes can be undone. */
-  get undoable() {
-    return this.#before.length;
-  }
-
   /** @param {Painting|null} value */
   set value(value) {
     value = value || null; // gradio has "" for nothing

@@ -72,7 +72,7 @@ export function makeCut(cut, figures, moved, first = cut.chosen) {
   slider.type = "range";
   [slider.min, slider.max, slider.step] = ["0", String(cut.positions.length - 1), "1"];
   label.append(make("span", "", "Where it is cut"), slider);
-  const text = make("p", "sw-text");
+  const text = make("p", "sw-cut-text");
   text.setAttribute("aria-live", "polite");
   const key = make("p", "sw-fine", "Above the line the positive values of the gradient, below it "
     + "the negative ones, larger ones further right; bars on a logarithmic scale. Q is the size "

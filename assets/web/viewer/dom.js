@@ -18,7 +18,7 @@ export function make(tag, className, text) {
 }
 
 /**
- * An element of viewer.html by its name.
+ * An element of a component by its name.
  *
  * @param {HTMLElement} root
  * @param {string} name
@@ -26,7 +26,7 @@ export function make(tag, className, text) {
  */
 export function part(root, name) {
   const found = root.querySelector(`[data-part="${name}"]`);
-  if (!(found instanceof HTMLElement)) throw new Error(`viewer.html has no part "${name}"`);
+  if (!(found instanceof HTMLElement)) throw new Error(`there is no part "${name}"`);
   return found;
 }
 

@@ -1,7 +1,7 @@
 """How often something may be done in a minute.
 
 rate = Rate(20, "files are made")
-rate.take(session.key)  # RateError: "20 files are made a minute ...; wait 12 s"
+rate.take(session.key)   # RateError: "files are made: 20 a minute is what this server grants ..."
 """
 
 import math

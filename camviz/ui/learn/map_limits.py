@@ -18,14 +18,13 @@ import numpy as np
 from camviz.engine.explanation import Explanation
 from camviz.errors import CamvizError
 from camviz.maps.localization import energy_inside
-from camviz.maps.ranks import rank_correlation
 from camviz.ui import actions, covering, html, links, service
 from camviz.ui.compute import engine
+from camviz.ui.learn.pairs import likeness
 from camviz.ui.state import Controls, Session
 
 SCENES, PHOTOS = "scenes-resnet", "tf_efficientnet_lite0.in1k"
 OTHER_SCENES = "scenes-vit"  # with which *Models* compares at first
-EVERY = 4  # pixels: maps are compared at every fourth of each direction
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def found_of(point: Point) -> str:
 
 def alike(one: np.ndarray, other: np.ndarray) -> float:
     """The rank correlation of two maps of a picture, 0 where one is flat."""
-    return rank_correlation(one[::EVERY, ::EVERY], other[::EVERY, ::EVERY]) or 0.0
+    return likeness(one, other) or 0.0
 
 
 def on_thing(x: Explanation, label: str | None = None) -> tuple[float, float]:

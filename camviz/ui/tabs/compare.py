@@ -152,11 +152,11 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     }
     new = {name: value for name, value in mirror.items() if session.differs(name, value)}
     if controls.picture is None:
-        yield Update(tab=new | _without_picture(controls), mirror=mirror)
+        yield Update(tab=new | _without_picture(), mirror=mirror)
         return
     x = explain(controls)
     if not x.backbone.has_classes:
-        yield Update(tab=new | _without_classes(controls, x), mirror=mirror)
+        yield Update(tab=new | _without_classes(x), mirror=mirror)
         return
     made = background().begin(prototype_row, controls, x.target)
     denoised = denoised_row(controls)
@@ -195,7 +195,7 @@ def _levels(controls: Controls, row: Found) -> dict[str, float]:
     return {} if isinstance(row, Unavailable) else {"truncation": row.request.truncation}
 
 
-def _without_picture(controls: Controls) -> dict[str, Any]:
+def _without_picture() -> dict[str, Any]:
     return {
         "verdict": html.render("no-picture.html"),
         "maps": payload({LAYERCAM: Unavailable(NO_PICTURE)}, linked=True),
@@ -205,7 +205,7 @@ def _without_picture(controls: Controls) -> dict[str, Any]:
     }
 
 
-def _without_classes(controls: Controls, x: Explanation) -> dict[str, Any]:
+def _without_classes(x: Explanation) -> dict[str, Any]:
     """A network without classes: its features, as maps and in colours."""
     rows: dict[str, Found | MapRow] = {LAYERCAM: x, FEATURES: features_row(x)}
     return {

@@ -1,9 +1,9 @@
 """Guess first: where does the network look? A visitor marks it, and only then sees the map.
 
 Two games. In the first a guess is held against the map, and both against the truth where that is
-known; in the second the maker of one of two maps is to be told. A round stands in the address
-(`Round`), so that a link opens the very same one. Nothing of a map is part of any update before
-the guess is there.
+known; in the second the task is to say which network or class one of two maps is of. A round
+stands in the address (`Round`), so that a link opens the very same one. Nothing of a map is part
+of any update before the guess is there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from camviz.maps.render import heat_opacity, overlay_strips
 from camviz.ui import html, service
 from camviz.ui.covering import raster_of, raster_text
 from camviz.ui.learn import guessing, pairs
-from camviz.ui.learn.guessing import Puzzle, Score, Total, scored
+from camviz.ui.learn.guessing import Puzzle, Total, scored
 from camviz.ui.learn.pairs import Pair
 from camviz.ui.learn.playing import OWN, SIDES, Play, current, play_of, press
 from camviz.ui.state import GUESS, Controls, Round, Session, Task, Update
@@ -124,7 +124,7 @@ def _where(played: Round, play: Play, controls: Controls, task: Task) -> Iterato
     picture = puzzle.picture
     guess = guessing.read_guess(play.answers[play.position], picture.height, picture.width)
     score = guessing.score_guess(puzzle, guess)
-    marks = _marks(puzzle, guess, score)
+    marks = _marks(puzzle, guess)
     following = "" if own else "Next picture" if play.position + 1 < size else "See the score"
     yield Update(
         tab={
@@ -152,7 +152,7 @@ def _marking(puzzle: Puzzle, play: Play) -> Marking:
     )
 
 
-def _marks(puzzle: Puzzle, guess: np.ndarray, score: Score) -> dict[tuple[str, str], np.ndarray]:
+def _marks(puzzle: Puzzle, guess: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
     """(kind, name) -> mask of everything that is outlined."""
     found = {
         ("guess", "your guess"): guess,

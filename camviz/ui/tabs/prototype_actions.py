@@ -135,7 +135,8 @@ def learn(session: Session, values: Sequence[Any], task: Task) -> Iterator[Updat
     """Build a bank of the class that is explained from (pictures of it, how many clusters)."""
     (files, clusters), controls = values, session.controls
     bank = build_bank(controls, files or [], int(clusters or CLUSTERS), task)
-    text = f"Learned what “{bank.label}” looks like from {len(bank.pictures)} pictures."
+    pictures = html.plural(len(bank.pictures), "picture")
+    text = f"Learned what “{bank.label}” looks like from {pictures}."
     if bank.skipped:
         skipped = "; ".join(f"{name}: {reason}" for name, reason in bank.skipped)
         text += f" Left out: {skipped}."

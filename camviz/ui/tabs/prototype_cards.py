@@ -1,7 +1,7 @@
 """The prototypes of a stage as cards, and what stands above them. Nothing here imports gradio."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -200,15 +200,7 @@ def shrink(picture: Picture, fit: Fit) -> Small:
     scale = min(1.0, SIDE / max(picture.height, picture.width))
     height, width = (max(1, round(side * scale)) for side in (picture.height, picture.width))
     pixels = np.asarray(Image.fromarray(picture.pixels).resize((width, height), reducing_gap=2.0))
-    return Small(pixels, small_fit(fit, height, width))
-
-
-def small_fit(fit: Fit, height: int, width: int) -> Fit:
-    """The same geometry on a picture of another size."""
-    down, across = height / fit.picture_size[0], width / fit.picture_size[1]
-    x0, y0, x1, y1 = fit.rect
-    rect = (x0 * across, y0 * down, x1 * across, y1 * down)
-    return replace(fit, picture_size=(height, width), rect=rect)
+    return Small(pixels, fit.scaled_to(height, width))
 
 
 def _figure(pixels: np.ndarray, text: str) -> Figure:

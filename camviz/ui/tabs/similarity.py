@@ -17,7 +17,7 @@ from camviz.ui import html, service
 from camviz.ui.compute import engine
 from camviz.ui.layers import layer_name
 from camviz.ui.state import NOBODY, TOP, Controls, Unavailable
-from camviz.ui.tabs.prototype_cards import SIDE, small_fit
+from camviz.ui.tabs.prototype_cards import SIDE
 from camviz.ui.viewer import Description, MapRow, Payload, RawPanel, Words, payload
 
 HERE = "similar-here"  # the DOM id of the viewer whose tools serve both pictures
@@ -86,7 +86,7 @@ def nearest(similarity: SimilarityMap) -> Place:
     """The place of the picture with the greatest cosine, to within a pixel of a small picture."""
     height, width = similarity.fit.picture_size
     scale = min(1.0, SIDE / max(height, width))
-    fit = small_fit(similarity.fit, max(1, round(height * scale)), max(1, round(width * scale)))
+    fit = similarity.fit.scaled_to(max(1, round(height * scale)), max(1, round(width * scale)))
     drawn = draw(similarity.raw, similarity.placement, fit)
     row, column = np.unravel_index(int(drawn.argmax()), drawn.shape)
     return (

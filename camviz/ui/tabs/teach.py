@@ -1,6 +1,6 @@
 """Teach it: a classifier from a few photographs of each kind; and a lesson, to make a bias oneself.
 
-The classifier stands as soon as two kinds have a picture: the network that is chosen runs once on
+The classifier is ready as soon as two kinds have a picture: the network that is chosen runs once on
 each, and the rest is a small system of equations (`camviz.teaching`). The picture that is open on
 the page is explained by it like by any other network.
 """
@@ -83,9 +83,9 @@ def build() -> Parts:
         "prototypes": gr.HTML(elem_id="teach-prototypes", js_on_load=html.script("click.js")),
     }  # fmt: skip
     with gr.Row(elem_id="teach-files"):
-        made["save"] = gr.Button("Save the head", size="sm", elem_id="teach-save")
+        made["save"] = gr.Button("Save what it learned", size="sm", elem_id="teach-save")
         made["load"] = gr.UploadButton(
-            "Load a head", size="sm", file_types=[".safetensors"], elem_id="teach-load"
+            "Load a saved classifier", size="sm", file_types=[".safetensors"], elem_id="teach-load"
         )
     made["file"] = gr.HTML(elem_id="teach-file", js_on_load=html.script("click-link.js"))
     made["lesson"] = gr.HTML(elem_id="teach-lesson", js_on_load=html.script("click.js"))

@@ -33,7 +33,7 @@ def story(x: Explanation, prototypes: Explanation | str, ask: str, maps: Maps) -
         steps.append(StoryStep(title=title, says=prototypes, ask=ask))
     else:
         steps += [
-            _places(prototypes, maps),
+            _places(prototypes),
             _nearest(prototypes, maps),
             _aggregate(prototypes, maps),
         ]
@@ -93,7 +93,7 @@ def colors_of(prototypes: Sequence[PrototypeMap]) -> list[tuple[int, int, int]]:
     return found
 
 
-def _places(y: Explanation, maps: Maps) -> StoryStep:
+def _places(y: Explanation) -> StoryStep:
     stage = y.stages[-1]
     used = [p for p in y.prototypes[stage] if p.kept]
     assert y.bank is not None
