@@ -15,7 +15,7 @@ or not at all.
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from camviz.bulk.schema import ERRORS, ROWS, VERSION, map_in
+from camviz.bulk.schema import ERRORS, ROWS, VERSION, map_in, storable
 from camviz.defaults import FUSED, usual_threshold
 from camviz.engine.drawing import draw
 from camviz.engine.explanation import Explanation
@@ -38,6 +38,8 @@ from camviz.maps.fusion import Placement
 
 PART_ROWS = 512
 CONFIGURATION, ERROR_FILE, PART = "run.json", "errors.parquet", "part-"
+# Bytes of a file's name that are not UTF-8 are written as JSON escapes them: "\\udcff".
+_NO_TEXT = "backslashreplace"
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Geometry:
 def name_of(configuration: Mapping[str, Any]) -> str:
     """The name of a run: the SHA-256 of its configuration, in hex."""
     text = json.dumps(configuration, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors=_NO_TEXT)).hexdigest()
 
 
 class Run:
@@ -216,7 +218,8 @@ class RunWriter:
     """Adds pictures to a run, in a folder that is new, empty or holds the same run.
 
     `done`: the ids that are there already; `add` and `fail` what is new. Leaving the `with` block
-    writes what was added, also after an error or Ctrl-C.
+    writes what was added, also after an error or Ctrl-C. What failed in an earlier run stays noted
+    until there are maps of it.
     """
 
     def __init__(
@@ -235,11 +238,13 @@ class RunWriter:
         self._part_rows = part_rows
         self._keeps_errors = keeps_errors
         self._rows: list[dict[str, Any]] = []
-        self._failed: list[dict[str, Any]] = []
         self._begin(json.loads(json.dumps(configuration)), geometry)
-        run = Run(self.path, configuration, geometry)
-        self.done = set(run.table(["id"])["id"].to_pylist())
-        self._count = len(run.parts)
+        self._run = Run(self.path, configuration, geometry)
+        self._parts = self._run.parts  # of which the ids are in `done`
+        self.done = _ids_in(self._parts)
+        self._count = len(self._parts)
+        failed = self._run.errors() if keeps_errors else []
+        self._failed = {row["id"]: row for row in failed if row["id"] not in self.done}
 
     def _begin(self, configuration: dict[str, Any], geometry: Geometry) -> None:
         file = self.path / CONFIGURATION
@@ -260,20 +265,22 @@ class RunWriter:
             "geometry": geometry.to_json(),
         }
         text = json.dumps(held, indent=1, ensure_ascii=False) + "\n"
-        _replace(file, lambda part: part.write_text(text, encoding="utf-8"))
+        _replace(file, lambda part: part.write_bytes(text.encode(errors=_NO_TEXT)))
 
     def add(self, row: dict[str, Any]) -> None:
         """A picture with its maps; one that is there already is left out."""
         if row["id"] in self.done:
             return
         self.done.add(row["id"])
+        self._failed.pop(row["id"], None)
         self._rows.append(row)
         if len(self._rows) >= self._part_rows:
             self.flush()
 
     def fail(self, id: str, path: str, error: str) -> None:
         """A picture of which there are no maps, and why."""
-        self._failed.append({"id": id, "path": path, "error": error})
+        if id not in self.done:
+            self._failed[id] = {"id": id, "path": storable(path), "error": storable(error)}
 
     def flush(self) -> None:
         """Write what was added since the last part."""
@@ -291,7 +298,7 @@ class RunWriter:
     def _write_errors(self) -> None:
         file = self.path / ERROR_FILE
         if self._failed:
-            _write(file, pa.Table.from_pylist(self._failed, schema=ERRORS))
+            _write(file, pa.Table.from_pylist(list(self._failed.values()), schema=ERRORS))
         elif file.is_file():
             file.unlink()
 
@@ -304,7 +311,15 @@ class RunWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._failed:  # of some others may have written maps
+            for id in _ids_in(set(self._run.parts) - set(self._parts)):
+                self._failed.pop(id, None)
         self.flush()
+
+
+def _ids_in(parts: Iterable[Path]) -> set[str]:
+    """The ids of all pictures in some files of a run."""
+    return {id for part in parts for id in _read(part, ["id"])["id"].to_pylist()}
 
 
 def _other(there: Run, wanted: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -241,7 +241,8 @@ def _names_of(shards: Sequence[Path]) -> list[str]:
     if len({shard.name for shard in shards}) == len(set(shards)):
         return [shard.name for shard in shards]
     parts = [shard.absolute().parts for shard in shards]
-    shared = len(os.path.commonprefix([each[:-1] for each in parts]))
+    folders = zip(*(each[:-1] for each in parts), strict=False)  # to the shortest path
+    shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, folders))
     return ["/".join(each[shared:]) for each in parts]
 
 
