@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "engine": f"{BASE} methods maps network prototypes teaching",
     "scenes": "images",
     "examples": f"{BASE} scenes",
-    "bulk": f"{BASE} terminal methods maps network prototypes engine scenes",
+    "bulk": f"{BASE} rgb terminal methods maps network prototypes engine scenes",
     "benchmark": f"{BASE} methods maps network prototypes engine scenes bulk",
     "space": "errors resources network.packaged",
     # Inside of the page: state < service < actions < tabs < events < page.

@@ -180,7 +180,7 @@ class Run:
     def errors(self) -> list[dict[str, Any]]:
         """The pictures of which there are no maps: id, path and error of each."""
         file = self.path / ERROR_FILE
-        return _read(file, None).to_pylist() if file.is_file() else []
+        return _read(file, None, ERRORS).to_pylist() if file.is_file() else []
 
     # -- What is made of a row --
 
@@ -195,7 +195,7 @@ class Run:
     ) -> np.ndarray:
         """A map drawn on the picture, float32 (H, W), in [0, 1].
 
-        of: a stage, "fused" or "refined". size: (H, W) to draw at; None: the picture's own. Raises
+        of: a stage, "fused" or "refined". size: (H, W) to draw at; None: as it was opened. Raises
         `StageError` if there is no such map.
         """
         heat = map_in(row, of)
@@ -209,7 +209,10 @@ class Run:
     def boxes(
         self, row: Mapping[str, Any], threshold: float | None = None, of: str = FUSED
     ) -> list[Box]:
-        """Boxes around what is at or above a share of the maximum, largest first, as of `heat`."""
+        """Boxes around what is at or above a share of the maximum, largest first, as of `heat`.
+
+        In pixels of the picture as it was opened; `Cut` has them in those of its file.
+        """
         cut = usual_threshold(of) if threshold is None else threshold
         return boxes_at(self.heat(row, of), cut, multi=True)
 
@@ -340,11 +343,20 @@ def _metadata(file: Path) -> Any:
         raise _damaged(file, error) from None
 
 
-def _read(file: Path, columns: Sequence[str] | None) -> pa.Table:
+def _read(file: Path, columns: Sequence[str] | None, schema: pa.Schema = ROWS) -> pa.Table:
+    """Some columns of a file, all of the schema if None; one that it lacks is null in every row."""
+    names = schema.names if columns is None else list(columns)
     try:
-        return pq.read_table(file, columns=None if columns is None else list(columns))
+        with pq.ParquetFile(file) as held:
+            there = set(held.schema_arrow.names)
+            table = held.read([name for name in names if name in there])
     except (OSError, pa.ArrowException) as error:
         raise _damaged(file, error) from None
+    for name in names:
+        if name not in there:  # written before there was such a column
+            field = schema.field(name)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(names)
 
 
 def _damaged(file: Path, error: Exception) -> DataError:

@@ -42,15 +42,17 @@ _BOX = pa.struct([
 ROWS = pa.schema([
     ("id", pa.string()),  # SHA-256 of the key, in hex
     ("path", pa.string()),  # as of `storable`
-    ("width", pa.int32()),
+    ("width", pa.int32()),  # of the picture as it was opened, in whose pixels boxes and rect are
     ("height", pa.int32()),
+    ("own_width", pa.int32()),  # of its file, which is larger where it was decoded at half its size
+    ("own_height", pa.int32()),  # not kept by earlier versions: null stands for width and height
     ("truth", pa.string()),  # the label that the source gives the picture, if it gives one
     ("top", pa.list_(_CLASS)),
     ("sure", pa.bool_()),
     ("target", pa.int32()),  # null: the network knows no classes
     ("label", pa.string()),
     ("score", pa.float32()),  # the target's probability or value
-    ("stages", pa.list_(_STAGE)),  # deep to shallow or as chosen: in the order of the run's stages
+    ("stages", pa.list_(_STAGE)),  # shallow to deep, or as chosen: in the order of the run's stages
     ("fused", _MAP),
     ("refined", _MAP),  # null: it is off
     ("removed", pa.float32()),  # share of the evidence, mean over stages; null: not denoised
@@ -85,12 +87,16 @@ def restored(text: str) -> str:
 
 def row_of(x: Explanation, key: str, path: str, truth: str | None = None) -> dict[str, Any]:
     """The row of an explanation, in values that pyarrow takes. Its columns are those of `ROWS`."""
+    size = x.picture.height, x.picture.width
+    own_height, own_width = x.picture.own_size or size
     shares = {index: share for index, _, share in x.predictions}
     return {
         "id": id_of(key),
         "path": storable(path),
         "width": x.picture.width,
         "height": x.picture.height,
+        "own_width": own_width,
+        "own_height": own_height,
         "truth": None if truth is None else storable(truth),
         "top": [
             {"index": index, "label": label, "share": share}
