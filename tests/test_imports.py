@@ -47,8 +47,9 @@ MAY_IMPORT = {
     "engine": f"{BASE} methods maps network prototypes teaching",
     "scenes": "images",
     "examples": f"{BASE} scenes",
-    "bulk": f"{BASE} rgb terminal methods maps network prototypes engine scenes",
-    "benchmark": f"{BASE} methods maps network prototypes engine scenes bulk",
+    "preprocessing": "network",
+    "bulk": f"{BASE} rgb terminal methods maps network prototypes engine scenes preprocessing",
+    "benchmark": f"{BASE} preprocessing methods maps network prototypes engine scenes bulk",
     "space": "errors resources network.packaged",
     # Inside of the page: state < service < actions < tabs < events < page.
     "ui.gradio_compat": "",

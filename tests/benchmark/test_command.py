@@ -22,7 +22,7 @@ def test_scenes(tmp_path, capsys):
     with (out / "failures.csv").open() as lines:
         assert [row["name"] for row in csv.DictReader(lines)] == ["gae truncation=0.9", "gae"]
     assert main([*command, "--count", "3"]) == 2
-    assert "holds a benchmark of another configuration (pictures" in capsys.readouterr().err
+    assert "they differ in pictures 2 there, 3 now" in capsys.readouterr().err
 
 
 def test_parts(tmp_path, capsys):

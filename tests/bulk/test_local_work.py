@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from camviz.bulk.cut import Cut
 from camviz.bulk.exports.table import export
 from camviz.bulk.job import Job
 from camviz.bulk.pictures import by_picture, picture_file
-from camviz.bulk.run import Run
+from camviz.bulk.run import Run, name_of
 from camviz.bulk.schema import id_of, map_in, row_of
 from camviz.bulk.work import Progress, _interrupts_held, run_job
 from camviz.cli import main
@@ -177,6 +178,30 @@ def test_another_configuration_is_refused(photos, tmp_path, change):
     with pytest.raises(OutputError, match="holds another run"):
         run_job(Job(**{**same, **change}), out)
     run_job(Job(**same, batch=3), out)  # that changes no row
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"mean": (0.9, 0.9, 0.9)}, "preprocessing"),
+        ({"std": (0.1, 0.1, 0.1)}, "preprocessing"),
+        ({"input_size": (3, 64, 64)}, "preprocessing"),
+        ({"labels": tuple("abcdefghijklmnop")}, "outputs"),
+    ],
+)
+def test_a_network_that_pictures_reach_otherwise_is_refused(
+    photos, tmp_path, monkeypatch, change, differs
+):
+    """Though its weights and what was set are the same, as in a folder that was edited."""
+    job = Job(str(photos), "scenes-resnet", limit=1, options={"refine": "none"})
+    run_job(job, tmp_path / "run")
+    load = Job.load
+    monkeypatch.setattr(Job, "load", lambda self, engine: replace(load(self, engine), **change))
+    backbone = job.load(Engine())
+    with pytest.raises(OutputError, match=f"they differ in {differs};") as caught:
+        run_job(job, tmp_path / "run")
+    for name in (Run.open(tmp_path / "run").name, name_of(job.configuration(backbone))):
+        assert name in str(caught.value)
 
 
 def test_a_configuration_has_no_path_but_the_source(photos, tmp_path):
