@@ -136,13 +136,14 @@ MAY_IMPORT = {
     "ui": f"{BELOW_UI} logs ui",
     "notebook": "engine ui",
     "cli_benchmark": f"{BASE} terminal methods network engine scenes benchmark bulk",
-    "cli_export": "errors defaults files bulk ui",
+    "arguments": "",
+    "cli_export": "arguments errors defaults files bulk ui",
     "cli_maps": "errors files terminal engine network bulk",
     "cli_space": "errors resources space",
     "cli_teach": "files terminal engine",
     "cli": (
-        f"cli_benchmark cli_export cli_maps cli_space cli_teach terminal {BASE} methods maps "
-        "network prototypes teaching engine scenes examples space bulk ui"
+        f"arguments cli_benchmark cli_export cli_maps cli_space cli_teach terminal {BASE} methods "
+        "maps network prototypes teaching engine scenes examples space bulk ui"
     ),
     "__main__": "cli",
 }

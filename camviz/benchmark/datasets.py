@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from camviz.benchmark.cases import Case, Dataset, Thing, box_around, box_mask
+from camviz.bulk.voc_classes import VOC_CLASSES
 from camviz.errors import DataError
 from camviz.files import user_path
 from camviz.images import Picture, open_picture
@@ -26,11 +27,6 @@ from camviz.scenes import HELD_OUT_BACKGROUNDS, draw_scene
 SEED = 6002  # of scenes, and of the choice among many pictures: nothing was tuned on it
 SCENES = 100
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-_VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
-    "tvmonitor",
-)  # fmt: skip
 _VOC_IGNORED = 255
 _IMAGENET_S_IGNORED = 1000
 
@@ -146,9 +142,9 @@ class Voc:
         labels = _read_indexed(self.folder / "SegmentationClass" / f"{name}.png", picture)
         things = []
         for number in np.unique(labels[(labels > 0) & (labels != _VOC_IGNORED)]):
-            if number > len(_VOC_CLASSES):
-                raise DataError(f"{name}: {number} is none of VOC's {len(_VOC_CLASSES)} classes")
-            label, mask = _VOC_CLASSES[number - 1], labels == number
+            if number > len(VOC_CLASSES):
+                raise DataError(f"{name}: {number} is none of VOC's {len(VOC_CLASSES)} classes")
+            label, mask = VOC_CLASSES[number - 1], labels == number
             known = boxes.get(label)
             around = box_around(mask) if known is None else _in_pixels_of(picture, known)
             things.append(Thing(label, mask, around))

@@ -64,7 +64,10 @@ def run_on_ray(job: Job, out: "str | os.PathLike[str]", *, workers: int = 1) -> 
 
 
 def _done_elsewhere(folder: Path) -> set[str]:
-    """The ids in parts that others than Ray wrote: Ray tells its own by its checkpoints."""
+    """The ids in parts that were written without Ray.
+
+    Those in Ray's own parts are in its checkpoints, by which it leaves them out itself.
+    """
     return {
         id
         for part in Run.open(folder).parts

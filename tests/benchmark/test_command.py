@@ -32,7 +32,7 @@ def test_parts(tmp_path, capsys):
     assert "# Parts as truth" in printed and "even map" in printed
     with (tmp_path / "results.csv").open() as lines:
         rows = list(csv.DictReader(lines))
-    assert {row["method"] for row in rows} == {"cam", "random map", "centred Gaussian", "even map"}
+    assert {row["method"] for row in rows} == {"cam", "7 x 7 noise", "centred Gaussian", "even map"}
     assert all(-1 <= float(row["sum_rho"]) <= 1 for row in rows)
 
 

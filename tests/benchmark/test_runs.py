@@ -176,7 +176,7 @@ def test_the_report_of_a_run(make):
     ]  # fmt: skip
     table = written["results.md"].read_text()
     assert "## scenes-resnet, 4 pictures" in table and "| CAM |  | refined |" in table
-    assert "random map" in table and "centred Gaussian" in table
+    assert "7 x 7 noise" in table and "centred Gaussian" in table
     lines = written["results.csv"].read_text().splitlines()
     head, first = (line.split(",") for line in lines[:2])
     row = dict(zip(head, first, strict=True))

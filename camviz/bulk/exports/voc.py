@@ -19,12 +19,8 @@ from PIL import Image
 from camviz.bulk.cut import Cut
 from camviz.bulk.exports.files import Names, put_picture
 from camviz.bulk.pictures import by_picture, picture_file
+from camviz.bulk.voc_classes import VOC_CLASSES
 
-VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
-    "tvmonitor",
-)  # fmt: skip
 _READ = {"JPEG": ".jpg", "MPO": ".jpg"}
 _MOST_CLASSES = 254  # 255 are pixels that do not count
 # What XML 1.0 has no way to write: control characters, and two that are none.
