@@ -66,7 +66,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
     folder = user_path(arguments.run_folder)
     run = Run.open(folder)
-    out = arguments.out or folder.with_name(f"{folder.resolve().name}-{arguments.to}")
+    place = folder.resolve() if folder.name in ("", "..") else folder  # as "." and ".." are
+    out = arguments.out or place.parent / f"{folder.resolve().name}-{arguments.to}"
     write = _sheet_writer() if arguments.to == SHEET else EXPORTS[arguments.to].write
     written = fill(Cut(run, arguments.of, arguments.threshold), write, out)
     print(f"{len(run)} rows written to {written}")

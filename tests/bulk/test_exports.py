@@ -433,6 +433,28 @@ def test_the_command_writes_beside_the_run(small_run, capsys):
     assert "is not empty" in capsys.readouterr().err
 
 
+def test_the_command_is_given_within_the_run_or_the_folder(small_run, tmp_path, monkeypatch):
+    run = tmp_path / "birds"
+    shutil.copytree(small_run.path, run)
+    monkeypatch.chdir(run)
+    assert main(["export", ".", "--to", "csv"]) == 0
+    assert (tmp_path / "birds-csv/boxes.csv").is_file()
+    (run / "below").mkdir()
+    monkeypatch.chdir(run / "below")
+    assert main(["export", "..", "--to", "coco"]) == 0
+    assert (tmp_path / "birds-coco/instances.json").is_file()
+    (tmp_path / "link").symlink_to(run)
+    assert main(["export", str(tmp_path / "link"), "--to", "hf"]) == 0
+    assert (tmp_path / "birds-hf/README.md").is_file()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    assert main(["export", str(run), "--to", "csv", "--out", "."]) == 0
+    assert sorted(file.name for file in empty.iterdir()) == ["boxes.csv", "pictures.csv"]
+    assert Path("boxes.csv").is_file()  # whoever works in the folder sees it
+    assert main(["export", str(run), "--to", "csv", "--out", "../empty/x/.."]) == 2  # not empty
+
+
 def test_what_cannot_be_exported_is_named(small_run, tmp_path):
     with pytest.raises(DataError, match="no format 'coc'; formats: coco"):
         export(Cut(small_run), "coc", tmp_path / "x")
