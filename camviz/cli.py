@@ -13,6 +13,7 @@ from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from camviz.arguments import read_fraction
 from camviz.cli_benchmark import add_benchmark
 from camviz.cli_export import add_export
 from camviz.cli_maps import add_maps
@@ -105,7 +106,7 @@ def _add_explain(commands: Commands, options: type[Options]) -> None:
     _add_settings(explain)
     explain.add_argument(
         "--threshold",
-        type=_fraction,
+        type=read_fraction,
         help=f"boxes at this share of the maximum ({THRESHOLD}; {REFINED_THRESHOLD} of the refined "
         "map)",
     )
@@ -249,16 +250,6 @@ def _reader(row: Option) -> Callable[[str], Any]:
     return read
 
 
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number between 0 and 1")
-    return value
-
-
 def _scene(text: str) -> tuple[int, int]:
     seed, _, index = text.partition(":")
     if not (seed.isdecimal() and (index or "0").isdecimal()):
@@ -374,9 +365,9 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _offer_runs(folders: Sequence[str]) -> None:
     """Add runs to those that the environment names. Raises `DataError` for what is none."""
-    from camviz.bulk import require_pyarrow
+    from camviz.bulk import require
 
-    require_pyarrow()
+    require()
     from camviz.bulk.run import Run
 
     held = [environment().runs] if environment().runs else []

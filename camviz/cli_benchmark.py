@@ -117,9 +117,9 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 
 
 def _score_seeds(arguments: argparse.Namespace) -> int:
-    from camviz.bulk import require_pyarrow
+    from camviz.bulk import require
 
-    require_pyarrow()
+    require()
     from camviz.benchmark.datasets import SEED, open_dataset
     from camviz.benchmark.seeds import score_seeds, write_seeds
     from camviz.bulk.run import Run

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from camviz.arguments import read_fraction
 from camviz.defaults import FUSED, REFINED, REFINED_THRESHOLD, THRESHOLD
 from camviz.files import user_path
 
@@ -47,7 +48,7 @@ def add_export(commands: Commands) -> None:
     )
     export.add_argument(
         "--threshold",
-        type=_fraction,
+        type=read_fraction,
         metavar="SHARE",
         help=f"of the map's maximum ({THRESHOLD}; of the refined map {REFINED_THRESHOLD})",
     )
@@ -55,27 +56,18 @@ def add_export(commands: Commands) -> None:
     export.set_defaults(run=_export)
 
 
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number between 0 and 1")
-    return value
-
-
 def _export(arguments: argparse.Namespace) -> int:
-    from camviz.bulk import require_pyarrow
+    from camviz.bulk import require
 
-    require_pyarrow()
+    require()
     from camviz.bulk.cut import Cut
     from camviz.bulk.exports.table import EXPORTS, fill
     from camviz.bulk.run import Run
 
     folder = user_path(arguments.run_folder)
     run = Run.open(folder)
-    out = arguments.out or folder.with_name(f"{folder.resolve().name}-{arguments.to}")
+    place = folder.resolve() if folder.name in ("", "..") else folder  # as "." and ".." are
+    out = arguments.out or place.parent / f"{folder.resolve().name}-{arguments.to}"
     write = _sheet_writer() if arguments.to == SHEET else EXPORTS[arguments.to].write
     written = fill(Cut(run, arguments.of, arguments.threshold), write, out)
     print(f"{len(run)} rows written to {written}")

@@ -90,7 +90,6 @@ def _count(text: str) -> int:
 def _maps(arguments: argparse.Namespace) -> int:
     job = _job(arguments)
     output_folder(arguments.out)  # found out before the work
-    _require("pyarrow", "bulk")
     set_threads()
     try:
         done = _run(job, arguments)
@@ -106,21 +105,15 @@ def _maps(arguments: argparse.Namespace) -> int:
 
 def _run(job: "Job", arguments: argparse.Namespace) -> "Progress":
     if arguments.engine == "ray":
-        _require("ray", "ray")
+        from camviz.bulk import require
+
+        require("ray", "ray")
         from camviz.bulk.on_ray import run_on_ray
 
         return run_on_ray(job, arguments.out, workers=arguments.workers)
     from camviz.bulk.work import run_job
 
     return run_job(job, arguments.out, workers=arguments.workers, tell=_progress_line())
-
-
-def _require(package: str, extra: str) -> None:
-    """Raise `CamvizError` for a package of an extra that is not installed."""
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise CamvizError(f'{package} is not installed; pip install "camviz[{extra}]"')
 
 
 def _job(arguments: argparse.Namespace) -> "Job":
@@ -137,7 +130,9 @@ def _job(arguments: argparse.Namespace) -> "Job":
         elif name not in names:
             options[name] = text  # `Options` says what is like it
     Options.from_mapping(options)
-    _require("pyarrow", "bulk")
+    from camviz.bulk import require
+
+    require()
     from camviz.bulk.job import Job
 
     return Job(

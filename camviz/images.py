@@ -29,7 +29,7 @@ from PIL import Image, UnidentifiedImageError, features
 from camviz.completeness import missing_share
 from camviz.errors import ImageError, one_line
 from camviz.files import legible, shown_name, user_path
-from camviz.rgb import to_rgb
+from camviz.rgb import orientation, to_rgb
 
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 32_767  # pixels, of either side: what browsers draw at most
@@ -83,7 +83,7 @@ class Picture:
     digest: SHA-256 of shape and pixels, or of those channels, in hex.
     name: for display, "" if unknown.  reduction: 2 if a JPEG file of more than 40 million pixels
     was decoded at half its width and height, else 1: size, digest, maps and boxes are all those of
-    `pixels`.  Made by `open_picture`.
+    `pixels`.  own_size: (H, W) of such a file, upright; None of any other.  Made by `open_picture`.
     """
 
     pixels: np.ndarray = field(compare=False, repr=False)
@@ -91,6 +91,7 @@ class Picture:
     name: str = field(default="", compare=False)
     reduction: int = field(default=1, compare=False)
     channels: np.ndarray | None = field(default=None, compare=False, repr=False)
+    own_size: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def nbytes(self) -> int:
@@ -158,7 +159,8 @@ def _from_bytes(data: bytes, name: str) -> Picture:
     """The picture in the bytes of a file: an array if it is a .npy file, else what PIL decodes."""
     if data.startswith(_NPY) and len(data) <= MAX_BYTES:
         return _picture_of_array(_read_array(data, _quote(name)), name)
-    return _picture(*_decode(data, _quote(name)), name)
+    pixels, reduction, own_size = _decode(data, _quote(name))
+    return replace(_picture(pixels, reduction, name), own_size=own_size)
 
 
 def _picture_of_array(array: np.ndarray, name: str) -> Picture:
@@ -223,8 +225,10 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _decode(data: bytes, what: str) -> tuple[np.ndarray, int]:
-    """uint8 (H, W, 3) from the bytes of a file, and by what its sides were divided."""
+def _decode(data: bytes, what: str) -> tuple[np.ndarray, int, tuple[int, int] | None]:
+    """uint8 (H, W, 3) from the bytes of a file, by what its sides were divided, and its own size.
+
+    The last is None if they were divided by 1."""
     if not data:
         raise ImageError(f"{what} is empty (0 bytes); {_WHAT_WOULD_DO}")
     if len(data) > MAX_BYTES:
@@ -238,15 +242,17 @@ def _decode(data: bytes, what: str) -> tuple[np.ndarray, int]:
             image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError as error:
             raise ImageError(f"{what} is {_describe(data)}; {_WHAT_WOULD_DO}") from error
-        reduction = 1
+        reduction, own_size = 1, None
         is_large = image.format in _JPEG and image.width * image.height > EXACT_JPEG_PIXELS
         _check_size(image.width, image.height, what, MAX_JPEG_PIXELS if is_large else None)
         _check_completeness(data, image.format, what)
         if is_large:
-            width = image.width
-            image.draft(image.mode, (width // 2, image.height // 2))
+            width, height = image.size
+            image.draft(image.mode, (width // 2, height // 2))
             reduction = round(width / image.width)
-        return _pixels(image, what), reduction
+            if reduction > 1:
+                own_size = (width, height) if orientation(image) >= 5 else (height, width)
+        return _pixels(image, what), reduction, own_size
 
 
 def _brand(data: bytes) -> str | None:

@@ -5,6 +5,7 @@ from PIL import Image
 
 from camviz.errors import ImageError
 
+_PLAIN = ("1", "L", "P", "RGB", "YCbCr", "CMYK")
 _ROWS = 256  # that are copied at once
 
 # EXIF orientation -> what turns the picture upright; 1 is upright.
@@ -25,7 +26,7 @@ def to_rgb(image: Image.Image, what: str) -> np.ndarray:
     what: how errors call it. Raises `ImageError` for pixels that are no numbers.
     """
     image.load()
-    method = _UPRIGHT.get(_orientation(image))
+    method = _UPRIGHT.get(orientation(image))
     if method is not None:
         image = image.transpose(method)
     if image.mode.startswith("I;16"):
@@ -51,7 +52,13 @@ def _copy(image: Image.Image) -> np.ndarray:
     return pixels
 
 
-def _orientation(image: Image.Image) -> int:
+def is_plain(image: Image.Image) -> bool:
+    """Whether all readers have the pixels of `to_rgb`, but for orientation: opaque, of 8 bits."""
+    return image.mode in _PLAIN and not image.has_transparency_data
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation: 1 is upright; from 5 on width and height change places."""
     # Read here and not by ImageOps.exif_transpose, which also rewrites all other metadata and
     # fails on some that is damaged. Damaged metadata means nothing for the pixels.
     try:

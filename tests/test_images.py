@@ -431,11 +431,12 @@ class TestPhotographsOfTelephones:
         image = Image.fromarray(colours)
         found = open_picture(encode(image, kind, **options))
         assert (found.width, found.height, found.reduction) == (120, 90, 2)
+        assert found.own_size == (180, 240)
         expected = np.asarray(image.resize((120, 90), Image.Resampling.BOX)).astype(int)
         assert np.abs(found.pixels - expected).mean() < 4
         again = open_picture(found.pixels.copy())
         assert again.digest == found.digest, "the digest is of the decoded pixels"
-        assert again.reduction == 1
+        assert again.reduction == 1 and again.own_size is None
         exact = open_picture(encode(image.crop((0, 0, 160, 99)), kind))
         assert (exact.width, exact.height, exact.reduction) == (160, 99, 1)
         with pytest.raises(ImageError, match="too large"):
@@ -448,7 +449,8 @@ class TestPhotographsOfTelephones:
         exif = Image.Exif()
         exif[0x0112] = 6
         data = encode(Image.fromarray(random_pixels(180, 240)), "JPEG", exif=exif)
-        assert open_picture(data).pixels.shape == (120, 90, 3)
+        found = open_picture(data)
+        assert found.pixels.shape == (120, 90, 3) and found.own_size == (240, 180)
 
     def test_usual_photographs_are_within_the_limits(self):
         assert images.MAX_PIXELS >= 8064 * 6048  # of any format

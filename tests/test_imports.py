@@ -47,8 +47,9 @@ MAY_IMPORT = {
     "engine": f"{BASE} methods maps network prototypes teaching",
     "scenes": "images",
     "examples": f"{BASE} scenes",
-    "bulk": f"{BASE} terminal methods maps network prototypes engine scenes",
-    "benchmark": f"{BASE} methods maps network prototypes engine scenes bulk",
+    "preprocessing": "network",
+    "bulk": f"{BASE} rgb terminal methods maps network prototypes engine scenes preprocessing",
+    "benchmark": f"{BASE} preprocessing methods maps network prototypes engine scenes bulk",
     "space": "errors resources network.packaged",
     # Inside of the page: state < service < actions < tabs < events < page.
     "ui.gradio_compat": "",
@@ -135,13 +136,14 @@ MAY_IMPORT = {
     "ui": f"{BELOW_UI} logs ui",
     "notebook": "engine ui",
     "cli_benchmark": f"{BASE} terminal methods network engine scenes benchmark bulk",
-    "cli_export": "errors defaults files bulk ui",
+    "arguments": "",
+    "cli_export": "arguments errors defaults files bulk ui",
     "cli_maps": "errors files terminal engine network bulk",
     "cli_space": "errors resources space",
     "cli_teach": "files terminal engine",
     "cli": (
-        f"cli_benchmark cli_export cli_maps cli_space cli_teach terminal {BASE} methods maps "
-        "network prototypes teaching engine scenes examples space bulk ui"
+        f"arguments cli_benchmark cli_export cli_maps cli_space cli_teach terminal {BASE} methods "
+        "maps network prototypes teaching engine scenes examples space bulk ui"
     ),
     "__main__": "cli",
 }

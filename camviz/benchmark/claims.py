@@ -178,7 +178,10 @@ class Answer:
 
     @property
     def verdict(self) -> Verdict | Literal["cannot be asked"]:
-        """ "yes" if all differences say so; "no" if one says that; else "not shown"."""
+        """The answer from those of the differences: "no" if one is "no", "yes" if all are "yes".
+
+        "not shown" where neither is so; "cannot be asked" where there is a `reason`.
+        """
         if self.reason:
             return "cannot be asked"
         verdicts = {each.verdict for each in self.differences}

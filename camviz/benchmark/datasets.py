@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from camviz.benchmark.cases import Case, Dataset, Thing, box_around, box_mask
+from camviz.bulk.voc_classes import VOC_CLASSES
 from camviz.errors import DataError
 from camviz.files import user_path
 from camviz.images import Picture, open_picture
@@ -26,11 +27,6 @@ from camviz.scenes import HELD_OUT_BACKGROUNDS, draw_scene
 SEED = 6002  # of scenes, and of the choice among many pictures: nothing was tuned on it
 SCENES = 100
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-_VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
-    "tvmonitor",
-)  # fmt: skip
 _VOC_IGNORED = 255
 _IMAGENET_S_IGNORED = 1000
 
@@ -138,6 +134,7 @@ class Voc:
         boxes = self._boxes(name)
         if not self.segmented:
             size = picture.height, picture.width
+            boxes = {label: _in_pixels_of(picture, each) for label, each in boxes.items()}
             things = [
                 Thing(label, box_mask(each, *size), each) for label, each in sorted(boxes.items())
             ]
@@ -145,10 +142,12 @@ class Voc:
         labels = _read_indexed(self.folder / "SegmentationClass" / f"{name}.png", picture)
         things = []
         for number in np.unique(labels[(labels > 0) & (labels != _VOC_IGNORED)]):
-            if number > len(_VOC_CLASSES):
-                raise DataError(f"{name}: {number} is none of VOC's {len(_VOC_CLASSES)} classes")
-            label, mask = _VOC_CLASSES[number - 1], labels == number
-            things.append(Thing(label, mask, boxes.get(label, box_around(mask))))
+            if number > len(VOC_CLASSES):
+                raise DataError(f"{name}: {number} is none of VOC's {len(VOC_CLASSES)} classes")
+            label, mask = VOC_CLASSES[number - 1], labels == number
+            known = boxes.get(label)
+            around = box_around(mask) if known is None else _in_pixels_of(picture, known)
+            things.append(Thing(label, mask, around))
         return Case(name, picture, _not_empty(things, name), ignored=labels == _VOC_IGNORED)
 
     def _boxes(self, name: str) -> dict[str, np.ndarray]:
@@ -224,7 +223,7 @@ class ImageNetS:
 class Boxes:
     """Pictures with boxes in a CSV file: the columns file, class, x0, y0, x1, y1, a box a line.
 
-    Boxes are half-open, in pixels of the picture; paths are relative to the file.
+    Boxes are half-open, in pixels of the picture's file; paths are relative to the file.
     """
 
     file: Path
@@ -264,15 +263,17 @@ class Boxes:
     def case(self, index: int) -> Case:
         name = self.names[index]
         picture = open_picture(self.file.parent / name)
+        height, width = picture.own_size or (picture.height, picture.width)
         things = []
         for label in dict.fromkeys(label for label, _ in self.rows[name]):
             boxes = np.array([box for each, box in self.rows[name] if each == label])
             for x0, y0, x1, y1 in boxes:
-                if not (0 <= x0 < x1 <= picture.width and 0 <= y0 < y1 <= picture.height):
+                if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
                     raise DataError(
                         f"{name}: the box {x0}, {y0}, {x1}, {y1} is empty or leaves the picture of "
-                        f"{picture.width} x {picture.height} pixels"
+                        f"{width} x {height} pixels"
                     )
+            boxes = _in_pixels_of(picture, boxes)
             things.append(Thing(label, box_mask(boxes, picture.height, picture.width), boxes))
         return Case(name, picture, tuple(things), exact=False)
 
@@ -350,6 +351,12 @@ def _read_colors(file: Path, picture: Picture) -> np.ndarray:
     return pixels[..., 0] + 256 * pixels[..., 1]
 
 
+def _in_pixels_of(picture: Picture, boxes: np.ndarray) -> np.ndarray:
+    """Half-open boxes, in pixels of a picture's file, in those of the picture as it was opened."""
+    low, high = boxes[:, :2], boxes[:, 2:]
+    return np.hstack([low // picture.reduction, -(-high // picture.reduction)])
+
+
 def _truth_of(file: Path, picture: Picture, modes: tuple[str, ...]) -> np.ndarray:
     try:
         with Image.open(file) as image:
@@ -358,6 +365,8 @@ def _truth_of(file: Path, picture: Picture, modes: tuple[str, ...]) -> np.ndarra
         raise DataError(f"cannot read the segmentation '{file.name}': {error}") from None
     if mode not in modes:
         raise DataError(f"'{file.name}' is a picture of mode {mode}, not {' or '.join(modes)}")
+    if pixels.shape[:2] == picture.own_size:  # which was decoded smaller
+        pixels = pixels[:: picture.reduction, :: picture.reduction]
     if pixels.shape[:2] != (picture.height, picture.width):
         raise DataError(
             f"'{file.name}' has {pixels.shape[1]} x {pixels.shape[0]} pixels, its picture "

@@ -269,7 +269,7 @@ def class_tally(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hits, true and given pixels of every class, background first, (pictures, C) each.
 
-    threshold: its number in `SEED_THRESHOLDS`.
+    threshold: its number among those at which the seeds of the records were counted.
     """
     names = ["", *dict.fromkeys(label for record, _ in held for label in record.labels)]
     place = {name: number for number, name in enumerate(names)}

@@ -7,8 +7,9 @@ each part is read off the map, and both are compared by their ranks.
     rho = Spearman(sum of M over part p, f_c(scene) - f_c(scene without p))    over the parts p
 
 A large part has more heat on any map, and often counts for more; so three maps that know nothing of
-the network are measured beside: a random one, a Gaussian at the centre, and an even one, whose heat
-on a part is its size. By the mean heat on a part instead of the sum, the even map ranks nothing.
+the network are measured beside: noise on 7 x 7 cells, a Gaussian at the centre, and an even one,
+whose heat on a part is its size. By the mean heat on a part instead of the sum, the even map ranks
+nothing.
 
 Interventions on parts as the truth of explanations: Hesse et al., "FunnyBirds", ICCV 2023.
 """
@@ -24,11 +25,11 @@ from camviz.benchmark.intervals import Resampled
 from camviz.benchmark.records import Record
 from camviz.benchmark.rows import (
     CENTRE,
-    RANDOM,
+    NOISE,
     Maps,
     Row,
     find_target,
-    random_map,
+    noise_map,
     rows_of,
 )
 from camviz.engine.engine import Engine
@@ -42,7 +43,7 @@ from camviz.scenes import HELD_OUT_BACKGROUNDS, SCENE_CLASSES, Scene, draw_scene
 EVEN = "even map"
 LEAST_PARTS = 3  # two can only be ranked right or wrong
 LEAST_PIXELS = 12  # that must be seen of a part
-_RANDOM_MAPS = 8  # whose correlations are averaged
+_NOISE_MAPS = 8  # whose correlations are averaged
 
 
 @dataclass(frozen=True)
@@ -156,15 +157,15 @@ class Parts:
 def baseline_correlations(
     parts: Mapping[str, np.ndarray], drops: np.ndarray, index: int
 ) -> dict[Row, tuple[float, float]]:
-    """The correlations of maps that read no network; that of a random one is a mean of several."""
+    """The correlations of maps that read no network; that of noise is a mean of several."""
     height, width = next(iter(parts.values())).shape
     drawn = [
-        correlations(random_map(height, width, (index, number)), parts, drops)
-        for number in range(_RANDOM_MAPS)
+        correlations(noise_map(height, width, (index, number)), parts, drops)
+        for number in range(_NOISE_MAPS)
     ]
     sums, means = np.mean(drawn, axis=0)
     return {
-        Row(RANDOM, "", ""): (float(sums), float(means)),
+        Row(NOISE, "", ""): (float(sums), float(means)),
         Row(CENTRE, "", ""): correlations(centred_gaussian((height, width)).numpy(), parts, drops),
         Row(EVEN, "", ""): correlations(np.ones((height, width), np.float32), parts, drops),
     }
@@ -182,8 +183,8 @@ class Agreement:
 
     @property
     def passes(self) -> bool:
-        """Whether it is clearly above 0, above a random map and above a centred Gaussian."""
-        return self.rho[1] > 0 and all(self.above[name][1] > 0 for name in (RANDOM, CENTRE))
+        """Whether it is clearly above 0, above noise and above a centred Gaussian."""
+        return self.rho[1] > 0 and all(self.above[name][1] > 0 for name in (NOISE, CENTRE))
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def summarize_parts(records: Sequence[Record]) -> dict[str, PartsResult]:
         resampled = Resampled.draw(len(held))
         own = _of_row(held, row)
         above = {
-            name: own - _of_row(held, str(Row(name, "", ""))) for name in (RANDOM, CENTRE, EVEN)
+            name: own - _of_row(held, str(Row(name, "", ""))) for name in (NOISE, CENTRE, EVEN)
         }
         sums, means = (
             Agreement(

@@ -4,6 +4,7 @@ DIR/benchmark.json               what is measured: another configuration is refu
 DIR/records/NETWORK/000012.npz   the figures of one picture, written as a whole or not at all
 """
 
+import hashlib
 import json
 import os
 import re
@@ -17,13 +18,15 @@ import numpy as np
 from camviz.errors import OutputError
 from camviz.files import output_folder
 
+_LONGEST = 100  # characters of a network's name in that of a file
+
 
 @dataclass(frozen=True, eq=False)
 class Record:
     """Figures of one picture.
 
     rows: the maps measured, as text.  labels: the things asked for, or the parts of one.  values:
-    arrays by name; what their axes are is known to whoever measured.
+    arrays by name; their axes are described where they are made, in `measure` of each measure.
     """
 
     rows: tuple[str, ...]
@@ -65,28 +68,25 @@ class Folder:
                 f"'{self.path}' holds something else than a benchmark; give a new or empty folder"
             )
         self.path.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(wanted, indent=2, ensure_ascii=False) + "\n"
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def _check(self, file: Path, wanted: Mapping[str, Any]) -> None:
         try:
-            found = json.loads(file.read_text())
-            other = [key for key in {**wanted, **found} if wanted.get(key) != found.get(key)]
-        except (ValueError, TypeError):
+            found = json.loads(file.read_text(encoding="utf-8"))
+            differs = "; ".join(_differences(found, wanted))
+        except (ValueError, AttributeError):
             raise OutputError(f"'{file}' cannot be read; give another folder") from None
-        if other:
-            differs = "; ".join(
-                f"{key} {_short(found.get(key))} there, {_short(wanted.get(key))} now"
-                for key in sorted(other)
-            )
+        if differs:
             raise OutputError(
-                f"'{self.path}' holds a benchmark of another configuration ({differs}); give "
-                "another folder, or what that one was made with"
+                f"'{self.path}' holds another benchmark, {_digest(found)}, and this one is "
+                f"{_digest(wanted)}: they differ in {differs}; give another folder, or what that "
+                "one was made with"
             )
 
     def file(self, backbone: str, index: int) -> Path:
         """Where the record of a picture is, or will be."""
-        name = re.sub(r"[^\w.-]+", "_", backbone)
-        return self.path / "records" / name / f"{index:06d}.npz"
+        return self.path / "records" / name_of_file(backbone) / f"{index:06d}.npz"
 
     def count(self, backbone: str, count: int) -> int:
         """How many of so many pictures were measured with a network."""
@@ -99,6 +99,36 @@ class Folder:
                 yield Record.load(file)
 
 
+def name_of_file(backbone: str) -> str:
+    """The name of a network as that of a file or folder: no two networks have the same.
+
+    Where it has other characters, or too many, some digits of its SHA-256 are behind it.
+    """
+    name = re.sub(r"[^\w.-]+", "_", backbone)[:_LONGEST]
+    if name == backbone and name.strip("."):
+        return name
+    digest = hashlib.sha256(backbone.encode(errors="surrogatepass")).hexdigest()
+    return f"{name}-{digest[:8]}"
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+    """What differs, each in words: down to the single value where there are tables in tables."""
+    for key in sorted({**found, **wanted}):
+        there, now = found.get(key), wanted.get(key)
+        if isinstance(there, dict) and isinstance(now, dict):
+            yield from (f"{key}, {each}" for each in _differences(there, now))
+        elif there != now:
+            yield f"{key} {_short(there)} there, {_short(now)} now"
+
+
+def _digest(configuration: Mapping[str, Any]) -> str:
+    """What a configuration is told by: some digits of its SHA-256."""
+    text = json.dumps(configuration, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def _short(value: Any) -> str:
+    if value is None:
+        return "nothing"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,10 +1,10 @@
 """Writes what a run measured into its folder: tables, curves, plots and what failed."""
 
 import csv
-import re
 from pathlib import Path
 
 from camviz.benchmark import plots, tables
+from camviz.benchmark.records import name_of_file
 from camviz.benchmark.runner import Run
 from camviz.errors import CamvizError
 
@@ -42,8 +42,8 @@ def _location(records: tables.Records) -> dict[str, str]:
         "curves.csv": tables.curves_csv(curves),
     }
     for name in found:
-        texts[f"curves-{_safe(name)}.svg"] = plots.draw_curves(curves[name], name)
-        texts[f"figures-{_safe(name)}.svg"] = plots.draw_location(found[name], name)
+        texts[f"curves-{name_of_file(name)}.svg"] = plots.draw_curves(curves[name], name)
+        texts[f"figures-{name_of_file(name)}.svg"] = plots.draw_location(found[name], name)
     return texts
 
 
@@ -55,9 +55,5 @@ def _parts(records: tables.Records) -> dict[str, str]:
         "results.csv": tables.parts_csv(found),
     }
     for name, rows in found.items():
-        texts[f"figures-{_safe(name)}.svg"] = plots.draw_parts(rows, name)
+        texts[f"figures-{name_of_file(name)}.svg"] = plots.draw_parts(rows, name)
     return texts
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)

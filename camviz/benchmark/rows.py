@@ -29,9 +29,9 @@ METHODS_BY_DEFAULT = tuple(
     for name, row in METHODS.items()
     if row.scoring is None and not row.uses_prototypes and not row.uses_attention
 )
-RANDOM, CENTRE = "random map", "centred Gaussian"
-BASELINES = (RANDOM, CENTRE)
-_CELLS = 7  # of a side of a random map, as many as the last stage of most networks has
+NOISE, CENTRE = "7 x 7 noise", "centred Gaussian"
+BASELINES = (NOISE, CENTRE)
+_CELLS = 7  # of a side of the noise, as many as the last stage of most networks has
 
 
 @dataclass(frozen=True)
@@ -135,17 +135,21 @@ def rows_of(setting: Setting, x: Explanation) -> dict[Row, str]:
 
 
 def baseline_maps(height: int, width: int, seed: Sequence[int]) -> dict[Row, np.ndarray]:
-    """Maps that read no network, float32 (H, W) in [0, 1]: a random one, and the centre.
+    """Maps that read no network, float32 (H, W) in [0, 1]: noise, and the centre.
 
     The first is uniform noise on 7 x 7 cells, drawn as maps are, the second
     exp(-((x - W/2)² / (W/4)² + (y - H/2)² / (H/4)²) / 2).
     """
     centre = centred_gaussian((height, width)).numpy()
-    maps = {RANDOM: random_map(height, width, seed), CENTRE: centre}
+    maps = {NOISE: noise_map(height, width, seed), CENTRE: centre}
     return {Row(name, "", ""): heat for name, heat in maps.items()}
 
 
-def random_map(height: int, width: int, seed: Sequence[int]) -> np.ndarray:
+def noise_map(height: int, width: int, seed: Sequence[int]) -> np.ndarray:
+    """Uniform noise on 7 x 7 cells, drawn to a size as maps are, float32 (H, W), its maximum 1.
+
+    The random map of *Faithfulness*, `camviz.maps.baselines.random_map`, is another: smooth blobs.
+    """
     noise = np.random.default_rng(list(seed)).random((_CELLS, _CELLS), np.float32)
     drawn = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
     return drawn / drawn.max()

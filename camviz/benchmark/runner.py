@@ -15,8 +15,9 @@ from camviz.benchmark.cases import Listing
 from camviz.benchmark.records import Folder, Record
 from camviz.benchmark.rows import Maps, Setting
 from camviz.engine.engine import Engine
-from camviz.errors import CamvizError, one_line
+from camviz.errors import BackboneError, CamvizError, one_line
 from camviz.network.backbone import Backbone
+from camviz.preprocessing import outputs_of, preprocessing_of
 
 Progress = Callable[[int, int, str], None]
 _FORMAT = 1  # of records: raised when a figure is defined otherwise
@@ -65,6 +66,13 @@ class Run:
     failures: list[Failure] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        known: dict[str, Backbone] = {}
+        for each in self.backbones:
+            if known.setdefault(each.name, each) is not each:
+                raise BackboneError(
+                    f"two networks are called '{each.name}', and what is measured is kept by name; "
+                    "give each a name of its own, or each network once"
+                )
         self.folder = Folder(self.out, self.configuration)
 
     @property
@@ -81,6 +89,8 @@ class Run:
             "pictures": len(self.data.names),
             "identity": self.data.identity,
             "backbones": {each.name: each.digest for each in self.backbones},
+            "preprocessing": {each.name: preprocessing_of(each) for each in self.backbones},
+            "outputs": {each.name: outputs_of(each) for each in self.backbones},
             "methods": [[each.method, each.text] for each in self.settings],
             **self.measure.configuration,
         }

@@ -12,8 +12,6 @@ and Kwak, "Learning Pixel-level Semantic Affinity with Image-level Supervision f
 Supervised Semantic Segmentation", CVPR 2018.
 """
 
-import csv
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +24,14 @@ from camviz.benchmark.cases import Case, Dataset
 from camviz.benchmark.intervals import Resampled
 from camviz.benchmark.location import class_tally, mean_iou
 from camviz.benchmark.records import Record
-from camviz.benchmark.tables import Interval, markdown_table, measured, plus_minus
+from camviz.benchmark.tables import (
+    Interval,
+    csv_number,
+    csv_text,
+    markdown_table,
+    measured,
+    plus_minus,
+)
 from camviz.bulk.run import Run
 from camviz.errors import CamvizError, DataError, one_line
 from camviz.files import output_folder
@@ -164,7 +169,7 @@ def write_seeds(scored: Scored, folder: str | Path) -> Path:
     table.write_text(seeds_markdown(scored), encoding="utf-8")
     (out / "seeds.csv").write_text(seeds_csv(scored), encoding="utf-8")
     (out / "failures.csv").write_text(
-        _csv([["name", "reason"], *map(list, scored.failures.items())]), encoding="utf-8"
+        csv_text([["name", "reason"], *map(list, scored.failures.items())]), encoding="utf-8"
     )
     return table
 
@@ -194,19 +199,9 @@ def seeds_csv(scored: Scored) -> str:
     lines = [["map", "threshold", "class", "iou"]]
     for name, seeds in scored.maps.items():
         for label, iou in {"mean": seeds.miou[0], **seeds.classes}.items():
-            lines.append([name, f"{seeds.threshold:.2f}", label, _number(iou)])
-    return _csv(lines)
+            lines.append([name, f"{seeds.threshold:.2f}", label, csv_number(iou)])
+    return csv_text(lines)
 
 
 def _cell(iou: float) -> str:
     return measured(iou) if math.isfinite(iou) else ""
-
-
-def _number(iou: float) -> str:
-    return f"{iou:.6g}" if math.isfinite(iou) else ""
-
-
-def _csv(lines: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()

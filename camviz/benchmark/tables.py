@@ -11,7 +11,7 @@ from camviz.benchmark.intervals import Resampled
 from camviz.benchmark.location import FIGURES, Curves, curves_of, summarize
 from camviz.benchmark.parts import EVEN, PartsResult, summarize_parts
 from camviz.benchmark.records import Record
-from camviz.benchmark.rows import BASELINES, CENTRE, RANDOM, Row
+from camviz.benchmark.rows import BASELINES, CENTRE, NOISE, Row
 from camviz.methods import METHODS
 
 Interval = tuple[float, float, float]  # value, low, high
@@ -23,7 +23,8 @@ PARTS_MEANING = (
     "class's logit when the scene is drawn without that part; means ± half of the 95 % interval "
     "(bootstrap over scenes). *By sum*: all heat on a part, which grows with its size, as what it "
     "counts for often does; *by mean*: heat per pixel, of which size says nothing. *Passes*: "
-    "clearly above 0, above a random map and above a Gaussian at the centre, all paired."
+    "clearly above 0, above uniform noise on 7 x 7 cells and above a Gaussian at the centre, all "
+    "paired."
 )
 
 
@@ -60,12 +61,12 @@ def location_csv(found: Mapping[str, Located], counts: Mapping[str, Mapping[str,
     lines = [["backbone", "method", "options", "map", "pictures", *columns]]
     for backbone, rows in found.items():
         for text, figures in rows.items():
-            values = [_number(value) for name in FIGURES for value in figures[name]]
+            values = [csv_number(value) for name in FIGURES for value in figures[name]]
             row = Row.read(text)
             lines.append(
                 [backbone, row.method, row.options, row.map, str(counts[backbone][text]), *values]
             )
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def location_markdown(found: Mapping[str, Located], counts: Mapping[str, Mapping[str, int]]) -> str:
@@ -100,8 +101,8 @@ def curves_csv(curves: Mapping[str, Mapping[str, Curves]]) -> str:
         for text, curve in rows.items():
             row = Row.read(text)
             for values in zip(*vars(curve).values(), strict=True):
-                lines.append([backbone, row.method, row.options, row.map, *map(_number, values)])
-    return _csv(lines)
+                lines.append([backbone, row.method, row.options, row.map, *map(csv_number, values)])
+    return csv_text(lines)
 
 
 def all_curves(records: Sequence[Record]) -> dict[str, Curves]:
@@ -113,7 +114,7 @@ def all_curves(records: Sequence[Record]) -> dict[str, Curves]:
 def parts_csv(found: Mapping[str, Mapping[str, PartsResult]]) -> str:
     """backbone, method, options, map, pictures, and by sum and by mean rho and what it is above."""
     ends = ("", "_low", "_high")
-    above = {RANDOM: "above_random", CENTRE: "above_centre", EVEN: "above_even"}
+    above = {NOISE: "above_noise", CENTRE: "above_centre", EVEN: "above_even"}
     columns = [
         f"{kind}_{name}{end}"
         for kind in ("sum", "mean")
@@ -125,14 +126,14 @@ def parts_csv(found: Mapping[str, Mapping[str, PartsResult]]) -> str:
         for text, result in rows.items():
             row = Row.read(text)
             values = [
-                _number(value)
+                csv_number(value)
                 for each in (result.sums, result.means)
                 for interval in (each.rho, *(each.above[name] for name in above))
                 for value in interval
             ]
             head = [backbone, row.method, row.options, row.map, str(result.pictures)]
             lines.append([*head, *values, passes(result)])
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def passes(result: PartsResult) -> str:
@@ -202,11 +203,13 @@ def _columns_kept(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> list
     return [[line[n] for n in kept] for line in lines]
 
 
-def _number(value: float) -> str:
+def csv_number(value: float) -> str:
+    """A figure with six digits, "" for none."""
     return f"{value:.6g}" if np.isfinite(value) else ""
 
 
-def _csv(lines: Sequence[Sequence[str]]) -> str:
+def csv_text(lines: Sequence[Sequence[str]]) -> str:
+    """Lines as CSV, each ended by "\\n"."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()

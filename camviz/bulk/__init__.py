@@ -8,7 +8,12 @@ from importlib.util import find_spec
 from camviz.errors import CamvizError
 
 
-def require_pyarrow() -> None:
-    """Raise `CamvizError` where the extra is not installed; everything else of `bulk` needs it."""
-    if find_spec("pyarrow") is None:
-        raise CamvizError('runs need pyarrow, which is not installed: pip install "camviz[bulk]"')
+def require(package: str = "pyarrow", extra: str = "bulk") -> None:
+    """Raise `CamvizError` for a package of an extra that is not installed.
+
+    Whatever reads or writes runs needs pyarrow.
+    """
+    if find_spec(package) is None:
+        raise CamvizError(
+            f'runs need {package}, which is not installed: pip install "camviz[{extra}]"'
+        )

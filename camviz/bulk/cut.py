@@ -4,12 +4,14 @@
     cut.classes                      # the names of all classes, each once
     for part in cut.parts(row): part.box, part.mask
 
-Nothing of it is kept in the run: another threshold is another `Cut` of the same maps.
+Nothing of it is kept in the run: another threshold is another `Cut` of the same maps. Sizes, boxes
+and masks are those of a picture's file, as other tools read it, also where it was decoded at half
+its size (`camviz.images`).
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -61,9 +63,16 @@ class Cut:
         """The name of what was explained, one of `classes`."""
         return self.classes[self.index(row)]
 
+    def size(self, row: Mapping[str, Any]) -> tuple[int, int]:
+        """(H, W) of the picture's file, upright."""
+        return (
+            row.get("own_height") or row["height"],
+            row.get("own_width") or row["width"],
+        )
+
     def boxes(self, row: Mapping[str, Any]) -> list[Box]:
         """Boxes around what counts as an object of its own, the largest first; half-open."""
-        return self.run.boxes(row, self.threshold, self.of)
+        return [self._own_box(row, box) for box in self.run.boxes(row, self.threshold, self.of)]
 
     def parts(self, row: Mapping[str, Any]) -> list[Part]:
         """The same with their pixels."""
@@ -75,7 +84,12 @@ class Cut:
         for number, (x, y, width, height, pixels) in enumerate(stats.tolist()):
             found[(x, y, x + width, y + height), pixels] = number
         return [
-            Part(box, labels == found[box.xyxy, round(box.area_fraction * mask.size)])
+            Part(
+                self._own_box(row, box),
+                self._own_pixels(
+                    row, labels == found[box.xyxy, round(box.area_fraction * mask.size)]
+                ),
+            )
             for box in boxes
         ]
 
@@ -96,4 +110,26 @@ class Cut:
                 classes = np.zeros(heat.shape, np.int64)
             above = heat > hottest
             hottest[above], classes[above] = heat[above], self.index(row) + 1
-        return classes
+        return self._own_pixels(rows[0], classes)
+
+    def _reduction(self, row: Mapping[str, Any]) -> int:
+        """By what the sides of the picture's file were divided when it was opened."""
+        return round(self.size(row)[1] / row["width"])
+
+    def _own_box(self, row: Mapping[str, Any], box: Box) -> Box:
+        """A box in pixels of the picture's file."""
+        times, (height, width) = self._reduction(row), self.size(row)
+        return replace(
+            box,
+            x0=times * box.x0,
+            y0=times * box.y0,
+            x1=min(times * box.x1, width),
+            y1=min(times * box.y1, height),
+        )
+
+    def _own_pixels(self, row: Mapping[str, Any], values: np.ndarray) -> np.ndarray:
+        """An array of the picture as it was opened, each value at all pixels of its file there."""
+        times, (height, width) = self._reduction(row), self.size(row)
+        if times == 1:
+            return values
+        return values.repeat(times, axis=0).repeat(times, axis=1)[:height, :width]

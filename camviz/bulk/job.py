@@ -29,6 +29,7 @@ from camviz.errors import CamvizError, TargetError
 from camviz.images import Picture, open_picture
 from camviz.network.backbone import Backbone
 from camviz.network.settings import Settings
+from camviz.preprocessing import outputs_of, preprocessing_of
 
 THREADS = 2  # that open pictures, and as many each that resize them, make maps, and pack rows
 
@@ -72,7 +73,8 @@ class Job:
     def configuration(self, backbone: Backbone) -> dict[str, Any]:
         """What the run is named by, in plain values, without a path of this machine but the source.
 
-        Of a network its public name and the digest of its weights; of options every one, as
+        Of a network its public name, the digest of its weights, how pictures reach it, and what its
+        outputs are; of options every one, as
         decided for the network; of prototypes that were given their digest.
         """
         chosen = decided(backbone, Options.from_mapping(self.options))
@@ -86,6 +88,8 @@ class Job:
             "backbone": backbone.display_name,
             "weights": backbone.weights_digest,
             "settings": backbone.settings.given,
+            "preprocessing": preprocessing_of(backbone),
+            "outputs": outputs_of(backbone),
             "target": self.target,
             "options": options,
         }

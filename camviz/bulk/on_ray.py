@@ -27,8 +27,8 @@ from ray.data.datasource import FilenameProvider
 
 from camviz.bulk.item import Item
 from camviz.bulk.job import Failure, Job
-from camviz.bulk.run import ERROR_FILE, PART, PART_ROWS, Run
-from camviz.bulk.schema import ERRORS, ROWS, id_of
+from camviz.bulk.run import PART, PART_ROWS, Run, RunWriter
+from camviz.bulk.schema import ERRORS, ROWS, id_of, storable
 from camviz.bulk.sources import open_source
 from camviz.bulk.work import Progress, begin
 from camviz.engine.engine import Engine
@@ -40,7 +40,7 @@ from camviz.terminal import set_threads
 # Names in a run's folder: what is to be done, what Ray has done, what failed, and Ray's parts.
 _LISTING, _CHECKPOINT, _FAILED, _RAY_PART = ".listing", ".checkpoint", ".failed", f"{PART}ray-"
 _LISTED = pa.schema(
-    [("id", pa.string()), ("key", pa.string()), ("path", pa.string()), ("held", pa.string()),
+    [("id", pa.string()), ("key", pa.binary()), ("path", pa.string()), ("held", pa.binary()),
      ("offset", pa.int64()), ("size", pa.int64()), ("label", pa.string()), ("columns", pa.string())]
 )  # fmt: skip
 _LISTED_ROWS = 4096  # to a file of the listing, which is read by one task
@@ -54,18 +54,20 @@ def run_on_ray(job: Job, out: "str | os.PathLike[str]", *, workers: int = 1) -> 
     (hf:).
     """
     writer, *_, of = begin(job, out)
-    writer.flush()
     folder, before, start = writer.path.resolve(), len(writer.done), time.monotonic()
     with _cluster():
         if _list(job, folder, _done_elsewhere(folder)):
             _explain(_anywhere(job), folder, workers)
-    failed = _gather_failures(folder)
+    failed = _gather_failures(writer)
     done = len(Run.open(folder)) - before + failed
     return Progress(done, failed, before, of, time.monotonic() - start)
 
 
 def _done_elsewhere(folder: Path) -> set[str]:
-    """The ids in parts that others than Ray wrote: Ray tells its own by its checkpoints."""
+    """The ids in parts that were written without Ray.
+
+    Those in Ray's own parts are in its checkpoints, by which it leaves them out itself.
+    """
     return {
         id
         for part in Run.open(folder).parts
@@ -121,21 +123,21 @@ def _listed(id: str, item: Item) -> dict[str, Any]:
     offset, size = item.span or (None, None)
     return {
         "id": id,
-        "key": item.key,
-        "path": item.path,
-        "held": str(Path(item.held).resolve()),
+        "key": os.fsencode(item.key),  # names of files, which need not be text
+        "path": storable(item.path),
+        "held": os.fsencode(Path(item.held).resolve()),
         "offset": offset,
         "size": size,
-        "label": item.label,
-        "columns": json.dumps(dict(item.columns), default=str, ensure_ascii=False),
+        "label": None if item.label is None else json.dumps(item.label),
+        "columns": json.dumps(dict(item.columns), default=str),
     }
 
 
 def _item(row: Mapping[str, Any]) -> Item:
     span = None if row["offset"] is None else (row["offset"], row["size"])
-    return Item(
-        row["key"], row["path"], row["held"], json.loads(row["columns"]), row["label"], span
-    )
+    label = None if row["label"] is None else json.loads(row["label"])
+    key, held = os.fsdecode(row["key"]), os.fsdecode(row["held"])
+    return Item(key, row["path"], held, json.loads(row["columns"]), label, span)
 
 
 def _anywhere(job: Job) -> Job:
@@ -209,23 +211,19 @@ class _Actor:
                 rows.append(row)
         if failures:
             self._failed.mkdir(exist_ok=True)
-            table = pa.Table.from_pylist([vars(each) for each in failures], schema=ERRORS)
+            noted = [{**vars(each), "error": storable(each.error)} for each in failures]
+            table = pa.Table.from_pylist(noted, schema=ERRORS)
             pq.write_table(table, self._failed / f"{uuid.uuid4().hex}.parquet")
         return pa.Table.from_pylist(rows, schema=ROWS)
 
 
-def _gather_failures(folder: Path) -> int:
-    """Put what failed into one file, each picture once; returns how many."""
-    files = sorted((folder / _FAILED).glob("*.parquet"))
+def _gather_failures(writer: RunWriter) -> int:
+    """Note what failed in the run, each picture once; returns how many."""
+    files = sorted((writer.path / _FAILED).glob("*.parquet"))
     found = {row["id"]: row for file in files for row in pq.read_table(file).to_pylist()}
-    for id in Run.open(folder).table(["id"])["id"].to_pylist():
-        found.pop(id, None)
-    if found:
-        pq.write_table(
-            pa.Table.from_pylist(list(found.values()), schema=ERRORS), folder / ERROR_FILE
-        )
-    else:
-        (folder / ERROR_FILE).unlink(missing_ok=True)
+    with writer:  # which leaves out what has maps by now
+        for row in found.values():
+            writer.fail(**row)
     for file in files:
         file.unlink()
-    return len(found)
+    return len(found.keys() & {row["id"] for row in Run.open(writer.path).errors()})

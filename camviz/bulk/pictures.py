@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from camviz.bulk.run import Run
-from camviz.errors import ImageError
+from camviz.bulk.schema import restored
 from camviz.files import user_path
-from camviz.images import Picture, open_picture
 
 
 def picture_file(run: Run, row: Mapping[str, Any]) -> Path | None:
@@ -21,22 +20,12 @@ def picture_file(run: Run, row: Mapping[str, Any]) -> Path | None:
     A path that is not absolute is looked for beside the run, in the source that the run was made
     of, beside that source if it is a file, and in the current folder.
     """
-    path = Path(row["path"])
-    if path.is_absolute():
-        return path if path.is_file() else None
     source = user_path(str(run.configuration.get("source") or "."))
-    for folder in (run.path, source, source.parent, Path()):
-        if (file := folder / path).is_file():
-            return file
+    for path in dict.fromkeys((row["path"], restored(row["path"]))):
+        for folder in (run.path, source, source.parent, Path()):
+            if (file := folder / path).is_file():  # an absolute path is that path in any folder
+                return file
     return None
-
-
-def open_row(run: Run, row: Mapping[str, Any]) -> Picture:
-    """A row's picture. Raises `ImageError` if its file is not there or no picture."""
-    file = picture_file(run, row)
-    if file is None:
-        raise ImageError(f"the picture '{row['path']}' of the run is not on this machine")
-    return open_picture(file)
 
 
 def by_picture(run: Run, columns: Sequence[str] | None = None) -> Iterator[list[dict[str, Any]]]:

@@ -15,7 +15,7 @@ or not at all.
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from camviz.bulk.schema import ERRORS, ROWS, VERSION, map_in
+from camviz.bulk.schema import ERRORS, ROWS, VERSION, map_in, storable
 from camviz.defaults import FUSED, usual_threshold
 from camviz.engine.drawing import draw
 from camviz.engine.explanation import Explanation
@@ -38,6 +38,8 @@ from camviz.maps.fusion import Placement
 
 PART_ROWS = 512
 CONFIGURATION, ERROR_FILE, PART = "run.json", "errors.parquet", "part-"
+# Bytes of a file's name that are not UTF-8 are written as JSON escapes them: "\\udcff".
+_NO_TEXT = "backslashreplace"
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Geometry:
 def name_of(configuration: Mapping[str, Any]) -> str:
     """The name of a run: the SHA-256 of its configuration, in hex."""
     text = json.dumps(configuration, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors=_NO_TEXT)).hexdigest()
 
 
 class Run:
@@ -178,7 +180,7 @@ class Run:
     def errors(self) -> list[dict[str, Any]]:
         """The pictures of which there are no maps: id, path and error of each."""
         file = self.path / ERROR_FILE
-        return _read(file, None).to_pylist() if file.is_file() else []
+        return _read(file, None, ERRORS).to_pylist() if file.is_file() else []
 
     # -- What is made of a row --
 
@@ -193,7 +195,7 @@ class Run:
     ) -> np.ndarray:
         """A map drawn on the picture, float32 (H, W), in [0, 1].
 
-        of: a stage, "fused" or "refined". size: (H, W) to draw at; None: the picture's own. Raises
+        of: a stage, "fused" or "refined". size: (H, W) to draw at; None: as it was opened. Raises
         `StageError` if there is no such map.
         """
         heat = map_in(row, of)
@@ -207,7 +209,10 @@ class Run:
     def boxes(
         self, row: Mapping[str, Any], threshold: float | None = None, of: str = FUSED
     ) -> list[Box]:
-        """Boxes around what is at or above a share of the maximum, largest first, as of `heat`."""
+        """Boxes around what is at or above a share of the maximum, largest first, as of `heat`.
+
+        In pixels of the picture as it was opened; `Cut` has them in those of its file.
+        """
         cut = usual_threshold(of) if threshold is None else threshold
         return boxes_at(self.heat(row, of), cut, multi=True)
 
@@ -216,7 +221,8 @@ class RunWriter:
     """Adds pictures to a run, in a folder that is new, empty or holds the same run.
 
     `done`: the ids that are there already; `add` and `fail` what is new. Leaving the `with` block
-    writes what was added, also after an error or Ctrl-C.
+    writes what was added, also after an error or Ctrl-C. What failed in an earlier run stays noted
+    until there are maps of it.
     """
 
     def __init__(
@@ -235,11 +241,13 @@ class RunWriter:
         self._part_rows = part_rows
         self._keeps_errors = keeps_errors
         self._rows: list[dict[str, Any]] = []
-        self._failed: list[dict[str, Any]] = []
         self._begin(json.loads(json.dumps(configuration)), geometry)
-        run = Run(self.path, configuration, geometry)
-        self.done = set(run.table(["id"])["id"].to_pylist())
-        self._count = len(run.parts)
+        self._run = Run(self.path, configuration, geometry)
+        self._parts = self._run.parts  # of which the ids are in `done`
+        self.done = _ids_in(self._parts)
+        self._count = len(self._parts)
+        failed = self._run.errors() if keeps_errors else []
+        self._failed = {row["id"]: row for row in failed if row["id"] not in self.done}
 
     def _begin(self, configuration: dict[str, Any], geometry: Geometry) -> None:
         file = self.path / CONFIGURATION
@@ -260,20 +268,22 @@ class RunWriter:
             "geometry": geometry.to_json(),
         }
         text = json.dumps(held, indent=1, ensure_ascii=False) + "\n"
-        _replace(file, lambda part: part.write_text(text, encoding="utf-8"))
+        _replace(file, lambda part: part.write_bytes(text.encode(errors=_NO_TEXT)))
 
     def add(self, row: dict[str, Any]) -> None:
         """A picture with its maps; one that is there already is left out."""
         if row["id"] in self.done:
             return
         self.done.add(row["id"])
+        self._failed.pop(row["id"], None)
         self._rows.append(row)
         if len(self._rows) >= self._part_rows:
             self.flush()
 
     def fail(self, id: str, path: str, error: str) -> None:
         """A picture of which there are no maps, and why."""
-        self._failed.append({"id": id, "path": path, "error": error})
+        if id not in self.done:
+            self._failed[id] = {"id": id, "path": storable(path), "error": storable(error)}
 
     def flush(self) -> None:
         """Write what was added since the last part."""
@@ -291,7 +301,7 @@ class RunWriter:
     def _write_errors(self) -> None:
         file = self.path / ERROR_FILE
         if self._failed:
-            _write(file, pa.Table.from_pylist(self._failed, schema=ERRORS))
+            _write(file, pa.Table.from_pylist(list(self._failed.values()), schema=ERRORS))
         elif file.is_file():
             file.unlink()
 
@@ -304,7 +314,15 @@ class RunWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._failed:  # of some others may have written maps
+            for id in _ids_in(set(self._run.parts) - set(self._parts)):
+                self._failed.pop(id, None)
         self.flush()
+
+
+def _ids_in(parts: Iterable[Path]) -> set[str]:
+    """The ids of all pictures in some files of a run."""
+    return {id for part in parts for id in _read(part, ["id"])["id"].to_pylist()}
 
 
 def _other(there: Run, wanted: Mapping[str, Any]) -> str:
@@ -325,11 +343,20 @@ def _metadata(file: Path) -> Any:
         raise _damaged(file, error) from None
 
 
-def _read(file: Path, columns: Sequence[str] | None) -> pa.Table:
+def _read(file: Path, columns: Sequence[str] | None, schema: pa.Schema = ROWS) -> pa.Table:
+    """Some columns of a file, all of the schema if None; one that it lacks is null in every row."""
+    names = schema.names if columns is None else list(columns)
     try:
-        return pq.read_table(file, columns=None if columns is None else list(columns))
+        with pq.ParquetFile(file) as held:
+            there = set(held.schema_arrow.names)
+            table = held.read([name for name in names if name in there])
     except (OSError, pa.ArrowException) as error:
         raise _damaged(file, error) from None
+    for name in names:
+        if name not in there:  # written before there was such a column
+            field = schema.field(name)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(names)
 
 
 def _damaged(file: Path, error: Exception) -> DataError:

@@ -9,6 +9,7 @@ any other from the maps (`camviz.bulk.run.Run.heat`).
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ from camviz.engine.explanation import Explanation
 
 VERSION = 1
 BEST = 5  # classes of a picture that are kept
+# What UTF-8 has no form for: in group 1 the bytes of a file's name that are no text.
+_SURROGATE = re.compile("([\udc80-\udcff])|[\ud800-\udfff]")
+_STORED = re.compile("\ufffd([89a-f][0-9a-f])")
 
 _MAP = pa.struct([
     ("height", pa.int16()),
@@ -37,16 +41,18 @@ _BOX = pa.struct([
 ])  # fmt: skip
 ROWS = pa.schema([
     ("id", pa.string()),  # SHA-256 of the key, in hex
-    ("path", pa.string()),
-    ("width", pa.int32()),
+    ("path", pa.string()),  # as of `storable`
+    ("width", pa.int32()),  # of the picture as it was opened, in whose pixels boxes and rect are
     ("height", pa.int32()),
+    ("own_width", pa.int32()),  # of its file, which is larger where it was decoded at half its size
+    ("own_height", pa.int32()),  # not kept by earlier versions: null stands for width and height
     ("truth", pa.string()),  # the label that the source gives the picture, if it gives one
     ("top", pa.list_(_CLASS)),
     ("sure", pa.bool_()),
     ("target", pa.int32()),  # null: the network knows no classes
     ("label", pa.string()),
     ("score", pa.float32()),  # the target's probability or value
-    ("stages", pa.list_(_STAGE)),  # deep to shallow or as chosen: in the order of the run's stages
+    ("stages", pa.list_(_STAGE)),  # shallow to deep, or as chosen: in the order of the run's stages
     ("fused", _MAP),
     ("refined", _MAP),  # null: it is off
     ("removed", pa.float32()),  # share of the evidence, mean over stages; null: not denoised
@@ -63,15 +69,35 @@ def id_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def storable(text: str) -> str:
+    """A text as Parquet can hold it, and people read it: all of it that is UTF-8 as it is.
+
+    A byte of a file's name that is not ("\\udcff" to Python) becomes "\ufffd" and the byte in hex,
+    so that two names stay two; see `restored`. Whatever else has no form in UTF-8 is "\ufffd".
+    """
+    return _SURROGATE.sub(
+        lambda found: f"\ufffd{ord(found[0]) - 0xDC00:02x}" if found[1] else "\ufffd", text
+    )
+
+
+def restored(text: str) -> str:
+    """The name of a file of which `storable` made this text."""
+    return _STORED.sub(lambda found: chr(0xDC00 + int(found[1], 16)), text)
+
+
 def row_of(x: Explanation, key: str, path: str, truth: str | None = None) -> dict[str, Any]:
     """The row of an explanation, in values that pyarrow takes. Its columns are those of `ROWS`."""
+    size = x.picture.height, x.picture.width
+    own_height, own_width = x.picture.own_size or size
     shares = {index: share for index, _, share in x.predictions}
     return {
         "id": id_of(key),
-        "path": path,
+        "path": storable(path),
         "width": x.picture.width,
         "height": x.picture.height,
-        "truth": truth,
+        "own_width": own_width,
+        "own_height": own_height,
+        "truth": None if truth is None else storable(truth),
         "top": [
             {"index": index, "label": label, "share": share}
             for index, label, share in x.predictions[:BEST]

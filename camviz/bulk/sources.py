@@ -11,10 +11,10 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -208,7 +208,10 @@ class Shards:
     """Tar files in the layout of webdataset: files of one name, up to its first dot, are a sample.
 
     A picture's class is in .cls or .label, further columns in .json. Nothing is unpacked: a picture
-    is read from its place in the shard.
+    is read from its place in the shard. Of several pictures in a sample the one whose whole suffix
+    is that of a picture is taken: 1.png, and not 1.depth.png. Keys begin with the name of the
+    shard, or, where two shards in different folders have one name, with the path of each below the
+    folder that holds all of them.
     """
 
     name: str
@@ -224,13 +227,23 @@ class Shards:
             )
 
     def items(self) -> Iterator[Item]:
-        for shard in self.shards:
+        for shard, name in zip(self.shards, _names_of(self.shards), strict=True):
             try:
                 with tarfile.open(shard, "r:") as opened:
                     for key, members in _samples(opened):
-                        yield from _items(opened, shard, key, members)
+                        yield from _items(opened, shard, name, key, members)
             except (OSError, tarfile.TarError) as error:
                 raise DataError(f"cannot read the shard '{shard}': {error}") from None
+
+
+def _names_of(shards: Sequence[Path]) -> list[str]:
+    """What each shard is called in keys and paths: one name for one file, and for no other."""
+    if len({shard.name for shard in shards}) == len(set(shards)):
+        return [shard.name for shard in shards]
+    parts = [shard.absolute().parts for shard in shards]
+    folders = zip(*(each[:-1] for each in parts), strict=False)  # to the shortest path
+    shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, folders))
+    return ["/".join(each[shared:]) for each in parts]
 
 
 _Members = Mapping[str, tarfile.TarInfo]
@@ -258,19 +271,23 @@ def _samples(opened: tarfile.TarFile) -> Iterator[tuple[str, _Members]]:
         raise tarfile.ReadError("it is cut off")
 
 
-def _items(opened: tarfile.TarFile, shard: Path, key: str, members: _Members) -> Iterator[Item]:
-    """The picture of a sample, if it has one."""
-    suffix = next((each for each in members if each.endswith(SUFFIXES)), None)
-    if suffix is None:
+def _items(
+    opened: tarfile.TarFile, shard: Path, name: str, key: str, members: _Members
+) -> Iterator[Item]:
+    """The picture of a sample, if it has one. name: of the shard, as of `_names_of`."""
+    pictures = [each for each in members if each.endswith(SUFFIXES)]
+    if not pictures:
         return
+    suffix = next((each for each in pictures if each in SUFFIXES), pictures[0])
     columns: dict[str, Any] = {}
     for kind in (".json", ".cls", ".label"):
         if kind in members:
             columns |= _columns(opened, members[kind], kind)
     where = members[suffix]
-    path = f"{shard.name}/{key}{suffix}"
     span = (where.offset_data, where.size)
-    yield Item(f"{shard.name}/{key}", path, str(shard), columns, label_among(columns), span)
+    yield Item(
+        f"{name}/{key}", f"{name}/{key}{suffix}", str(shard), columns, label_among(columns), span
+    )
 
 
 def _columns(opened: tarfile.TarFile, member: tarfile.TarInfo, kind: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from camviz.benchmark.parts import (
     visible_parts,
 )
 from camviz.benchmark.records import Record
-from camviz.benchmark.rows import CENTRE, RANDOM, Maps, Row, read_settings
+from camviz.benchmark.rows import CENTRE, NOISE, Maps, Row, read_settings
 from camviz.errors import DataError
 from camviz.network.taps import frozen_eval
 from tests.support.heat import slow_spearman
@@ -77,7 +77,7 @@ def test_an_even_map_ranks_parts_by_size_and_by_its_mean_not_at_all():
     assert correlations(np.zeros((224, 224), np.float32), parts, sizes) == (0, 0)
     known = baseline_correlations(parts, sizes, 0)
     assert known[Row(EVEN, "", "")][0] == pytest.approx(1)
-    assert -1 < known[Row(RANDOM, "", "")][1] < 1
+    assert -1 < known[Row(NOISE, "", "")][1] < 1
 
 
 def test_a_map_of_the_drops_themselves_is_right():
@@ -93,7 +93,7 @@ def test_a_map_of_the_drops_themselves_is_right():
 
 def test_the_record_of_a_scene(engine, network):
     record = Parts(DATA).measure(Maps(engine, network, read_settings(["layer_cam"])), 1)()
-    assert record.rows[-3:] == ("random map||", "centred Gaussian||", "even map||")
+    assert record.rows[-3:] == ("7 x 7 noise||", "centred Gaussian||", "even map||")
     assert record.values["correlation"].shape == (len(record.rows), 2)
     scene = DATA.scene(1)
     assert record.labels == tuple(visible_parts(scene))
@@ -106,7 +106,7 @@ def test_the_record_of_a_scene(engine, network):
 def records_with(gain):
     """40 scenes, in which one map is so much better than what reads no network."""
     random = np.random.default_rng(2)
-    rows = ("cam||layer4", f"{RANDOM}||", f"{CENTRE}||", f"{EVEN}||")
+    rows = ("cam||layer4", f"{NOISE}||", f"{CENTRE}||", f"{EVEN}||")
     for _ in range(40):
         known = random.normal(0.2, 0.3, (3, 2))
         own = known.mean(axis=0) + gain + random.normal(0, 0.2, 2)

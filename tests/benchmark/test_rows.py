@@ -12,7 +12,7 @@ from camviz.benchmark.rows import (
     Setting,
     baseline_maps,
     find_target,
-    random_map,
+    noise_map,
     read_settings,
     rows_of,
 )
@@ -86,13 +86,16 @@ def test_maps_that_read_no_network():
         wanted = np.exp(-(down**2 + across**2) / 2)
         assert heat[y, x] == pytest.approx(wanted, rel=2e-3)
     one, same, other = (
-        random_map(40, 60, (1, 2)),
-        random_map(40, 60, (1, 2)),
-        random_map(40, 60, (2, 2)),
+        noise_map(40, 60, (1, 2)),
+        noise_map(40, 60, (1, 2)),
+        noise_map(40, 60, (2, 2)),
     )
     assert np.array_equal(one, same) and abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.6
     assert 0 <= one.min() < 0.3 and one.max() == 1
-    assert [str(row) for row in baseline_maps(8, 9, (0,))] == ["random map||", "centred Gaussian||"]
+    assert [str(row) for row in baseline_maps(8, 9, (0,))] == [
+        "7 x 7 noise||",
+        "centred Gaussian||",
+    ]
 
 
 def test_the_class_that_is_meant(network, tiny):

@@ -1,6 +1,8 @@
 """A run: resumed where it stopped, refused where it differs, and whole after every failure."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from camviz.benchmark.records import Folder, Record
 from camviz.benchmark.report import write_report
 from camviz.benchmark.rows import read_settings
 from camviz.benchmark.runner import Run
-from camviz.errors import CamvizError, OutputError
+from camviz.errors import BackboneError, CamvizError, OutputError
+from camviz.network.settings import Settings
 from camviz.scenes import draw_scene
 
 
@@ -91,6 +94,42 @@ def test_another_configuration_in_the_same_folder_is_refused(make, other, messag
     make()
 
 
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            {"input_size": (3, 64, 64)},
+            r"preprocessing, n, input_size \[3, 128, 128\] there, \[3, 64",
+        ),
+        ({"mean": (0.9, 0.9, 0.9)}, r"preprocessing, n, mean \[.*\] there, \[0.9, 0.9, 0.9\] now"),
+        ({"interpolation": "nearest"}, 'interpolation ".*" there, "nearest" now'),
+        ({"labels": ("x",) * 16}, "outputs, n, labels"),
+    ],
+)
+def test_a_network_that_pictures_reach_otherwise_is_refused(make, other, message):
+    here = make()
+    backbone = replace(here.backbones[0], name="n", settings=Settings())
+    arguments = (here.settings, here.measure, here.folder.path.parent / "other")
+    Run(here.engine, [backbone], *arguments)
+    with pytest.raises(OutputError, match=message) as caught:
+        Run(here.engine, [replace(backbone, **other)], *arguments)
+    assert len(set(re.findall(r"\b[0-9a-f]{16}\b", str(caught.value)))) == 2
+    Run(here.engine, [replace(backbone)], *arguments)
+    with pytest.raises(BackboneError, match="two networks are called 'n'"):
+        Run(here.engine, [backbone, replace(backbone)], *arguments[:2], here.folder.path / "x")
+
+
+def test_two_networks_never_share_a_file(tmp_path):
+    names = ["local-dir:/a/b", "local-dir:/a_b", "local-dir_a_b", "..", ".", "x" * 300, "x" * 301]
+    folder = Folder(tmp_path, {})
+    files = {folder.file(name, 0) for name in names}
+    assert len(files) == len(names)
+    for file in files:
+        assert file.parent.parent == tmp_path / "records" and len(file.parent.name) < 128
+        Record((), (), {}).save(file)
+    assert folder.file("scenes-resnet", 3) == tmp_path / "records/scenes-resnet/000003.npz"
+
+
 def test_a_folder_with_something_else_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="holds something else than a benchmark"):
@@ -137,7 +176,7 @@ def test_the_report_of_a_run(make):
     ]  # fmt: skip
     table = written["results.md"].read_text()
     assert "## scenes-resnet, 4 pictures" in table and "| CAM |  | refined |" in table
-    assert "random map" in table and "centred Gaussian" in table
+    assert "7 x 7 noise" in table and "centred Gaussian" in table
     lines = written["results.csv"].read_text().splitlines()
     head, first = (line.split(",") for line in lines[:2])
     row = dict(zip(head, first, strict=True))

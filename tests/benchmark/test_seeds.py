@@ -8,9 +8,9 @@ from PIL import Image
 
 from camviz.benchmark.datasets import open_dataset
 from camviz.benchmark.seeds import BACKGROUND, THRESHOLDS, score_seeds
-from camviz.bulk.exports.voc import VOC_CLASSES
 from camviz.bulk.run import Geometry, Run, RunWriter
 from camviz.bulk.schema import row_of
+from camviz.bulk.voc_classes import VOC_CLASSES
 from camviz.cli import main
 from camviz.errors import DataError
 from camviz.maps.localization import confusion_matrix, seed_labels, seed_miou

@@ -3,26 +3,33 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
-from PIL import Image
+from PIL import Image, ImageOps
 
+from camviz import draw_scenes, images
+from camviz.benchmark.cases import box_around
 from camviz.benchmark.datasets import open_dataset
 from camviz.bulk.cut import Cut
 from camviz.bulk.exports import huggingface, voc
 from camviz.bulk.exports.files import Names
 from camviz.bulk.exports.table import EXPORTS, export
-from camviz.bulk.run import Geometry, RunWriter
+from camviz.bulk.job import Job
+from camviz.bulk.run import Geometry, Run, RunWriter
 from camviz.bulk.schema import decode, encode
+from camviz.bulk.work import run_job
 from camviz.cli import main
 from camviz.cli_export import FORMATS, SHEET
 from camviz.defaults import FUSED, REFINED
 from camviz.errors import DataError, OutputError
+from camviz.images import open_picture
 
 
 @pytest.fixture
@@ -234,6 +241,183 @@ def test_tables_are_read_as_boxes_of_a_benchmark(made, small_run, rows):
     assert [int(each["boxes"]) for each in pictures] == [len(cut.boxes(row)) for row in rows]
 
 
+# -- Pictures that readers would see otherwise --
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+
+
+@pytest.fixture
+def odd_files(tmp_path):
+    """A run of files that are turned, transparent, of 16 bits, an array, or another format."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    colors = np.asarray(draw_scenes(1, seed=3)[0].image)[:150]
+    image = Image.fromarray(colors)
+    image.save(folder / "turned.jpg", exif=EXIF)
+    image.save(folder / "turned.png", exif=EXIF)
+    image.save(folder / "plain.jpg")
+    image.save(folder / "in truth a png.jpg", "PNG")
+    alpha = Image.new("L", image.size, 0)
+    alpha.paste(255, (50, 50, 200, 140))
+    Image.merge("RGBA", [*image.split(), alpha]).save(folder / "transparent.png")
+    grey = np.asarray(image.convert("L")).astype(np.uint16)
+    Image.fromarray(grey * 16).save(folder / "sixteen.png")
+    np.save(folder / "array.npy", colors)
+    run_job(Job(str(folder), "scenes-resnet", options={"refine": "none"}), tmp_path / "run")
+    return Run.open(tmp_path / "run"), folder
+
+
+LINKED = {
+    "voc": {"plain.jpg"},
+    "yolo": {"plain.jpg", "in truth a png.jpg"},
+}
+
+
+@pytest.mark.parametrize("format", LINKED)
+def test_exports_show_the_picture_that_was_explained(odd_files, tmp_path, format):
+    run, folder = odd_files
+    out = export(Cut(run), format, tmp_path / "out")
+    shown = out / {"voc": "JPEGImages", "yolo": "images"}[format]
+    files = {file.stem: file for file in shown.iterdir()}
+    names, linked = Names(), set()
+    for row in run.rows():
+        wanted = open_picture(folder / row["path"]).pixels.astype(int)
+        file = files[names.of(row["path"], row["id"])]
+        with Image.open(file) as image:  # as a reader does that knows nothing of orientation
+            assert image.mode == "RGB" and image.size == (row["width"], row["height"])
+            assert np.abs(np.asarray(image) - wanted).mean() < 4
+            assert format != "voc" or (image.format, file.suffix) == ("JPEG", ".jpg")
+        if file.is_symlink():
+            linked.add(row["path"])
+    assert linked == LINKED[format] and len(files) == 7
+
+
+def test_pictures_of_hugging_face_are_those_that_were_explained(odd_files, tmp_path):
+    run, folder = odd_files
+    export(Cut(run), "hf", tmp_path / "out")
+    table = pq.read_table(next((tmp_path / "out/data").iterdir()))
+    for row, held in zip(run.rows(), table.to_pylist(), strict=True):
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(held["image"]["bytes"])))
+        assert np.array_equal(np.asarray(image), open_picture(folder / row["path"]).pixels)
+        own = held["image"]["bytes"] == (folder / row["path"]).read_bytes()
+        assert own == (row["path"] not in ("transparent.png", "sixteen.png", "array.npy"))
+        assert held["image"]["path"].endswith(Path(row["path"]).suffix if own else ".png")
+
+
+# -- JPEG files that are decoded at half their size --
+
+
+@pytest.fixture
+def large(tmp_path, monkeypatch):
+    """A run of a JPEG file of odd sides, one that is turned as well, and a small one."""
+    monkeypatch.setattr(images, "EXACT_JPEG_PIXELS", 40_000)
+    folder = tmp_path / "large"
+    folder.mkdir()
+    image = Image.fromarray(np.asarray(draw_scenes(1, seed=3)[0].image)).resize((251, 301))
+    image.save(folder / "large.jpg")
+    image.save(folder / "turned.jpg", exif=EXIF)
+    image.resize((120, 100)).save(folder / "small.jpg")
+    run_job(Job(str(folder), "scenes-resnet", options={"refine": "none"}), tmp_path / "run")
+    return Run.open(tmp_path / "run"), folder
+
+
+def test_coordinates_are_those_of_the_file(large, tmp_path):
+    run, _ = large
+    rows = {row["path"]: row for row in run.rows()}
+    cut = Cut(run)
+    sizes = {"large.jpg": (301, 251), "turned.jpg": (251, 301), "small.jpg": (100, 120)}
+    assert {path: cut.size(row) for path, row in rows.items()} == sizes
+    assert (rows["large.jpg"]["width"], rows["large.jpg"]["height"]) == (126, 151)
+    for path, row in rows.items():
+        times = 1 if path == "small.jpg" else 2
+        limits = np.array(sizes[path][::-1] * 2)
+        plain, boxes, parts = run.boxes(row), cut.boxes(row), cut.parts(row)
+        assert len(plain) == len(boxes) > 0
+        for one, box, part in zip(plain, boxes, parts, strict=True):
+            assert box == part.box
+            assert box.xyxy == tuple(np.minimum(times * np.array(one.xyxy), limits))
+            assert box.area_fraction == one.area_fraction
+            assert part.mask.shape == sizes[path]
+            assert box_around(part.mask).tolist() == [list(box.xyxy)]
+        assert cut.seed([row]).shape == sizes[path]
+
+
+def test_every_export_is_in_pixels_of_the_file(large, tmp_path):
+    run, _ = large
+    cut = Cut(run)
+    rows = list(run.rows())
+    boxes = {row["path"]: [box.xyxy for box in cut.boxes(row)] for row in rows}
+    sizes = {row["path"]: cut.size(row)[::-1] for row in rows}
+    out = {name: export(cut, name, tmp_path / name) for name in EXPORTS}
+    coco = json.loads((out["coco"] / "instances.json").read_text())
+    assert {e["file_name"]: (e["width"], e["height"]) for e in coco["images"]} == sizes
+    first = coco["annotations"][0]
+    assert first["segmentation"]["size"] == list(sizes["large.jpg"][::-1])
+    x, y, width, height = first["bbox"]
+    assert (x, y, x + width, y + height) == boxes["large.jpg"][0]
+    assert open_dataset(f"boxes:{out['csv'] / 'boxes.csv'}").rows.keys() == boxes.keys()
+    with (out["csv"] / "pictures.csv").open(newline="") as lines:
+        found = {e["file"]: (int(e["width"]), int(e["height"])) for e in csv.DictReader(lines)}
+    assert found == sizes
+    for path, size in sizes.items():
+        stem = Path(path).stem
+        with Image.open(out["voc"] / f"JPEGImages/{stem}.jpg") as image:
+            assert image.size == size
+        with Image.open(out["voc"] / f"SegmentationClass/{stem}.png") as image:
+            assert image.size == size
+        root = ElementTree.parse(out["voc"] / f"Annotations/{stem}.xml")
+        assert [int(root.findtext(f"size/{side}")) for side in ("width", "height")] == list(size)
+        line = (out["yolo"] / f"labels/{stem}.txt").read_text().splitlines()[0].split()
+        x, y, w, h = np.array(line[1:], float) * (size * 2)
+        edges = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        assert np.allclose(edges, boxes[path][0], atol=1e-3)
+    held = pq.read_table(next((out["hf"] / "data").iterdir())).to_pylist()
+    assert {e["path"]: [tuple(box) for box in e["boxes"]] for e in held} == boxes
+    tasks = json.loads((out["label-studio"] / "tasks.json").read_text())
+    regions = [e["predictions"][0]["result"][0] for e in tasks]
+    assert [(e["original_width"], e["original_height"]) for e in regions] == list(sizes.values())
+
+
+def test_what_was_exported_is_read_as_truth_of_the_same_picture(large, tmp_path):
+    """A benchmark opens such a file at half its size, too."""
+    run, folder = large
+    cut = Cut(run)
+    out = {name: export(cut, name, tmp_path / name) for name in ("voc", "csv")}
+    for picture in folder.iterdir():
+        (out["csv"] / picture.name).symlink_to(picture)
+    segmented = open_dataset(f"voc:{out['voc']}")
+    masks = [segmented.case(number).things[0].mask for number in range(3)]
+    shutil.rmtree(out["voc"] / "SegmentationClass")
+    for name in (f"voc:{out['voc']}", f"boxes:{out['csv']}/boxes.csv"):
+        data = open_dataset(name)
+        for number, row in enumerate(run.rows()):
+            case = data.case(number)
+            size = case.picture.height, case.picture.width
+            assert size == (row["height"], row["width"]) == masks[number].shape
+            assert np.array_equal(masks[number], run.heat(row) > cut.level)
+            boxes = [box.xyxy for box in run.boxes(row)]
+            assert [tuple(box) for box in case.things[0].boxes.tolist()] == boxes
+
+
+def test_a_run_without_sizes_of_files_is_exported_as_before(small_run, tmp_path):
+    """As versions before wrote it."""
+    folder = tmp_path / "before"
+    shutil.copytree(small_run.path, folder)
+    for part in Run.open(folder).parts:
+        pq.write_table(pq.read_table(part).drop_columns(["own_width", "own_height"]), part)
+    run = Run.open(folder)
+    assert run.table()["own_width"].null_count == len(run)
+    row = next(run.rows())
+    assert row["own_height"] is None and row == run.row(row["id"])
+    for format in EXPORTS:
+        one = export(Cut(run), format, tmp_path / f"{format}-before")
+        other = export(Cut(small_run), format, tmp_path / format)
+        for file in (file for file in one.rglob("*") if file.is_file()):
+            assert file.read_bytes() == (other / file.relative_to(one)).read_bytes()
+
+
 # -- All of them ---------------------------------------------------------------------------------
 
 
@@ -247,6 +431,28 @@ def test_the_command_writes_beside_the_run(small_run, capsys):
     assert str(written) in capsys.readouterr().out and (written / "boxes.csv").is_file()
     assert main(["export", str(small_run.path), "--to", "csv"]) == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_the_command_is_given_within_the_run_or_the_folder(small_run, tmp_path, monkeypatch):
+    run = tmp_path / "birds"
+    shutil.copytree(small_run.path, run)
+    monkeypatch.chdir(run)
+    assert main(["export", ".", "--to", "csv"]) == 0
+    assert (tmp_path / "birds-csv/boxes.csv").is_file()
+    (run / "below").mkdir()
+    monkeypatch.chdir(run / "below")
+    assert main(["export", "..", "--to", "coco"]) == 0
+    assert (tmp_path / "birds-coco/instances.json").is_file()
+    (tmp_path / "link").symlink_to(run)
+    assert main(["export", str(tmp_path / "link"), "--to", "hf"]) == 0
+    assert (tmp_path / "birds-hf/README.md").is_file()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    assert main(["export", str(run), "--to", "csv", "--out", "."]) == 0
+    assert sorted(file.name for file in empty.iterdir()) == ["boxes.csv", "pictures.csv"]
+    assert Path("boxes.csv").is_file()  # whoever works in the folder sees it
+    assert main(["export", str(run), "--to", "csv", "--out", "../empty/x/.."]) == 2  # not empty
 
 
 def test_what_cannot_be_exported_is_named(small_run, tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ import pytest
 from PIL import Image
 
 from camviz import Engine, draw_scenes
+from camviz.bulk.cut import Cut
+from camviz.bulk.exports.table import export
 from camviz.bulk.job import Job
-from camviz.bulk.run import Run
+from camviz.bulk.pictures import by_picture, picture_file
+from camviz.bulk.run import Run, name_of
 from camviz.bulk.schema import id_of, map_in, row_of
 from camviz.bulk.work import Progress, _interrupts_held, run_job
 from camviz.cli import main
@@ -101,6 +105,61 @@ def test_what_is_there_is_not_explained_again(job, photos, tmp_path, monkeypatch
     assert opened == ["ram/broken.png"]
 
 
+@pytest.fixture
+def odd_photos(photos, tmp_path):
+    """Three pictures and one that is none, in a folder and under names that are not UTF-8."""
+    root = tmp_path / "odd" / os.fsdecode(b"bilder-\xe4")
+    found = sorted(path for path in photos.rglob("*.png") if path.name != "broken.png")[:3]
+    names = [os.fsdecode(name) for name in (b"gr\xfcn.png", b"gr\xfan.png")]
+    try:
+        (root / os.fsdecode(b"k\xe4se")).mkdir(parents=True)
+        for name, path in zip((*names, "plain.png"), found, strict=True):
+            (root / os.fsdecode(b"k\xe4se") / name).write_bytes(path.read_bytes())
+        (root / os.fsdecode(b"kaputt-\xf6.png")).write_bytes(b"no picture")
+    except OSError:
+        pytest.skip("this file system has text for names only")
+    return root
+
+
+def check_odd(out, root):
+    run = Run.open(out)
+    rows = {row["id"]: row for row in run.rows()}
+    paths = [os.fsdecode(b"k\xe4se/" + name) for name in (b"gr\xfcn.png", b"gr\xfan.png")]
+    assert rows.keys() == {id_of(path) for path in (*paths, os.fsdecode(b"k\xe4se/plain.png"))}
+    assert {row["truth"] for row in rows.values()} == {"k\ufffde4se"}
+    for path in paths:
+        assert picture_file(run, rows[id_of(path)]) == root / path
+    assert len(list(by_picture(run))) == 3
+    assert [each["path"] for each in run.errors()] == ["kaputt-\ufffdf6.png"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_names_that_are_not_utf8_stop_no_run(odd_photos, tmp_path, workers):
+    job = Job(str(odd_photos), "scenes-resnet", options={"refine": "none"})
+    done = run_job(job, tmp_path / "run", workers=workers)
+    assert (done.done, done.failed) == (4, 1)
+    check_odd(tmp_path / "run", odd_photos)
+    again = run_job(job, tmp_path / "run")
+    assert (again.before, again.done, again.failed) == (3, 1, 1)
+    check_odd(tmp_path / "run", odd_photos)
+    export(Cut(Run.open(tmp_path / "run")), "yolo", tmp_path / "yolo")
+    assert len(list((tmp_path / "yolo/images").iterdir())) == 3
+
+
+def test_an_interrupted_run_keeps_what_failed_before(job, tmp_path):
+    first = run_job(job, tmp_path / "run")
+    assert first.failed == 1
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    for part in Run.open(tmp_path / "run").parts:
+        part.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, tmp_path / "run", tell=stop)
+    assert [each["path"] for each in Run.open(tmp_path / "run").errors()] == ["ram/broken.png"]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -119,6 +178,30 @@ def test_another_configuration_is_refused(photos, tmp_path, change):
     with pytest.raises(OutputError, match="holds another run"):
         run_job(Job(**{**same, **change}), out)
     run_job(Job(**same, batch=3), out)  # that changes no row
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"mean": (0.9, 0.9, 0.9)}, "preprocessing"),
+        ({"std": (0.1, 0.1, 0.1)}, "preprocessing"),
+        ({"input_size": (3, 64, 64)}, "preprocessing"),
+        ({"labels": tuple("abcdefghijklmnop")}, "outputs"),
+    ],
+)
+def test_a_network_that_pictures_reach_otherwise_is_refused(
+    photos, tmp_path, monkeypatch, change, differs
+):
+    """Though its weights and what was set are the same, as in a folder that was edited."""
+    job = Job(str(photos), "scenes-resnet", limit=1, options={"refine": "none"})
+    run_job(job, tmp_path / "run")
+    load = Job.load
+    monkeypatch.setattr(Job, "load", lambda self, engine: replace(load(self, engine), **change))
+    backbone = job.load(Engine())
+    with pytest.raises(OutputError, match=f"they differ in {differs};") as caught:
+        run_job(job, tmp_path / "run")
+    for name in (Run.open(tmp_path / "run").name, name_of(job.configuration(backbone))):
+        assert name in str(caught.value)
 
 
 def test_a_configuration_has_no_path_but_the_source(photos, tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 from camviz import draw_scenes
 from camviz.bulk.job import Job
 from camviz.bulk.run import Run
+from camviz.bulk.schema import id_of
 from camviz.bulk.work import run_job
 from camviz.errors import DataError
 
@@ -103,6 +104,40 @@ def test_a_run_goes_on_from_what_others_did(photos, tmp_path, cluster):
     again = cluster(job, out, workers=1)
     assert (again.before, again.done, again.failed) == (COUNT, 1, 1)
     assert len(rows_of(out)) == COUNT
+
+
+def test_names_that_are_not_utf8_are_done_on_ray_too(photos, tmp_path, cluster):
+    root = tmp_path / "odd"
+    root.mkdir()
+    name, broken = os.fsdecode(b"gr\xfcn.png"), os.fsdecode(b"kaputt-\xf6.png")
+    try:
+        (root / name).write_bytes((photos / "0.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system has text for names only")
+    (root / broken).write_bytes(b"no picture")
+    job = Job(str(root), "scenes-resnet", options={"refine": "none"})
+    done = cluster(job, tmp_path / "run")
+    assert (done.done, done.failed) == (2, 1)
+    run = Run.open(tmp_path / "run")
+    assert [(row["id"], row["path"]) for row in run.rows()] == [(id_of(name), "gr\ufffdfcn.png")]
+    assert [each["path"] for each in run.errors()] == ["kaputt-\ufffdf6.png"]
+    again = cluster(job, tmp_path / "run")
+    assert (again.before, again.done, again.failed) == (1, 1, 1)
+
+
+def test_a_run_that_is_stopped_before_ray_starts_keeps_what_failed(
+    photos, tmp_path, cluster, monkeypatch
+):
+    job = Job(str(photos), "scenes-resnet", options={"refine": "none"})
+    run_job(job, tmp_path / "run")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("camviz.bulk.on_ray._list", stop)
+    with pytest.raises(KeyboardInterrupt):
+        cluster(job, tmp_path / "run")
+    assert [each["path"] for each in Run.open(tmp_path / "run").errors()] == ["broken.png"]
 
 
 def test_what_has_no_files_is_refused(tmp_path, cluster, photos):

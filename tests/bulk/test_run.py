@@ -1,6 +1,7 @@
 """A run on disk: what is written is read back, whole or not at all, and continued."""
 
 import json
+import os
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,7 +9,16 @@ import pytest
 
 from camviz import Engine, draw_scenes
 from camviz.bulk.run import Geometry, Run, RunWriter, name_of
-from camviz.bulk.schema import ROWS, decode, encode, id_of, map_in, row_of
+from camviz.bulk.schema import (
+    ROWS,
+    decode,
+    encode,
+    id_of,
+    map_in,
+    restored,
+    row_of,
+    storable,
+)
 from camviz.defaults import FUSED, REFINED
 from camviz.errors import DataError, OutputError, StageError
 
@@ -98,6 +108,61 @@ def test_what_was_added_is_kept_when_the_work_ends_early(explained, tmp_path):
     run = Run.open(tmp_path / "run")
     assert len(run) == 1
     assert run.errors() == [{"id": id_of("b"), "path": "b.png", "error": "no picture"}]
+
+
+def errors_of(folder):
+    return {row["path"]: row["error"] for row in Run.open(folder).errors()}
+
+
+def test_what_failed_stays_noted_until_there_are_maps_of_it(explained, tmp_path):
+    out, arguments = tmp_path / "run", (CONFIGURATION, Geometry.of(explained[0]))
+    with RunWriter(out, *arguments) as writer:
+        for name in "abc":
+            writer.fail(id_of(name), f"{name}.png", "first")
+    with pytest.raises(KeyboardInterrupt), RunWriter(out, *arguments) as writer:
+        writer.fail(id_of("a"), "a.png", "second")
+        raise KeyboardInterrupt
+    assert errors_of(out) == {"a.png": "second", "b.png": "first", "c.png": "first"}
+    with RunWriter(out, *arguments) as writer:
+        writer.add(row_of(explained[0], "a", "a.png"))
+        writer.flush()
+        assert errors_of(out) == {"b.png": "first", "c.png": "first"}
+    with RunWriter(out, *arguments) as writer, RunWriter(out, *arguments, keeps_errors=False) as w:
+        w.add(row_of(explained[0], "b", "b.png"))  # as a worker does
+    assert errors_of(out) == {"c.png": "first"}
+    with RunWriter(out, *arguments) as writer:
+        writer.add(row_of(explained[0], "c", "c.png"))
+    assert errors_of(out) == {} and not (out / "errors.parquet").exists()
+
+
+def test_names_that_are_no_text_can_be_written(explained, tmp_path):
+    """As files have them that were copied from a system of another encoding."""
+    key, other = (os.fsdecode(name) for name in (b"gr\xfcn.png", b"gr\xfan.png"))
+    source = os.fsdecode(b"f\xf6lder")
+    configuration, geometry = {**CONFIGURATION, "source": source}, Geometry.of(explained[0])
+    with RunWriter(tmp_path / "run", configuration, geometry) as writer:
+        writer.add(row_of(explained[0], key, key, truth=source))
+        writer.add(row_of(explained[0], "plain", "plain.png"))
+        writer.fail(id_of(other), other, f"'{other}' is no picture")
+    run = Run.open(tmp_path / "run")
+    assert run.configuration["source"] == source and run.name == name_of(configuration)
+    rows = [(row["id"], row["path"], row["truth"]) for row in run.rows()]
+    assert rows == [
+        (id_of(key), "gr\ufffdfcn.png", "f\ufffdf6lder"), (id_of("plain"), "plain.png", None),
+    ]  # fmt: skip
+    assert run.errors() == [{
+        "id": id_of(other), "path": "gr\ufffdfan.png", "error": "'gr\ufffdfan.png' is no picture",
+    }]  # fmt: skip
+    with RunWriter(tmp_path / "run", configuration, geometry) as writer:
+        assert id_of(key) in writer.done
+
+
+def test_a_text_is_stored_as_it_is_and_a_name_is_found_again():
+    for text in ("öl & <b>.png", "\ufffd", "日本.jpg", ""):
+        assert storable(text) == text == restored(text)
+    name = os.fsdecode(b"\xe2\x82 and \xff")
+    assert storable(name) == "\ufffde2\ufffd82 and \ufffdff" and restored(storable(name)) == name
+    assert storable("a\ud800b") == "a\ufffdb"  # of a column in JSON
 
 
 def test_a_part_that_could_not_be_written_leaves_nothing(explained, tmp_path, monkeypatch):

@@ -151,8 +151,42 @@ def test_shards_give_samples_in_the_layout_of_webdataset(shards):
     ]
     assert items[0].path == "s-0000.tar/x/0a.jpg"
     assert [item.label for item in items] == ["ram", "zebra", None] * 2
-    assert shades(items) == [10, 0, 30, 11, 0, 31]
+    assert shades(items) == [10, 20, 30, 11, 21, 31]
+    assert items[1].path == "s-0000.tar/x/0b.png"  # and not x/0b.seg.png, which comes first
     assert items[1].target("far") == 7
+
+
+def test_the_first_picture_is_taken_where_none_has_the_plain_suffix(tmp_path):
+    write_shard(tmp_path / "s.tar", [("1.left.png", png(10)), ("1.right.png", png(20))])
+    assert shades(open_source(tmp_path / "s.tar").items()) == [10]
+
+
+def test_shards_of_one_name_in_two_folders_have_keys_of_their_own(tmp_path):
+    for number, place in enumerate(("a/000", "b/000", "b/001")):
+        file = tmp_path / f"{place}.tar"
+        file.parent.mkdir(exist_ok=True)
+        write_shard(file, [("x/1.png", png(10 * number))])
+
+    def found(text):
+        return [(item.key, item.path) for item in open_source(f"{tmp_path}/{text}.tar").items()]
+
+    assert found("{a,b}/000") == [
+        ("a/000.tar/x/1", "a/000.tar/x/1.png"), ("b/000.tar/x/1", "b/000.tar/x/1.png"),
+    ]  # fmt: skip
+    # Where names tell shards apart, as they do in one folder, they are all that is in a key.
+    assert [key for key, _ in found("b/{000..001}")] == ["000.tar/x/1", "001.tar/x/1"]
+    assert [key for key, _ in found("{a/000,b/001}")] == ["000.tar/x/1", "001.tar/x/1"]
+    assert [key for key, _ in found("{a,a}/000")] == ["000.tar/x/1"] * 2  # the same one twice
+
+
+def test_keys_of_shards_do_not_depend_on_where_the_command_is_given(tmp_path, monkeypatch):
+    for place in "ab":
+        (tmp_path / place).mkdir()
+        write_shard(tmp_path / place / "0.tar", [("1.png", png(0))])
+    monkeypatch.chdir(tmp_path)
+    here = [item.key for item in open_source("{a,b}/0.tar").items()]
+    assert here == [item.key for item in open_source(f"{tmp_path}/{{a,b}}/0.tar").items()]
+    assert here == ["a/0.tar/1", "b/0.tar/1"]
 
 
 def test_a_shard_that_is_not_there_is_told_at_once(shards):

@@ -21,9 +21,10 @@ def write_coco(cut: Cut, folder: Path) -> None:
     annotations: list[dict[str, Any]] = []
     for number, rows in enumerate(by_picture(cut.run), 1):
         first = rows[0]
+        height, width = cut.size(first)
         images.append({
-            "id": number, "file_name": first["path"], "width": first["width"],
-            "height": first["height"], "camviz_id": first["id"],
+            "id": number, "file_name": first["path"], "width": width, "height": height,
+            "camviz_id": first["id"],
         })  # fmt: skip
         for row in rows:
             for part in cut.parts(row):

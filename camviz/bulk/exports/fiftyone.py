@@ -32,7 +32,7 @@ def write_fiftyone(cut: Cut, folder: Path) -> None:
 
 def _detection(cut: Cut, row: Mapping[str, Any], box: Box) -> dict[str, Any]:
     x0, y0, x1, y1 = box.xyxy
-    width, height = row["width"], row["height"]
+    height, width = cut.size(row)
     return {
         "label": cut.name(row),
         "bounding_box": [x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height],

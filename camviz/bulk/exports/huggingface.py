@@ -2,8 +2,9 @@
 
     datasets.load_dataset("OUT")["train"][0]["image"], ...["map"], ...["boxes"]
 
-The bytes of a picture's file are in it, as far as the file is on this machine; a map is a grey PNG
-at its own resolution. Features are described in the Parquet files themselves:
+The bytes of a picture's file are in it, as far as the file is on this machine; those of a PNG of
+what was explained where a reader would see something else. A map is a grey PNG at its own
+resolution. Features are described in the Parquet files themselves:
 https://huggingface.co/docs/datasets/about_dataset_features
 """
 
@@ -19,10 +20,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from camviz.bulk.cut import Cut
-from camviz.bulk.exports.files import suffix_of
+from camviz.bulk.exports.files import picture_bytes, suffix_of
 from camviz.bulk.pictures import picture_file
 from camviz.bulk.run import PART_ROWS
 
+_READ = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # by `datasets`, which turns them
 _FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _COLUMNS = pa.schema([
     ("image", _FILE),
@@ -65,10 +67,13 @@ def write_huggingface(cut: Cut, folder: Path) -> None:
 
 def _row(cut: Cut, row: Mapping[str, Any]) -> dict[str, Any]:
     file = picture_file(cut.run, row)
-    picture = None if file is None else file.read_bytes()
-    name = f"{row['id']}{suffix_of(row['path'])}"
+    image = None
+    if file is not None:
+        data, is_own = picture_bytes(file, _READ)
+        suffix = suffix_of(row["path"]) if is_own else ".png"
+        image = {"bytes": data, "path": f"{row['id']}{suffix}"}
     return {
-        "image": None if picture is None else {"bytes": picture, "path": name},
+        "image": image,
         "map": {"bytes": png_of(row, cut.of), "path": f"{row['id']}.png"},
         "path": row["path"],
         "label": cut.index(row),

@@ -50,14 +50,15 @@ def write_label_studio(cut: Cut, folder: Path) -> None:
 
 def _region(cut: Cut, row: Mapping[str, Any], box: Box, id: str) -> dict[str, Any]:
     x0, y0, x1, y1 = box.xyxy
-    across, down = 100 / row["width"], 100 / row["height"]
+    height, width = cut.size(row)
+    across, down = 100 / width, 100 / height
     return {
         "id": id,
         "type": "rectanglelabels",
         "from_name": "label",
         "to_name": "image",
-        "original_width": row["width"],
-        "original_height": row["height"],
+        "original_width": width,
+        "original_height": height,
         "image_rotation": 0,
         "score": row["score"],
         "value": {

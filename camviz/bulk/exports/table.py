@@ -49,17 +49,20 @@ def fill(cut: Cut, write: Callable[[Cut, Path], None], out: "str | os.PathLike[s
     Raises `OutputError` for a folder that holds something, `DataError` for an empty run and for one
     without the map that is asked for.
     """
-    folder = output_folder(out)
+    folder = output_folder(output_folder(out).resolve())  # "." and ".." have no name
     if folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"'{folder}' is not empty; give a new folder, or remove it")
     _check(cut)
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    is_there = folder.is_dir()
+    part = (folder if is_there else folder.parent) / f".{folder.name}.{os.getpid()}.tmp"
     part.mkdir(parents=True)
     try:
         write(cut, part)
-        if folder.is_dir():
-            folder.rmdir()
-        part.replace(folder)
+        if is_there:  # it is kept, for somebody may be working in it
+            for each in list(part.iterdir()):
+                each.rename(folder / each.name)
+        else:
+            part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder

@@ -26,10 +26,11 @@ def write_csv(cut: Cut, folder: Path) -> None:
         boxes.writerow(_BOXES)
         for row in cut.run.rows():
             found, name = cut.boxes(row), cut.name(row)
+            height, width = cut.size(row)
             best = row["top"][0] if row["top"] else {"label": None, "share": None}
             pictures.writerow([
-                row["id"], row["path"], row["width"], row["height"], row["truth"], best["label"],
-                best["share"], row["sure"], name, row["score"], len(found),
+                row["id"], row["path"], width, height, row["truth"], best["label"], best["share"],
+                row["sure"], name, row["score"], len(found),
             ])  # fmt: skip
             boxes.writerows(
                 [row["path"], name, *box.xyxy, box.area_fraction, box.heat_fraction, row["score"],

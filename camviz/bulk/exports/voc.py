@@ -1,9 +1,10 @@
-"""PASCAL VOC: boxes in Annotations, seeds in SegmentationClass, links in JPEGImages, and lists.
+"""PASCAL VOC: boxes in Annotations, seeds in SegmentationClass, JPEGImages, and lists.
 
 A seed gives each pixel to one of the classes explained in its picture, or to background: the
 pseudo-labels that networks for segmentation are trained on (`Cut.seed`). Its numbers are those of
 VOC where all classes explained are VOC's own, else the network's indices + 1; labels.txt lists
 them, from background on. A picture of bytes holds 254 classes: with more there are boxes only.
+A picture is a link to its file if that is an upright JPEG, else a JPEG of what was explained.
 Format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/
 """
 
@@ -16,14 +17,11 @@ import numpy as np
 from PIL import Image
 
 from camviz.bulk.cut import Cut
-from camviz.bulk.exports.files import Names, put_beside
+from camviz.bulk.exports.files import Names, put_picture
 from camviz.bulk.pictures import by_picture, picture_file
+from camviz.bulk.voc_classes import VOC_CLASSES
 
-VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
-    "tvmonitor",
-)  # fmt: skip
+_READ = {"JPEG": ".jpg", "MPO": ".jpg"}
 _MOST_CLASSES = 254  # 255 are pixels that do not count
 # What XML 1.0 has no way to write: control characters, and two that are none.
 _NOT_XML = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF), "\ufffd")
@@ -44,7 +42,7 @@ def write_voc(cut: Cut, folder: Path) -> None:
             seed = numbers[1][cut.seed(rows)]
             _paletted(seed).save(folder / "SegmentationClass" / f"{name}.png")
         if (file := picture_file(cut.run, first)) is not None:
-            _put_jpeg(file, folder / "JPEGImages" / f"{name}.jpg")
+            put_picture(file, folder / "JPEGImages", name, _READ, cut.size(first), ".jpg")
     kinds = ["Main"] if numbers is None else ["Main", "Segmentation"]
     for kind in kinds:
         lists = folder / "ImageSets" / kind
@@ -78,7 +76,8 @@ def _annotation(cut: Cut, rows: Sequence[Mapping[str, Any]], name: str, segmente
     root = ElementTree.Element("annotation")
     _add(root, folder="JPEGImages", filename=f"{name}.jpg")
     _add(_child(root, "source"), database=f"camviz run {cut.run.name}", image=first["path"])
-    _add(_child(root, "size"), width=first["width"], height=first["height"], depth=3)
+    height, width = cut.size(first)
+    _add(_child(root, "size"), width=width, height=height, depth=3)
     _add(root, segmented=int(segmented))
     for row in rows:
         for box in cut.boxes(row):
@@ -98,15 +97,6 @@ def _child(parent: Any, name: str) -> Any:
 def _add(parent: Any, **texts: object) -> None:
     for name, text in texts.items():
         _child(parent, name).text = str(text).translate(_NOT_XML)
-
-
-def _put_jpeg(file: Path, wanted: Path) -> None:
-    """VOC's pictures are JPEG: another is written as one, at a quality that shows no trace."""
-    if file.suffix.lower() in (".jpg", ".jpeg"):
-        put_beside(file, wanted)
-        return
-    with Image.open(file) as image:
-        image.convert("RGB").save(wanted, "JPEG", quality=95)
 
 
 def _paletted(seed: np.ndarray) -> Image.Image:

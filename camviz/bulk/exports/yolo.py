@@ -1,7 +1,8 @@
-"""YOLO, as Ultralytics reads it: data.yaml, labels/NAME.txt, and links to the pictures in images/.
+"""YOLO, as Ultralytics reads it: data.yaml, labels/NAME.txt, and the pictures in images/.
 
 A line a box: the network's index of the class, then the box's centre and size as shares of the
-picture. A picture without a box has an empty file: it is background.
+picture. A picture without a box has an empty file: it is background. A picture is a link to its
+file where every reader sees there what was explained, else a PNG of that (`put_picture`).
 Format: https://docs.ultralytics.com/datasets/detect/
 """
 
@@ -9,9 +10,13 @@ import json
 from pathlib import Path
 
 from camviz.bulk.cut import Cut
-from camviz.bulk.exports.files import Names, put_beside, suffix_of
+from camviz.bulk.exports.files import Names, put_picture
 from camviz.bulk.pictures import by_picture, picture_file
 from camviz.maps.boxes import Box
+
+# Suffixes of the pictures that Ultralytics reads, by PIL's name of what is in them.
+_READ = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "BMP": ".bmp", "TIFF": ".tif",
+         "WEBP": ".webp"}  # fmt: skip
 
 
 def write_yolo(cut: Cut, folder: Path) -> None:
@@ -22,13 +27,15 @@ def write_yolo(cut: Cut, folder: Path) -> None:
     for rows in by_picture(cut.run):
         first = rows[0]
         name = names.of(first["path"], first["id"])
-        size = first["width"], first["height"]
+        height, width = cut.size(first)
         lines = [
-            f"{cut.index(row)} {_in_shares(box, *size)}\n" for row in rows for box in cut.boxes(row)
+            f"{cut.index(row)} {_in_shares(box, width, height)}\n"
+            for row in rows
+            for box in cut.boxes(row)
         ]
         (labels / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
         if (file := picture_file(cut.run, first)) is not None:
-            put_beside(file, images / f"{name}{suffix_of(first['path'])}")
+            put_picture(file, images, name, _READ)
     # A JSON string is a string of YAML, whatever stands in it.
     classes = "".join(f"  {index}: {_quoted(name)}\n" for index, name in enumerate(cut.classes))
     text = f"path: .\ntrain: images\nval: images\nnames:\n{classes}"

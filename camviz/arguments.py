@@ -1,0 +1,14 @@
+"""What the commands of the shell read alike from their arguments."""
+
+import argparse
+
+
+def read_fraction(text: str) -> float:
+    """A number between 0 and 1, neither of which will do."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number between 0 and 1")
+    return value
