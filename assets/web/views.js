@@ -73,5 +73,6 @@
     mark();
   };
   begin();
-  window.camvizOpenView(new URLSearchParams(location.search).get("tab") ?? "");
+  const named = new URLSearchParams(location.search).get("tab") ?? "";
+  window.camvizOpenView(window.camvizEarlyView ?? named);
 }

@@ -236,7 +236,8 @@ def launch_options(stopping: Stopping | None = None) -> dict[str, Any]:
 
     stopping: says when the server is about to stop.
     """
-    head = f"{_still()}\n{viewer_head()}"
+    early = f"<script>\n{html.script('early-views.js')}</script>"
+    head = f"{_still()}\n{early}\n{viewer_head()}"
     return {
         "theme": theme(),
         "css": html.script("page.css")

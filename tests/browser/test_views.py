@@ -93,6 +93,21 @@ def test_every_view_has_an_address(open_page, name):
     expect(page.locator(f"#{labelled}")).to_have_attribute("aria-selected", "true")
 
 
+def test_a_view_that_is_clicked_before_gradio_is_ready_opens(browse, server):
+    """Its button stands there before anything listens."""
+    script = """new MutationObserver((_, observer) => {
+      const button = document.querySelector("#views [data-view=classes]");
+      if (!button) return;
+      observer.disconnect();
+      window.early = window.camvizOpenView === undefined;
+      button.click();
+    }).observe(document, {childList: true, subtree: true});"""
+    page = browse(f"{server[0]}?backbone=scenes-resnet&example=a-ram", 1440, 900, script=script)
+    expect(page.locator("#view-classes")).to_be_visible()
+    assert page.evaluate("window.early") and "tab=classes" in page.url
+    wait_until_idle(page)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_view_on_a_phone(open_page, theme):
     page = open_page(390, 844, theme)
