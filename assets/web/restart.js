@@ -1,7 +1,7 @@
 // Says that the server cannot be reached, and opens the page again when another process of it is
-// there: what was set stands in the address bar. Where the same one answers again, only the line
-// was lost, and the page stays as it is. A request that was refused or lost is what tells of it; an
-// open page that nobody touches asks for nothing.
+// there: what was set stands in the address bar. Where the same one answers again, only the
+// connection was lost, and the page stays as it is. A request that was refused or lost tells of it;
+// an open page that nobody touches asks for nothing.
 () => {
   const HEALTH = new URL("health", document.baseURI);
   const PROCESS = new URL("gradio_api/app_id", document.baseURI);
