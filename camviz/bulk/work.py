@@ -161,8 +161,12 @@ class _Team:
         self._workers = workers
         self._restarts = 0
         self._running: dict[Connection, tuple[int, BaseProcess]] = {}
-        for number in range(workers):
-            self._start(number)
+        try:
+            for number in range(workers):
+                self._start(number)
+        except BaseException:  # Ctrl-C: those that were started already end first
+            self.dismiss()
+            raise
 
     def _start(self, number: int) -> None:
         mine, theirs = self._context.Pipe(duplex=False)
@@ -172,8 +176,8 @@ class _Team:
         )
         with _interrupts_held():
             process.start()
-        theirs.close()
-        self._running[mine] = number, process
+            theirs.close()
+            self._running[mine] = number, process
 
     def told(self) -> "Iterator[Failure | None]":
         """What workers tell, until all have ended; one that was killed is replaced."""

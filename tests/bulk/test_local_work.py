@@ -20,7 +20,7 @@ from camviz.bulk.job import Job
 from camviz.bulk.pictures import by_picture, picture_file
 from camviz.bulk.run import Run, name_of
 from camviz.bulk.schema import id_of, map_in, row_of
-from camviz.bulk.work import Progress, _interrupts_held, run_job
+from camviz.bulk.work import Progress, _interrupts_held, _Team, run_job
 from camviz.cli import main
 from camviz.cli_maps import line_of
 from camviz.errors import DataError, MethodError, OutputError
@@ -302,6 +302,24 @@ def interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+def test_workers_end_when_the_start_of_another_is_interrupted(photos, tmp_path, monkeypatch):
+    """Or they would go on, or end in a traceback, when the first process is gone."""
+    start, started = _Team._start, []
+
+    def interrupted(team, number):
+        if number:
+            raise KeyboardInterrupt
+        start(team, number)
+        started.extend(process for _, process in team._running.values())
+
+    monkeypatch.setattr(_Team, "_start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(Job(str(photos), "scenes-resnet"), tmp_path / "run", workers=2)
+    (process,) = started
+    process.join(10)
+    assert process.exitcode == 0
 
 
 @pytest.mark.usefixtures("interruptible")
