@@ -16,6 +16,7 @@ from camviz.errors import WeightsError, one_line
 from camviz.network.bundled import bundled_folder, bundled_names, read_config
 from camviz.network.hub import cached_repositories
 from camviz.network.labels import is_class_count
+from camviz.network.names import pretrained_config
 from camviz.network.packaged import packaged_names
 from camviz.resources import ASSETS
 
@@ -26,7 +27,10 @@ Source = Literal["bundled", "package", "cached", "hub", "untrained"]
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the catalogue: a name to load and what is known without loading it."""
+    """A row of the catalogue: a name to load and what is known without loading it.
+
+    repository: where its weights are on the hub, if they are on it.
+    """
 
     name: str
     architecture: str
@@ -36,6 +40,7 @@ class Entry:
     input_size: tuple[int, int, int]
     parameters: int | None
     license: str | None
+    repository: str | None = None
 
     @property
     def classifier(self) -> bool:
@@ -67,13 +72,13 @@ def catalogue(pattern: str = "*") -> list[Entry]:
     packaged = packaged_names()
     tags = timm.list_models(pretrained=True)
     for name in tags:
-        config = timm.get_pretrained_cfg(name)
+        config = pretrained_config(name)
         source: Source = "cached" if config.hf_hub_id in cached else "hub"
         source = "package" if name in packaged else source
         entries.append(_timm_entry(name, config, source))
     tagged = {entry.architecture for entry in entries}
     entries += [
-        _timm_entry(name, timm.get_pretrained_cfg(name), "untrained")
+        _timm_entry(name, pretrained_config(name), "untrained")
         for name in timm.list_models()
         if name not in tagged
     ]
@@ -101,7 +106,7 @@ def _arxiv_years(text: str | None) -> set[int]:
 
 def usual_tag(architecture: str) -> str:
     """The tag of the weights that timm loads for an architecture's bare name; "" for none."""
-    known = timm.get_pretrained_cfg(architecture) if timm.is_model(architecture) else None
+    known = pretrained_config(architecture) if timm.is_model(architecture) else None
     return (known.tag or "") if known else ""
 
 
@@ -150,4 +155,5 @@ def _timm_entry(name: str, config: Any, source: Source) -> Entry:
         tuple(config.input_size) if config is not None else (3, 224, 224),
         parameters,
         config.license if config is not None else None,
+        (config.hf_hub_id or None) if config is not None else None,
     )

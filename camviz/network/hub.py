@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import timm
 from huggingface_hub import (
     get_hf_file_metadata,
     hf_hub_download,
@@ -20,7 +19,7 @@ from huggingface_hub.utils import tqdm as hub_bar
 from camviz.errors import WeightsError
 from camviz.network.backbone import WeightsSource
 from camviz.network.bundled import bundled_names
-from camviz.network.names import HUB
+from camviz.network.names import HUB, pretrained_config
 from camviz.network.packaged import PACKAGES, installed_name, packaged_name, packaged_names
 
 DownloadProgress = Callable[[int, int], None]  # bytes received, bytes in all (0: not known)
@@ -53,7 +52,7 @@ def hub_repository(name: str) -> str | None:
 
 def weights_location(name: str) -> tuple[str, Sequence[str]] | None:
     """The repository of a catalogue name and the files to try there; None if it is on no hub."""
-    config = timm.get_pretrained_cfg(name) if name not in bundled_names() else None
+    config = pretrained_config(name) if name not in bundled_names() else None
     if config is None or not config.hf_hub_id:
         return None
     names = (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES

@@ -8,6 +8,7 @@ import difflib
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import timm
 from huggingface_hub.utils import validate_repo_id
@@ -20,6 +21,23 @@ from camviz.network.bundled import bundled_names
 LOCAL = "local-dir:"  # followed by a folder in timm's own format
 _CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 HUB = ("hf-hub:", "hf_hub:")  # followed by ORG/NAME
+
+
+_configs: dict[str, Any] = {}
+
+
+def pretrained_config(name: str) -> Any:
+    """timm's configuration of the weights of a name, not to be changed; None if it has none.
+
+    timm makes a deep copy at every call, and the catalogue needs thousands. Raises `RuntimeError`
+    for a tag that the architecture does not have.
+    """
+    if name not in _configs:
+        config = timm.get_pretrained_cfg(name)
+        if config is None:
+            return None  # it may be registered yet
+        _configs[name] = config
+    return _configs[name]
 
 
 def display_name(name: str) -> str:

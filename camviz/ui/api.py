@@ -257,7 +257,7 @@ def _models(call: Call, given: dict[str, Any]) -> list[dict[str, Any]]:
     listed = []
     for choice in found[: given["limit"]]:
         entry = {} if choice.entry is None else asdict(choice.entry)
-        for inner in ("architecture", "source", "name"):
+        for inner in ("architecture", "source", "name", "repository"):
             entry.pop(inner, None)
         listed.append({"name": choice.name, "weights": choice.source, **entry})
     return listed

@@ -133,7 +133,7 @@ def _place(entry: Entry) -> tuple[Any, ...]:
 
 def _can_be_had(entry: Entry) -> bool:
     """Whether its weights are anywhere; timm lists some that no hub has."""
-    return entry.source != "hub" or hub_repository(entry.name) is not None
+    return entry.source != "hub" or entry.repository is not None
 
 
 def _label(entry: Entry) -> str:
