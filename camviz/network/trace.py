@@ -56,7 +56,7 @@ class Trace:
     state: tuple[int, str] | None = None
     timing: Timing | None = None
     _gradient_basis: dict[Part, dict[Address, Tensor]] = field(default_factory=dict, repr=False)
-    _memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+    _memo: dict[Hashable, "_Kept"] = field(default_factory=dict, repr=False)
     _graph: tuple[Tensor, dict[Address, Tensor]] | None = field(default=None, repr=False)
     # Storages that the graph keeps alive, by address: activations, and the network's weights.
     _graph_storages: dict[int, int] = field(default_factory=dict, repr=False)
@@ -117,7 +117,7 @@ class Trace:
             return known
 
     def alone(self, key: Hashable) -> AbstractContextManager[None]:
-        """Within the block no other thread does what this key stands for: it waits, or gives up."""
+        """Within the block no other thread is in one with the same key: it waits, or gives up."""
         return self._one_by_one.alone(key)
 
     def memoize(self, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -129,8 +129,8 @@ class Trace:
         if key not in self._memo:
             with self.alone(key):
                 if key not in self._memo:
-                    self._memo[key] = make()
-        return self._memo[key]
+                    self._memo[key] = _Kept(make())
+        return self._memo[key].value
 
     def recalls(self, key: Hashable) -> bool:
         """Whether `memoize` has a value for this key."""
@@ -208,7 +208,7 @@ class Trace:
         for tensor in held:
             storage = tensor.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes()
-        return sum(storages.values()) + sum(map(_size_of, list(self._memo.values())))
+        return sum(storages.values()) + sum(kept.nbytes for kept in list(self._memo.values()))
 
     def to_arrays(self) -> dict[str, Any]:
         """Plain numpy arrays and names, without graph or device: fit to cross a process border."""
@@ -447,6 +447,22 @@ def check_finite(backbone: Backbone, logits: Tensor) -> None:
         f"{wrong} of {logits.numel()} {what} of {backbone.display_name} for this picture "
         f"are NaN or infinite: {cause}"
     )
+
+
+class _Kept:
+    """A value that is kept with a trace, and its bytes.
+
+    They are counted once, for a value may hold thousands of parts, and all traces are counted
+    whenever one is put into the cache. A value that counts its own bytes may grow.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self._bytes = None if hasattr(value, "nbytes") else _size_of(value)
+
+    @property
+    def nbytes(self) -> int:
+        return self.value.nbytes if self._bytes is None else self._bytes
 
 
 def _size_of(value: Any) -> int:
