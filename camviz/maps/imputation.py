@@ -14,14 +14,16 @@ Rong, Leemann, Borisov, Kasneci and Kasneci, "A Consistent and Efficient Evaluat
 Attribution Methods", ICML 2022, https://arxiv.org/abs/2202.00449
 """
 
+import cv2
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 NOISE = 0.01  # standard deviation, in units of the prepared picture
 
 _SMALLEST = 4  # pixels a side: no picture is halved further
-_TINY = torch.finfo(torch.float32).tiny
+_TINY = float(np.finfo(np.float32).tiny)
+_WEIGHTS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 # Of the largest known value, what the equations may be off (root mean square).
 _TOLERANCE = 3e-6
 
@@ -41,70 +43,78 @@ def impute(image: Tensor, missing: Tensor, *, noise: float = NOISE, seed: int = 
         )
     if bool(missing.flatten(1).all(dim=1).any()):
         raise ValueError("no pixel is known, so that there is nothing to fill in from")
-    unknown = missing[:, None].to(image)
-    known = image * (1 - unknown)
-    # One after the other: each ends when it is solved, and is small enough for the nearest cache.
-    pairs = zip(known.split(1), unknown.split(1), strict=True)
-    solved = torch.cat([_solve(*pair) for pair in pairs])
+    pixels = image.detach().float().cpu().numpy()
+    unknown = missing.cpu().numpy().astype(np.float32)
+    solved = np.stack([_solve(pixels * (1 - mask), mask) for mask in unknown])
     field = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed)).to(image)
-    return known + unknown * (solved + noise * field)
+    filled = torch.from_numpy(solved).to(image) + noise * field
+    return torch.where(missing[:, None], filled, image)
 
 
-def _solve(known: Tensor, unknown: Tensor) -> Tensor:
-    """What the unknown pixels are, 0 elsewhere, by conjugate gradients.
+def _solve(known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """What the unknown pixels are, 0 elsewhere: (C, h, w), all arrays in float32.
 
-    They start from the solution at half the resolution, which has all that is smooth.
-    known: (1, C, h, w), 0 where it is not; unknown: (1, 1, h, w), 1 or 0.
+    known: (C, h, w), 0 where it is not; unknown: (h, w), 1 or 0.
     """
-    degree = _around(torch.ones_like(unknown[:1]))
+    start = unknown * _coarse_solution(known, unknown)
+    return np.stack([_iterate(*planes, unknown) for planes in zip(start, known, strict=True)])
 
-    def apply(values: Tensor) -> Tensor:
-        return unknown * (degree * values - _around(values))
 
-    values = unknown * _coarse_solution(known, unknown)
-    rest = unknown * (_around(known + values) - degree * values)
-    direction, size = rest.clone(), _dot(rest, rest)
-    enough = (_TOLERANCE * float(known.abs().max())) ** 2 * _dot(unknown, unknown)
-    for _ in range(known[0, 0].numel()):
-        if bool((size <= enough).all()):
+def _iterate(values: np.ndarray, known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """The solution of one channel by conjugate gradients, from `values` on: (h, w).
+
+    Arrays are written again and again: they are small enough for the nearest cache.
+    """
+    degree = unknown * _around(np.ones_like(unknown))
+    rest = unknown * _around(known + values) - degree * values
+    direction, size = rest.copy(), _dot(rest, rest)
+    enough = (_TOLERANCE * float(np.abs(known).max())) ** 2 * _dot(unknown, unknown)
+    around, scaled = np.empty_like(rest), np.empty_like(rest)
+    for _ in range(known.size):
+        if size <= enough:
             break
-        along = apply(direction)
-        step = size / _dot(direction, along).clamp_min(_TINY)
-        values = values + step * direction
-        rest = rest - step * along
+        _around(direction, out=around)
+        around *= unknown
+        along = np.multiply(degree, direction, out=scaled)
+        along -= around
+        step = size / max(_dot(direction, along), _TINY)
+        values += np.multiply(direction, np.float32(step), out=around)
+        along *= np.float32(step)
+        rest -= along
         before, size = size, _dot(rest, rest)
-        direction = rest + size / before.clamp_min(_TINY) * direction
+        direction *= np.float32(size / max(before, _TINY))
+        direction += rest
     return values
 
 
-def _coarse_solution(known: Tensor, unknown: Tensor) -> Tensor:
-    """The solution of the picture at half the size, drawn at its own; the mean of a tiny one."""
-    height, width = known.shape[2:]
+def _coarse_solution(known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """The solution of the picture at half the size, drawn at its own; the mean of a tiny one.
+
+    It has all that is smooth, for which conjugate gradients would take many steps.
+    """
+    height, width = unknown.shape
     share = 1 - unknown
     if min(height, width) <= _SMALLEST:
-        return known.sum(dim=(2, 3), keepdim=True) / share.sum(dim=(2, 3), keepdim=True)
-    part = F.avg_pool2d(share, 2, ceil_mode=True)
-    halved = F.avg_pool2d(known, 2, ceil_mode=True) / part.clamp_min(_TINY)
-    missing = (part == 0).to(known)
-    solved = halved * (1 - missing) + _solve(halved * (1 - missing), missing)
-    return F.interpolate(solved, size=(height, width), mode="bilinear", align_corners=False)
+        return (known.sum(axis=(1, 2)) / share.sum())[:, None, None]
+    part = _halved(share)
+    missing = (part == 0).astype(np.float32)
+    halved = _halved(known) / np.maximum(part, _TINY)
+    solved = halved + _solve(halved, missing)
+    return np.stack([cv2.resize(plane, (width, height)) for plane in solved])
 
 
-def _around(values: Tensor) -> Tensor:
-    """The weighted sum of the eight neighbours; beyond the border there are none.
-
-    (1 2 1; 2 4 2; 1 2 1) / 12 is (1 2 1) along both axes, and holds the pixel itself with 4 / 12.
-    """
-    tripled = values
-    for axis in (2, 3):
-        summed = 2 * tripled
-        length = values.shape[axis] - 1
-        summed.narrow(axis, 1, length).add_(tripled.narrow(axis, 0, length))
-        summed.narrow(axis, 0, length).add_(tripled.narrow(axis, 1, length))
-        tripled = summed
-    return (tripled - 4 * values) / 12
+def _halved(values: np.ndarray) -> np.ndarray:
+    """The sums of two by two pixels, zeros beyond the border: (..., ceil(h / 2), ceil(w / 2))."""
+    *front, height, width = values.shape
+    pad = [(0, 0)] * len(front) + [(0, height % 2), (0, width % 2)]
+    values = np.pad(values, pad)
+    return values.reshape(*front, values.shape[-2] // 2, 2, -1, 2).sum(axis=(-3, -1))
 
 
-def _dot(one: Tensor, other: Tensor) -> Tensor:
-    """The product of two fields of each mask and channel: (B, C, 1, 1)."""
-    return (one * other).sum(dim=(2, 3), keepdim=True)
+def _around(values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """The weighted sum of the eight neighbours; beyond the border there are none."""
+    return cv2.filter2D(values, -1, _WEIGHTS, dst=out, borderType=cv2.BORDER_CONSTANT)
+
+
+def _dot(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.vdot(one, other))
