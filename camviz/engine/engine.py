@@ -730,9 +730,9 @@ class Engine:
 
         Raises a `CamvizError`: for a network without classes, a map or a metric that is none.
         """
-        names = faithfulness_of.check(x, of, metrics, steps, beside)
-        return faithfulness_of.measured(
-            x, of, beside, names, steps, self._explain_once, self._runner, self._traces, progress
+        measurement = faithfulness_of.check(x, of, metrics, steps, beside)
+        return faithfulness_of.measure_maps(
+            measurement, self._explain_once, self._runner, self._traces, progress
         )
 
     def faithfulness_price(
@@ -749,18 +749,17 @@ class Engine:
         0 for what was measured before. None: no pass of the network was timed. Raises what
         `faithfulness` does.
         """
-        names = faithfulness_of.check(x, of, metrics, steps, beside)
+        measurement = faithfulness_of.check(x, of, metrics, steps, beside)
         backbone, request = x.backbone, x.request
-        heats = faithfulness_of.heats_of(x, of, beside)
         trace, _ = self._traces.get(backbone, x.picture, request.fit, ())
-        new = faithfulness_of.missing(x, trace, heats, names, steps)
+        new = measurement.missing(trace)
         timing = self._traces.timings.of(backbone)
         if not new:
             return 0.0
         maps = price_of(backbone, request, timing, self._explainer.views(request.views))
         if timing is None or maps is None:
             return None
-        return faithfulness_of.seconds_of(x, new, names, steps, timing, maps)
+        return measurement.seconds(new, timing, maps)
 
     def _explain_once(self, picture: Picture, backbone: Backbone, **options: Any) -> Explanation:
         """Explain a picture that is not explained again: its trace is not kept."""

@@ -42,7 +42,7 @@ RANDOM, GAUSSIAN = "random", "gaussian"
 # What a map is measured beside, where the explanation has it.
 BESIDE = (REFINED, RANDOM, GAUSSIAN)
 
-_IMPUTED = 1.4e-6  # seconds that a pixel of a mask takes to be filled in, on one core
+_IMPUTED = 4e-7  # seconds that a pixel of a mask takes to be filled in, on one core
 _MOST_STEPS = 255  # a step of each pixel is a byte
 
 # explain(picture, backbone, **options): `Engine.explain`.
@@ -136,10 +136,77 @@ class MeasureMaps(Work[dict[str, Measured]]):
         return replace(self, progress=None)
 
 
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What is measured of an explanation: a map and those beside it, by which metrics.
+
+    The fields are those arguments of `Engine.faithfulness`; `metrics`: never None, as `check` gives
+    them.
+    """
+
+    x: Explanation
+    of: str
+    metrics: tuple[str, ...]
+    steps: int
+    beside: tuple[str, ...]
+
+    @cached_property
+    def heats(self) -> dict[str, np.ndarray]:
+        """The map and those beside it on the network's input, float32 (h, w), by name."""
+        x = self.x
+        grid, placement = x.grid(self.of)
+        height, width = grid.shape
+        grids = {self.of: (grid, placement)}
+        if REFINED in self.beside and REFINED in x.maps_of_all:
+            grids.setdefault(REFINED, x.grid(REFINED))
+        if RANDOM in self.beside:
+            grids[RANDOM] = random_map((height, width)).numpy(), placement
+        if GAUSSIAN in self.beside:
+            grids[GAUSSIAN] = centred_gaussian((height, width)).numpy(), placement
+        fit = input_fit(x)
+        return {name: draw(each, where, fit) for name, (each, where) in grids.items()}
+
+    @property
+    def needs_again(self) -> bool:
+        """Whether a metric needs the map of the picture times the map."""
+        return any(METRICS[name].needs_again for name in self.metrics)
+
+    def key(self, name: str) -> Hashable:
+        """What the figures of a map follow from, within a trace.
+
+        The request counts, too: by coherency, what a map would be of another picture.
+        """
+        x = self.x
+        digest = hashlib.sha256(np.ascontiguousarray(self.heats[name]).tobytes()).hexdigest()
+        request: Any = None
+        if self.needs_again:
+            request = repr(x.request), None if x.bank is None else x.bank.id
+        return ("faithfulness", x.target, digest, request, self.metrics, self.steps)
+
+    def missing(self, trace: Trace) -> list[str]:
+        """The maps that were not measured yet."""
+        return [name for name in self.heats if not trace.recalls(self.key(name))]
+
+    def seconds(self, names: Sequence[str], timing: Timing, maps: float) -> float:
+        """How long it takes to measure these maps; an estimate.
+
+        maps: seconds that the maps of a picture take beside its trace.
+        """
+        height, width = self.x.fit.input_size
+        each = passes_of(self.metrics, self.steps) * timing.whole
+        if "road" in self.metrics:
+            each += 2 * len(ROAD_SHARES) * height * width * _IMPUTED
+        total = len(names) * each
+        if self.needs_again:
+            own = [name for name in names if name not in (RANDOM, GAUSSIAN)]
+            total += len(own) * (with_backward(timing) + maps)
+        return total
+
+
 def check(
     x: Explanation, of: str, metrics: Iterable[str] | None, steps: int, beside: Iterable[str]
-) -> tuple[str, ...]:
-    """The metrics that are measured; None: all that exist for what the network gives.
+) -> Measurement:
+    """What these arguments measure; metrics=None: by all that exist for what the network gives.
 
     Raises a `CamvizError` for what cannot be measured.
     """
@@ -160,29 +227,14 @@ def check(
                 raise MethodError(f"unknown {kind} '{name}'; choices: {', '.join(known)}")
     is_value = x.backbone.output == "value"
     if metrics is None:
-        return tuple(name for name, row in METRICS.items() if not (is_value and row.of_probability))
+        metrics = [name for name, row in METRICS.items() if not (is_value and row.of_probability)]
     for name in metrics:
         if is_value and METRICS[name].of_probability:
             raise MethodError(
                 f"{METRICS[name].label} is a share of a probability, and "
                 f"{x.backbone.display_name} gives values; take deletion, insertion or road"
             )
-    return tuple(dict.fromkeys(metrics))
-
-
-def heats_of(x: Explanation, of: str, beside: Iterable[str]) -> dict[str, np.ndarray]:
-    """The map and those beside it on the network's input, float32 (h, w), by name."""
-    grid, placement = x.grid(of)
-    height, width = grid.shape
-    grids = {of: (grid, placement)}
-    if REFINED in beside and REFINED in x.maps_of_all:
-        grids.setdefault(REFINED, x.grid(REFINED))
-    if RANDOM in beside:
-        grids[RANDOM] = random_map((height, width)).numpy(), placement
-    if GAUSSIAN in beside:
-        grids[GAUSSIAN] = centred_gaussian((height, width)).numpy(), placement
-    fit = input_fit(x)
-    return {name: draw(each, where, fit) for name, (each, where) in grids.items()}
+    return Measurement(x, of, tuple(dict.fromkeys(metrics)), steps, tuple(beside))
 
 
 def input_fit(x: Explanation) -> Fit:
@@ -191,97 +243,74 @@ def input_fit(x: Explanation) -> Fit:
     return Fit("stretch", (height, width), (height, width), (0, 0, width, height))
 
 
-def missing(
-    x: Explanation,
-    trace: Trace,
-    heats: Mapping[str, np.ndarray],
-    metrics: Sequence[str],
-    steps: int,
-) -> list[str]:
-    """The maps that were not measured yet, of those in `heats`."""
-    return [name for name in heats if not trace.recalls(_key(x, heats[name], metrics, steps))]
-
-
-def measured(
-    x: Explanation,
-    of: str,
-    beside: Iterable[str],
-    metrics: tuple[str, ...],
-    steps: int,
+def measure_maps(
+    measurement: Measurement,
     explain: Explain,
     runner: Runner,
     traces: Traces,
     progress: Progress | None,
 ) -> Faithfulness:
     """What `Engine.faithfulness` gives."""
-    backbone, fit = x.backbone, x.request.fit
-    trace, _ = traces.get(backbone, x.picture, fit, ())
+    x, heats = measurement.x, measurement.heats
+    assert x.target is not None
+    trace, _ = traces.get(x.backbone, x.picture, x.request.fit, ())
     with trace.alone(("faithfulness", x.target)):  # of two visitors, one computes it
-        return _measured(x, of, beside, metrics, steps, explain, runner, traces, progress, trace)
+        new = measurement.missing(trace)
+        found = _measure_new(measurement, new, explain, runner, traces, progress) if new else {}
+        kept = {
+            name: trace.memoize(measurement.key(name), partial(found.get, name)) for name in heats
+        }
+    image, _ = x.backbone.prepare(x.picture, x.request.fit)
+    gone = pixels_of(torch.zeros_like(image), x.backbone)[0, 0]
+    return Faithfulness(
+        measurement.of,
+        x.target,
+        x.label,
+        measurement.steps,
+        "value" if x.backbone.output == "value" else "probability",
+        kept,
+        heats,
+        pixels_of(image, x.backbone),
+        pixels_of(metrics_of.blurred(image), x.backbone),
+        (int(gone[0]), int(gone[1]), int(gone[2])),
+    )
 
 
-def _measured(
-    x: Explanation,
-    of: str,
-    beside: Iterable[str],
-    metrics: tuple[str, ...],
-    steps: int,
+def _measure_new(
+    measurement: Measurement,
+    names: Sequence[str],
     explain: Explain,
     runner: Runner,
     traces: Traces,
     progress: Progress | None,
-    trace: Trace,
-) -> Faithfulness:
+) -> dict[str, Measured]:
+    """The figures of some of the maps, measured now."""
+    x, heats = measurement.x, measurement.heats
     assert x.target is not None
-    backbone, fit = x.backbone, x.request.fit
-    heats = heats_of(x, of, beside)
-    new = missing(x, trace, heats, metrics, steps)
-    image, _ = backbone.prepare(x.picture, fit)
+    total = len(names) * passes_of(measurement.metrics, measurement.steps)
 
     def report(done: int, total: int) -> None:
         if progress is not None:
             progress(done, total, "Measuring how faithful the map is")
 
-    found: dict[str, Measured] = {}
-    if new:
-        total = len(new) * passes_of(metrics, steps)
-        again = {}
-        for name in new if any(METRICS[each].needs_again for each in metrics) else ():
-            report(0, total)
-            again[name] = map_again(x, name, heats[name], image, explain)
-        work = MeasureMaps(
-            picture=x.picture,
-            fit=fit,
-            index=x.target,
-            heats={name: heats[name] for name in new},
-            again=again,
-            metrics=metrics,
-            steps=steps,
-            progress=None if progress is None else report,
-        )
-        found = runner.run(backbone, work, traces)
-    kept = {
-        name: trace.memoize(_key(x, heat, metrics, steps), partial(found.get, name))
-        for name, heat in heats.items()
-    }
-    gone = pixels_of(torch.zeros_like(image), backbone)[0, 0]
-    return Faithfulness(
-        of,
-        x.target,
-        x.label,
-        steps,
-        "value" if backbone.output == "value" else "probability",
-        kept,
-        heats,
-        pixels_of(image, backbone),
-        pixels_of(metrics_of.blurred(image), backbone),
-        (int(gone[0]), int(gone[1]), int(gone[2])),
+    again = {}
+    for name in names if measurement.needs_again else ():
+        report(0, total)
+        again[name] = map_again(x, name, heats[name], explain)
+    work = MeasureMaps(
+        picture=x.picture,
+        fit=x.request.fit,
+        index=x.target,
+        heats={name: heats[name] for name in names},
+        again=again,
+        metrics=measurement.metrics,
+        steps=measurement.steps,
+        progress=None if progress is None else report,
     )
+    return runner.run(x.backbone, work, traces)
 
 
-def map_again(
-    x: Explanation, name: str, heat: np.ndarray, image: torch.Tensor, explain: Explain
-) -> np.ndarray:
+def map_again(x: Explanation, name: str, heat: np.ndarray, explain: Explain) -> np.ndarray:
     """M(x * M(x)): the same map of the picture times that map, (h, w) on the network's input.
 
     The product is rounded to the 256 levels of a picture. A map that knows nothing of a picture is
@@ -289,8 +318,9 @@ def map_again(
     """
     if name in (RANDOM, GAUSSIAN):
         return heat
-    seen = metrics_of.multiplied(torch.from_numpy(heat), image)
-    pixels = to_pixels(seen, x.backbone.mean, x.backbone.std)
+    image, _ = x.backbone.prepare(x.picture, x.request.fit)
+    product = metrics_of.multiplied(torch.from_numpy(heat), image)
+    pixels = to_pixels(product, x.backbone.mean, x.backbone.std)
     picture = open_picture(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     refine = x.request.refine if name == REFINED else "none"
     options = x.options | {"fit": "stretch", "refine": refine}
@@ -307,38 +337,3 @@ def pixels_of(image: torch.Tensor, backbone: Backbone) -> np.ndarray:
     if channels == 2:
         return np.concatenate([pixels, np.zeros_like(pixels[..., :1])], axis=2)
     return pixels[..., :3]
-
-
-def seconds_of(
-    x: Explanation,
-    names: Sequence[str],
-    metrics: Sequence[str],
-    steps: int,
-    timing: Timing,
-    maps: float,
-) -> float:
-    """How long it takes to measure these maps; an estimate.
-
-    maps: seconds that the maps of a picture take beside its trace.
-    """
-    height, width = x.fit.input_size
-    each = passes_of(metrics, steps) * timing.whole
-    if "road" in metrics:
-        each += 2 * len(ROAD_SHARES) * height * width * _IMPUTED
-    total = len(names) * each
-    if any(METRICS[name].needs_again for name in metrics):
-        own = [name for name in names if name not in (RANDOM, GAUSSIAN)]
-        total += len(own) * (with_backward(timing) + maps)
-    return total
-
-
-def _key(x: Explanation, heat: np.ndarray, metrics: Sequence[str], steps: int) -> Hashable:
-    """What the figures of a map follow from, within a trace.
-
-    The request counts, too: by coherency, what a map would be of another picture.
-    """
-    digest = hashlib.sha256(np.ascontiguousarray(heat).tobytes()).hexdigest()
-    request: Any = None
-    if any(METRICS[name].needs_again for name in metrics):
-        request = repr(x.request), None if x.bank is None else x.bank.id
-    return ("faithfulness", x.target, digest, request, tuple(metrics), steps)

@@ -48,7 +48,7 @@ def test_figures_are_those_of_plain_passes(engine, explained):
     assert list(found.measured) == ["fused", *BESIDE]
     for name, heat in found.heats.items():
         assert heat.shape == tuple(backbone.input_size[1:]) and 0 <= heat.min() <= heat.max() <= 1
-        again = torch.from_numpy(map_again(x, name, heat, image, engine.explain))
+        again = torch.from_numpy(map_again(x, name, heat, engine.explain))
         plain = measure(
             torch.from_numpy(heat), image, plain_score(backbone), 3, steps=FEW, again=again
         )
@@ -88,23 +88,21 @@ OPTIONS = {
 def test_the_map_of_a_picture_times_one_is_the_map_itself(engine, photo, tiny, name):
     """M(x * 1) = M(x), whatever the map was made with."""
     x = engine.explain(photo, tiny(RESNET), target=3, **OPTIONS[name])
-    image, _ = x.backbone.prepare(x.picture, x.request.fit)
-    heats = faithfulness.heats_of(x, "fused", BESIDE)
+    heats = faithfulness.check(x, "fused", None, 8, BESIDE).heats
     ones = np.ones_like(heats["fused"])
     for of in ("fused", "refined"):
-        again = map_again(x, of, ones, image, engine.explain)
+        again = map_again(x, of, ones, engine.explain)
         assert np.allclose(again, heats[of], atol=2e-3), of
     half = ones.copy()
     half[:, : half.shape[1] // 2] = 0
-    assert not np.allclose(map_again(x, "fused", half, image, engine.explain), heats["fused"])
-    assert map_again(x, RANDOM, heats[RANDOM], image, engine.explain) is heats[RANDOM]
+    assert not np.allclose(map_again(x, "fused", half, engine.explain), heats["fused"])
+    assert map_again(x, RANDOM, heats[RANDOM], engine.explain) is heats[RANDOM]
 
 
 def test_prototypes_are_kept_for_the_map_again(engine, rams, knowing, learned):
     x = engine.explain(rams[0], knowing, target="ram", method="lpcam", prototypes=learned)
-    image, _ = knowing.prepare(x.picture)
-    heat = faithfulness.heats_of(x, "fused", ())["fused"]
-    again = map_again(x, "fused", np.ones_like(heat), image, engine.explain)
+    heat = faithfulness.check(x, "fused", None, 8, ()).heats["fused"]
+    again = map_again(x, "fused", np.ones_like(heat), engine.explain)
     assert np.allclose(again, heat, atol=2e-3)
     found = engine.faithfulness(x, steps=FEW)
     assert found.figures["fused"]["coherency"] > 0.5
@@ -316,8 +314,7 @@ def test_a_grey_network_is_shown_in_grey(engine, photo):
     assert found.picture.shape == (*backbone.input_size[1:], 3)
     assert (found.picture[..., 0] == found.picture[..., 2]).all()
     ones = np.ones_like(found.heats["fused"])
-    image, _ = backbone.prepare(x.picture)
-    assert np.allclose(map_again(x, "fused", ones, image, engine.explain), found.heats["fused"],
+    assert np.allclose(map_again(x, "fused", ones, engine.explain), found.heats["fused"],
                        atol=2e-3)  # fmt: skip
 
 
