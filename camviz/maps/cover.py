@@ -1,7 +1,6 @@
 """Covering part of a picture: what stands in the place of what is taken away.
 
     covered = cover_pixels(pixels, mask, "blur")     # uint8, as the picture; outside the mask equal
-    mask = hottest(heat, 0.2)                        # the hottest fifth of a map, by rank
 
 Whatever is put there is a picture that no camera took. So there are several covers, each with a
 weakness of its own, and what holds under all of them can be believed.
@@ -167,26 +166,6 @@ def check_mask(mask: np.ndarray, size: tuple[int, int]) -> None:
             f"a mask of what is covered is bool, one value a pixel of the picture, {size[0]} x "
             f"{size[1]}; this one is {given.dtype} of shape {given.shape}"
         )
-
-
-def hottest(heat: np.ndarray, share: float) -> np.ndarray:
-    """The hottest places of a map: bool, of its shape, round(share * size) of them.
-
-    By rank, never by a threshold: of places with the same value those come first that are read
-    first. Where the map is 0 nothing is hot, so that fewer may be found. Raises `MethodError` for
-    a share that is not in (0, 1].
-    """
-    if not 0 < share <= 1:
-        raise MethodError(f"a share of the picture is above 0 and at most 1, not {share!r}")
-    wanted = round(share * heat.size)
-    if wanted == 0:
-        return np.zeros(heat.shape, bool)
-    flat = heat.ravel()
-    level = np.partition(flat, heat.size - wanted)[heat.size - wanted]
-    found = flat > level
-    ties = np.flatnonzero(flat == level)
-    found[ties[: wanted - np.count_nonzero(found)]] = True
-    return found.reshape(heat.shape) & (heat > 0)
 
 
 def grown(mask: np.ndarray, pixels: int) -> np.ndarray:

@@ -59,15 +59,23 @@ def measure(
 def hottest(heat: Any, share: float = HOTTEST, visible: Any = None) -> np.ndarray:
     """The hottest pixels of a map, as a mask: this share of those that are visible.
 
-    Fewer, where fewer are above 0. Of equally hot ones the first in reading order.
+    By rank, never by a threshold: of equally hot pixels those come first that are read first.
+    Where the map is not above 0 nothing is hot, so that fewer may be found. Raises ValueError for
+    a share that is not in (0, 1].
     """
+    if not 0 < share <= 1:
+        raise ValueError(f"a share of the pixels is above 0 and at most 1, not {share!r}")
     heat = as_heat(heat)
-    seen = np.ones(heat.shape, bool) if visible is None else np.asarray(visible, bool)
-    values = np.where(seen, heat, -np.inf).ravel()
-    order = np.argsort(-values, kind="stable")[: round(share * np.count_nonzero(seen))]
-    mask = np.zeros(heat.size, bool)
-    mask[order[values[order] > 0]] = True
-    return mask.reshape(heat.shape)
+    shown = np.ones(heat.shape, bool) if visible is None else np.asarray(visible, bool)
+    values = np.where(shown, heat, -np.inf).ravel()
+    wanted = round(share * np.count_nonzero(shown))
+    mask = np.zeros(heat.shape, bool)
+    if wanted == 0:
+        return mask
+    level = np.partition(values, -wanted)[-wanted]
+    above, ties = values > level, np.flatnonzero(values == level)
+    above[ties[: wanted - np.count_nonzero(above)]] = True
+    return (above & (values > 0)).reshape(heat.shape)
 
 
 def hottest_shared(a: Any, b: Any, share: float = HOTTEST, visible: Any = None) -> float:

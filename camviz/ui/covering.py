@@ -19,7 +19,8 @@ from camviz.engine.explanation import Explanation
 from camviz.errors import ImageError, MethodError
 from camviz.examples import Example, example
 from camviz.images import Picture, open_picture
-from camviz.maps.cover import COVERS, check_mask, grown, hottest
+from camviz.maps.cover import COVERS, check_mask, grown
+from camviz.maps.localization import hottest
 from camviz.maps.runs import read_mask, resize_mask, write_mask
 from camviz.network.outputs import ranked
 from camviz.scenes import draw_scene

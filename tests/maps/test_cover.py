@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from camviz.errors import MethodError
-from camviz.maps.cover import BLUR, COVERS, cover_pixels, hottest
+from camviz.maps.cover import BLUR, COVERS, cover_pixels
 from camviz.maps.runs import read_mask, resize_mask, write_mask
 
 KINDS = list(COVERS)
@@ -168,33 +168,6 @@ def test_what_does_not_fit_is_named(change, said):
     given = {"pixels": picture(), "mask": blob(), "cover": "blur", **change}
     with pytest.raises(MethodError, match=re.escape(said)):
         cover_pixels(**given)
-
-
-# -- The hottest places ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 1.0])
-def test_the_hottest_places_are_the_first_by_rank(share):
-    heat = np.random.default_rng(1).random((9, 11)).astype(np.float32)
-    ranked = sorted(range(heat.size), key=lambda i: (-heat.ravel()[i], i))
-    wanted = set(ranked[: round(share * heat.size)])
-    assert set(np.flatnonzero(hottest(heat, share))) == wanted
-
-
-def test_ties_are_read_in_their_order_and_nothing_is_hot_where_the_map_is_0():
-    heat = np.zeros((4, 5))
-    heat[1] = 0.5
-    assert np.flatnonzero(hottest(heat, 0.15)).tolist() == [5, 6, 7]
-    assert hottest(heat, 0.9).sum() == 5
-    many = np.tile(np.arange(1, 5), 100).reshape(20, 20)
-    assert np.flatnonzero(hottest(many, 0.05)).tolist() == list(range(3, 80, 4))
-    assert not hottest(np.zeros((3, 3)), 0.5).any()
-
-
-@pytest.mark.parametrize("share", [0, -0.1, 1.1, math.nan])
-def test_a_share_is_a_share(share):
-    with pytest.raises(MethodError, match="above 0 and at most 1"):
-        hottest(np.ones((3, 3)), share)
 
 
 # -- Masks as texts -------------------------------------------------------------------------------

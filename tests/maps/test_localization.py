@@ -1,5 +1,7 @@
 """Localisation: every figure against a slow, obvious second implementation or by hand."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -360,7 +362,7 @@ def slow_hottest(heat, share, visible):
     return {(y, x) for value, y, x in best if value < 0}
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 1.0])
 def test_the_hottest_pixels_and_how_many_are_shared_by_counting(share):
     random = np.random.default_rng(3)
     a, b = random.integers(0, 6, (2, 7, 9)).astype(np.float32)
@@ -373,6 +375,22 @@ def test_the_hottest_pixels_and_how_many_are_shared_by_counting(share):
         wanted = 2 * len(one & other) / (len(one) + len(other))
         assert hottest_shared(a, b, share, seen) == pytest.approx(wanted)
     assert hottest_shared(a, a, share) == 1.0
+
+
+def test_equally_hot_pixels_come_in_reading_order():
+    heat = np.zeros((4, 5))
+    heat[1] = 0.5
+    assert np.flatnonzero(hottest(heat, 0.15)).tolist() == [5, 6, 7]
+    assert hottest(heat, 0.9).sum() == 5
+    many = np.tile(np.arange(1, 5), 100).reshape(20, 20)
+    assert np.flatnonzero(hottest(many, 0.05)).tolist() == list(range(3, 80, 4))
+    assert not hottest(np.zeros((3, 3)), 0.5).any() and not hottest(heat, 0.01).any()
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.1, math.nan])
+def test_a_share_is_a_share(share):
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
+        hottest(np.ones((3, 3)), share)
 
 
 def test_what_is_not_hot_is_not_among_the_hottest():

@@ -14,7 +14,8 @@ from PIL import Image
 from camviz import Engine
 from camviz.errors import MethodError
 from camviz.examples import example
-from camviz.maps.cover import COVERS, hottest
+from camviz.maps.cover import COVERS
+from camviz.maps.localization import hottest
 from camviz.maps.runs import read_mask, resize_mask, write_mask
 from camviz.resources import WEB
 from camviz.ui import actions, covering, html, links, on_request, service
