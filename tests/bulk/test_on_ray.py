@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from camviz.bulk.work import run_job
 from camviz.errors import DataError
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
-COUNT = 20
+COUNT = 12
 pytestmark = [
     # Ray's own: sockets that it leaves open, and names that it is about to change.
     pytest.mark.filterwarnings("ignore"),
@@ -65,8 +66,23 @@ def actors():
     return found
 
 
-def test_a_run_on_ray_survives_a_killed_worker(photos, tmp_path, cluster):
-    job = Job(str(photos), "scenes-resnet", batch=1, options={"method": "score_cam"})
+@pytest.fixture
+def odd_photos(photos):
+    """The photographs, and two files with names that are no UTF-8; they go at the end."""
+    added = [photos / os.fsdecode(name) for name in (b"z-gr\xfcn.png", b"z-kaputt-\xf6.png")]
+    try:
+        added[0].write_bytes((photos / "3.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system has text for names only")
+    added[1].write_bytes(b"no picture")
+    yield photos
+    for path in added:
+        path.unlink()
+
+
+def test_a_run_on_ray_survives_a_killed_worker(odd_photos, tmp_path, cluster):
+    """And goes on from what was done before it, whatever the names of the files."""
+    job = Job(str(odd_photos), "scenes-resnet", batch=1, options={"method": "score_cam"})
     killed = []
 
     def kill_one():
@@ -78,51 +94,28 @@ def test_a_run_on_ray_survives_a_killed_worker(photos, tmp_path, cluster):
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
 
+    run_job(replace(job, limit=2), tmp_path / "ray")
     killer = threading.Thread(target=kill_one)
     killer.start()
     done = cluster(job, tmp_path / "ray", workers=2)
     killer.join()
     assert killed
     run_job(job, tmp_path / "here")
-    assert (done.done, done.failed) == (COUNT + 1, 1)
+    assert (done.before, done.done, done.failed) == (2, COUNT + 1, 2)
     ours, theirs = rows_of(tmp_path / "here"), rows_of(tmp_path / "ray")
-    assert len(theirs) == COUNT and ours.keys() == theirs.keys()
+    assert len(theirs) == COUNT + 1 and ours.keys() == theirs.keys()
+    assert theirs["z-gr\ufffdfcn.png"]["id"] == id_of(os.fsdecode(b"z-gr\xfcn.png"))
     for path, row in ours.items():
         for name in ("id", "target", "label", "width", "height", "truth", "rect"):
             assert theirs[path][name] == row[name]
         assert theirs[path]["fused"]["map"] == row["fused"]["map"]
-    assert Run.open(tmp_path / "ray").errors() == Run.open(tmp_path / "here").errors()
+    here, errors = (
+        sorted(Run.open(tmp_path / name).errors(), key=lambda each: each["path"])
+        for name in ("here", "ray")
+    )
+    assert errors == here
+    assert [each["path"] for each in errors] == ["broken.png", "z-kaputt-\ufffdf6.png"]
     assert Run.open(tmp_path / "ray").name == Run.open(tmp_path / "here").name
-
-
-def test_a_run_goes_on_from_what_others_did(photos, tmp_path, cluster):
-    out, job = tmp_path / "run", Job(str(photos), "scenes-resnet", options={"refine": "none"})
-    run_job(Job(job.source, job.backbone, options=job.options, limit=4), out)
-    before = len(Run.open(out))
-    done = cluster(job, out, workers=1)
-    assert done.before == before and len(rows_of(out)) == COUNT
-    again = cluster(job, out, workers=1)
-    assert (again.before, again.done, again.failed) == (COUNT, 1, 1)
-    assert len(rows_of(out)) == COUNT
-
-
-def test_names_that_are_not_utf8_are_done_on_ray_too(photos, tmp_path, cluster):
-    root = tmp_path / "odd"
-    root.mkdir()
-    name, broken = os.fsdecode(b"gr\xfcn.png"), os.fsdecode(b"kaputt-\xf6.png")
-    try:
-        (root / name).write_bytes((photos / "0.png").read_bytes())
-    except OSError:
-        pytest.skip("this file system has text for names only")
-    (root / broken).write_bytes(b"no picture")
-    job = Job(str(root), "scenes-resnet", options={"refine": "none"})
-    done = cluster(job, tmp_path / "run")
-    assert (done.done, done.failed) == (2, 1)
-    run = Run.open(tmp_path / "run")
-    assert [(row["id"], row["path"]) for row in run.rows()] == [(id_of(name), "gr\ufffdfcn.png")]
-    assert [each["path"] for each in run.errors()] == ["kaputt-\ufffdf6.png"]
-    again = cluster(job, tmp_path / "run")
-    assert (again.before, again.done, again.failed) == (1, 1, 1)
 
 
 def test_a_run_that_is_stopped_before_ray_starts_keeps_what_failed(
