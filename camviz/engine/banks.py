@@ -236,7 +236,7 @@ class BankFromGallery(_BankWork):
             try:
                 pictures.append(replace(open_picture(image), name=name))
             except ImageError as error:
-                # a bank is handed on; where its pictures were is nobody's business
+                # a bank is passed on to others, and must not hold the paths of this machine
                 skipped.append((name, str(error).replace(str(image), name)))
         if not pictures:
             raise PrototypeError(f"no picture could be opened ({skipped[0][0]}: {skipped[0][1]})")

@@ -65,7 +65,7 @@ class LRUCache(Generic[Value]):
         return value
 
     def make_room(self, size: int) -> None:
-        """Drop the least recently used until something of that size fits, if anything would do."""
+        """Drop the least recently used until something of that size fits, or nothing is left."""
         dropped = []
         with self._lock:
             self._remove_doomed()

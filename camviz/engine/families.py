@@ -50,9 +50,9 @@ def _reads_class_token(backbone: Backbone) -> bool:
 
 
 def _without_classes(backbone: Backbone) -> bool:
-    """A network that gives features: nothing speaks for anything, so that none is differentiated.
+    """A network that gives features: it has no score of a class that could be differentiated.
 
-    How far its fused map is spread was not measured; it is what plain transformers have.
+    How far its fused map is best spread was not measured; it has the setting of plain transformers.
     """
     return not backbone.has_classes
 

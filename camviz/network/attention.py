@@ -177,7 +177,7 @@ def find_attention(
 ) -> tuple[Attention | None, str]:
     """The attention blocks of a network, or None and why it cannot be explained by its attention.
 
-    Costs one forward pass, and for a network that has such blocks two more and a small backward
+    Costs one forward pass, and for a network that has such blocks four more and a small backward
     pass.
     """
     with frozen_eval(model, gradients=False):
@@ -286,8 +286,8 @@ def _same_logits(model: nn.Module, image: Tensor, blocks: Sequence[AttentionBloc
 def _reading_tokens(model: nn.Module, image: Tensor, last: AttentionBlock) -> tuple[int, ...]:
     """The tokens whose output of the last attention the scores depend on.
 
-    Behind it, no token learns of another. While a zero head makes all scores equal, those that the
-    pooled features depend on.
+    After it nothing passes from one token to another. Where the head's weights are all zero, and so
+    all scores equal, the tokens that the pooled features depend on.
     """
     tap = output_tap(last)
     network: Any = model  # timm's methods are not part of nn.Module's type

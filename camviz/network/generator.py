@@ -1,4 +1,4 @@
-"""Random numbers of one's own: nobody else's are touched, and nobody else takes any of them.
+"""Random numbers from a generator of this thread alone, apart from those that torch shares.
 
     with OwnGenerator(0):
         timm.create_model("resnet50")       # the same at every call, from any thread

@@ -68,7 +68,7 @@ class AttentionBlock:
 
 @dataclass(frozen=True)
 class Attention:
-    """The blocks of a network through which alone its tokens learn of each other.
+    """The attention blocks of a network: nothing else in it passes from one token to another.
 
     `layout`: how tokens are read as a map. `readers`: the tokens from which the head reads: the
     class token in most networks, all places where it takes their mean.

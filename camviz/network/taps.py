@@ -190,8 +190,8 @@ def forward_hooks(
 ) -> Iterator[None]:
     """Call `observe(name, module, call number, output)` after every call of these modules.
 
-    What `observe` returns, if not None, replaces the output. Calls made by other threads are none
-    of its business and are left alone. No hook outlives the block.
+    What `observe` returns, if not None, replaces the output. Calls made by other threads are not
+    observed. All hooks are removed at the end of the block.
     """
     calls = dict.fromkeys(modules, -1)
     own_calls = calls_of_this_thread()

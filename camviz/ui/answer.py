@@ -38,7 +38,7 @@ from camviz.ui.state import (
     Update,
     merged,
 )
-from camviz.ui.tabs.base import Tab, asked_of
+from camviz.ui.tabs.base import Tab, controls_for
 
 RESTARTED = (
     "The server was started anew since this page was opened, and what was uploaded is gone. "
@@ -92,13 +92,13 @@ def _around_and_tabs(
     session.picture = None if x is None else x.picture.digest
     opened = [tab for tab in tabs if tab.ID in (COMPARE, session.tab)]
     for tab in sorted(opened, key=lambda tab: tab.ID != COMPARE):
-        asked = asked_of(tab, controls)
-        key = (asked, dict(session.settings.get(tab.ID, {})))
+        own = controls_for(tab, controls)
+        key = (own, dict(session.settings.get(tab.ID, {})))
         if session.answers.get(tab.ID) != key:
             session.answers.pop(tab.ID, None)
             if tab.ID != COMPARE:
                 task.start(tab.LABEL)
-            for update in tab.show(session, asked, task):
+            for update in tab.show(session, own, task):
                 task.check()
                 if tab.ID == COMPARE:
                     session.shown, task.outdated = controls.picture, False

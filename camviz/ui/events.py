@@ -60,17 +60,17 @@ class PageEvents:
         # The number of the last update that the browser has; see `Session.note_control`.
         self.applied = hidden_value("answered.js", 0)
         # Which version of which session is to be answered. Each new value asks for an answer.
-        self.asked = hidden_value("wake.js", "")
+        self.version_id = hidden_value("wake.js", "")
         self.frame = dict(frame)
         self.tabs = [tab for tab, _ in tabs]
         self.parts = {tab.ID: by_name(parts) for tab, parts in tabs}
         # As many as may be under way, and as many again for what was given up and is to end yet.
         self.answers = Pool(2 * ANSWERS, "answer")
         self.works = Pool(environment().works, "work")
-        self.outputs = [self.applied, self.asked, *self.frame.values()]
+        self.outputs = [self.applied, self.version_id, *self.frame.values()]
         for parts in self.parts.values():
             self.outputs += [part for part in parts.values() if part not in self.outputs]
-        self.asked.change(
+        self.version_id.change(
             self._answer,
             self.session,
             self.outputs,
@@ -79,7 +79,7 @@ class PageEvents:
             trigger_mode=OF_VALUES,
             **PRIVATE,
         )
-        self.asked.click(_wake, None, None, trigger_mode="multiple", **PRIVATE)
+        self.version_id.click(_wake, None, None, trigger_mode="multiple", **PRIVATE)
 
     # -- Connecting --
 
@@ -130,10 +130,10 @@ class PageEvents:
             async def on_select(session: Session, happened: Any, event: gr.EventData) -> str:
                 async with session.order.turn(time_of(happened)):
                     await asyncio.to_thread(take, session, action, event._data, read=selection)
-                return session.question
+                return session.version_id
 
             given = [self.session, self.clock]
-            trigger(on_select, given, self.asked, trigger_mode=WITH_DATA, **options)
+            trigger(on_select, given, self.version_id, trigger_mode=WITH_DATA, **options)
             return
 
         controls = {**self.parts.get(COMPARE, {}), **self.frame}
@@ -145,10 +145,10 @@ class PageEvents:
             number = int(time_of(applied))
             async with session.order.turn(time_of(happened)):
                 await asyncio.to_thread(take, session, action, values, shown, number, read=read)
-            return session.question
+            return session.version_id
 
         given = [self.session, self.clock, self.applied, *inputs]
-        trigger(on_values, given, self.asked, trigger_mode=OF_VALUES, **options)
+        trigger(on_values, given, self.version_id, trigger_mode=OF_VALUES, **options)
 
     def on_gesture(self, trigger: Any, glance: Glance, shown: Any) -> None:
         """Show what comes of a gesture while it goes on; see `camviz.ui.tabs.base.Events`."""
@@ -207,7 +207,7 @@ class PageEvents:
         returns is dropped. An event that yields nothing would clear all outputs, so that the last
         update is always one.
         """
-        end, announced, waited, begun = object(), "", 0.0, session.question
+        end, announced, waited, begun = object(), "", 0.0, session.version_id
         caller, step = Caller.current(), None
         file: dict[str, Any] = {}
         try:
@@ -249,8 +249,8 @@ class PageEvents:
             final = Update(
                 {**final.frame, "notice": html.notice(task.reason), **self._back(session)}
             )
-        if session.question != begun:  # one more answer is to come: nothing is counted as its own
-            yield {**self._values(final), self.asked: session.question}
+        if session.version_id != begun:  # one more answer is to come: nothing is counted as its own
+            yield {**self._values(final), self.version_id: session.version_id}
         else:
             yield self._message(session, final)
 

@@ -8,7 +8,7 @@ from camviz.turns import Stopped
 from camviz.ui import choices, frame, html
 from camviz.ui.hosting.records import sentence_for
 from camviz.ui.state import COMPARE, Session, Task, Update, merged
-from camviz.ui.tabs.base import Tab, asked_of
+from camviz.ui.tabs.base import Tab, controls_for
 
 
 def with_notices(
@@ -39,7 +39,7 @@ def with_notices(
         notice = _pop_notice(session, html.notice(html.sentence(error)))
         for tab in tabs:
             if tab.ID in (COMPARE, session.tab):
-                for update in tab.show(session, asked_of(tab, controls), Task()):
+                for update in tab.show(session, controls_for(tab, controls), Task()):
                     around = merged(frame.update(session, controls, None), notice)
                     yield merged(around, replace(update, of=tab.ID))
     except CamvizError as error:

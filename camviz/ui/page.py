@@ -135,7 +135,7 @@ def _wire(
     page.load(
         _open,
         [session, left.picture],
-        [left.backbone, left.offered, left.family, left.source, left.starters, events.asked],
+        [left.backbone, left.offered, left.family, left.source, left.starters, events.version_id],
         **PRIVATE,
     )
     scripts = (
@@ -156,7 +156,7 @@ def _wire(
         item.select(
             _opener(tab.ID),
             [session, parts.address],
-            events.asked,
+            events.version_id,
             js=html.call("keep-tab.js", "" if tab.ID == COMPARE else tab.ID),
             queue=False,
             **PRIVATE,
@@ -191,7 +191,7 @@ def _opener(tab: str) -> Any:
         if opened:  # gradio tells of the first tab too, perhaps behind the one of a link
             async with session.order.turn(time_of(opened)):
                 await asyncio.to_thread(session.open_tab, tab)
-        return session.question
+        return session.version_id
 
     return open_tab
 
@@ -214,7 +214,7 @@ async def _open(session: Session, picture: Any, request: gr.Request) -> list[Any
         gr.update(choices=choices.families(), value=choices.ANY),
         gr.update(choices=choices.sources(), value=choices.ANY),
         html.render("starters.html", starters=choices.starters()),
-        session.question,
+        session.version_id,
     ]
 
 

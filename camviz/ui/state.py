@@ -249,8 +249,8 @@ class Session:
                 self.answering.cancel()
 
     @property
-    def question(self) -> str:
-        """What is to be answered: a text of its own for every version of every session."""
+    def version_id(self) -> str:
+        """A text of its own for every version of every session."""
         return f"{self.key} {self.version}"
 
     def begin_answer(self) -> Task | None:

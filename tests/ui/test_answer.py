@@ -730,8 +730,12 @@ def test_what_goes_to_the_browser_waits_for_no_action():
     thread = threading.Thread(target=take, args=(session, act, Selection(None)))
     thread.start()
     assert held.wait(30)
-    sent = threading.Thread(target=lambda: (session.note_sent({"a": 1}), session.is_answering,
-                                            session.differs("a", 1), session.question))  # fmt: skip
+
+    def use():
+        session.note_sent({"a": 1})
+        return session.is_answering, session.differs("a", 1), session.version_id
+
+    sent = threading.Thread(target=use)
     sent.start()
     sent.join(10)
     waits = sent.is_alive()

@@ -285,12 +285,12 @@ def test_pairs_differ_measurably_and_are_those_of_the_round(fresh):
         one, two = (made.heat[::4, ::4].ravel() for made in pair.maps)
         slow = np.corrcoef(np.argsort(np.argsort(one)), np.argsort(np.argsort(two)))[0, 1]
         assert pair.alike == pytest.approx(slow, abs=0.01) and pair.alike < pairs.MOST_ALIKE
-        assert pair.asked == pair.maps[pair.right].by
-        assert pair.asked in pairs.clue_of(pair)
+        assert pair.maker == pair.maps[pair.right].by
+        assert pair.maker in pairs.clue_of(pair)
     pairs.pair_at.cache_clear()
     again = [pairs.pair_at(WHICH, NETWORK, place) for place in range(3)]
-    assert [(p.number, p.asked, p.right) for p in again] == [
-        (p.number, p.asked, p.right) for p in found
+    assert [(p.number, p.maker, p.right) for p in again] == [
+        (p.number, p.maker, p.right) for p in found
     ]
 
 

@@ -43,12 +43,12 @@ def test_every_link_is_read_without_a_complaint(point):
 
 
 def test_another_class_is_another_map_or_much_the_same():
-    asked = service.explain(state("It answers one question about one class"))
+    x = service.explain(state("It answers one question about one class"))
     first = service.explain(replace(state("It answers one question about one class"), target=""))
-    assert (asked.label, first.label) == ("ram", "fire engine")
-    assert on_thing(asked)[0] > 1.5 * on_thing(first, "ram")[0]
+    assert (x.label, first.label) == ("ram", "fire engine")
+    assert on_thing(x)[0] > 1.5 * on_thing(first, "ram")[0]
     found = percents(found_of(POINTS["It answers one question about one class"]))
-    assert found == [round(100 * on_thing(x, "ram")[0]) for x in (asked, first)]
+    assert found == [round(100 * on_thing(each, "ram")[0]) for each in (x, first)]
 
 
 def test_the_tower_is_told_wrongly():

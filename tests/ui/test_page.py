@@ -132,7 +132,7 @@ def page_events():
     frame = {name: f"<{name}>" for name in frame}
     made = PageEvents.__new__(PageEvents)
     made.session, made.frame, made.tabs = None, frame, [compare]
-    made.applied, made.asked = "<applied>", "<asked>"
+    made.applied, made.version_id = "<applied>", "<version>"
     made.answers = made.works = Pool(2, "test")
     names = list(compare.Parts.__dataclass_fields__)
     made.parts = {compare.ID: {name: f"<{name}>" for name in names}}
@@ -161,9 +161,9 @@ def test_what_changed_meanwhile_is_asked_for_behind_an_answer(page_events, sessi
         session.touch()
 
     shown, last = collected(page_events._stream(session, steps(), Task(), page_events.works))
-    assert "<asked>" not in shown and last == {"<progress>": "", "<asked>": session.question}
+    assert "<version>" not in shown and last == {"<progress>": "", "<version>": session.version_id}
     session.touch()
-    assert last["<asked>"] != session.question != type(session)().question
+    assert last["<version>"] != session.version_id != type(session)().version_id
 
 
 def test_what_takes_longer_is_announced(page_events, session, monkeypatch):
@@ -273,7 +273,7 @@ def test_a_change_gives_up_the_answer_under_way(page_events, session):
         await asyncio.to_thread(closed.wait, 10)
         return seen
 
-    assert asyncio.run(visit()) == [{"<progress>": "", "<asked>": session.question}]
+    assert asyncio.run(visit()) == [{"<progress>": "", "<version>": session.version_id}]
     assert closed.is_set()
 
 

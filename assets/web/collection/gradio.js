@@ -12,10 +12,10 @@ customElements.whenDefined("run-collection").then(() => {
   let number = 0;
   document.addEventListener("collection-answered", event => {
     const answer = /** @type {CustomEvent} */ (event).detail;
-    const asked = waiting.get(answer?.number);
+    const request = waiting.get(answer?.number);
     waiting.delete(answer?.number);
-    if (answer?.problem) asked?.reject(new Error(answer.problem));
-    else asked?.resolve(answer);
+    if (answer?.problem) request?.reject(new Error(answer.problem));
+    else request?.resolve(answer);
   });
   /**
    * An answer of the server. Fails with a sentence if none comes, or there is none.

@@ -69,9 +69,9 @@ export class CoverCanvas extends HTMLElement {
   #pointer = -1;
   #keys = false; // whether the brush is moved by keys
   #number = 0;
-  #asked = 0; // the number under way; 0: none is
-  #askedAt = 0;
-  #pending = false;
+  #requested = 0; // the number under way; 0: none is
+  #requestedAt = 0;
+  #changed = false;
   /** The covered picture. @type {HTMLImageElement|null} */
   #covered = null;
   #queued = false;
@@ -147,7 +147,7 @@ export class CoverCanvas extends HTMLElement {
   #send(state) {
     this.#state = state;
     this.#sent = keyOf(state);
-    this.#pending = false;
+    this.#changed = false;
     this.#sync();
     this.#schedule();
     this.dispatchEvent(new CustomEvent("cover-changed", {
@@ -323,17 +323,17 @@ export class CoverCanvas extends HTMLElement {
 
   #ask() {
     const now = performance.now();
-    if (this.#asked && now - this.#askedAt < PATIENCE) {
-      this.#pending = true;
+    if (this.#requested && now - this.#requestedAt < PATIENCE) {
+      this.#changed = true;
       return;
     }
-    this.#pending = false;
-    this.#asked = ++this.#number;
-    this.#askedAt = now;
+    this.#changed = false;
+    this.#requested = ++this.#number;
+    this.#requestedAt = now;
     this.dispatchEvent(new CustomEvent("cover-moved", {
       detail: {
         ...this.#state, painted: writeMask(this.#mask), hottest: null, others: false,
-        number: this.#asked,
+        number: this.#requested,
       },
     }));
   }
@@ -341,15 +341,15 @@ export class CoverCanvas extends HTMLElement {
   /** @param {Event} event */
   #onGlance(event) {
     const found = event instanceof CustomEvent ? event.detail : null;
-    if (!this.#asked || (found && found.number !== this.#asked)) return;
-    this.#asked = 0;
+    if (!this.#requested || (found && found.number !== this.#requested)) return;
+    this.#requested = 0;
     // Once the stroke is over, the answer to it has the last word.
     const shows = this.#from || this.#sent !== null;
     if (found?.bars.length && shows) {
       const before = this.#value?.logits?.[0];
       this.#showBars(found.bars, before === undefined ? null : [before, found.logit]);
     }
-    if (this.#pending && this.#from) this.#ask();
+    if (this.#changed && this.#from) this.#ask();
   }
 
   /* -- What is shown -- */

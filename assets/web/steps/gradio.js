@@ -6,7 +6,7 @@
 customElements.whenDefined("story-walk").then(() => {
   const walk = /** @type {StoryWalk} */ (element.querySelector("story-walk"));
   walk.configuration = mapViewerConfiguration;
-  walk.addEventListener("story-asked", () => {
+  walk.addEventListener("story-wanted", () => {
     trigger("select", { index: 0, value: "go", selected: false });
   });
   const show = () => {

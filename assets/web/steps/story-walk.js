@@ -4,7 +4,7 @@
 
      walk.configuration = configuration;   // once, before the first value
      walk.value = stories;                 // as often as there are new ones; null: there are none
-     story-asked                           // the event of a button that asks for more
+     story-wanted                          // the event of a button that asks for more
 
    Its markup (story-walk.html) stands inside of it. The story, the stage and the step stand in the
    address. A sign of a formula and the pictures that it stands for are marked together. */
@@ -84,7 +84,7 @@ export class StoryWalk extends HTMLElement {
     else if (sign !== undefined) this.#toPictures(sign);
     else if (button.dataset.part === "back") this.#go({ step: at - 1 });
     else if (button.dataset.part === "next") this.#go({ step: at + 1 });
-    else if (button.dataset.part === "ask") this.dispatchEvent(new CustomEvent("story-asked"));
+    else if (button.dataset.part === "ask") this.dispatchEvent(new CustomEvent("story-wanted"));
   }
 
   /** @param {KeyboardEvent} event */

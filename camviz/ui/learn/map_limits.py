@@ -102,10 +102,10 @@ def on_thing(x: Explanation, label: str | None = None) -> tuple[float, float]:
 
 
 def _of_two_classes(controls: Controls) -> str:
-    asked, first = service.explain(controls), service.explain(controls, target=None)
-    own, other = on_thing(asked)[0], on_thing(first, asked.label)[0]
+    x, first = service.explain(controls), service.explain(controls, target=None)
+    own, other = on_thing(x)[0], on_thing(first, x.label)[0]
     return (
-        f"Asked about “{asked.label}”, {own:.0%} of the heat lies on the {asked.label}; asked "
+        f"Asked about “{x.label}”, {own:.0%} of the heat lies on the {x.label}; asked "
         f"about “{first.label}”, {other:.0%} of it does."
     )
 

@@ -40,7 +40,7 @@ class Made:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two maps of one picture, left and right; asked: the maker of the one in question.
+    """Two maps of one picture, left and right; maker: of the one in question.
 
     kind: "networks", of one class `label`, or "classes", of one network. alike: their rank
     correlation. number: of the picture. truth: label -> bool (H, W), the pixels of each thing.
@@ -50,7 +50,7 @@ class Pair:
     number: int
     picture: Picture
     maps: tuple[Made, Made]
-    asked: str
+    maker: str
     label: str
     alike: float
     truth: dict[str, np.ndarray]
@@ -58,7 +58,7 @@ class Pair:
     @property
     def right(self) -> bool:
         """Whether the map in question stands on the right."""
-        return self.maps[1].by == self.asked
+        return self.maps[1].by == self.maker
 
 
 @lru_cache(maxsize=24)
@@ -125,10 +125,10 @@ def _pair(
     alike = likeness(maps[0].heat, maps[1].heat)
     if alike is None or alike >= MOST_ALIKE:
         return
-    asked = maps[int(rng.integers(2)) if kind == "classes" else 0].by
+    maker = maps[int(rng.integers(2)) if kind == "classes" else 0].by
     if rng.integers(2):
         maps = (maps[1], maps[0])
-    yield Pair(kind, number, picture, maps, asked, label, alike, truth)
+    yield Pair(kind, number, picture, maps, maker, label, alike, truth)
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float | None:

@@ -62,8 +62,8 @@ class Tab(Protocol):
         """What stands in it, as `Update.tab` by the names of its parts, in plain values.
 
         Called when the tab is opened, and while it is open whenever anything was changed. Yields
-        whenever there is something new to show. What takes a while reports to the task, which
-        ends it once nobody waits for it. controls: those that it depends on (`asked_of`). Nothing
+        whenever there is something new to show. What takes a while reports to the task, which ends
+        it once nobody waits for it. controls: those that it depends on (`controls_for`). Nothing
         here uses gradio.
         """
 
@@ -71,6 +71,6 @@ class Tab(Protocol):
         """Connect its own controls."""
 
 
-def asked_of(tab: Tab, controls: Controls) -> Controls:
+def controls_for(tab: Tab, controls: Controls) -> Controls:
     """The controls as far as the content of a tab depends on them; see `Tab.READS_COVER`."""
     return controls if tab.READS_COVER else controls.uncovered

@@ -116,14 +116,14 @@ def show(session: Session, controls: Controls, task: Task) -> Iterator[Update]:
     if not service.load(controls.backbone).has_classes:
         yield Update(tab=_empty(NO_CLASSES))
         return
-    asked = service.explain(controls)
-    rival = contrast.rival_of(asked)
+    x = service.explain(controls)
+    rival = contrast.rival_of(x)
     settled = contrast.settled(controls)
-    one = contrast.alone(settled, contrast.class_of(asked))
+    one = contrast.alone(settled, contrast.class_of(x))
     if rival is None:
         yield Update(tab=_empty(ONE_CLASS))
     else:
-        others = len(asked.request.references)
+        others = len(x.request.references)
         yield Update(tab=two_classes(settled, one, contrast.alone(settled, rival), others))
     best = contrast.best_classes(one)
     found = []

@@ -220,7 +220,7 @@ def _rows(known: list[Pair], play: Play) -> list[dict[str, Any]]:
     return [
         {
             "names": sorted(made.by for made in pair.maps),
-            "asked": pair.asked,
+            "maker": pair.maker,
             "alike": pair.alike,
             "correct": answer == SIDES[pair.right],
         }

@@ -74,7 +74,7 @@ class Parts:
 
 def build() -> Parts:
     heading = gr.HTML(elem_id="models-heading", elem_classes="cv-lead")
-    with gr.Row(elem_id="models-asked"):
+    with gr.Row(elem_id="models-settings"):
         others = gr.Dropdown(
             [],
             value=[],

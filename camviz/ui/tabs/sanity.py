@@ -108,7 +108,7 @@ def _without(heading: Any, reason: Unavailable | None = None) -> dict[str, Any]:
 
 def _asks(x: Explanation, seconds: float | None) -> Markup:
     return html.render(
-        "sanity-asks.html",
+        "sanity-form.html",
         backbone=x.backbone.display_name,
         method=METHODS[x.request.method].label,
         duration=service.duration(seconds),
