@@ -82,9 +82,7 @@ def in_every_view(page):
 # -- axe-core ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("width", "height", "theme"), [(1440, 900, "light"), (390, 844, "light"), (390, 844, "dark")]
-)
+@pytest.mark.parametrize(("width", "height", "theme"), [(1440, 900, "light"), (390, 844, "dark")])
 def test_no_view_breaks_a_rule(open_page, width, height, theme):
     """What stands around the views is checked once, and what stands in them in each."""
     page = open_page(width, height, theme)

@@ -133,7 +133,7 @@ def check_odd(out, root):
     assert [each["path"] for each in run.errors()] == ["kaputt-\ufffdf6.png"]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_names_that_are_not_utf8_stop_no_run(odd_photos, tmp_path, workers):
     job = Job(str(odd_photos), "scenes-resnet", options={"refine": "none"})
     done = run_job(job, tmp_path / "run", workers=workers)
@@ -323,7 +323,7 @@ def test_workers_end_when_the_start_of_another_is_interrupted(photos, tmp_path, 
 
 
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_ctrl_c_keeps_what_was_done(photos, tmp_path, workers):
     out = tmp_path / "run"
     command = [

@@ -21,6 +21,7 @@ from camviz.errors import DataError
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 COUNT = 12
 pytestmark = [
+    pytest.mark.long,
     # Ray's own: sockets that it leaves open, and names that it is about to change.
     pytest.mark.filterwarnings("ignore"),
 ]

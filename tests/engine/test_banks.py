@@ -410,6 +410,7 @@ def test_prototypes_find_more_of_a_thing_than_cam(engine, knowing):
     assert iou > 0.15 and precision > 0.1 and at_threshold > 0.2
 
 
+@pytest.mark.long
 def test_at_the_papers_tau_they_cover_more_of_a_thing_than_cam(engine, knowing):
     """Of classes with a telling part, which CAM likes best: recall and IoU at 30 %, mean fusion."""
     banks, gains = {}, []

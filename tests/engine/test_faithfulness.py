@@ -113,7 +113,7 @@ def test_a_map_that_knows_the_picture_is_better_than_a_random_one(engine, rams, 
     better = 0
     for picture in rams:
         x = engine.explain(picture, knowing, target="ram")
-        figures = engine.faithfulness(x, metrics=["deletion", "road"]).figures
+        figures = engine.faithfulness(x, metrics=["deletion", "road"], beside=[RANDOM]).figures
         better += figures["fused"]["deletion"] < figures[RANDOM]["deletion"]
         better += figures["fused"]["road"] > figures[RANDOM]["road"]
     assert better >= 11

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["vit_small_patch16_224", "deit_small_patch16_224", "vit_small_patch32_224"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 @pytest.mark.parametrize("given", [False, True])
 def test_memory_is_what_is_counted(given):
@@ -39,6 +40,7 @@ def test_memory_is_what_is_counted(given):
     assert (rows[-1][3] < 1) == given, "what belongs to a network that is gone is gone"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_what_a_process_takes_stays_under_the_budget():
     """In a process of its own; unused memory included, up to the slack that is stated."""

@@ -12,7 +12,7 @@ from camviz.ui.hosting import limits
 from tests.load.conftest import OF_GRADIO, files, seconds_until, sessions
 from tests.support.visitors import Visitor, explain, open_stream, post_explain, upload
 
-pytestmark = pytest.mark.filterwarnings(*OF_GRADIO)
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings(*OF_GRADIO)]
 
 NETWORKS = ("scenes-resnet", "scenes-convnext", "scenes-vit")
 PICTURES = ("a-ram", "a-zebra", "a-windmill", "two-boats")

@@ -32,6 +32,7 @@ MOST_MB = {
     "endpoint, 60 layers": 6 * PHOTOGRAPH,
     "endpoint, long strip": 2 * PHOTOGRAPH,
 }
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -247,6 +247,7 @@ class Page:
         return self.send(0, [None])
 
 
+@pytest.mark.long
 def test_every_view_of_the_page(server, ram):
     page = Page(server)
     shown = page.send(2, [None, ram])

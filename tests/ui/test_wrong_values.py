@@ -138,6 +138,7 @@ def events(address):
     ]
 
 
+@pytest.mark.long
 def test_every_event_of_the_page_with_wrong_values(address, events):
     """Whatever is posted to an event, the page of that session says no more than a sentence."""
     assert len(events) > 60 and sum(told for *_, told in events) > 10
