@@ -57,8 +57,9 @@ def update(session: Session, controls: Controls, x: Explanation | None) -> Updat
     mirror = {name: shown[name] for name in found}
     offered = service.methods_offered(controls) if x is not None else choices.method_entries()
     if session.differs("methods", offered):
-        found["method"] = Menu(controls.options.method, offered)
-        mirror |= {"method": controls.options.method, "methods": offered}
+        method, differs = controls.options.method, "method" in found
+        found["method"] = Menu(method, offered, keeps=not differs)
+        mirror["methods"] = offered
     if entries:
         mirror["entries"] = listed
         labels = {menu: [label for label, _ in entries[menu]] for menu in ("target", "modules")}

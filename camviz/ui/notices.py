@@ -19,6 +19,7 @@ def with_notices(
     A picture that cannot be opened empties the page. A backbone that cannot be had leaves the one
     in use. What nobody waits for any more ends without a word.
     """
+    version = session.version
     try:
         yield from steps
     except Stopped:
@@ -29,30 +30,31 @@ def with_notices(
             chosen_since = session.controls.backbone != session.attempted
             if session.loaded.name is not None and not chosen_since:
                 session.controls = replace(session.controls, backbone=session.loaded)
-        notice = _pop_notice(session, html.notice(text, actions))
+        notice = _pop_notice(session, version, html.notice(text, actions))
         yield merged(notice, frame.backbone_in_use(session))
     except ImageError as error:
         with session.lock:
             session.picture = None
             session.answers.clear()
             controls = replace(session.controls, picture=None)
-        notice = _pop_notice(session, html.notice(html.sentence(error)))
+        notice = _pop_notice(session, version, html.notice(html.sentence(error)))
         for tab in tabs:
             if tab.ID in (COMPARE, session.tab):
                 for update in tab.show(session, controls_for(tab, controls), Task()):
                     around = merged(frame.update(session, controls, None), notice)
                     yield merged(around, replace(update, of=tab.ID))
     except CamvizError as error:
-        yield _pop_notice(session, html.notice(html.sentence(error)))
+        yield _pop_notice(session, version, html.notice(html.sentence(error)))
     except Exception as error:
         text = html.sentence(sentence_for(error, "an answer"))
-        yield _pop_notice(session, html.notice(text))
+        yield _pop_notice(session, version, html.notice(text))
 
 
-def _pop_notice(session: Session, notice: str) -> Update:
+def _pop_notice(session: Session, version: int, notice: str) -> Update:
+    """The notices of a session and this one, which answers that version, and no later one."""
     with session.lock:
         earlier, session.notice = session.notice, ""
-        session.answered = session.version
+        session.answered = max(session.answered, version)
     return Update({"notice": earlier + notice})
 
 

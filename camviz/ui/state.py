@@ -312,11 +312,16 @@ class Session:
 
 @dataclass(frozen=True)
 class Menu:
-    """What a menu shows: (label, value) pairs, None where they stay; and what is chosen."""
+    """What a menu shows: (label, value) pairs, None where they stay; and what is chosen.
+
+    keeps: the browser shows that value, and it is not sent: it would overwrite what a visitor
+    chooses at that moment.
+    """
 
     value: Any
     choices: list[tuple[str, str]] | None = None
     visible: bool | None = None
+    keeps: bool = False
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,8 @@ def component_value(name: str, value: Any) -> Any:
     """A plain value as a component takes it."""
     if isinstance(value, Menu):
         given = {"value": value.value, "choices": value.choices, "visible": value.visible}
+        if value.keeps:
+            del given["value"]
         return gr.update(**{k: v for k, v in given.items() if v is not None or k == "value"})
     if isinstance(value, Enabled):
         return gr.update(interactive=value.interactive)

@@ -26,6 +26,7 @@ from camviz.methods import METHODS
 from camviz.ui import actions, choices, html, links, service
 from camviz.ui.events import take
 from camviz.ui.layers import layer_in_words
+from camviz.ui.notices import with_notices
 from camviz.ui.state import (
     DEFAULT,
     NOBODY,
@@ -35,8 +36,10 @@ from camviz.ui.state import (
     Session,
     Task,
     Unavailable,
+    Update,
 )
 from camviz.ui.tabs import compare, prototype_actions
+from camviz.ui.values import component_value
 
 RESNET = "test_resnet.r160_in1k"
 VIT = "test_vit.r160_in1k"
@@ -856,3 +859,22 @@ def test_a_picture_that_was_deleted_meanwhile_is_asked_for_again(visit, controls
     view = visit.open(controls_of(path))
     assert "kept here for 120 minutes at most; please give it again" in view.frame["notice"]
     assert path not in view.frame["notice"]
+
+
+def test_new_entries_overwrite_no_method_that_is_chosen_meanwhile(opened):
+    """A value that the browser shows is not sent with them: it would come behind a click."""
+    opened.change(backbone=BackboneChoice("scenes-vit"))
+    menu = opened.frame["method"]
+    assert "daam" in dict(map(reversed, menu.choices)) and menu.keeps
+    assert "value" not in component_value("method", menu)
+
+
+def test_an_answer_that_fails_answers_no_later_change(session, controls):
+    def fail():
+        yield Update()
+        session.touch()
+        raise MethodError("there is no such map")
+
+    session.change(controls)
+    *_, last = with_notices(session, fail(), ())
+    assert "no such map" in last.frame["notice"] and session.answered < session.version
