@@ -114,7 +114,8 @@ def test_a_run_on_ray_survives_a_killed_worker(odd_photos, tmp_path, cluster):
         sorted(Run.open(tmp_path / name).errors(), key=lambda each: each["path"])
         for name in ("here", "ray")
     )
-    assert errors == here
+    assert errors[0] == here[0]
+    assert errors[1]["id"] == here[1]["id"] and "is not a picture" in errors[1]["error"]
     assert [each["path"] for each in errors] == ["broken.png", "z-kaputt-\ufffdf6.png"]
     assert Run.open(tmp_path / "ray").name == Run.open(tmp_path / "here").name
 
