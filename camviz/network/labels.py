@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import timm
 from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
 from camviz.errors import BackboneError
+from camviz.network.names import pretrained_config
 
 # ImageNet's classes are WordNet's synsets, and their descriptions synonyms between commas.
 _SYNSET = re.compile(r"n\d{8}")
@@ -71,7 +71,7 @@ def is_timms(config: dict[str, Any], classes: int) -> bool:
     tag = str(config.get("tag") or "")
     name = str(config.get("architecture") or "") + (f".{tag}" if tag else "")
     try:
-        known = timm.get_pretrained_cfg(name)
+        known = pretrained_config(name)
     except RuntimeError:  # the architecture, but not the tag
         return False
     stated = known is not None and (known.tag or "") == tag

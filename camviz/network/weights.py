@@ -33,7 +33,7 @@ from camviz.network.checkpoints import Checkpoint, load_checkpoint, read_checkpo
 from camviz.network.footprint import check_pass
 from camviz.network.generator import OwnGenerator
 from camviz.network.hub import WEIGHT_FILES, fetch_file, remedies
-from camviz.network.names import HUB, LOCAL, check_name
+from camviz.network.names import HUB, LOCAL, check_name, pretrained_config
 from camviz.network.packaged import (
     DEFAULT_PACKAGED,
     PACKAGES,
@@ -214,7 +214,7 @@ class _Loader:
 
     def _from_hub(self) -> tuple[nn.Module, Weights]:
         """A timm architecture with the weights that timm lists for it."""
-        config = timm.get_pretrained_cfg(self.location)
+        config = pretrained_config(self.location)
         if config is None or not config.hf_hub_id:
             raise WeightsError(f"timm knows no weights for {self.title}", remedies())
         names = (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES
@@ -237,7 +237,7 @@ class _Loader:
         """How many rows the classifier has in a checkpoint of a timm architecture."""
         if self.location.startswith(LOCAL):
             return None
-        heads = getattr(timm.get_pretrained_cfg(self.location), "classifier", None)
+        heads = getattr(pretrained_config(self.location), "classifier", None)
         head = heads[0] if isinstance(heads, (list, tuple)) else heads
         return None if head is None else found.rows(head)
 
