@@ -10,7 +10,7 @@ raw map -> ReLU -> divide by the maximum at the stage's own resolution -> fuse o
 -> up-sample once, to the picture's own size.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,16 +46,7 @@ from camviz.engine.options import AUTO, FitMode, Options
 from camviz.engine.plan import attention_taps, select_stages
 from camviz.engine.prices import price_of
 from camviz.engine.remote import RemoteTask, TaskWorker
-from camviz.engine.sanity import (
-    DRAWS,
-    SANITY_BYTES,
-    FindBlocks,
-    Sanity,
-    check_sanity,
-    compare_steps,
-    sanity_price,
-    sanity_work,
-)
+from camviz.engine.sanity import DRAWS, Sanity, SanityChecks
 from camviz.engine.scoring import ScorePictures
 from camviz.engine.similarity import SimilarityMap, cell_at
 from camviz.engine.stage_map import MapInputs, of_attention
@@ -93,7 +84,7 @@ from camviz.methods.activation import cosine_maps
 from camviz.network.backbone import Backbone
 from camviz.network.names import display_name as display_name_of
 from camviz.network.outputs import ranked
-from camviz.network.randomize import MOST_BLOCKS, Block
+from camviz.network.randomize import MOST_BLOCKS
 from camviz.network.settings import Settings, split_settings
 from camviz.network.stages import TapKind
 from camviz.network.weights import default_backbone
@@ -138,11 +129,12 @@ class Engine:
         self._traces = TraceCache(self._runner, trace_bytes)
         self._features = Features(self._runner, self._traces)
         self._backbones = BackboneCache(backbone_bytes, on_drop=self._traces.drop_graphs)
-        self._found_blocks: LRUCache[tuple[Block, ...]] = LRUCache(MEASURED)
-        self._sanities: LRUCache[Sanity] = LRUCache(SANITY_BYTES, lambda found: found.nbytes)
         self._too_large: LRUCache[str] = LRUCache(MEASURED)
         self._worker = TaskWorker(self._backbones)
         self._one_by_one = OneByOne()
+        self._sanity = SanityChecks(
+            type(self), options, self._runner, self._traces, self._one_by_one
+        )
         self._explainer = Explainer(
             self._runner,
             self._traces,
@@ -664,24 +656,7 @@ class Engine:
         for prototypes and for several views, `StageError` for a map that there is not,
         `BackboneError` if the network has other weights than those that were explained.
         """
-        check_sanity(x, steps, draws)
-
-        def make() -> Sanity:
-            work = sanity_work(
-                x, type(self), self._options, of, self._blocks(x.backbone, steps),
-                seed=seed, draws=draws, progress=progress,
-            )  # fmt: skip
-            maps = self._runner.run(x.backbone, work, self._traces)
-            x.check_weights()
-            return compare_steps(x, work, maps)
-
-        key = self._sanity_key(x, of, steps, seed, draws)
-        found = self._sanities.get_or_make(key, self._one_by_one, make)
-        return replace(found, picture=x.picture)  # of the same pixels, by its own name
-
-    @staticmethod
-    def _sanity_key(x: Explanation, of: str, steps: int, seed: int, draws: int) -> Hashable:
-        return "sanity", x.picture.digest, x.backbone.fingerprint, x.request, of, steps, seed, draws
+        return self._sanity.result(x, of, steps, seed, draws, progress)
 
     def sanity_price(
         self,
@@ -695,20 +670,7 @@ class Engine:
         """Seconds that `sanity` takes, an estimate: 0 for what is held, None before the network was
         timed.
         """
-        check_sanity(x, steps, draws)
-        if self._sanities.get(self._sanity_key(x, of, steps, seed, draws)) is not None:
-            return 0.0
-        maps = len(self._blocks(x.backbone, steps)) + draws - 1
-        return sanity_price(x, self._traces.timings.of(x.backbone), maps)
-
-    def _blocks(self, backbone: Backbone, most: int) -> tuple[Block, ...]:
-        """What is made random in each step; found once."""
-        key = (backbone.fingerprint, most)
-        return self._found_blocks.get_or_make(
-            key,
-            self._one_by_one,
-            lambda: self._runner.run(backbone, FindBlocks(most), self._traces),
-        )
+        return self._sanity.price(x, of, steps, seed, draws)
 
     def faithfulness(
         self,

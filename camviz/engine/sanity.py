@@ -10,18 +10,21 @@ the same picture is explained for the same class by the same method, and the map
 of the network as it is. One copy is held at a time, and the network itself is never touched.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from camviz.defaults import REFINED
+from camviz.engine.cache import LRUCache
+from camviz.engine.explainer import MEASURED
 from camviz.engine.explanation import Explanation
 from camviz.engine.options import Options
 from camviz.engine.prices import price_of, with_backward
+from camviz.engine.traces import TraceCache
 from camviz.engine.views import VIEWS, Progress, within
-from camviz.engine.work import Traces, Work
+from camviz.engine.work import Runner, Traces, Work
 from camviz.errors import MethodError
 from camviz.fit import Fit
 from camviz.images import Picture
@@ -31,6 +34,7 @@ from camviz.methods import METHODS
 from camviz.network.backbone import Backbone
 from camviz.network.randomize import Block, duplicate, find_blocks, randomize_block
 from camviz.network.timing import Timing
+from camviz.turns import OneByOne
 
 # Rank correlations with the map of the trained network. What is below the first says nothing of
 # another map; the second is reached by at most 1 in 20 pairs of maps of two pictures by the same
@@ -297,3 +301,72 @@ def sanity_price(x: Explanation, timing: Timing | None, maps: int) -> float | No
         return None
     more = price_of(x.backbone, x.request, timing, VIEWS["one"])
     return maps * (with_backward(timing) + (more or 0.0))
+
+
+class SanityChecks:
+    """The sanity checks of an engine, which holds what was found last.
+
+    engine: the class that explains, with these options.
+    """
+
+    def __init__(
+        self,
+        engine: type,
+        options: type[Options],
+        runner: Runner,
+        traces: TraceCache,
+        one_by_one: OneByOne,
+    ) -> None:
+        self._engine = engine
+        self._options = options
+        self._runner = runner
+        self._traces = traces
+        self._one_by_one = one_by_one
+        self._blocks: LRUCache[tuple[Block, ...]] = LRUCache(MEASURED)
+        self._results: LRUCache[Sanity] = LRUCache(SANITY_BYTES, lambda found: found.nbytes)
+
+    def result(
+        self,
+        x: Explanation,
+        of: str,
+        steps: int,
+        seed: int,
+        draws: int,
+        progress: Progress | None,
+    ) -> Sanity:
+        """What `Engine.sanity` gives."""
+        check_sanity(x, steps, draws)
+
+        def make() -> Sanity:
+            work = sanity_work(
+                x, self._engine, self._options, of, self._blocks_of(x.backbone, steps),
+                seed=seed, draws=draws, progress=progress,
+            )  # fmt: skip
+            maps = self._runner.run(x.backbone, work, self._traces)
+            x.check_weights()
+            return compare_steps(x, work, maps)
+
+        key = _key(x, of, steps, seed, draws)
+        found = self._results.get_or_make(key, self._one_by_one, make)
+        return replace(found, picture=x.picture)  # of the same pixels, by its own name
+
+    def price(self, x: Explanation, of: str, steps: int, seed: int, draws: int) -> float | None:
+        """What `Engine.sanity_price` gives."""
+        check_sanity(x, steps, draws)
+        if self._results.get(_key(x, of, steps, seed, draws)) is not None:
+            return 0.0
+        maps = len(self._blocks_of(x.backbone, steps)) + draws - 1
+        return sanity_price(x, self._traces.timings.of(x.backbone), maps)
+
+    def _blocks_of(self, backbone: Backbone, most: int) -> tuple[Block, ...]:
+        """What is made random in each step; found once."""
+        key = (backbone.fingerprint, most)
+        return self._blocks.get_or_make(
+            key,
+            self._one_by_one,
+            lambda: self._runner.run(backbone, FindBlocks(most), self._traces),
+        )
+
+
+def _key(x: Explanation, of: str, steps: int, seed: int, draws: int) -> Hashable:
+    return "sanity", x.picture.digest, x.backbone.fingerprint, x.request, of, steps, seed, draws
