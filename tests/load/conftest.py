@@ -18,8 +18,6 @@ from tests.support.visitors import upload
 
 # Short times, so that nobody waits; no bound that a visitor of these tests is meant to keep.
 QUICK = {"CAMVIZ_CLAIM_SECONDS": "1", "CAMVIZ_SESSION_MINUTES": "0.02", "CAMVIZ_PUBLIC": "0"}
-# Gradio leaves event loops and sockets to the collector of garbage.
-OF_GRADIO = ("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 RAM = str(example("a-ram").path)
 
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.load.conftest import OF_GRADIO, RAM, files, is_idle, seconds_until
+from tests.load.conftest import RAM, files, is_idle, seconds_until
 from tests.support.visitors import (
     FORM,
     Visitor,
@@ -18,8 +18,6 @@ from tests.support.visitors import (
     post_explain,
     upload,
 )
-
-pytestmark = pytest.mark.filterwarnings(*OF_GRADIO)
 
 # Several seconds on any machine, in many steps.
 LONG = {"method": "score_cam", "backbone": "tf_efficientnet_lite0.in1k"}

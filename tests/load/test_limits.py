@@ -5,10 +5,8 @@ import urllib.error
 import pytest
 
 from camviz.ui.hosting import limits
-from tests.load.conftest import OF_GRADIO, RAM, files, seconds_until, sessions
+from tests.load.conftest import RAM, files, seconds_until, sessions
 from tests.support.visitors import FORM, Visitor, ask, explain, form, upload
-
-pytestmark = pytest.mark.filterwarnings(*OF_GRADIO)
 
 GIVEN = {
     "CAMVIZ_SESSION_MB": "6", "CAMVIZ_DISK_MB": "20", "CAMVIZ_KEEP_MINUTES": "1",

@@ -9,10 +9,10 @@ import pytest
 
 from camviz.examples import example
 from camviz.ui.hosting import limits
-from tests.load.conftest import OF_GRADIO, files, seconds_until, sessions
+from tests.load.conftest import files, seconds_until, sessions
 from tests.support.visitors import Visitor, explain, open_stream, post_explain, upload
 
-pytestmark = [pytest.mark.long, pytest.mark.filterwarnings(*OF_GRADIO)]
+pytestmark = pytest.mark.long
 
 NETWORKS = ("scenes-resnet", "scenes-convnext", "scenes-vit")
 PICTURES = ("a-ram", "a-zebra", "a-windmill", "two-boats")
