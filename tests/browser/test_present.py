@@ -110,3 +110,84 @@ def test_p_opens_it_over_the_view_that_is_open_but_not_while_one_writes(open_pag
     page.keyboard.press("p")
     expect(page.locator(DIALOG)).to_be_hidden()
     assert page.evaluate("document.activeElement.matches('cover-canvas canvas')")
+
+
+WALK = "#steps-walk story-walk"
+
+
+@pytest.fixture
+def present_steps(open_page):
+    """present_steps(): a step of How it works, by a link that opens it on the projector."""
+
+    def get(query=f"{RAM}&tab=steps&step=3&present=1", **options):
+        page = open_page(1920, 1080, query=query, **options)
+        expect(page.locator(f"{WALK}:popover-open figure").first).to_be_visible()
+        wait_until_idle(page)
+        return page
+
+    return get
+
+
+def part(page, name):
+    return page.locator(f"{WALK} [data-part={name}]")
+
+
+def test_the_steps_of_a_story_fill_the_screen_in_large_type(present_steps):
+    page = present_steps()
+    expect(part(page, "count")).to_have_text("Step 3 of 8")
+    box = page.locator(WALK).bounding_box()
+    assert (box["x"], box["y"], box["width"], box["height"]) == (0, 0, 1920, 1080)
+    for _ in range(6):
+        texts = page.evaluate(TEXTS)
+        assert len(texts) > 5 and not [(text, size) for text, size in texts if size < LEAST]
+        page.keyboard.press("ArrowRight")
+    expect(part(page, "count")).to_have_text("Step 8 of 8")
+    assert violations(page) == []
+
+
+def test_keys_walk_steps_and_pictures_and_hide_what_is_seen(present_steps):
+    page = present_steps()
+    page.keyboard.press("ArrowRight")
+    expect(part(page, "count")).to_have_text("Step 4 of 8")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(part(page, "count")).to_have_text("Step 2 of 8")
+    assert link_of(page)["step"] == "2" and link_of(page)["present"] == "1"
+    page.keyboard.press("h")  # on the page under it: opens this view
+    expect(part(page, "groups")).to_be_hidden()
+    expect(part(page, "title")).to_be_visible()
+    page.keyboard.press("h")
+    expect(part(page, "groups")).to_be_visible()
+    first = part(page, "groups").locator("canvas").first
+    ram = first.evaluate("canvas => canvas.toDataURL()")
+    page.keyboard.press("PageDown")
+    expect(page.locator(f"{WALK}[data-busy]")).to_have_count(0)
+    wait_until_idle(page)
+    assert link_of(page)["example"] == "a-zebra"
+    expect(part(page, "count")).to_have_text("Step 2 of 8")
+    assert first.evaluate("canvas => canvas.toDataURL()") != ram
+    page.keyboard.press("ArrowUp")
+    wait_until_idle(page)
+    assert link_of(page)["example"] == "a-ram"
+    assert first.evaluate("canvas => canvas.toDataURL()") == ram
+    page.keyboard.press("4")  # a key of the page under it
+    page.keyboard.press("Escape")
+    expect(page.locator(f"{WALK}:popover-open")).to_have_count(0)
+    expect(part(page, "keys")).to_be_hidden()
+    assert "present" not in link_of(page) and link_of(page)["tab"] == "steps"
+    part(page, "back").focus()
+    page.keyboard.press("p")
+    expect(page.locator(f"{WALK}:popover-open")).to_have_count(1)
+    page.get_by_role("button", name="Leave").click()
+    expect(page.locator(f"{WALK}:popover-open")).to_have_count(0)
+    expect(part(page, "back")).to_be_focused()
+
+
+def test_the_cut_keeps_its_arrows_on_the_projector(present_steps):
+    page = present_steps(f"{RAM}&tab=steps&story=noise&step=3&present=1")
+    slider = page.get_by_role("slider", name="Where it is cut")
+    slider.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert slider.input_value() == "1"
+    expect(part(page, "count")).to_have_text("Step 3 of 4")

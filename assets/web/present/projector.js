@@ -5,19 +5,23 @@
 
    Its markup (projector.html) stands in the page, a dialog that is closed.
    It shows the maps of the viewer in the view that is open, else those of Look, as they are set
-   there; nothing is asked of the server but another picture. */
+   there, or the step of How it works (story.js); nothing is asked of the server but another
+   picture. */
 
+import { StoryWalk } from "../steps/story-walk.js";
 import { closest, make, part } from "../viewer/dom.js";
 import { density, fitInside } from "../viewer/layout.js";
-import { around, KEYS_OF_PROJECTOR, mapsFrom, placeOfMap } from "./walk.js";
+import { PictureWalk } from "./pictures.js";
+import { StoryProjector } from "./story.js";
+import { actionOfKey, around, mapsFrom, placeOfMap } from "./walk.js";
 
 /** @typedef {import("../viewer/map-viewer.js").MapViewer} MapViewer */
 /** @typedef {import("../viewer/model.js").MapPanel} MapPanel */
 
 const PROJECTOR = "cv-present"; // its class
 const PRESENT = "present"; // the parameter of the address
+const STEPS_VIEW = "steps"; // the view How it works, in the address
 const MOST_PRESENTED = 2.5e6; // pixels that are drawn at once
-const ANSWERED_BY = 15000; // ms after which another picture is no longer waited for
 const WRITING = "textarea, select, [contenteditable], [role=dialog], dialog, "
   + "input:not([type=checkbox], [type=radio], [type=range])";
 const NO_MAPS = "There is no map yet. Leave, and give a picture.";
@@ -30,13 +34,13 @@ class Projector {
   #id = null;
   #two = false;
   #hidden = false;
-  #picture = -1; // the place of the picture, among those there are
-  #timer = 0;
+  #pictures;
   #observer = new ResizeObserver(() => this.#draw());
 
   /** @param {HTMLDialogElement} dialog */
   constructor(dialog) {
     this.#dialog = dialog;
+    this.#pictures = new PictureWalk(waiting => dialog.toggleAttribute("data-busy", waiting));
     dialog.addEventListener("close", () => this.#onClose());
     dialog.addEventListener("click", event => {
       const name = closest(event.target, "button")?.dataset.do;
@@ -54,7 +58,7 @@ class Projector {
     this.#id = null;
     this.#dialog.showModal();
     this.#observer.observe(this.#part("stage"));
-    writePresent(true);
+    setPresenting(true);
     this.#show();
   }
 
@@ -66,7 +70,7 @@ class Projector {
   /** @param {KeyboardEvent} event */
   #onKey(event) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const name = KEYS_OF_PROJECTOR[event.key];
+    const name = actionOfKey(event.key);
     event.stopPropagation(); // no key of the page under it
     if (!name) return;
     event.preventDefault();
@@ -79,11 +83,11 @@ class Projector {
    * @param {string} name
    */
   act(name) {
-    if (name === "leave") this.#dialog.close();
+    if (name === "leave") this.#close();
     else if (name === "before") this.#step(-1);
     else if (name === "after") this.#step(1);
-    else if (name === "up") this.#turn(-1);
-    else if (name === "down") this.#turn(1);
+    else if (name === "up") this.#pictures.turn(-1);
+    else if (name === "down") this.#pictures.turn(1);
     else {
       if (name === "hide") this.#hidden = !this.#hidden;
       else this.#two = name === "two" && !this.#two;
@@ -99,34 +103,21 @@ class Projector {
     this.#show();
   }
 
-  /** @param {number} step */
-  #turn(step) {
-    const all = pictures();
-    if (!all.length) return;
-    const at = this.#picture >= 0 ? this.#picture : placeOfPicture(all);
-    this.#picture = at < 0 ? 0 : around(at, step, all.length);
-    this.#dialog.toggleAttribute("data-busy", true);
-    clearTimeout(this.#timer);
-    this.#timer = window.setTimeout(() => this.#rest(), ANSWERED_BY);
-    all[this.#picture].click();
-  }
-
-  #rest() {
-    clearTimeout(this.#timer);
-    this.#dialog.toggleAttribute("data-busy", false);
+  #close() {
+    setPresenting(false); // first: what is hidden is not given the keyboard back
+    this.#dialog.close();
   }
 
   #onClose() {
     this.#observer.disconnect();
-    this.#rest();
-    this.#picture = -1;
-    writePresent(false);
+    this.#pictures.leave();
+    setPresenting(false);
   }
 
   /* -- What is seen -- */
 
   #show() {
-    this.#rest();
+    this.#pictures.rest();
     const panels = this.#viewer?.panels ?? [];
     const at = placeOfMap(panels, this.#id);
     this.#id = panels[at]?.id ?? null;
@@ -202,34 +193,36 @@ function sentenceOf(viewer, shown) {
   return verdict?.textContent?.replace(/\s+/g, " ").trim() || shown[0].row.title;
 }
 
-/** What is pressed for another picture: those that were added, else the examples. */
-function pictures() {
-  const find = (/** @type {string} */ css) =>
-    /** @type {HTMLElement[]} */ ([...document.querySelectorAll(css)]);
-  const added = find("#strip .cv-pick");
-  return added.length > 1 ? added : find("#examples button");
-}
-
-/** @param {HTMLElement[]} all */
-function placeOfPicture(all) {
-  const name = new URLSearchParams(location.search).get("example");
-  return all.findIndex(one => one.getAttribute("aria-pressed") === "true"
-    || (name !== null && one.dataset.label === name));
-}
-
-/** @param {boolean} presenting */
-function writePresent(presenting) {
+/**
+ * Hides the page under the projector, or shows it again; the address says which.
+ *
+ * @param {boolean} presenting
+ */
+function setPresenting(presenting) {
+  document.body.toggleAttribute("data-presenting", presenting);
   const here = new URL(location.href);
   if (presenting) here.searchParams.set(PRESENT, "1");
   else here.searchParams.delete(PRESENT);
   history.replaceState(history.state, "", here);
 }
 
-/** Makes the key p open the projector, and a link with ?present=1 once there are maps. */
+/** The stories that are seen, if the view that is open tells any. */
+function shownWalk() {
+  const walk = document.querySelector("story-walk");
+  return walk instanceof StoryWalk && walk.checkVisibility() ? walk : null;
+}
+
+/** Makes the key p open the projector, and a link with ?present=1 once there is what it shows. */
 export function listenForProjector() {
   /** @type {Projector|null} */
   let projector = null;
   const open = () => {
+    const walk = shownWalk();
+    if (walk) {
+      new StoryProjector(walk, () => setPresenting(false)).show();
+      setPresenting(true);
+      return;
+    }
     const dialog = document.querySelector(`dialog.${PROJECTOR}`);
     if (!projector && dialog instanceof HTMLDialogElement) projector = new Projector(dialog);
     projector?.open();
@@ -240,6 +233,8 @@ export function listenForProjector() {
     event.preventDefault();
     open();
   });
-  if (new URLSearchParams(location.search).get(PRESENT) !== "1") return;
-  document.addEventListener("viewer-settings", open, { once: true });
+  const query = new URLSearchParams(location.search);
+  if (query.get(PRESENT) !== "1") return;
+  const shown = query.get("tab") === STEPS_VIEW ? "step-shown" : "viewer-settings";
+  document.addEventListener(shown, open, { once: true });
 }

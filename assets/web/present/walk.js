@@ -37,8 +37,16 @@ export function mapsFrom(panels, at, two) {
  */
 export const around = (at, step, count) => ((at + step) % count + count) % count;
 
-/** What a key does, by its name. @type {Record<string, string>} */
-export const KEYS_OF_PROJECTOR = {
+/** @type {Record<string, string>} */
+const ACTIONS = {
   ArrowLeft: "before", ArrowRight: "after", ArrowUp: "up", ArrowDown: "down",
   PageUp: "up", PageDown: "down", 1: "one", 2: "two", h: "hide", p: "leave", Escape: "leave",
 };
+
+/**
+ * What a key does, by its name.
+ *
+ * @param {string} key
+ * @returns {string|undefined}
+ */
+export const actionOfKey = key => ACTIONS[key];

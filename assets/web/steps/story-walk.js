@@ -4,6 +4,8 @@
 
      walk.configuration = configuration;   // once, before the first value
      walk.value = stories;                 // as often as there are new ones; null: there are none
+     walk.turn(1);                         // to the next step
+     step-shown                            // the event of a step that has been drawn
      story-wanted                          // the event of a button that asks for more
 
    Its markup (story-walk.html) stands inside of it. The story, the stage and the step stand in the
@@ -77,13 +79,12 @@ export class StoryWalk extends HTMLElement {
   #onClick(event) {
     const button = closest(event.target, "button");
     if (!button || !this.#value || !this.#place) return;
-    const { at } = standingAt(this.#value, this.#place);
     const { story, step, sign } = button.dataset;
     if (story !== undefined) this.#go({ story, step: 0 });
     else if (step !== undefined) this.#go({ step: Number(step) });
     else if (sign !== undefined) this.#toPictures(sign);
-    else if (button.dataset.part === "back") this.#go({ step: at - 1 });
-    else if (button.dataset.part === "next") this.#go({ step: at + 1 });
+    else if (button.dataset.part === "back") this.turn(-1);
+    else if (button.dataset.part === "next") this.turn(1);
     else if (button.dataset.part === "ask") this.dispatchEvent(new CustomEvent("story-wanted"));
   }
 
@@ -95,10 +96,19 @@ export class StoryWalk extends HTMLElement {
     const { target } = event;
     if (closest(target, OWN_ARROWS) || !this.checkVisibility()) return;
     if (target !== document.body && !(target instanceof Node && this.contains(target))) return;
-    if (!this.#value || !this.#place) return;
-    const { at } = standingAt(this.#value, this.#place);
+    if (!this.#value) return;
     event.preventDefault();
-    this.#go({ step: at + move });
+    this.turn(move);
+  }
+
+  /**
+   * Goes so many steps further, at most to the last one or back to the first.
+   *
+   * @param {number} move
+   */
+  turn(move) {
+    if (!this.#value || !this.#place) return;
+    this.#go({ step: standingAt(this.#value, this.#place).at + move });
   }
 
   /** @param {Partial<WalkPlace>} change */
@@ -156,6 +166,7 @@ export class StoryWalk extends HTMLElement {
     if (this.checkVisibility()) {
       writeAddress(queryOfPlace(new URLSearchParams(location.search), this.#value, this.#place));
     }
+    this.dispatchEvent(new CustomEvent("step-shown", { bubbles: true }));
   }
 
   /**
