@@ -29,6 +29,7 @@ from PIL import Image, UnidentifiedImageError, features
 from camviz.completeness import missing_share
 from camviz.errors import ImageError, one_line
 from camviz.files import legible, shown_name, user_path
+from camviz.multichannel import read_channels
 from camviz.rgb import orientation, to_rgb
 
 MAX_PIXELS = 50_000_000
@@ -114,7 +115,8 @@ def open_picture(source: PictureSource, *, name: str | None = None) -> Picture:
     """A picture from a path, the bytes of a file, a PIL image, a uint8 array or another Picture.
 
     Arrays, in memory or in a .npy file, are (H, W) grey, (H, W, 3) RGB, (H, W, 4) RGBA or (H, W, C)
-    for a network that takes C channels (`Picture.channels`). EXIF orientation is applied,
+    for a network that takes C channels (`Picture.channels`), as is a TIFF file of two or more than
+    four channels (`read_channels`). EXIF orientation is applied,
     transparency is laid on white, CMYK becomes RGB, an animation gives its first frame.
     16-bit grey is scaled from its full range. Numbers without a stated range (32-bit integers
     and floats) are read on the smallest usual scale that holds them (0..1 for floats, 0..255,
@@ -156,9 +158,13 @@ def _local(source: "str | os.PathLike[str]") -> Path:
 
 
 def _from_bytes(data: bytes, name: str) -> Picture:
-    """The picture in the bytes of a file: an array if it is a .npy file, else what PIL decodes."""
+    """The picture in the bytes of a file: an array if it has one, else what PIL decodes."""
     if data.startswith(_NPY) and len(data) <= MAX_BYTES:
         return _picture_of_array(_read_array(data, _quote(name)), name)
+    if len(data) <= MAX_BYTES:
+        channels = read_channels(data, _quote(name), _check_array)
+        if channels is not None:
+            return _picture_of_array(channels, name)
     pixels, reduction, own_size = _decode(data, _quote(name))
     return replace(_picture(pixels, reduction, name), own_size=own_size)
 

@@ -33,7 +33,7 @@ def to_rgb(image: Image.Image, what: str) -> np.ndarray:
         wide = np.asarray(image).astype(np.uint32)
         return _grey((wide + 128) // 257)  # 65535 = 255 * 257; PIL itself would clip at 255
     if image.mode in ("I", "F"):
-        return _grey(_on_usual_scale(np.asarray(image), what))
+        return _grey(on_usual_scale(np.asarray(image), what))
     if not image.has_transparency_data:
         return _copy(image if image.mode == "RGB" else image.convert("RGB"))
     image = image.convert("RGBA")
@@ -71,8 +71,11 @@ def _grey(values: np.ndarray) -> np.ndarray:
     return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
 
 
-def _on_usual_scale(values: np.ndarray, what: str) -> np.ndarray:
-    """(H, W) numbers without a stated range -> 0..255."""
+def on_usual_scale(values: np.ndarray, what: str) -> np.ndarray:
+    """Numbers without a stated range -> 0..255, on the smallest usual scale that holds them.
+
+    what: how errors call the picture. Raises `ImageError` for NaN and infinity.
+    """
     if not np.isfinite(values).all():
         raise ImageError(f"{what} has pixels that are not numbers (NaN or infinite); repair it")
     low, high = float(values.min()), float(values.max())

@@ -269,7 +269,7 @@ class Backbone:
         cure = (
             "give a picture of its colours alone"
             if wanted in (1, 3)
-            else f"give a uint8 array of shape (H, W, {wanted}), in memory or as a .npy file"
+            else f"give a uint8 array of shape (H, W, {wanted}), also as a .npy or TIFF file"
         )
         raise BackboneError(
             f"{self.display_name} takes pictures of {wanted} channels, and {of} has {has}; {cure}, "
