@@ -2,8 +2,11 @@
 
 `tiny` gives timm's own test architectures with random weights, loaded once a session and never to
 be changed; `unchanged` proves that a network is left as it was found.
+
+A test marked `sampled(n)` is long but for the first n of its parameters, by default one.
 """
 
+from collections import Counter
 from contextlib import contextmanager
 
 import numpy as np
@@ -19,6 +22,20 @@ torch.set_num_threads(1)
 # timm's ResNets start with dead residual branches unless told otherwise.
 _LIVING = {"test_resnet": {"zero_init_last": False}}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+@pytest.hookimpl(tryfirst=True)  # before long ones are left out
+def pytest_collection_modifyitems(items):
+    """Marks what is not among the first parameters of a sampled test as long."""
+    seen = Counter()
+    for item in items:
+        sampled = item.get_closest_marker("sampled")
+        if sampled is None:
+            continue
+        name = item.nodeid.partition("[")[0]
+        if seen[name] >= (sampled.args or (1,))[0]:
+            item.add_marker("long")
+        seen[name] += 1
 
 
 @pytest.fixture(autouse=True, scope="session")

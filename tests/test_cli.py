@@ -185,6 +185,7 @@ def test_models_lists_names_weights_and_licences(capsys):
     assert all(row["architecture"] == "vit_tiny_patch16_224" for row in rows)
 
 
+@pytest.mark.long
 def test_check_says_what_was_found_of_each(capsys):
     assert main(["models", "test_vit", "--check"]) == 0
     output = capsys.readouterr().out

@@ -46,6 +46,7 @@ WRONG = {("scenes-vit", "a-ram-far-away")}
 ASTRAY = {("scenes-vit", name) for name in ("two-boats", "a-rowing-boat")}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", [n for n in bundled_names() if n.startswith("scenes")])
 def test_the_bundled_networks_are_sure_of_what_they_are_shown(name):
     engine = Engine("cpu")
@@ -65,6 +66,7 @@ def true_mask(row, label):
     return next(thing.mask for thing in row.truth if thing.label == label)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("row", DRAWN, ids=lambda row: row.name)
 def test_drawn_ones_are_drawn_again_to_the_pixel(row):
     assert row.without({}) == row.open()

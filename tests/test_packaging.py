@@ -187,6 +187,7 @@ def test_it_is_imported_from_its_environment(environment, empty):
     assert (version, loaded) == (camviz.__version__, "False")
 
 
+@pytest.mark.long
 def test_it_explains_a_picture_from_an_empty_folder(environment, empty, photo):
     answer = json.loads(
         run(environment / "camviz", "explain", photo, "--out", "out", "--json", cwd=empty)

@@ -82,6 +82,7 @@ def in_every_view(page):
 # -- axe-core ------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("width", "height", "theme"), [(1440, 900, "light"), (390, 844, "dark")])
 def test_no_view_breaks_a_rule(open_page, width, height, theme):
     """What stands around the views is checked once, and what stands in them in each."""
@@ -99,6 +100,7 @@ def test_no_view_breaks_a_rule(open_page, width, height, theme):
     assert violations(page) == [], "the dialog"
 
 
+@pytest.mark.long
 def test_a_list_and_no_picture_break_no_rule(open_page):
     page = open_page()
     menu = page.locator("#target input")
@@ -116,6 +118,7 @@ def test_a_list_and_no_picture_break_no_rule(open_page):
     assert violations(page) == [], "no picture"
 
 
+@pytest.mark.long
 def test_several_pictures_and_models_break_no_rule(open_page):
     page = open_page(query="&backbone=scenes-resnet&example=a-ram")
     files = [EXAMPLES / "a-ram.webp", EXAMPLES / "a-zebra.webp"]
@@ -125,6 +128,7 @@ def test_several_pictures_and_models_break_no_rule(open_page):
         assert violations(page) == [], view
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_uploads_that_are_kept_break_no_rule(open_page, width, height):
     page = open_page(width, height)
@@ -138,6 +142,7 @@ def test_uploads_that_are_kept_break_no_rule(open_page, width, height):
     assert violations(page) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_a_transformer_breaks_no_rule(open_page, width, height):
     """It has a button in its first row, a view of many small maps, and maps with two marks."""
@@ -155,6 +160,7 @@ def test_a_transformer_breaks_no_rule(open_page, width, height):
 # -- By keyboard ---------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", [tab.ID for tab in TABS])
 def test_the_first_tab_leads_past_the_controls(open_page, name):
     page = open_page(query=f"&tab={name}")
@@ -221,6 +227,7 @@ def test_every_button_that_compares_says_with_what(open_page):
 # -- Enlarged ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_at_twice_the_size(open_page):
     """What a browser makes of a window of 1440 × 900 at 200 %."""
     page = open_page(720, 450)
@@ -241,6 +248,7 @@ def test_at_twice_the_size(open_page):
         button.click(trial=True)
 
 
+@pytest.mark.long
 def test_with_letters_of_twice_the_size(open_page):
     page = open_page(720, 900)
     session = page.context.new_cdp_session(page)  # which takes its settings with it

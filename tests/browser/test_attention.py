@@ -24,6 +24,7 @@ BLOCKS, HEADS = 6, 4  # of scenes-vit
 SLOW = "&backbone=scenes-resnet&example=a-ram&views=paper&stages=layer2,layer3,layer4"
 
 
+@pytest.mark.long
 def test_layercam_is_one_click_away_and_so_is_the_way_back(open_page):
     page = open_page(query=VIT)
     first = page.locator("#viewer [data-row=layercam]")
@@ -44,6 +45,7 @@ def test_layercam_is_one_click_away_and_so_is_the_way_back(open_page):
     wait_for_link(page, method=None)
 
 
+@pytest.mark.long
 def test_the_same_layer_stands_in_the_same_column(open_page):
     page = open_page(query=VIT)
     expect(page.locator("#viewer [data-row=denoised] .vw-panel canvas")).to_have_count(6)
@@ -55,6 +57,7 @@ def test_the_same_layer_stands_in_the_same_column(open_page):
     expect(page.locator("#viewer [data-row=layercam] .vw-missing")).to_have_count(0)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("width", [1440, 390])
 def test_every_head_of_every_block_is_shown(open_page, width):
     page = open_page(width, 900, query=f"{VIT}&tab=attention")
@@ -70,6 +73,7 @@ def test_every_head_of_every_block_is_shown(open_page, width):
     assert fits_window(page)
 
 
+@pytest.mark.long
 def test_a_network_without_attention_says_so(open_page):
     page = open_page(query="&backbone=scenes-resnet&example=a-ram")
     open_tab(page, "Attention")

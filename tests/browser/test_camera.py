@@ -56,6 +56,7 @@ def test_frames_are_looked_at_and_one_is_frozen(watch):
     assert link_of(page)["example"] == "upload" and not running(page)
 
 
+@pytest.mark.long
 def test_it_stops_when_it_is_switched_off_hidden_or_left(watch):
     page = watch()
     switch, says = (page.locator(f"{CAMERA} [data-part={name}]") for name in ("switch", "says"))
@@ -82,6 +83,7 @@ def test_it_stops_when_it_is_switched_off_hidden_or_left(watch):
     page.wait_for_function(f"!document.querySelector('{CAMERA}').running")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("script", "sentence"), [(REFUSED, "not permitted"), (INSECURE, "pages with https")]
 )

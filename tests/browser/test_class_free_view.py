@@ -81,6 +81,7 @@ def test_its_features_are_shown_as_maps_and_in_colours(open_page, colors):
     assert canvas(page, f"{COLORS} canvas").std(axis=(0, 1))[:3].min() > 5
 
 
+@pytest.mark.long
 def test_parts_has_similar_places_and_a_sentence_for_prototypes(open_page):
     page = open_page(query="&example=two-boats&backbone=nameless", width=390)
     open_tab(page, "Prototypes")

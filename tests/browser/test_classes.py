@@ -50,6 +50,7 @@ def wait_until_drawn(page, before):
     )
 
 
+@pytest.mark.long
 def test_a_press_on_the_sheet_explains_and_vs_compares(open_classes):
     page = open_classes()
     expect(page.locator("#classes-heading h2")).to_have_text(re.compile(r"^ram or .+\? .+\.$"))
@@ -101,6 +102,7 @@ def test_the_map_follows_pointer_and_keys_without_a_request(open_classes):
     expect(page.locator("#classes-heading h2")).to_have_text(re.compile(f"^{label} or "))
 
 
+@pytest.mark.long
 def test_the_map_beside_the_list_follows_the_viewers_colours(open_classes):
     page = open_classes()
     before, _ = drawn(page)
@@ -108,6 +110,7 @@ def test_the_map_beside_the_list_follows_the_viewers_colours(open_classes):
     wait_until_drawn(page, before)
 
 
+@pytest.mark.long
 def test_a_head_that_is_not_linear_has_no_list(open_classes):
     page = open_classes("&backbone=scenes-vit&example=a-zebra")
     expect(page.locator("#classes-every-heading")).to_contain_text(
@@ -116,6 +119,7 @@ def test_a_head_that_is_not_linear_has_no_list(open_classes):
     expect(page.locator(LIST)).to_be_hidden()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_classes_on_a_phone(open_classes, theme):
     page = open_classes(width=390, height=844, theme=theme)

@@ -75,6 +75,7 @@ def test_the_shortcut_is_found_and_opened_in_look(open_collection):
     assert panels.count() >= 6
 
 
+@pytest.mark.long
 def test_sorting_and_keys(open_collection):
     page = open_collection()
     page.locator(f"{HERE} [data-part=sort]").select_option("outside")
@@ -99,6 +100,7 @@ def test_sorting_and_keys(open_collection):
     expect(page.locator("#view-compare")).to_be_visible()
 
 
+@pytest.mark.long
 def test_maps_can_be_taken_off(open_collection):
     page = open_collection()
     canvas = page.locator(f"{TILE} canvas").first
@@ -107,6 +109,7 @@ def test_maps_can_be_taken_off(open_collection):
     expect(canvas).to_be_hidden()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_phone_and_with_a_screen_reader(open_collection, theme):
     page = open_collection(width=390, height=844, theme=theme)
@@ -118,6 +121,7 @@ def test_on_a_phone_and_with_a_screen_reader(open_collection, theme):
     assert violations(page) == []
 
 
+@pytest.mark.long
 def test_without_a_server(browse, tmp_path):
     folder = fill(Cut(Run.open(collection.EXAMPLE)), write_sheet, tmp_path / "sheet")
     page = browse((folder / "index.html").as_uri())

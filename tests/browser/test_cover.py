@@ -94,6 +94,7 @@ def test_a_stroke_covers_and_the_figures_follow_it(open_cover):
     assert "88.4%" in shares(page, "ram")
 
 
+@pytest.mark.long
 def test_it_is_undone_step_by_step(open_cover):
     page = open_cover()
     undo = page.locator("cover-canvas [data-part=undo]")
@@ -116,6 +117,7 @@ def test_it_is_undone_step_by_step(open_cover):
     expect(undo).to_be_disabled()
 
 
+@pytest.mark.long
 def test_the_rubber_uncovers(open_cover):
     page = open_cover()
     drag(page, (0.2, 0.3), (0.6, 0.3))
@@ -160,6 +162,7 @@ def test_by_keyboard(open_cover):
     assert "cover-canvas" not in wrong_with_texts(page).__repr__()
 
 
+@pytest.mark.long
 def test_the_hottest_part_and_only_it(open_cover):
     page = open_cover()
     press(page, "Cover it")
@@ -196,6 +199,7 @@ def test_parts_are_taken_out_by_a_press_and_the_scene_without_stands_beside(open
     expect(pressed).to_have_text(["body", "horns"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [390, 1024, 1440])
 def test_both_pictures_stand_side_by_side(open_cover, width):
     page = open_cover(width=width)
@@ -206,6 +210,7 @@ def test_both_pictures_stand_side_by_side(open_cover, width):
     assert page.evaluate(CUT) == []
 
 
+@pytest.mark.long
 def test_a_link_opens_it_again(open_cover):
     page = open_cover()
     page.locator("cover-canvas").get_by_text("Mean colour").click()
@@ -230,6 +235,7 @@ def set_opacity(page, value):
     page.locator("#viewer [data-number=opacity]").first.fill(value)
 
 
+@pytest.mark.long
 def test_look_and_cover_do_not_overwrite_each_others_part_of_the_link(open_cover):
     page = open_cover()
     open_tab(page, "Maps")
@@ -248,6 +254,7 @@ def test_look_and_cover_do_not_overwrite_each_others_part_of_the_link(open_cover
     wait_for_link(page, covered=painted, opacity="0.6")
 
 
+@pytest.mark.long
 def test_what_was_uncovered_does_not_come_back_into_the_link(open_page):
     page = open_page(query=f"{RAM}&hottest=20")
     open_tab(page, "Cover it")
@@ -260,6 +267,7 @@ def test_what_was_uncovered_does_not_come_back_into_the_link(open_page):
     wait_for_link(page, opacity="0.6", hottest=None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_phone(open_cover, theme):
     page = open_cover(width=390, height=844, theme=theme)
@@ -280,6 +288,7 @@ def test_on_a_phone(open_cover, theme):
     assert canvas.evaluate("canvas => getComputedStyle(canvas).touchAction") == "none"
 
 
+@pytest.mark.long
 def test_a_photograph_has_brush_and_rubber_and_no_parts(open_cover):
     page = open_cover("&backbone=tf_efficientnet_lite0&example=lion")
     expect(page.locator("cover-canvas [data-part=parts]")).to_be_hidden()

@@ -64,6 +64,7 @@ def point_at(page, x, y):
 # --- its size ---
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("size", [(1440, 900), (1024, 768), (390, 844)])
 def test_the_dialog_fills_the_window_and_the_map_its_room(open_viewer, size):
     page = open_viewer(width=size[0], height=size[1])
@@ -79,6 +80,7 @@ def test_the_dialog_fills_the_window_and_the_map_its_room(open_viewer, size):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.long
 def test_a_map_is_no_larger_than_its_picture(open_viewer, payloads):
     page = open_viewer(width=2400, height=1500, device_scale_factor=2)
     show(page, "large")
@@ -96,6 +98,7 @@ def test_a_map_is_no_larger_than_its_picture(open_viewer, payloads):
 # --- zoom and pan ---
 
 
+@pytest.mark.long
 def test_the_wheel_zooms_around_the_pointer(open_viewer, shown):
     page = open_viewer()
     enlarge(page, 0)
@@ -134,6 +137,7 @@ def test_the_crosshair_reads_the_pixel_that_is_under_it(open_viewer, shown):
         assert drawn == pytest.approx((column + 0.5 - 140) / 40, abs=0.01)
 
 
+@pytest.mark.long
 def test_what_is_seen_of_a_map_is_drawn_sharply(open_viewer, shown):
     page = open_viewer("&view=map&colors=gray")
     x = shown["layercam"]
@@ -149,6 +153,7 @@ def test_what_is_seen_of_a_map_is_drawn_sharply(open_viewer, shown):
     assert np.abs(pixels - wanted).max() <= 2
 
 
+@pytest.mark.long
 def test_boxes_stay_where_they_are_when_zoomed(open_viewer):
     page = open_viewer("&boxes=largest&threshold=0.3&view=picture")
     enlarge(page, 4)
@@ -221,6 +226,7 @@ def test_a_drag_moves_the_map_and_stays_inside_it(open_viewer):
         assert np.abs(np.subtract(place_of(page), wanted)).max() <= 1
 
 
+@pytest.mark.long
 def test_two_fingers_zoom(open_viewer):
     page = open_viewer(width=390, height=844, has_touch=True)
     enlarge(page, 0)
@@ -252,6 +258,7 @@ def test_two_fingers_zoom(open_viewer):
 # --- sliders ---
 
 
+@pytest.mark.long
 def test_sliders_are_those_of_the_tools(open_viewer):
     page = open_viewer()
     dialog = enlarge(page, 0)
@@ -275,6 +282,7 @@ def test_sliders_are_those_of_the_tools(open_viewer):
     expect(dialog.get_by_label("Opacity")).to_have_value("0.21")  # a slider keeps its own keys
 
 
+@pytest.mark.long
 def test_sliders_of_a_viewer_without_tools_change_its_leaders(open_viewer, payloads):
     page = open_viewer()
     page.evaluate(
@@ -322,6 +330,7 @@ def test_arrows_leaf_and_move_the_crosshair_with_shift(open_viewer):
     expect(page.locator(DIALOG)).to_contain_text("arrow keys show the other maps")
 
 
+@pytest.mark.long
 def test_the_crosshair_takes_the_map_with_it(open_viewer):
     page = open_viewer()
     enlarge(page, 0)
@@ -420,6 +429,7 @@ def test_a_figure_of_the_row_is_an_svg_of_its_own(open_viewer, shown, payloads):
     assert page.evaluate(shows, data.decode()) == int(root.get("width"))
 
 
+@pytest.mark.long
 def test_names_of_any_kind_make_a_figure(open_viewer):
     page = open_viewer()
     show(page, "hostile")
@@ -429,6 +439,7 @@ def test_names_of_any_kind_make_a_figure(open_viewer):
     assert not set(name) & set("<>'/ ") and page.evaluate("window.broken === undefined")
 
 
+@pytest.mark.long
 def test_a_figure_of_the_row_is_printed_on_a_page_of_its_size(open_viewer, shown):
     page = open_viewer()
     page.context.add_init_script("window.print = () => { window.printed = true }")
@@ -450,6 +461,7 @@ def test_a_figure_of_the_row_is_printed_on_a_page_of_its_size(open_viewer, shown
     figure.close()
 
 
+@pytest.mark.long
 def test_a_browser_that_opens_no_window_is_told_of_the_svg(open_viewer):
     page = open_viewer()
     page.evaluate("window.open = () => null")

@@ -83,6 +83,7 @@ def test_moving_along_a_curve_shows_the_picture_without_the_server(open_faithful
     assert not [url for url in calls if not url.startswith(("data:", "blob:"))]
 
 
+@pytest.mark.long
 def test_files_hold_what_is_shown(open_faithfulness, tmp_path):
     page = open_faithfulness()
     for kind, begins in (("svg", "<svg xmlns="), ("csv", "map,quantity,share,value")):
@@ -107,6 +108,7 @@ def test_what_takes_long_is_begun_by_a_press_alone(open_page):
     wait_until_idle(page)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_faithfulness_on_a_phone(open_faithfulness, theme):
     page = open_faithfulness(width=390, height=844, theme=theme)

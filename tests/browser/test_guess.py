@@ -130,6 +130,7 @@ def test_nothing_of_the_map_reaches_the_browser_before_the_guess(open_round):
     assert has(text)
 
 
+@pytest.mark.long
 def test_which_one_made_it_on_a_phone(open_round):
     page = open_round(f"{LINK}&game=which", width=390, height=844)
     for place in range(3):

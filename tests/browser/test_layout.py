@@ -17,6 +17,7 @@ def box(page, css):
     return found and (found["y"], found["y"] + found["height"])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("width", "height"), [DESKTOP, LAPTOP])
 def test_the_first_maps_are_in_sight(open_page, width, height):
     page = open_page(width, height)
@@ -29,6 +30,7 @@ def test_the_first_maps_are_in_sight(open_page, width, height):
     assert fits_window(page)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "height"), [DESKTOP, LAPTOP])
 def test_the_left_stays_in_sight_and_scrolls_by_itself(open_page, width, height):
     page = open_page(width, height)
@@ -56,6 +58,7 @@ def test_on_a_phone_the_fused_map_comes_under_the_verdict(open_page):
     assert fits_window(page)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("width", [390, 768])
 def test_what_is_set_is_reached_before_any_map(open_page, width):
     page = open_page(width, 844)
@@ -73,6 +76,7 @@ def test_what_is_set_is_reached_before_any_map(open_page, width):
     expect(page.locator("#ask-class")).to_be_hidden()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("width", [930, 1024, 1100, 1440])
 def test_the_fused_map_is_not_alone_on_its_line(open_page, width):
     """A fifth layer makes it seven maps."""
@@ -89,6 +93,7 @@ def test_the_fused_map_is_not_alone_on_its_line(open_page, width):
         assert [top for _, top in tops].count(line) > 1, name
 
 
+@pytest.mark.long
 def test_the_slider_stands_with_the_row_that_it_changes(open_page):
     page = open_page()
     expect(page.locator("#viewer [data-row=denoised] #truncation")).to_be_visible()

@@ -63,6 +63,7 @@ def test_the_whole_matrix_is_there(open_page):
     assert fits_window(page)
 
 
+@pytest.mark.long
 def test_papers_setting_and_default_are_marked(open_page):
     page = open_page(query=SCENE)
     open_tab(page, "Methods × stages")
@@ -74,6 +75,7 @@ def test_papers_setting_and_default_are_marked(open_page):
     assert "LayerCAM, TIP 2021" in marked.first.get_attribute("title")
 
 
+@pytest.mark.long
 def test_a_cell_is_enlarged_by_keyboard(open_page):
     page = open_page(query=SCENE)
     open_tab(page, "Methods × stages")
@@ -91,6 +93,7 @@ def test_a_cell_is_enlarged_by_keyboard(open_page):
     expect(dialog).to_be_hidden()
 
 
+@pytest.mark.long
 def test_it_follows_what_is_asked_on_the_left(open_page):
     page = open_page(query=SCENE)
     open_tab(page, "Methods × stages")
@@ -102,6 +105,7 @@ def test_it_follows_what_is_asked_on_the_left(open_page):
     wait_for_matrix(page, 3)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_methods_on_a_phone(open_page, theme):
     page = open_page(390, 844, theme, query=SCENE)
@@ -141,6 +145,7 @@ def test_two_models_side_by_side_at_once(open_page):
     assert fits_window(page)
 
 
+@pytest.mark.long
 def test_a_third_model_that_does_not_know_the_class(open_page):
     page = open_page(query=SCENE)
     open_tab(page, "Models")
@@ -151,6 +156,7 @@ def test_a_third_model_that_does_not_know_the_class(open_page):
     expect(page.locator("#models-table")).to_contain_text("photos-resnet does not know “ram”")
 
 
+@pytest.mark.long
 def test_one_that_cannot_be_had_is_a_sentence_in_its_place(open_page):
     page = open_page(query=SCENE)
     open_tab(page, "Models")
@@ -160,6 +166,7 @@ def test_one_that_cannot_be_had_is_a_sentence_in_its_place(open_page):
     expect(page.locator(f"{MODELS} [data-row=fused] canvas")).to_have_count(3)
 
 
+@pytest.mark.long
 def test_the_difference_says_whose_is_which_colour(open_page):
     page = open_page(query=SCENE)
     open_tab(page, "Models")
@@ -177,6 +184,7 @@ def test_the_difference_says_whose_is_which_colour(open_page):
     expect(dialog.locator("[data-part=reading]")).to_have_text(re.compile(r": −?[\d.]+%$"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_models_on_a_phone(open_page, theme):
     page = open_page(390, 844, theme, query=SCENE)

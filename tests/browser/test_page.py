@@ -61,6 +61,7 @@ new MutationObserver(() => {
 }).observe(document, {childList: true, subtree: true})"""
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("query", ["", "&tab=models"])
 def test_no_notice_flashes_while_the_page_opens(open_page, query):
     page = open_page(query=query, script=NOTICES)
@@ -68,6 +69,7 @@ def test_no_notice_flashes_while_the_page_opens(open_page, query):
     assert page.evaluate("window.notices") == []
 
 
+@pytest.mark.long
 def test_backbone_layers_and_method_are_in_sight(open_page):
     page = open_page()
     for name in ("backbone", "stages", "method"):
@@ -75,6 +77,7 @@ def test_backbone_layers_and_method_are_in_sight(open_page):
         assert box["y"] >= 0 and box["y"] + box["height"] <= 900
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("height", [900, 600])
 def test_every_control_can_be_scrolled_to(open_page, height):
     page = open_page(height=height)
@@ -87,6 +90,7 @@ def test_every_control_can_be_scrolled_to(open_page, height):
     assert page.locator("#left").evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
+@pytest.mark.long
 def test_every_control_says_what_it_is_for(open_page):
     page = open_page()
     open_settings(page)
@@ -117,6 +121,7 @@ def test_uploaded_picture_is_explained_and_never_in_a_link(open_page, drawing):
     assert again.locator("#stages input:checked").count() == 4
 
 
+@pytest.mark.long
 def test_example_is_explained(open_page):
     page = open_page()
     title = page.locator("#examples button").nth(1).get_attribute("data-label")
@@ -125,6 +130,7 @@ def test_example_is_explained(open_page):
     assert page.locator(".cv-notice").count() == 0
 
 
+@pytest.mark.long
 def test_class_by_its_bar_and_by_search(open_page, trees):
     page = open_page()
     second = page.locator(".cv-bar").nth(1).get_attribute("data-label")
@@ -138,6 +144,7 @@ def test_class_by_its_bar_and_by_search(open_page, trees):
     expect(heading(page)).to_contain_text(third)
 
 
+@pytest.mark.long
 def test_the_true_outline_follows_the_class(open_page):
     page = open_page(query="&backbone=scenes-resnet&example=two-boats&outline=sailing+boat"
                      "&class=sailing+boat")  # fmt: skip
@@ -166,6 +173,7 @@ def test_the_old_answer_is_dimmed_under_a_new_picture(open_page):
     wait_for_link(page, example=page.locator("#examples button").nth(1).get_attribute("data-label"))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("width", [1440, 390])
 def test_progress_and_stop_are_in_sight_wherever_the_page_stands(open_page, width):
     page = open_page(width=width)
@@ -181,6 +189,7 @@ def test_progress_and_stop_are_in_sight_wherever_the_page_stands(open_page, widt
     assert page.evaluate("document.documentElement.scrollHeight") == tall  # nothing was pushed
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_text_can_be_read_and_every_control_has_a_name(open_page, theme):
     page = open_page(theme=theme)
@@ -204,6 +213,7 @@ def test_every_text_can_be_read_and_every_control_has_a_name(open_page, theme):
         assert wrong_with_texts(page) == [], title
 
 
+@pytest.mark.long
 def test_compare_with_a_second_class(open_page):
     page = open_page()
     rival = page.locator(".cv-rival").nth(1)
@@ -236,6 +246,7 @@ def test_layers_method_and_fusion(open_page):
     )
 
 
+@pytest.mark.long
 def test_no_layer_is_a_notice_and_the_maps_stay(open_page):
     page = open_page()
     for name in ("layer4", "layer3", "layer2", "layer1"):
@@ -282,6 +293,7 @@ def test_class_and_layer_by_keyboard_alone(open_page):
     expect(page.locator(MAPS)).to_have_count(15)
 
 
+@pytest.mark.long
 def test_search_is_narrowed_by_family_and_source(open_page):
     page = open_page()
     page.locator("#filters input").first.click()
@@ -292,6 +304,7 @@ def test_search_is_narrowed_by_family_and_source(open_page):
     assert options.count() < 20
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("typed", ["resnet50", "50 a1 resnet"])
 def test_enter_chooses_the_backbone_that_was_typed(open_page, typed):
     page = open_page()
@@ -301,6 +314,7 @@ def test_enter_chooses_the_backbone_that_was_typed(open_page, typed):
     expect(page.get_by_role("alert")).to_contain_text("resnet50.a1_in1k")  # it is not here
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("menu", "typed", "first"),
     [
@@ -321,6 +335,7 @@ def test_what_fits_is_listed_while_typing_the_best_first(open_page, menu, typed,
     expect(page.locator("#cv-found")).to_be_hidden()
 
 
+@pytest.mark.long
 def test_nothing_found_is_said_and_what_is_near_can_be_chosen(open_page):
     page = open_page()
     before = page.locator("#backbone input").input_value()
@@ -337,6 +352,7 @@ def test_nothing_found_is_said_and_what_is_near_can_be_chosen(open_page):
     wait_for_link(page, **{"class": "elm"})
 
 
+@pytest.mark.long
 def test_a_backbone_that_is_good_to_start_with_is_one_click_away(open_page):
     page = open_page()
     page.get_by_text("Good to start with").click()
@@ -346,6 +362,7 @@ def test_a_backbone_that_is_good_to_start_with_is_one_click_away(open_page):
     expect(page.locator("#backbone input")).to_have_value(re.compile("^grove"))
 
 
+@pytest.mark.long
 def test_a_backbone_that_cannot_be_had_leaves_everything_as_it_was(open_page):
     page = open_page()
     choose(page, "backbone", "test_vit.", re.compile(r"test_vit\.r160"))
@@ -389,6 +406,7 @@ def test_updates_that_arrive_at_once_are_shown_whole(open_page):
     wait_for_link(page, stages="layer1,layer2,layer3")
 
 
+@pytest.mark.long
 def test_a_link_that_needs_a_download_shows_something_and_offers_it(open_page):
     page = open_page(query="&backbone=resnet18.a1_in1k&method=cam&class=snail")
     notice = page.get_by_role("alert")
@@ -402,6 +420,7 @@ def test_a_link_that_needs_a_download_shows_something_and_offers_it(open_page):
     expect(page.locator(MAPS)).to_have_count(6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [1440, 390])
 def test_from_compare_to_pictures_of_ones_own(open_page, width):
     page = open_page(width=width)
@@ -413,6 +432,7 @@ def test_from_compare_to_pictures_of_ones_own(open_page, width):
     wait_for_link(page, tab="prototypes")
 
 
+@pytest.mark.long
 def test_a_link_reopens_a_tab(open_page):
     page = open_page()
     open_tab(page, "Models")
@@ -513,6 +533,7 @@ def test_download_holds_all_rows(open_page, tmp_path):
     assert manifest["link"]["backbone"] == "grove"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_phone(open_page, theme):
     page = open_page(390, 844, theme)
@@ -562,6 +583,7 @@ def test_back_and_forward_walk_the_tabs_and_keep_what_is_set(open_page):
     wait_until_idle(page)
 
 
+@pytest.mark.long
 def test_uploads_are_offered_again_behind_a_reload_until_that_is_switched_off(open_page, drawing):
     page = open_page()
     upload(page, drawing)
@@ -585,6 +607,7 @@ def test_uploads_are_offered_again_behind_a_reload_until_that_is_switched_off(op
     wait_until_idle(page)
 
 
+@pytest.mark.long
 def test_what_was_pasted_by_a_button_is_kept_too(open_page):
     page = open_page()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -602,6 +625,7 @@ def test_what_was_pasted_by_a_button_is_kept_too(open_page):
     wait_until_idle(page)
 
 
+@pytest.mark.long
 def test_a_copied_link_says_that_an_upload_is_missing_from_it(open_page, drawing):
     page = open_page()
     wait_for_link(page, example="lion")
@@ -616,6 +640,7 @@ def test_a_copied_link_says_that_an_upload_is_missing_from_it(open_page, drawing
     expect(page.locator("#share")).to_have_text(re.compile("without your picture"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("pressed", "where"), [(".cv-bar", "#ask-class"), ("#save", "#save")])
 def test_progress_stands_where_it_was_asked_for(open_page, pressed, where):
     page = open_page()
@@ -635,6 +660,7 @@ def test_progress_stands_where_it_was_asked_for(open_page, pressed, where):
 # -- Words ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_every_control_has_a_help_mark_with_one_sentence(open_page):
     page = open_page()
     open_settings(page)
@@ -653,6 +679,7 @@ def test_every_control_has_a_help_mark_with_one_sentence(open_page):
     expect(tip).to_be_hidden()
 
 
+@pytest.mark.long
 def test_the_glossary_is_linked_and_unfolds_on_the_page(open_page):
     page = open_page()
     expect(page.get_by_text("the centre of a cluster of features")).to_be_hidden()

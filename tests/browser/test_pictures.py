@@ -87,6 +87,7 @@ def test_the_last_of_quick_clicks_on_the_strip_wins(open_page, drawings):
     wait_for_strip(page, 2)
 
 
+@pytest.mark.long
 def test_a_picture_is_taken_away_and_given_again(open_page, drawings):
     page = open_page()
     for _ in range(2):
@@ -96,6 +97,7 @@ def test_a_picture_is_taken_away_and_given_again(open_page, drawings):
         expect(page.locator("#verdict h2")).to_contain_text("It says")
 
 
+@pytest.mark.long
 def test_the_strip_by_keyboard(open_page, drawings):
     page = open_page()
     add(page, drawings[:3])
@@ -111,6 +113,7 @@ def test_the_strip_by_keyboard(open_page, drawings):
     wait_for_strip(page, 2)
 
 
+@pytest.mark.long
 def test_all_of_them_on_one_sheet(open_page, drawings):
     page = open_page(query="&truncation=0.9")  # of some of them nothing would be taken out
     open_tab(page, "All pictures")
@@ -152,6 +155,7 @@ def test_all_of_them_on_one_sheet(open_page, drawings):
     )
 
 
+@pytest.mark.long
 def test_opacity_of_the_sheet_asks_nobody(open_page, drawings):
     page = open_page()
     add(page, drawings[:2])
@@ -163,6 +167,7 @@ def test_opacity_of_the_sheet_asks_nobody(open_page, drawings):
     expect(heat).to_have_css("opacity", "0")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_phone_nothing_hangs_over(open_page, drawings, theme):
     page = open_page(390, 844, theme)
@@ -255,6 +260,7 @@ def test_the_report_is_the_viewer_without_a_server(open_file, written):
     expect(page.get_by_role("heading", name="Repeat it")).to_be_attached()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_report_on_a_phone(open_file, written, scheme):
     page = open_file(written[0], 390, scheme)

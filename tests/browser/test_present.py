@@ -96,6 +96,7 @@ def test_keys_walk_maps_and_pictures_and_hide_the_map(present):
     expect(page.locator("#verdict")).to_be_visible()
 
 
+@pytest.mark.long
 def test_p_opens_it_over_the_view_that_is_open_but_not_while_one_writes(open_page):
     page = open_page(query=RAM)
     page.locator("#backbone input").click()
@@ -132,6 +133,7 @@ def part(page, name):
     return page.locator(f"{WALK} [data-part={name}]")
 
 
+@pytest.mark.long
 def test_the_steps_of_a_story_fill_the_screen_in_large_type(present_steps):
     page = present_steps()
     expect(part(page, "count")).to_have_text("Step 3 of 8")
@@ -183,6 +185,7 @@ def test_keys_walk_steps_and_pictures_and_hide_what_is_seen(present_steps):
     expect(part(page, "back")).to_be_focused()
 
 
+@pytest.mark.long
 def test_the_cut_keeps_its_arrows_on_the_projector(present_steps):
     page = present_steps(f"{RAM}&tab=steps&story=noise&step=3&present=1")
     slider = page.get_by_role("slider", name="Where it is cut")

@@ -55,6 +55,7 @@ def test_foreground_and_context_stand_side_by_side(tab):
     expect(page.locator(".cv-similarity").first).not_to_have_attribute("src", before)
 
 
+@pytest.mark.long
 def test_dropping_changes_the_map_and_compare_follows(tab):
     page = tab()
     open_tab(page, "Maps")
@@ -89,6 +90,7 @@ def test_dropping_changes_the_map_and_compare_follows(tab):
     expect(compared).to_have_text(before_there)
 
 
+@pytest.mark.long
 def test_a_name_is_kept_in_the_file_and_comes_back(tab, tmp_path):
     page = tab()
     name = page.locator(".cv-name").first
@@ -169,6 +171,7 @@ def test_find_similar_places_by_mouse(tab):
     page.keyboard.press("Escape")
 
 
+@pytest.mark.long
 def test_find_similar_places_by_keyboard(tab):
     page = tab()
     slider = page.get_by_label("range slider for Across")
@@ -197,6 +200,7 @@ def test_find_similar_places_by_keyboard(tab):
     assert page.locator("#similar-here dialog[open]").count() == 0
 
 
+@pytest.mark.long
 def test_similar_places_in_a_second_picture_follows_the_point_and_the_tools(tab, tmp_path):
     page = tab()
     page.locator("#similar-examples button").nth(1).click()
@@ -222,6 +226,7 @@ def test_similar_places_in_a_second_picture_follows_the_point_and_the_tools(tab,
     expect(page.locator("#similar-here figure")).to_have_count(4)
 
 
+@pytest.mark.long
 def test_another_class_on_the_left_brings_its_prototypes(tab):
     page = tab()
     label = page.locator(".cv-bar").nth(1).get_attribute("data-label")
@@ -230,6 +235,7 @@ def test_another_class_on_the_left_brings_its_prototypes(tab):
     expect(page.locator('[data-kind="foreground"] h3')).to_contain_text(label)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_phone(tab, theme):
     page = tab(390, 844, theme)
@@ -246,6 +252,7 @@ def test_phone(tab, theme):
     assert tops == sorted(tops)
 
 
+@pytest.mark.long
 def test_every_control_has_a_name(tab):
     page = tab()
     page.get_by_role("button", name="Prototypes from pictures of your own").click()

@@ -96,6 +96,7 @@ def shown(page):
     )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("seed", range(10))
 def test_controls_used_within_two_seconds_all_count(open_page, seed):
     page = open_page(query=SCENE)
@@ -148,6 +149,7 @@ def test_the_last_of_two_examples_wins(open_page):
     expect(heading(page)).to_contain_text("It says windmill")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seed", range(2))
 def test_answers_that_arrive_at_once_end_with_the_last(open_page, seed):
     page = open_page(query=SCENE, script=BURSTS)
@@ -184,6 +186,7 @@ def test_an_answer_whose_stream_was_closed_comes_all_the_same(open_page):
     expect(heading(page)).to_contain_text(f"Where it would see {label}")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", ["examples", "bars"])
 def test_the_last_of_ten_clicks_wins(open_page, kind, seed):

@@ -75,6 +75,7 @@ def _opens_as_a_file(window, path):
     page.close()
 
 
+@pytest.mark.long
 def test_the_pages_of_a_zip_of_several_pictures_keep_theirs(
     open_page, window, photo_file, tmp_path
 ):

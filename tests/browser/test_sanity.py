@@ -75,6 +75,7 @@ def test_the_slider_goes_through_the_maps_by_keyboard_without_a_request(open_san
     assert not [url for url in calls if not url.startswith("data:")]
 
 
+@pytest.mark.long
 def test_the_map_above_the_slider_follows_the_viewers_colours(open_sanity):
     page = open_sanity()
     before = drawn(page)
@@ -86,6 +87,7 @@ def test_the_map_above_the_slider_follows_the_viewers_colours(open_sanity):
     assert here(page) == "0"
 
 
+@pytest.mark.long
 def test_files_are_there_without_a_server(open_sanity):
     page = open_sanity()
     for kind, begins in (("csv", "step,block,rank"), ("svg", "<svg")):
@@ -98,6 +100,7 @@ def test_files_are_there_without_a_server(open_sanity):
     expect(page.locator(f"{PLOT} tbody tr")).to_have_count(STEPS)
 
 
+@pytest.mark.long
 def test_other_weights_are_drawn_on_request(open_sanity):
     page = open_sanity()
     said = page.locator(f"{SLIDER} [data-part=text]")
@@ -112,6 +115,7 @@ def test_other_weights_are_drawn_on_request(open_sanity):
     assert drawn(page) != before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_sanity_on_a_phone(open_sanity, theme):
     page = open_sanity(width=390, height=844, theme=theme)

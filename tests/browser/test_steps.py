@@ -119,6 +119,7 @@ def test_the_cut_is_moved_without_a_request(open_steps):
     assert not [url for url in calls if not url.startswith("data:")]
 
 
+@pytest.mark.long
 def test_a_sign_and_its_pictures_are_marked_together(open_steps):
     page = open_steps(f"{RAM}&step=4")
     sign = page.locator(f"{WALK} .sw-sign[data-symbol=mean]")
@@ -135,6 +136,7 @@ def test_a_sign_and_its_pictures_are_marked_together(open_steps):
     expect(group).to_be_focused()
 
 
+@pytest.mark.long
 def test_prototypes_are_looked_for_on_a_click(open_steps):
     page = open_steps("&tab=steps&story=whole")
     page.keyboard.press("ArrowRight")
@@ -147,6 +149,7 @@ def test_prototypes_are_looked_for_on_a_click(open_steps):
     expect(ask).to_be_hidden()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_step_on_a_phone(open_steps, theme):
     page = open_steps(VIT, width=390, height=844, theme=theme)
@@ -159,6 +162,7 @@ def test_every_step_on_a_phone(open_steps, theme):
         assert violations(page) == []
 
 
+@pytest.mark.long
 def test_the_arrows_of_other_things_stay_theirs(open_steps):
     page = open_steps()
     page.locator("#views [role=tab][aria-selected=true]").first.focus()

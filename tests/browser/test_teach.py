@@ -91,6 +91,7 @@ def test_a_head_is_taught_from_six_pictures_and_kept(open_page, pictures, tmp_pa
     assert page.locator("#teach-answer").inner_text() == answer
 
 
+@pytest.mark.long
 def test_the_camera_takes_pictures_while_its_button_is_held(open_page):
     page = open_teach(open_page, width=390, height=844, script=CAMERA)
     opener = page.get_by_role("button", name="Use the camera for kind 2")
@@ -116,6 +117,7 @@ def test_the_camera_takes_pictures_while_its_button_is_held(open_page):
     assert page.evaluate("window.stream.getTracks().every(track => track.readyState === 'ended')")
 
 
+@pytest.mark.long
 def test_the_bias_is_made_and_mended(open_page):
     page = open_teach(open_page, theme="dark")
     lesson = page.locator("#teach-lesson")

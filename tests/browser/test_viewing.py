@@ -81,6 +81,7 @@ def move_cells(x):
     )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", ["stretch", "crop", "moved", "one cell", "wide", "small"])
 def test_up_sampling_is_the_engines_own(script, explain, picture, case):
     x = {
@@ -116,6 +117,7 @@ def test_value_at_a_pixel_is_the_maps_own(script, explain):
         assert np.abs(np.subtract(found, wanted)).max() <= 0.5 / 255 + 1e-5
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("fit", ["stretch", "crop"])
 def test_a_threshold_is_a_share_of_the_highest_pixel(script, explain, fit):
     x = move_cells(explain("hires_cam", fit=fit))
@@ -133,6 +135,7 @@ def test_a_threshold_is_a_share_of_the_highest_pixel(script, explain, fit):
     assert min(found) < 0.97, "a peak seldom falls on a pixel"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("multi", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 def test_boxes_are_the_engines_own(script, seed, multi):
@@ -161,6 +164,7 @@ def test_pixels_that_touch_by_a_corner_belong_together(script):
     assert script(find, [0.0] * 20) == []
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("threshold", [0.05, 0.2, 0.5, 0.95, 1])
 def test_agreement_is_localizations_own(script, threshold):
     random = np.random.default_rng(1)
@@ -734,6 +738,7 @@ def test_nonsense_in_a_link_is_ignored(open_page):
 # --- on a phone, in the dark ---
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_phone(open_page, theme):
     page = open_page(width=390, height=844, theme=theme)

@@ -40,6 +40,7 @@ def saved(page):
         }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("query", "most"),
     [

@@ -68,6 +68,7 @@ def check_whole(out, photos, target="top"):
             assert np.abs(map_in(row, of) - map_in(wanted, of)).max() <= 1.01 / 255
 
 
+@pytest.mark.long
 def test_a_run_has_the_maps_of_explain(job, photos, tmp_path):
     told = []
     done = run_job(job, tmp_path / "run", tell=told.append)
@@ -76,6 +77,7 @@ def test_a_run_has_the_maps_of_explain(job, photos, tmp_path):
     assert [each.done for each in told] == list(range(1, COUNT + 2))
 
 
+@pytest.mark.long
 def test_targets_are_labels_or_a_column(job, photos, tmp_path):
     run_job(Job(str(photos), "scenes-resnet", target="label"), tmp_path / "run")
     check_whole(tmp_path / "run", photos, "label")
@@ -146,6 +148,7 @@ def test_names_that_are_not_utf8_stop_no_run(odd_photos, tmp_path, workers):
     assert len(list((tmp_path / "yolo/images").iterdir())) == 3
 
 
+@pytest.mark.long
 def test_an_interrupted_run_keeps_what_failed_before(job, tmp_path):
     first = run_job(job, tmp_path / "run")
     assert first.failed == 1
@@ -160,6 +163,7 @@ def test_an_interrupted_run_keeps_what_failed_before(job, tmp_path):
     assert [each["path"] for each in Run.open(tmp_path / "run").errors()] == ["ram/broken.png"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "change",
     [
@@ -180,6 +184,7 @@ def test_another_configuration_is_refused(photos, tmp_path, change):
     run_job(Job(**same, batch=3), out)  # that changes no row
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("change", "differs"),
     [
@@ -247,6 +252,7 @@ def test_what_cannot_be_done_is_told_before_anything_is_written(photos, tmp_path
 # -- Several processes, and processes that end --
 
 
+@pytest.mark.long
 def test_two_workers_share_the_pictures(job, photos, tmp_path):
     done = run_job(job, tmp_path / "run", workers=2)
     check_whole(tmp_path / "run", photos)
@@ -277,6 +283,7 @@ def test_a_worker_that_is_killed_is_replaced(job, photos, tmp_path):
     assert not list((tmp_path / "run").glob(".*"))
 
 
+@pytest.mark.long
 def test_what_ends_a_worker_is_raised_here(photos, tmp_path, monkeypatch):
     """The shard is damaged behind its first pictures."""
     import io
@@ -304,6 +311,7 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.long
 def test_workers_end_when_the_start_of_another_is_interrupted(photos, tmp_path, monkeypatch):
     """Or they would go on, or end in a traceback, when the first process is gone."""
     start, started = _Team._start, []

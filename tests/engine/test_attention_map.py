@@ -29,6 +29,7 @@ def weights_by_hand(backbone, picture, monkeypatch):
     return seen
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("name", "prefix", "readers"),
     [

@@ -52,6 +52,7 @@ def by_hand(backbone, photo, method, block, target):
     return tokens[0, attention.layout.prefix :].reshape(attention.layout.grid).numpy()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("method", OF_THE_TRACE)
 @pytest.mark.parametrize(
     "name",
@@ -165,6 +166,7 @@ def test_a_further_class_costs_one_backward_pass_and_a_further_method_none(
         handle.remove()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("method", OF_ATTENTION)
 def test_all_scores_and_another_process(tiny, photo, method):
     backbone = Engine("cpu").backbone("scenes-vit")

@@ -293,6 +293,7 @@ def small_vgg():
     return wrap_backbone(model, name="small_vgg", device="cpu", input_size=(3, 112, 112))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_convnext", "small_vgg"])
 def test_where_the_head_sees_no_places_it_says_so(engine, tiny, photo, name):
     backbone = small_vgg() if name == "small_vgg" else tiny(name)
@@ -305,6 +306,7 @@ def test_where_the_head_sees_no_places_it_says_so(engine, tiny, photo, name):
         assert np.isfinite(x.raw[stage]).all()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
 def test_values_are_no_scores(engine, photo, tmp_path, name):
     """What a head that gives values makes of a place says nothing about how sure it is."""
@@ -384,6 +386,7 @@ def test_beside_prototypes_of_the_picture_there_are_no_others(engine, knowing, t
 # --- what ships ---
 
 
+@pytest.mark.long
 def test_prototypes_find_more_of_a_thing_than_cam(engine, knowing):
     """On drawn scenes, by the prototypes that ship: IoU and precision at 30 %, average precision.
 
@@ -448,6 +451,7 @@ def test_every_bundled_network_has_its_prototypes():
     assert all((BUNDLED / name / "prototypes").is_dir() for name in bundled_names())
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", bundled_names())
 def test_shipped_banks_fit_the_weights_that_ship(name):
     """After a training: `python benchmarks/make_banks.py NAME`."""

@@ -109,6 +109,7 @@ def test_prototypes_of_it_are_refused(engine, free, photo):
             engine.build_prototypes([photo], free(), target)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "options",
     [
@@ -136,6 +137,7 @@ def test_attention_needs_no_class(engine, free, photo):
         engine.explain(photo, free(), method="rollout")
 
 
+@pytest.mark.long
 def test_its_embedding_is_no_class(engine, photo):
     backbone = wrap_backbone(untrained("resnet50_clip.openai"), device="cpu", input_size=64)
     x = engine.explain(photo, backbone)

@@ -38,6 +38,7 @@ def farm():
 # --- the map ---
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("method", GRADIENT_METHODS)
 @pytest.mark.parametrize("name", [RESNET, "test_vit2"])
 def test_every_gradient_method_explains_the_margin_over_the_mean(engine, tiny, photo, name, method):

@@ -41,6 +41,7 @@ def test_it_is_the_explanation_of_the_covered_picture(engine, tiny, photo, mask,
     assert not np.array_equal(x.logits, y.logits)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("method", ARITHMETIC)
 def test_method_and_target_stay(engine, tiny, photo, mask, method):
     x = engine.explain(photo, tiny(network_with(method)), target=2, method=method)

@@ -71,6 +71,7 @@ NAMES = tuple(f"thing {i}" for i in range(1000))
 EACH = {**GIVEN, "labels": NAMES}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", EACH)
 def test_each_setting_at_each_door(engine, photo, name):
     """Alone: what is not given stays as the configuration has it; the manifest has all."""
@@ -95,6 +96,7 @@ def test_each_setting_at_each_door(engine, photo, name):
         }, door
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", EACH)
 def test_prototypes_are_built_with_settings(engine, photo, name):
     given = {name: EACH[name]}

@@ -24,6 +24,7 @@ MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 # --- maps ---
 
 
+@pytest.mark.sampled(14)
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_mambaout", "test_vit"])
 @pytest.mark.parametrize("method", METHODS)
 def test_maps_are_of_the_pictures_size_and_between_0_and_1(engine, tiny, photo, name, method):
@@ -211,6 +212,7 @@ def real():
     return explain
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("name", "label", "animal", "head"),
     [

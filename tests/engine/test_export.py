@@ -158,6 +158,7 @@ def test_stage_names_cannot_leave_the_folder(tmp_path):
 # --- explanations ---
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "options",
     [

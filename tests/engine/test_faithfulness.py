@@ -41,6 +41,7 @@ def plain_score(backbone):
 # --- what is measured ---
 
 
+@pytest.mark.long
 def test_figures_are_those_of_plain_passes(engine, explained):
     x, backbone = explained, explained.backbone
     found = engine.faithfulness(x, steps=FEW)
@@ -84,6 +85,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_map_of_a_picture_times_one_is_the_map_itself(engine, photo, tiny, name):
     """M(x * 1) = M(x), whatever the map was made with."""
@@ -99,6 +101,7 @@ def test_the_map_of_a_picture_times_one_is_the_map_itself(engine, photo, tiny, n
     assert map_again(x, RANDOM, heats[RANDOM], engine.explain) is heats[RANDOM]
 
 
+@pytest.mark.long
 def test_prototypes_are_kept_for_the_map_again(engine, rams, knowing, learned):
     x = engine.explain(rams[0], knowing, target="ram", method="lpcam", prototypes=learned)
     heat = faithfulness.check(x, "fused", None, 8, ()).heats["fused"]
@@ -108,6 +111,7 @@ def test_prototypes_are_kept_for_the_map_again(engine, rams, knowing, learned):
     assert found.figures["fused"]["coherency"] > 0.5
 
 
+@pytest.mark.long
 def test_a_map_that_knows_the_picture_is_better_than_a_random_one(engine, rams, knowing):
     """On scenes that the network was made for."""
     better = 0
@@ -140,6 +144,7 @@ def test_what_was_shown_is_given_with_it(engine, explained):
 # --- what it costs ---
 
 
+@pytest.mark.long
 def test_what_was_measured_is_not_measured_again(engine, explained, passes):
     engine.faithfulness(explained, steps=FEW, beside=())
     count = passes(explained.backbone)
@@ -216,6 +221,7 @@ def test_progress_counts_all_pictures_and_stop_leaves_the_network_whole(
 # --- elsewhere ---
 
 
+@pytest.mark.long
 def test_another_process_gives_the_same_figures(photo):
     tasks, worker = [], Engine("cpu")
 
@@ -300,6 +306,7 @@ def test_changed_weights_are_refused(engine, photo, tiny):
         engine.faithfulness(x)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("method", ["layer_cam", "gae", "rollout"])
 def test_transformers_and_their_own_methods(engine, photo, tiny, method):
     x = engine.explain(photo, tiny(VIT), target=3, method=method)

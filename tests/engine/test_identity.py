@@ -47,6 +47,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(
     "options",
@@ -136,6 +137,7 @@ def save(path, seed, how="whole"):
         new.replace(path)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("how", ["whole", "as old"])
 def test_an_overwritten_checkpoint_is_loaded_anew(engine, photo, tmp_path, how):
     file = tmp_path / "mine.pth"
@@ -188,6 +190,7 @@ CONFIG = {"architecture": "test_resnet", "num_classes": 1000, "global_pool": "av
           "pretrained_cfg": {"input_size": [3, 64, 64]}}  # fmt: skip
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("name", "repository"),
     [

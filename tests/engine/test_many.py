@@ -56,6 +56,7 @@ def check_same(x, y):
         assert wrong.mean() <= mean and wrong.max() <= most, of
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("batch", [1, 3, 7, 32])
 def test_maps_are_those_of_explain_whatever_the_batch(engine, pictures, name, batch):
@@ -65,6 +66,7 @@ def test_maps_are_those_of_explain_whatever_the_batch(engine, pictures, name, ba
         check_same(x, engine.explain(picture, name))
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("method", ONE_PASS)
 def test_every_method_of_one_pass_gives_its_maps(engine, pictures, name, method):
@@ -79,6 +81,7 @@ def test_every_method_of_one_pass_gives_its_maps(engine, pictures, name, method)
         check_same(x, engine.explain(picture, backbone, method=method))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "options",
     [
@@ -98,6 +101,7 @@ def test_methods_of_several_traces_take_pictures_one_by_one(engine, pictures, op
         check_same(x, engine.explain(picture, "scenes-resnet", **options))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "options",
     [

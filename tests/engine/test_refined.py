@@ -57,6 +57,7 @@ def refined_by_hand(x, affinity, how):
 # -- The map -----------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(14)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("method", METHODS)
 def test_it_has_the_pictures_size_and_lies_between_0_and_1(engine, tiny, photo, name, method):
@@ -75,6 +76,7 @@ def test_it_has_the_pictures_size_and_lies_between_0_and_1(engine, tiny, photo, 
     assert np.abs(x.refined - x.fused).max() > 0.05, "and it is not the fused one"
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(
     "options",
@@ -409,6 +411,7 @@ def test_it_is_saved_beside_the_others(engine, tiny, photo, tmp_path):
 # -- Families ----------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("name", "family"),
     [

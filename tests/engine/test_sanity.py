@@ -58,6 +58,7 @@ def by_hand(x, seed, blocks=None):
 # --- against copies made by hand ---
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_step_is_the_map_of_a_copy_made_by_hand(tiny, photo, engine, name):
     x = engine.explain(photo, tiny(name), target=3)
@@ -78,6 +79,7 @@ def test_every_step_is_the_map_of_a_copy_made_by_hand(tiny, photo, engine, name)
     assert found.draws[1] == pytest.approx(rank_correlation(x.grid("fused")[0], again), abs=0.02)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "options",
     [
@@ -109,6 +111,7 @@ def test_signs_are_those_before_the_relu(engine, knowing, rams):
     assert fused.signed == fused.absolute == fused.rank
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
 @pytest.mark.parametrize("method", CHEAP)
 def test_every_cheap_method_has_a_cascade(tiny, photo, engine, name, method):
@@ -167,6 +170,7 @@ def test_the_network_is_whole_after_success_failure_and_stop(tiny, photo, engine
     assert np.array_equal(engine.explain(photo, backbone).fused, x.fused)
 
 
+@pytest.mark.long
 def test_eight_threads_at_once(tiny, photo, engine, unchanged):
     backbone = tiny("test_resnet")
     x = engine.explain(photo, backbone)

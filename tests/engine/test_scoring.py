@@ -120,6 +120,7 @@ def _blurred(image):
 
 
 # Classes of which the picture shows something, behind a group's mask too.
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("name", "target"), [(RESNET, 3), ("test_vit", 2), ("scenes-convnext", 3)])
 @each
 def test_the_map_is_that_of_the_definition(engine, tiny, photo, name, target, method):
@@ -390,6 +391,7 @@ def test_progress_counts_passes_over_all_stages(photo, tiny, method):
     assert not again
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("after", [0, 1])
 @each
 def test_what_progress_raises_ends_it_and_leaves_the_network_whole(
@@ -442,6 +444,7 @@ def test_several_views_are_averaged_counted_and_stopped(photo, tiny, method):
         Engine("cpu").explain(photo, backbone, views="paper", progress=stop, **options)
 
 
+@pytest.mark.sampled
 @each
 def test_eight_threads_at_once_give_the_maps_that_one_gives(photo, tiny, method):
     """On two networks that share their layers, while another thread runs one of them."""
@@ -486,6 +489,7 @@ def test_eight_threads_at_once_give_the_maps_that_one_gives(photo, tiny, method)
 # -- Elsewhere -----------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled
 @each
 def test_another_process_gives_the_same_map(photo, method):
     tasks, worker = [], Engine("cpu")

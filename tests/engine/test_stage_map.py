@@ -202,6 +202,7 @@ def test_what_denoising_did_to_a_map_in_words():
 # --- truncation ---
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("method", METHODS)
 def test_without_truncation_it_is_the_plain_method(engine, photo, method):
     options = {"weights": "random", "method": method}
@@ -213,6 +214,7 @@ def test_without_truncation_it_is_the_plain_method(engine, photo, method):
     assert not same.removed[same.stages[0]].any()
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("checkerboard", ["keep", "smooth"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("method", GRADIENT_METHODS)

@@ -44,6 +44,7 @@ def close(found, wanted):
     assert np.abs(found - wanted).max() <= 2e-5 * max(np.abs(wanted).max(), 1e-30)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("method", ["layer_cam", "grad_cam"])
 def test_all_channels_together_are_the_map_at_every_stage(own, explained, network, method):

@@ -96,6 +96,7 @@ def free(lock):
     return found == [True]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", WORK)
 def test_what_is_stopped_at_any_moment_leaves_everything_whole(
     tiny, photo, unchanged, kind, tmp_path, monkeypatch
@@ -123,6 +124,7 @@ def test_what_is_stopped_at_any_moment_leaves_everything_whole(
             assert np.array_equal(found, expected[each]), f"{each}, stopped at {last}"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("name", "weights"), [("test_resnet", "random"), ("scenes-vit", "auto")])
 def test_a_network_whose_loading_is_stopped_is_loaded_by_the_next(photo, name, weights):
     """However it is made: what ends the loading is no fault of the network or its files."""

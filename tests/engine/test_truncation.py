@@ -212,6 +212,7 @@ CASES = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("name", "options", "reason"), CASES, ids=str)
 def test_maps_are_those_of_the_level_that_was_chosen(engine, tiny, photo, name, options, reason):
     x = engine.explain(photo, tiny(name), truncation="auto", **options)

@@ -26,6 +26,7 @@ def test_the_table_is_the_papers():
     assert all(views[0] == View(1.0, False) for views in VIEWS.values()), "it decides the class"
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("method", METHODS)
 def test_flip_is_the_mean_of_the_map_and_of_the_mirrored_one(engine, tiny, photo, method):
     backbone = tiny(network_with(method))
@@ -51,6 +52,7 @@ def test_flip_of_the_mirrored_picture_is_the_mirrored_map(engine, tiny, photo):
     assert np.allclose(one.fused, other.fused[:, ::-1], atol=1e-5)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("placement", ["plain", "true"])
 def test_views_at_other_sizes_are_put_back_where_they_look(engine, tiny, photo, placement):
     backbone = tiny("test_resnet")
@@ -184,6 +186,7 @@ def test_a_runner_that_cannot_resize_looks_for_no_sizes(photo, tiny, monkeypatch
     assert "cannot be shown 0.5, 1.5, 2 times its size here" in said
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("views", "passes"), [("flip", [2]), ("paper", [2, 2, 2, 2])])
 def test_a_picture_and_its_mirror_image_take_one_pass(tiny, photo, views, passes):
     engine, backbone = Engine(), copy_of(tiny("test_resnet"))

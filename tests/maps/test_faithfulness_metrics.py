@@ -101,6 +101,7 @@ def test_insertion_is_its_slow_twin(heat, image, score_fn, steps):
     assert np.allclose(curve.shares, shares) and np.allclose(curve.scores, scores, atol=1e-5)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("sides", [(10, 12), (64, 50)])
 def test_the_blur_is_rises(sides):
     image = torch.randn(1, 2, *sides, generator=torch.Generator().manual_seed(4))

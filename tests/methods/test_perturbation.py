@@ -162,6 +162,7 @@ class TestTwins:
         arguments = given("score_cam", shape)
         close64(score_cam(**arguments, channels=most), slow_score(**arguments, most=most))
 
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("groups", [1, 3, 32])
     def test_group_cam(self, shape, groups):
         arguments = given("group_cam", shape)

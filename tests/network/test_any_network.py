@@ -21,6 +21,7 @@ ARCHITECTURES = (
 CASES = 36
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quant")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("seed", range(CASES))

@@ -56,6 +56,7 @@ def make(name, **arguments):
     return timm.create_model(name, **arguments).eval()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", KINDS)
 def test_attention_is_found_and_proved(name):
     arguments, prefix, readers = KINDS[name]
@@ -76,12 +77,14 @@ def test_attention_is_found_and_proved(name):
     assert attention.block("blocks") is None and attention.block("patch_embed") is None
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", WITHOUT)
 def test_others_say_why_not(name):
     found = wrap_backbone(make(name), device="cpu").discovery
     assert found.attention is None and WITHOUT[name] in found.no_attention
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["test_vit", "beitv2_base_patch16_224", "eva02_small_patch14_336"])
 def test_what_is_recorded_is_what_the_modules_compute_step_by_step(name):
     """timm computes attention step by step itself where `fused_attn` is off."""

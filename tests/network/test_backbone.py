@@ -20,6 +20,7 @@ def test_a_loaded_backbone_is_frozen_and_in_eval_mode():
     assert wrap_backbone(untrained(), device="cpu").weights.source == "given"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
 def test_a_given_network_stays_as_it_is(unchanged, photo, dtype):
     model = untrained(zero_init_last=False).train().to(dtype)

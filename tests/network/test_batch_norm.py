@@ -49,6 +49,7 @@ def test_what_torch_has_right_stays_bit_for_bit():
     assert not norm._forward_hooks
 
 
+@pytest.mark.long
 def test_a_network_of_attention_and_batch_norms(photo):
     """NextViT: 37 % of the largest gradient was the error at its first stage."""
     model = untrained("nextvit_small")

@@ -1,5 +1,6 @@
 """The check of architectures: reports that are right, and failures with their reason."""
 
+import pytest
 import timm
 
 from camviz.errors import StageError
@@ -41,6 +42,7 @@ def test_one_architecture_stands_for_each_family():
     assert not any(entry.name.startswith("test_") for entry in chosen)
 
 
+@pytest.mark.long
 def test_a_zero_head_is_randomized_for_the_check_only():
     """gMLP's head starts at zero: without help every gradient would be zero."""
     (report,) = check.check(entries("gmlp_ti16_224")[:1])

@@ -42,6 +42,7 @@ KINDS = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_state_dict_is_found(tmp_path, kind):
     make, said = KINDS[kind]

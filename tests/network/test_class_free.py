@@ -54,6 +54,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_features_are_told_from_classes(kind):
     name, options, numbers, defaults = NETWORKS[kind]
@@ -64,6 +65,7 @@ def test_features_are_told_from_classes(kind):
     assert backbone.default_stages == defaults
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", ["DINOv2", "CLIP, embedding", "convolutional"])
 def test_what_is_traced_is_what_the_modules_put_out(kind):
     name, options, numbers, _ = NETWORKS[kind]
@@ -93,6 +95,7 @@ def test_gradients_reach_the_taps_from_the_features():
         assert bool(gradient.any()) != stage.zero_gradient
 
 
+@pytest.mark.long
 def test_as_many_classes_as_an_embedding_are_classes_when_that_is_said():
     model = untrained("resnet50_clip.openai")
     assert wrap_backbone(model, device="cpu", output="softmax").labels[5] == "class 5"
@@ -101,6 +104,7 @@ def test_as_many_classes_as_an_embedding_are_classes_when_that_is_said():
     assert len(wrap_backbone(untrained("resnet50_clip.openai", num_classes=7)).labels) == 7
 
 
+@pytest.mark.long
 def test_a_head_of_ones_own_is_no_embedding():
     model = untrained("resnet50_clip.openai", num_classes=0)
     assert not wrap_backbone(model, device="cpu").has_classes

@@ -86,6 +86,7 @@ def test_weights_that_are_no_numbers(folder):
 WRONG = [None, "x", -1, 0, 1.5, [], {}, [None], "9" * 50, True]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     "key",
     [
@@ -148,6 +149,7 @@ def test_loading_a_network_moves_no_generator(name):
     assert generators() == before
 
 
+@pytest.mark.long
 def test_nor_does_anything_else(monkeypatch):
     engine, before = Engine("cpu"), generators()
     ram = str(example("a-ram").path)

@@ -37,6 +37,7 @@ FAMILIES = (
 FLOORS = {nn.ReLU: 0.0, nn.SiLU: -0.2785, nn.Hardswish: -0.375}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_stages_hold_what_forward_intermediates_returns(tiny, name):
     backbone = tiny(name)

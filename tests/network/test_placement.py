@@ -102,6 +102,7 @@ def measured(*layers, size=(32, 32)):
 # --- centres by hand ---
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("layer", "expected"),
     [

@@ -30,6 +30,7 @@ def all_random(backbone, seed, most=10):
 # --- which blocks ---
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", TINY + OTHERS)
 @pytest.mark.parametrize("most", [1, 2, 5, 10])
 def test_blocks_hold_every_parameter_once(tiny, name, most):

@@ -104,6 +104,7 @@ def test_relevance_is_conserved_from_the_logit_to_the_tokens():
         assert (passed == pytest.approx(logits[0, 2].item(), rel=1e-9)) is holds
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["test_vit", "beitv2_base_patch16_224", "eva02_small_patch14_336"])
 def test_logits_stay_and_the_network_is_left_as_it_was(name):
     torch.manual_seed(0)

@@ -218,6 +218,7 @@ def test_names_of_the_configuration_are_of_its_own_head():
     assert wrap_backbone(model, device="cpu").labels == ("class 0", "class 1")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_vit", "botnet26t_256"])
 def test_timms_own_networks_have_imagenets_names(name):
     size = {"input_size": 64} if "resnet" in name else {}

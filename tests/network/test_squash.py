@@ -76,6 +76,7 @@ SIGMOID = {
 }
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.filterwarnings("ignore:Implicit dimension")
 @pytest.mark.parametrize(("kind", "case"), [("softmax", k) for k in SOFTMAX]
                          + [("sigmoid", k) for k in SIGMOID])  # fmt: skip

@@ -88,6 +88,7 @@ def check(backbone, taps, kinds=("head", "rest")):
     return found
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", TINY)
 def test_the_tail_is_whole_passes(tiny, name, unchanged):
     backbone = tiny(name)
@@ -96,6 +97,7 @@ def test_the_tail_is_whole_passes(tiny, name, unchanged):
     assert found[backbone.discovery.pre_pool].kind == "head"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", SMALL)
 def test_the_tail_is_whole_passes_in_other_families(other, name):
     backbone = other(name)
@@ -105,6 +107,7 @@ def test_the_tail_is_whole_passes_in_other_families(other, name):
     assert pre_pool not in found or found[pre_pool].kind == "head"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("name", "modules"),
     [

@@ -26,6 +26,7 @@ def run(script):
     return done.stdout.strip()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "importing", ["import camviz, timm", "import camviz, torchvision", "import camviz.network.hub"]
 )

@@ -63,6 +63,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path):
             load_backbone(f"local-dir:{place}")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["weights.safetensors", "weights.pth", "wrapped.pth"])
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
 def test_a_checkpoint_brings_its_own_number_of_classes(tmp_path, name, kind):

@@ -83,6 +83,7 @@ WRAPPERS = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", WRAPPERS)
 def test_a_network_is_taken_out_of_its_wrapper(kind):
     plain = untrained(num_classes=3)
@@ -149,6 +150,7 @@ def test_the_true_cause_is_named(model, sentence):
         wrap_backbone(model(), device="cpu")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "name", ["efficientvit_m0", "repvit_m1", "crossvit_tiny_240", "levit_128s"]
 )
@@ -239,6 +241,7 @@ def test_grey_networks_are_shown_grey(photo, channels):
     assert x.fused.shape == photo.shape[:2]
 
 
+@pytest.mark.long
 def test_grey_networks_whose_first_layer_reads_blocks_of_pixels(photo):
     for wrapped in (lambda model: model, nn.DataParallel):
         model = wrapped(timm.create_model("tresnet_m", in_chans=1, num_classes=3))
@@ -257,6 +260,7 @@ def test_the_grey_of_a_picture_is_its_luma():
     assert image.unique().tolist() == [pytest.approx((round(0.587 * 200) / 255 - 0.25) / 0.5)]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("channels", [2, 4, 6])
 def test_the_normalisation_of_other_channels_must_be_given(channels):
     model = untrained(in_chans=channels)

@@ -115,6 +115,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.long
 def test_memory_stays_where_it_is(tmp_path):
     """One sheet would take 190 MB."""
     tensors, table = parts()

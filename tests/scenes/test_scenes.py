@@ -225,6 +225,7 @@ def test_share_of_scenes_with_two_things():
     assert {len(s.objects) for s in draw_scenes(16, 8, size=48, two_objects=0)} == {1}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("background", ALL_BACKGROUNDS)
 def test_every_class_before_every_background(background):
     for index, label in enumerate(SCENE_CLASSES):
@@ -251,6 +252,7 @@ def test_the_same_scene_at_another_size_is_the_same_scene():
         assert (reduced & small.objects[0].mask).sum() > 0.85 * union
 
 
+@pytest.mark.long
 def test_held_out_backgrounds_are_never_trained_on():
     assert not set(HELD_OUT_BACKGROUNDS) & set(TRAIN_BACKGROUNDS)
     assert len(HELD_OUT_BACKGROUNDS) >= 3

@@ -88,6 +88,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("verb", "path", "status", "sentence"), REFUSED)
 def test_refusals_are_said_in_clear_words(small, hub, capfd, verb, path, status, sentence):
     hub.refuse[(verb, path)] = status

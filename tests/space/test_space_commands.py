@@ -95,6 +95,7 @@ def test_the_published_folder_works_by_itself(space, tmp_path):
     assert int(run.stdout.split()[1]) == len(examples())
 
 
+@pytest.mark.long
 def test_publishing_from_a_shell(hub, small):
     """A process of its own: huggingface_hub reads HF_ENDPOINT when it is imported."""
     copy = small.root / "camviz"
@@ -124,6 +125,7 @@ def test_publishing_from_a_shell(hub, small):
     assert written == []
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("arguments", [["--help"], ["check"], ["plan"], ["render", "--check"]])
 def test_space_waits_for_neither_torch_nor_gradio_nor_timm(arguments):
     code = (

@@ -93,6 +93,7 @@ def guided() -> tuple[Recipe, timm.models.ResNet]:
     return dataclasses.replace(TINY, guide=2.0, guided=(-3, -2, -1)), teacher
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", ["alone", "distilled", "guided"])
 def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path, kind):
     recipe, teacher = guided() if kind == "guided" else (TINY, None)

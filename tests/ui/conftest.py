@@ -12,8 +12,23 @@ from camviz.ui.events import take
 from camviz.ui.notices import with_notices
 from camviz.ui.state import BackboneChoice, Controls, Selection, Session, Task
 from camviz.ui.tabs import compare
+from tests.support.server import served
 
 RESNET = "test_resnet.r160_in1k"
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory):
+    """The address of the page itself, served by a process of its own; it logs no traceback."""
+    with served(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def noisy(tmp_path_factory):
+    """The same, of which gradio itself may write tracebacks into the log."""
+    with served(tmp_path_factory.mktemp("noisy"), quiet=False) as url:
+        yield url
 
 
 @pytest.fixture

@@ -122,6 +122,7 @@ def test_a_method_without_gradients_has_nothing_to_denoise(opened):
     assert view.panels() == [*reversed(STAGES), "fused", "refined"]
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("method", "fuse"),
     [
@@ -554,6 +555,7 @@ def test_the_page_says_when_it_asks_another_backbone_and_offers_the_way_back(
     assert view.controls.backbone == BackboneChoice("scenes-resnet")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["photos-resnet", "scenes-vit", RESNET])
 def test_a_backbone_that_was_chosen_stays_whatever_the_picture(
     visit, controls_of, photo_file, name, write
@@ -585,6 +587,7 @@ def test_a_badge_says_what_a_network_does_not_know(visit, controls_of):
     assert "no class" not in view.tab["verdict"]
 
 
+@pytest.mark.long
 def test_the_backbone_of_a_link_stays(visit, photo_file):
     query = {"backbone": "resnet18", "weights": "untrained", "example": "two-boats"}
     actions.open_link(visit.session, query, None)

@@ -16,27 +16,13 @@ from PIL import Image
 
 import camviz
 from camviz.examples import example
-from tests.support.server import served
 
 RESNET = "test_resnet.r160_in1k"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with served(tmp_path_factory.mktemp("server")) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def noisy(tmp_path_factory):
-    """The same, for what gradio itself writes into the log."""
-    with served(tmp_path_factory.mktemp("noisy"), quiet=False) as url:
-        yield url
-
-
-@pytest.fixture
-def client(address, tmp_path):
-    made = Client(address, verbose=False, download_files=tmp_path)
+def client(address, tmp_path_factory):
+    made = Client(address, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
     yield made
     made.close()
 
@@ -250,6 +236,7 @@ def post(address, endpoint, data):
 META = {"meta": {"_type": "gradio.FileData"}}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "image",
     [

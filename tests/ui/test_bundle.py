@@ -215,6 +215,7 @@ def large(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("size", "sides"), [("screen", (1600, 1200)), ("original", (2000, 1500))])
 def test_a_zip_is_for_a_screen_or_as_large_as_the_picture(controls_of, large, size, sides):
     given = replace(controls_of(large), cover=Covering("mean", hottest=20))

@@ -90,6 +90,7 @@ def same(ours, theirs):
     return ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 2e-5 * np.abs(theirs).max()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_a_forked_process_gives_the_same(forked, in_process, photo, name, options):
     assert torch.autograd.grad is not GRAD
@@ -274,6 +275,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda row: " ".join(row))
 @pytest.mark.parametrize("loaded", ["here", "there"])
 def test_settings_reach_the_other_process(forked, in_process, photo, settings, loaded):
@@ -381,6 +383,7 @@ def test_another_device_gets_a_copy(photo):
     assert load_backbone(RESNET, "random", discovery=backbone.discovery).stages == backbone.stages
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("settings", [{}, {"output": "features"}])
 def test_a_network_is_taught_elsewhere_and_explained_there(forked, settings):
     """Nothing of a taught network is differentiated here, nor the stages of one without classes."""

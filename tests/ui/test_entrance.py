@@ -12,14 +12,6 @@ import torch
 from camviz.examples import example
 from camviz.ui.hosting.entrance import LONGEST, explain_failure, is_own_name, refuse
 from tests.support.programs import call, fetch, upload
-from tests.support.server import served
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with served(tmp_path_factory.mktemp("server")) as url:
-        yield url
-
 
 HELLO = {
     "jsonrpc": "2.0", "id": 1, "method": "initialize",

@@ -209,6 +209,7 @@ def asked(visit, controls, priced):
     return visit
 
 
+@pytest.mark.long
 def test_a_press_measures_the_map_and_then_the_others(asked, monkeypatch):
     """It is no matter that the price is the same behind it, as where little is kept."""
     shown = asked.answer()

@@ -153,6 +153,7 @@ def test_names_are_shown_as_text_on_the_page(visit, controls, odd_paths):
     assert "MARKER" not in shown
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "name", [f"{SCRIPT}.png", "\u202egnp.exe", "</script><script>alert(1)", "\x1b[31m"]
 )

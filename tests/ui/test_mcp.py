@@ -12,7 +12,6 @@ from camviz.errors import ImageError
 from camviz.examples import example
 from camviz.ui import api, launch_options
 from camviz.ui.hosting import uploads
-from tests.support.server import served
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("mcp") is None, reason="the extra mcp is not installed"
@@ -26,29 +25,28 @@ def data_url(path):
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with served(tmp_path_factory.mktemp("server"), quiet=False) as url:
-        yield f"{url}/gradio_api/mcp/"
+def endpoint(noisy):
+    return f"{noisy}/gradio_api/mcp/"
 
 
 @asynccontextmanager
-async def session(address):
+async def session(endpoint):
     from mcp import ClientSession
     from mcp.client.streamable_http import streamable_http_client
 
     async with (
-        streamable_http_client(address) as (receive, send, *_),
+        streamable_http_client(endpoint) as (receive, send, *_),
         ClientSession(receive, send) as made,
     ):
         await made.initialize()
         yield made
 
 
-def call_tool(address, tool, **given):
+def call_tool(endpoint, tool, **given):
     """(text of the answer, whether it is an error) of one call."""
 
     async def talk():
-        async with session(address) as agent:
+        async with session(endpoint) as agent:
             answer = await agent.call_tool(tool, given)
         (content,) = answer.content
         return content.text, answer.isError
@@ -56,17 +54,17 @@ def call_tool(address, tool, **given):
     return asyncio.run(talk())
 
 
-def call(address, tool, **given):
+def call(endpoint, tool, **given):
     """What a tool returns: gradio writes values down as Python does."""
-    text, wrong = call_tool(address, tool, **given)
+    text, wrong = call_tool(endpoint, tool, **given)
     assert not wrong, text
     return ast.literal_eval(text)
 
 
 @pytest.fixture(scope="module")
-def listed(address):
+def listed(endpoint):
     async def ask_for_both():
-        async with session(address) as agent:
+        async with session(endpoint) as agent:
             tools = (await agent.list_tools()).tools
             return tools, (await agent.list_resources()).resources
 
@@ -86,33 +84,34 @@ def test_every_tool_and_argument_says_what_it_is(listed):
             assert len(schema.get("description", "")) > 15, (tool.name, name)
 
 
-def test_explain(address):
+def test_explain(endpoint):
     found, file = call(
-        address, "explain", image=data_url(RAM), backbone="scenes-resnet", target="sheep"
+        endpoint, "explain", image=data_url(RAM), backbone="scenes-resnet", target="sheep"
     )
     assert found["target"]["label"] == "sheep" and "layer4" in found["stages"]
     assert found["predictions"][0]["label"] == "ram"
-    assert file["url"].startswith(address.removesuffix("mcp/")) and file["url"].endswith(".zip")
+    assert file["url"].startswith(endpoint.removesuffix("mcp/")) and file["url"].endswith(".zip")
 
 
-def test_prototypes_and_back(address):
+def test_prototypes_and_back(endpoint):
     pictures = [data_url(example(name).path) for name in ("a-ram", "a-ram-far-away")]
     network = {"backbone": "scenes-resnet", "target": "ram"}
-    found, bank = call(address, "prototypes", images=pictures, clusters=2, **network)
+    found, bank = call(endpoint, "prototypes", images=pictures, clusters=2, **network)
     assert found["pictures"] == 2
     given = {"image": data_url(RAM), "method": "lpcam", "prototypes": bank["url"], **network}
-    found, _ = call(address, "explain", **given)
+    found, _ = call(endpoint, "explain", **given)
     assert found["request"]["prototypes"].startswith("bank:")
 
 
-def test_models(address):
-    (found,) = call(address, "models", pattern="scenes-resnet")
+def test_models(endpoint):
+    (found,) = call(endpoint, "models", pattern="scenes-resnet")
     assert found["name"] == "scenes-resnet" and found["weights"] == "bundled"
 
 
 META = {"meta": {"_type": "gradio.FileData"}}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "image",
     [
@@ -127,19 +126,19 @@ META = {"meta": {"_type": "gradio.FileData"}}
         "data:image/png;base64,no base64 at all",
     ],
 )
-def test_no_path_and_no_address_is_opened(address, image):
+def test_no_path_and_no_address_is_opened(endpoint, image):
     network = {"backbone": "scenes-resnet", "target": "ram"}
     for tool, given in (
         ("explain", {"image": image}),
         ("prototypes", {"images": [image]}),
         ("explain", {"image": data_url(RAM), "method": "lpcam", "prototypes": image}),
     ):
-        text, wrong = call_tool(address, tool, **given, **network)
+        text, wrong = call_tool(endpoint, tool, **given, **network)
         assert wrong and "root:" not in text and "Traceback" not in text, text
 
 
-def test_errors_are_sentences(address):
-    text, wrong = call_tool(address, "explain", image=data_url(RAM), backbone="local-dir:/etc")
+def test_errors_are_sentences(endpoint):
+    text, wrong = call_tool(endpoint, "explain", image=data_url(RAM), backbone="local-dir:/etc")
     assert wrong and "choose one from the list" in text
 
 

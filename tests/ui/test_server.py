@@ -269,6 +269,7 @@ def test_a_stop_lets_requests_end_and_refuses_new_ones(tmp_path, ram):
     assert "message=stopped" in (tmp_path / LOG).read_text()
 
 
+@pytest.mark.long
 def test_a_stop_has_a_limit(tmp_path):
     with started(APP, tmp_path, CAMVIZ_STOP_SECONDS="0.3") as (url, process):
         endless = threading.Thread(target=open_upload, args=[url], daemon=True)

@@ -139,6 +139,7 @@ def test_the_stage_shown_first_shows_the_difference(shown, scene, on):
     assert story_of(shown(steps, on("scenes-resnet", method="cam")), "method")["first"] == "layer4"
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_steps_are_of_the_method_or_say_why_not(shown, on, name):
     row = METHODS[name]
@@ -319,6 +320,7 @@ def test_a_cut_picture_is_outlined(shown, controls, tmp_path):
         assert figure["rect"] == (None if fit == "stretch" else pytest.approx(wanted))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("network", ["scenes-resnet", "scenes-vit"])
 def test_what_is_sent_stays_small(shown, on, network):
     assert len(json.dumps(shown(steps, on(network))["walk"])) < MOST_BYTES

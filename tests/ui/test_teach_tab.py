@@ -89,6 +89,7 @@ def test_a_classifier_stands_and_explains_the_open_picture(visitor, files):
     assert rows[1]["title"] == "CAM, the last map"
 
 
+@pytest.mark.long
 def test_prototypes_of_the_photographs_on_request(visitor, files, monkeypatch):
     """They are those that the engine learns from the same pictures, and are learned once."""
     give(visitor, 0, files["sheep"])
@@ -260,6 +261,7 @@ def test_a_picture_that_was_deleted_meanwhile(visitor, files, tmp_path):
     assert "any more" not in visitor.tab["answer"] and "5 of 5" in visitor.tab["kinds"]
 
 
+@pytest.mark.long
 def test_prototypes_although_a_photograph_was_deleted(visitor, files, tmp_path):
     gone = tmp_path / "gone.png"
     gone.write_bytes(Path(files["lorry"][2]).read_bytes())
@@ -309,6 +311,7 @@ def test_files_that_are_refused(visitor, files, tmp_path):
     assert teach_actions.head_of(visitor.session) is None
 
 
+@pytest.mark.long
 def test_another_network_is_taught_the_same(visitor, files):
     give(visitor, 0, files["sheep"])
     give(visitor, 1, files["zebra"])

@@ -13,17 +13,10 @@ from PIL import Image
 
 from camviz.ui.api import ENDPOINTS
 from tests.support.programs import call, fetch, send, upload
-from tests.support.server import served
 from tests.support.wrong import WRONG
 
 SOON = 10  # seconds; a result takes a tenth of one
 UNEXPECTED = "nexpected happened"
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with served(tmp_path_factory.mktemp("server")) as url:
-        yield url
 
 
 @pytest.fixture(scope="module")
