@@ -106,6 +106,15 @@ def test_what_is_said_is_what_the_covered_picture_gets(shown, scene, blot, kind)
     assert np.abs(pixels_of(page["canvas"].covered) - whole).mean() < 4
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "arrow"),
+    [(0.2, 0.9, "↗"), (0.9, 0.2, "↘"), (0.2, 0.2, "→"), (0.20001, 0.20002, "→")],
+)
+def test_an_arrow_says_which_way_a_class_went_as_far_as_it_is_seen(before, after, arrow):
+    bar = covering.Bar("ram", before, after, explained=True)
+    assert bar.arrow == bar.to_json()["arrow"] == arrow
+
+
 def test_both_maps_stand_side_by_side_with_what_is_covered_outlined(shown, scene, blot):
     page = shown(cover, covered(scene, painted=blot))
     rows = page["maps"].rows
