@@ -196,6 +196,7 @@ def stops_of(page, key, end):
     return found
 
 
+@pytest.mark.long
 def test_a_dropdown_costs_one_tab(open_page):
     page = open_page()
     open_settings(page)
@@ -264,6 +265,7 @@ def test_with_letters_of_twice_the_size(open_page):
 # -- Without motion ------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_nothing_moves_for_those_who_ask_for_less(open_page):
     page = open_page()
     page.emulate_media(reduced_motion="reduce")

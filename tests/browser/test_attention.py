@@ -85,6 +85,7 @@ def test_a_network_without_attention_says_so(open_page):
     wait_for_maps(page, SHEET, BLOCKS * (1 + HEADS))
 
 
+@pytest.mark.long
 def test_a_slow_method_says_how_long_it_takes_and_can_be_stopped(open_page):
     page = open_page(query=SLOW)
     wait_until_idle(page)

@@ -46,6 +46,7 @@ def colors(nameless):
     return {name: engine.components(x, name).colors for name in reversed(x.stages)}
 
 
+@pytest.mark.long
 def test_its_features_are_shown_as_maps_and_in_colours(open_page, colors):
     page = open_page(query="&example=two-boats&backbone=nameless")
     expect(page.locator("#bars")).to_contain_text("this network knows no classes")

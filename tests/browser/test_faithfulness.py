@@ -95,6 +95,7 @@ def test_files_hold_what_is_shown(open_faithfulness, tmp_path):
         assert text.startswith(begins) and "This map" in text and "Centred Gaussian" in text
 
 
+@pytest.mark.long
 def test_what_takes_long_is_begun_by_a_press_alone(open_page):
     page = open_page(query="&backbone=resnet50&weights=untrained&example=a-ram")
     open_tab(page, "Faithfulness")

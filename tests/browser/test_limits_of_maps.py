@@ -15,7 +15,7 @@ VIEW = "#limits"
 COVER = next(p for s in SECTIONS for p in s.points if p.query.get("tab") == "cover")
 
 
-@pytest.mark.sampled
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_points_stand_in_sections_and_a_link_opens_its_example_beside(open_page, width, theme):
     page = open_page(width=width, theme=theme, query="&tab=limits")

@@ -39,6 +39,7 @@ def drawing(tmp_path):
     return path
 
 
+@pytest.mark.long
 def test_first_result_without_a_click(open_page):
     page = open_page()
     assert page.locator("h1").inner_text() == "camviz"
@@ -189,7 +190,7 @@ def test_progress_and_stop_are_in_sight_wherever_the_page_stands(open_page, widt
     assert page.evaluate("document.documentElement.scrollHeight") == tall  # nothing was pushed
 
 
-@pytest.mark.sampled
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_text_can_be_read_and_every_control_has_a_name(open_page, theme):
     page = open_page(theme=theme)

@@ -43,6 +43,7 @@ def wait_for_strip(page, count):
     expect(page.locator(PICK).filter(has_text="…")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_from_several_files_to_one_and_none(open_page, drawings):
     page = open_page()
     expect(page.locator(PICK)).to_have_count(0)

@@ -110,7 +110,7 @@ def test_p_opens_it_over_the_view_that_is_open_but_not_while_one_writes(open_pag
     expect(page.locator(f"{DIALOG} h2")).to_have_text("All layers together")
     page.keyboard.press("p")
     expect(page.locator(DIALOG)).to_be_hidden()
-    assert page.evaluate("document.activeElement.matches('cover-canvas canvas')")
+    expect(page.locator("cover-canvas canvas")).to_be_focused()
 
 
 WALK = "#steps-walk story-walk"

@@ -117,6 +117,7 @@ def test_a_name_is_kept_in_the_file_and_comes_back(tab, tmp_path):
     expect(again.get_by_role("switch", name="Keep bark")).to_be_visible()
 
 
+@pytest.mark.long
 def test_learned_from_a_gallery(tab, tmp_path):
     page = tab()
     files = []

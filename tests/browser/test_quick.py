@@ -96,7 +96,7 @@ def shown(page):
     )
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled
 @pytest.mark.parametrize("seed", range(10))
 def test_controls_used_within_two_seconds_all_count(open_page, seed):
     page = open_page(query=SCENE)

@@ -37,6 +37,7 @@ def zipped(page, folder):
     return folder
 
 
+@pytest.mark.long
 def test_no_view_dialog_or_download_breaks_the_policy(open_page, window, tmp_path):
     page = open_page(query="&backbone=scenes-resnet&example=two-boats", script=NOTE)
     wait_until_idle(page)

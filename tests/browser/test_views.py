@@ -26,6 +26,7 @@ def expect_open(page, name, *marked):
     )
 
 
+@pytest.mark.long
 def test_views_stand_under_what_is_asked(open_page):
     page = open_page()
     expect(page.locator(".cv-entries button")).to_have_text(list(GROUPS))
@@ -83,7 +84,7 @@ def test_arrows_go_along_a_line(open_page):
     wait_until_idle(page)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", [tab.ID for tab in TABS])
 def test_every_view_has_an_address(open_page, name):
     """Those of links that were made before are the same."""
@@ -109,7 +110,7 @@ def test_a_view_that_is_clicked_before_gradio_is_ready_opens(browse, server):
     wait_until_idle(page)
 
 
-@pytest.mark.sampled
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_view_on_a_phone(open_page, theme):
     page = open_page(390, 844, theme)

@@ -11,6 +11,7 @@
 import { StoryWalk } from "../steps/story-walk.js";
 import { closest, make, part } from "../viewer/dom.js";
 import { density, fitInside } from "../viewer/layout.js";
+import { focusWhenSeen } from "./focus.js";
 import { PictureWalk } from "./pictures.js";
 import { StoryProjector } from "./story.js";
 import { actionOfKey, around, mapsFrom, placeOfMap } from "./walk.js";
@@ -35,6 +36,8 @@ class Projector {
   #two = false;
   #hidden = false;
   #pictures;
+  /** What had the keyboard before. @type {Element|null} */
+  #before = null;
   #observer = new ResizeObserver(() => this.#draw());
 
   /** @param {HTMLDialogElement} dialog */
@@ -56,6 +59,7 @@ class Projector {
     if (this.#dialog.open) return;
     this.#viewer = shownViewer();
     this.#id = null;
+    this.#before = document.activeElement;
     this.#dialog.showModal();
     this.#observer.observe(this.#part("stage"));
     setPresenting(true);
@@ -83,7 +87,7 @@ class Projector {
    * @param {string} name
    */
   act(name) {
-    if (name === "leave") this.#close();
+    if (name === "leave") this.#dialog.close();
     else if (name === "before") this.#step(-1);
     else if (name === "after") this.#step(1);
     else if (name === "up") this.#pictures.turn(-1);
@@ -103,15 +107,11 @@ class Projector {
     this.#show();
   }
 
-  #close() {
-    setPresenting(false); // first: what is hidden is not given the keyboard back
-    this.#dialog.close();
-  }
-
   #onClose() {
     this.#observer.disconnect();
     this.#pictures.leave();
     setPresenting(false);
+    focusWhenSeen(this.#before); // the browser cannot while the page is hidden
   }
 
   /* -- What is seen -- */

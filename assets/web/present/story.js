@@ -2,6 +2,7 @@
 /* How it works on a projector: the step that is open fills the screen, and keys walk the steps. */
 
 import { closest, part } from "../viewer/dom.js";
+import { focusWhenSeen } from "./focus.js";
 import { PictureWalk } from "./pictures.js";
 import { actionOfKey } from "./walk.js";
 
@@ -86,6 +87,6 @@ export class StoryProjector {
     this.#walk.hidePopover();
     this.#walk.popover = null;
     this.#onClose();
-    if (this.#before instanceof HTMLElement) this.#before.focus();
+    focusWhenSeen(this.#before);
   }
 }
