@@ -127,7 +127,7 @@ class Engine:
         self._runner = runner or LocalRunner(Unused(self._held))
         self._options = options
         self._traces = TraceCache(self._runner, trace_bytes)
-        self._features = Features(self._runner, self._traces)
+        self.features = Features(self._runner, self._traces)  # of what was taught with
         self._backbones = BackboneCache(backbone_bytes, on_drop=self._traces.drop_graphs)
         self._too_large: LRUCache[str] = LRUCache(MEASURED)
         self._worker = TaskWorker(self._backbones)
@@ -461,7 +461,7 @@ class Engine:
         fit = self._options.from_mapping({"fit": fit}).fit
         backbone = self._loaded(backbone, weights, network)
         return teach_head(
-            pictures, backbone, self._features, penalty=penalty, fit=fit, progress=progress
+            pictures, backbone, self.features, penalty=penalty, fit=fit, progress=progress
         )
 
     def use_head(
@@ -491,7 +491,7 @@ class Engine:
                 f"this head was taught on {head.backbone}, which cannot be loaded by that name "
                 f"({error}); give the backbone that it was taught on"
             ) from error
-        return Taught(self._features.put(head, found), head)
+        return Taught(self.features.put(head, found), head)
 
     def similarity(
         self,

@@ -9,7 +9,7 @@ The network runs once on each picture; its pooled features are kept, so that one
 one pass, and the classifier itself is a small system of equations.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,8 +126,7 @@ class Features:
         """Float32 (n, C). progress(done, of, name) is called before each pass; what it raises ends
         the work.
         """
-        state = backbone.fingerprint
-        keys = [(picture.digest, state, fit) for picture in pictures]
+        keys = self.keys(pictures, backbone, fit)
         found = {key: held for key in keys if (held := self._held.get(key)) is not None}
         missing = {k: p for k, p in zip(keys, pictures, strict=True) if k not in found}
         for number, (key, picture) in enumerate(missing.items()):
@@ -136,6 +135,16 @@ class Features:
             work = ReadPooled(picture, fit)
             found[key] = self._held.put(key, self._runner.run(backbone, work, self._traces))
         return torch.from_numpy(np.stack([found[key] for key in keys]))
+
+    @staticmethod
+    def keys(pictures: Sequence[Picture], backbone: Backbone, fit: str) -> list[Hashable]:
+        """By what the features of each picture are held."""
+        state = backbone.fingerprint
+        return [(picture.digest, state, fit) for picture in pictures]
+
+    def forget_soon(self, keys: Iterable[Hashable]) -> None:
+        """Drop features that are held, at the latest when others are next read. Never waits."""
+        self._held.remove_soon(keys)
 
     def put(self, head: TaughtHead, backbone: Backbone) -> Backbone:
         """The network with a head. That of one without classes has other stages than it had.

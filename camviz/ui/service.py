@@ -63,6 +63,11 @@ def picture_at(path: str) -> Picture:
     return _pictures.put(path, open_picture(path))
 
 
+def forget_soon(paths: Iterable[str]) -> None:
+    """Hold the pictures of these uploads no longer. Never waits."""
+    _pictures.remove_soon(paths)
+
+
 def load(choice: BackboneChoice) -> Backbone:
     """The network of a choice, loaded. Raises `BackboneError` if it cannot be had."""
     found = choices.lookup(choice.name)

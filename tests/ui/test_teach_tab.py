@@ -15,6 +15,7 @@ from camviz.errors import PrototypeError, TeachingError
 from camviz.examples import example
 from camviz.scenes import draw_scene
 from camviz.teaching.head import TaughtHead
+from camviz.ui import service
 from camviz.ui.compute import engine
 from camviz.ui.learn import bias_lesson, teaching
 from camviz.ui.learn.taught_prototypes import prototype_row
@@ -356,9 +357,20 @@ def test_what_was_taught_goes_with_the_session(scene, files):
     assert teaching.taught_by(session, scene, kinds, Task()) is taught
     key, network = session.key, weakref.ref(taught.backbone.model)
     assert teaching._taught.get(key)[1] is taught
+    paths = {path for kind in kinds for path in kind.pictures}
+    digests = {service.picture_at(path).digest for path in paths}
+
+    def kept():
+        keys = engine().features._held.keys()
+        of_features = {digest for digest, *_ in keys}
+        return paths & set(service._pictures.keys()), digests & of_features
+
+    assert kept() == (paths, digests)
     del session, taught
     gc.collect()
     assert teaching._taught.get(key) is None
+    assert service._pictures.get("") is None and engine().features._held.get("") is None
+    assert kept() == (set(), set())
     gc.collect()
     assert network() is None
 

@@ -9,10 +9,10 @@ Nothing here imports gradio. Pictures are uploads of a session, and go with it.
 
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from camviz.defaults import FUSED
 from camviz.engine.cache import LRUCache
@@ -46,7 +46,32 @@ START = (Kind(key=1), Kind(key=2))  # two, without names or pictures
 
 # By the key of each session: what it taught last, and of what; it goes with the session.
 _taught: LRUCache[tuple[Hashable, Taught]] = LRUCache(_MOST, lambda pair: pair[1].backbone.nbytes)
-_owners: WeakSet[Session] = WeakSet()
+
+
+@dataclass(frozen=True)
+class _Photographs:
+    """What is held of the photographs of a session, by path and by the key of their features."""
+
+    paths: set[str] = field(default_factory=set)
+    features: set[Hashable] = field(default_factory=set)
+
+
+_photographs: WeakKeyDictionary[Session, _Photographs] = WeakKeyDictionary()
+
+
+def _photographs_of(session: Session) -> _Photographs:
+    """To be added to; everything in it is dropped when the session ends."""
+    held = _photographs.get(session)
+    if held is None:
+        held = _photographs[session] = _Photographs()
+        weakref.finalize(session, _forget, session.key, held).atexit = False
+    return held
+
+
+def _forget(key: Hashable, held: _Photographs) -> None:
+    _taught.remove_soon([key])
+    service.forget_soon(held.paths)
+    engine().features.forget_soon(held.features)
 
 
 def present(kinds: Sequence[Kind]) -> tuple[tuple[Kind, ...], int]:
@@ -99,6 +124,10 @@ def taught_by(
         task.label = f"Looking at photograph {done + 1} of {total} …"
         task.report(done, total)
 
+    held = _photographs_of(session)
+    held.paths.update(path for kind in kinds for path in kind.pictures)
+    opened = [picture for of in full.values() for picture in of]
+    held.features.update(engine().features.keys(opened, backbone, fit))
     digests = tuple((name, *(picture.digest for picture in of)) for name, of in full.items())
     return _held(
         session,
@@ -120,9 +149,7 @@ def _held(session: Session, key: Hashable, make: Callable[[], Taught]) -> Taught
     if pair is not None and pair[0] == key:
         return pair[1]
     found = make()
-    if session not in _owners:
-        _owners.add(session)
-        weakref.finalize(session, _taught.remove_soon, [session.key]).atexit = False
+    _photographs_of(session)
     return _taught.put(session.key, (key, found))[1]
 
 
