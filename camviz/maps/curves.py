@@ -21,6 +21,7 @@ from camviz.maps.boxes import as_heat, contours_at, heat_levels
 # The grid of the WSOL protocol's command line, to the last bit: its thresholds are truncated.
 WSOL_THRESHOLDS = tuple(np.arange(0, 1, 0.01).tolist())
 WSOL_SIZE = (224, 224)  # at which the protocol compares maps, boxes and masks
+_NO_RECTANGLE = (0, 0, 0, 0)  # where no pixel is above the threshold
 
 
 def min_max(heat: Any) -> np.ndarray:
@@ -59,28 +60,22 @@ def box_curves(heat: Any, boxes: Any, thresholds: Sequence[float] = WSOL_THRESHO
     for both rows, and once for all thresholds between which no pixel lies.
     """
     levels = heat_levels(heat)
-    cuts = [int(threshold * levels.max()) for threshold in thresholds]
+    cuts = np.array([int(threshold * levels.max()) for threshold in thresholds])
     above = levels.size - np.cumsum(np.bincount(levels.ravel(), minlength=256))
-    found: dict[int, tuple[float, float]] = {}  # by the number of pixels above the cut
-    for cut in cuts:
-        key = int(above[cut])
-        if key not in found:
-            found[key] = _box_ious(levels, cut, boxes)
-    return np.array([found[int(above[cut])] for cut in cuts]).T
-
-
-def _box_ious(levels: np.ndarray, cut: int, boxes: Any) -> tuple[float, float]:
-    """The best IoU of the largest contour's box, and that of any contour's."""
-    contours = contours_at(levels, cut)
-    if not contours:
-        ious = box_iou(np.zeros((1, 4)), boxes, inclusive=True).max()
-        return float(ious), float(ious)
+    _, first, place = np.unique(above[cuts], return_index=True, return_inverse=True)
+    rectangles: list[Sequence[int]] = []  # of all cuts, (x, y, width, height)
+    begins, largest = [], []  # the first rectangle of each cut, and that of its largest contour
+    for cut in cuts[first]:
+        contours = contours_at(levels, int(cut))
+        areas = [cv2.contourArea(contour) for contour in contours] or [0.0]
+        begins.append(len(rectangles))
+        largest.append(len(rectangles) + areas.index(max(areas)))
+        rectangles += [cv2.boundingRect(contour) for contour in contours] or [_NO_RECTANGLE]
     height, width = levels.shape
-    x, y, w, h = np.array([cv2.boundingRect(contour) for contour in contours]).T
+    x, y, w, h = np.array(rectangles).T
     right, low = np.minimum(x + w, width - 1), np.minimum(y + h, height - 1)
     ious = box_iou(np.stack([x, y, right, low], axis=1), boxes, inclusive=True).max(axis=1)
-    areas = [cv2.contourArea(contour) for contour in contours]
-    return float(ious[int(np.argmax(areas))]), float(ious.max())
+    return np.array([ious[largest], np.maximum.reduceat(ious, begins)])[:, place]
 
 
 def box_iou(a: Any, b: Any, *, inclusive: bool = False) -> np.ndarray:

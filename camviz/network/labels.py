@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from timm.data import ImageNetInfo, infer_imagenet_subset
@@ -13,6 +14,12 @@ from camviz.network.names import pretrained_config
 
 # ImageNet's classes are WordNet's synsets, and their descriptions synonyms between commas.
 _SYNSET = re.compile(r"n\d{8}")
+
+
+@cache
+def _imagenet(subset: str = "imagenet-1k") -> ImageNetInfo:
+    """The classes of a set; timm reads its files anew for each one that is made."""
+    return ImageNetInfo(subset)
 
 
 def class_names(
@@ -50,7 +57,7 @@ def class_names(
     subset = infer_imagenet_subset({**config, "num_classes": classes})
     if own or subset is None or not is_timms(config, classes):
         return numbered
-    info = ImageNetInfo(subset)
+    info = _imagenet(subset)
     return tuple(_synonyms(info.index_to_description(index)) for index in range(classes))
 
 
@@ -113,7 +120,7 @@ def imagenet_class(synset: str) -> tuple[int, str] | None:
 
     None if it is none of them.
     """
-    info = ImageNetInfo()
+    info = _imagenet()
     try:
         index = info.label_names().index(synset)
     except ValueError:
