@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from camviz.errors import ImageError, one_line
-from camviz.rgb import on_usual_scale
+from camviz.rgb import from_16_bits, on_usual_scale
 
 _BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are of files beyond 4 GB
 _COLOURS = (1, 3, 4)  # channels of what PIL reads
@@ -75,7 +75,7 @@ def _to_bytes(values: np.ndarray, what: str) -> np.ndarray:
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values)
     if values.dtype == np.uint16:
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 = 255 * 257
+        return from_16_bits(values)
     if values.dtype.kind not in "iuf":
         raise ImageError(
             f"{what} has pixels of type {values.dtype}; save it with whole numbers or floats"

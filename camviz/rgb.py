@@ -30,8 +30,7 @@ def to_rgb(image: Image.Image, what: str) -> np.ndarray:
     if method is not None:
         image = image.transpose(method)
     if image.mode.startswith("I;16"):
-        wide = np.asarray(image).astype(np.uint32)
-        return _grey((wide + 128) // 257)  # 65535 = 255 * 257; PIL itself would clip at 255
+        return _grey(from_16_bits(np.asarray(image)))  # PIL itself would clip at 255
     if image.mode in ("I", "F"):
         return _grey(on_usual_scale(np.asarray(image), what))
     if not image.has_transparency_data:
@@ -69,6 +68,11 @@ def orientation(image: Image.Image) -> int:
 
 def _grey(values: np.ndarray) -> np.ndarray:
     return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def from_16_bits(values: np.ndarray) -> np.ndarray:
+    """uint16 of any shape -> uint8, rounded: 65535 = 255 * 257."""
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def on_usual_scale(values: np.ndarray, what: str) -> np.ndarray:

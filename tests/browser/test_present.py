@@ -194,3 +194,12 @@ def test_the_cut_keeps_its_arrows_on_the_projector(present_steps):
     page.keyboard.press("ArrowRight")
     assert slider.input_value() == "1"
     expect(part(page, "count")).to_have_text("Step 3 of 4")
+
+
+@pytest.mark.long
+def test_another_view_ends_the_projector(present_steps):
+    page = present_steps()
+    page.evaluate("document.querySelector('#steps-walk story-walk').value = null")
+    expect(page.locator(f"{WALK}:popover-open")).to_have_count(0)
+    expect(page.locator("body[data-presenting]")).to_have_count(0)
+    expect(page.locator("#steps-heading")).to_be_visible()

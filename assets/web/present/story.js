@@ -17,6 +17,10 @@ export class StoryProjector {
   /** What had the keyboard before. @type {Element|null} */
   #before = null;
   #listeners = new AbortController();
+  // Another view, or no story any more: the page must not stay hidden under nothing.
+  #observer = new ResizeObserver(() => {
+    if (!this.#walk.checkVisibility()) this.#close();
+  });
 
   /**
    * @param {StoryWalk} walk
@@ -44,6 +48,7 @@ export class StoryProjector {
       if (name) this.#act(name);
     }, { signal });
     walk.addEventListener("step-shown", () => this.#pictures.rest(), { signal });
+    this.#observer.observe(walk);
     part(walk, "next").focus();
   }
 
@@ -81,6 +86,7 @@ export class StoryProjector {
 
   #close() {
     this.#listeners.abort();
+    this.#observer.disconnect();
     this.#pictures.leave();
     this.#hide(false);
     this.#keys.hidden = true;
