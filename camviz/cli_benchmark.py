@@ -89,7 +89,7 @@ def add_benchmark(commands: Commands) -> None:
         help="a CSV file with lines `name in the data,class of the network`, where they differ",
     )
     benchmark.add_argument(
-        "--jobs", type=int, default=2, metavar="N", help="threads that measure maps (2)"
+        "--jobs", type=int, default=2, metavar="N", help="processes that measure maps (2)"
     )
     benchmark.set_defaults(run=_benchmark)
 
@@ -99,8 +99,8 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 
     set_threads()
     output_folder(arguments.out)  # found out before the work
-    if arguments.jobs < 1:
-        raise CamvizError(f"jobs is a whole number from 1, not {arguments.jobs}")
+    if arguments.jobs < 0:
+        raise CamvizError(f"jobs is a whole number from 0, not {arguments.jobs}")
     if arguments.run_folder:
         return _score_seeds(arguments)
     engine = Engine()

@@ -5,8 +5,9 @@ What the WSOL protocol defines (MaxBoxAcc, PxAP) is measured on maps drawn at 22
 from their least to their greatest value, as it demands; all else on the picture's own pixels.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import cv2
@@ -18,9 +19,10 @@ from camviz.benchmark.records import Record
 from camviz.benchmark.rows import Maps, Row, baseline_maps, find_target, rows_of
 from camviz.defaults import usual_threshold
 from camviz.engine.drawing import draw
-from camviz.engine.explanation import Explanation
+from camviz.fit import Fit
 from camviz.maps import curves, localization
 from camviz.maps.curves import WSOL_SIZE, WSOL_THRESHOLDS
+from camviz.maps.fusion import Placement
 
 SEED_THRESHOLDS = tuple(np.arange(0, 1, 0.05).round(2).tolist())
 BOX_IOUS = (0.3, 0.5, 0.7)
@@ -75,49 +77,60 @@ class Location:
         return {"classes": dict(self.names)}
 
     def measure(self, maps: Maps, index: int) -> Callable[[], Record]:
-        """Explain a case; what is returned measures its maps, and may run on another thread."""
+        """Explain a case; what is returned draws and measures its maps, in any process."""
         case = self.data.case(index)
-        explained: dict[Row, list[tuple[Explanation, str]]] = {}
+        grids: dict[Row, list[_Grid]] = {}
         for thing in case.things:
             target = find_target(maps.backbone, thing.label, self.names)
             for setting, x in maps.explain(case.picture, target):
                 for row, name in rows_of(setting, x).items():
-                    explained.setdefault(row, []).append((x, name))
-
-        def finish() -> Record:
-            drawn = {
-                row: [_drawn(x, name) for x, name in each]
-                for row, each in explained.items()
-                if len(each) == len(case.things)
-            }
-            plain = baseline_maps(case.picture.height, case.picture.width, (index, 7))
-            for row, heat in plain.items():
-                drawn[row] = [(heat, _on_wsol_grid(heat))] * len(case.things)
-            return measure_case(case, drawn)
-
-        return finish
+                    grids.setdefault(row, []).append(_Grid(*x.grid(name), x.fit))
+        whole = {row: each for row, each in grids.items() if len(each) == len(case.things)}
+        return partial(_measure_grids, case, whole, (index, 7))
 
 
 Drawn = tuple[np.ndarray, np.ndarray]  # a map on the picture, and on the protocol's grid
 
 
-def _drawn(x: Explanation, name: str) -> Drawn:
-    heat = x.heat(name)
-    if heat.shape == WSOL_SIZE:
-        return heat, heat
-    return heat, draw(*x.grid(name), x.fit.scaled_to(*WSOL_SIZE))
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """A map at its own resolution, and where it is drawn."""
+
+    heat: np.ndarray
+    placement: Placement
+    fit: Fit
+
+    def drawn(self) -> Drawn:
+        heat = draw(self.heat, self.placement, self.fit)
+        if heat.shape == WSOL_SIZE:
+            return heat, heat
+        return heat, draw(self.heat, self.placement, self.fit.scaled_to(*WSOL_SIZE))
+
+
+def _measure_grids(case: Case, grids: Mapping[Row, Sequence[_Grid]], seed: Sequence[int]) -> Record:
+    """The record of a picture, of which one row is drawn at a time, and of maps without network."""
+
+    def rows() -> Iterator[tuple[Row, Sequence[Drawn]]]:
+        for row, each in grids.items():
+            yield row, [grid.drawn() for grid in each]
+        plain = baseline_maps(case.picture.height, case.picture.width, seed)
+        for row, heat in plain.items():
+            yield row, [(heat, _on_wsol_grid(heat))] * len(case.things)
+
+    return measure_case(case, rows())
 
 
 def _on_wsol_grid(heat: np.ndarray) -> np.ndarray:
     return heat if heat.shape == WSOL_SIZE else cv2.resize(heat, WSOL_SIZE[::-1])
 
 
-def measure_case(case: Case, drawn: Mapping[Row, Sequence[Drawn]]) -> Record:
+def measure_case(case: Case, rows: Iterable[tuple[Row, Sequence[Drawn]]]) -> Record:
     """The record of a picture: for every row the map of each of its things, in their order."""
     truths = [_Truth.of(case, thing) for thing in case.things]
     labels = case.labels if case.exact else None
-    single, boxes, pixels, seeds = [], [], [], []
-    for row, pairs in drawn.items():
+    names, single, boxes, pixels, seeds = [], [], [], [], []
+    for row, pairs in rows:
+        names.append(str(row))
         threshold = usual_threshold(row.map)
         single.append(
             [measure_thing(heat, case, number, threshold) for number, (heat, _) in enumerate(pairs)]
@@ -132,7 +145,7 @@ def measure_case(case: Case, drawn: Mapping[Row, Sequence[Drawn]]) -> Record:
             heats = np.stack([heat for heat, _ in pairs])
             seeds.append(curves.seed_counts(heats, labels, SEED_THRESHOLDS))
     return Record(
-        rows=tuple(map(str, drawn)),
+        rows=tuple(names),
         labels=tuple(thing.label for thing in case.things),
         values={
             "single": np.array(single, np.float32),

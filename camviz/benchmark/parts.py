@@ -16,6 +16,7 @@ Interventions on parts as the truth of explanations: Hesse et al., "FunnyBirds",
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -131,27 +132,19 @@ class Parts:
         return {}
 
     def measure(self, maps: Maps, index: int) -> Callable[[], Record]:
-        """Run the network on a scene, whole and without each part; the rest on any thread."""
+        """Run the network on a scene, whole and without each part."""
         scene = self.data.scene(index)
         parts = visible_parts(scene)
         target = find_target(maps.backbone, scene.labels[0], {})
         drops = measured_drops(maps.engine, maps.backbone, self.data, index, scene, target)
-        explained = list(maps.explain(open_picture(scene.image), target))
-
-        def finish() -> Record:
-            found = {
-                row: correlations(x.heat(name), parts, drops)
-                for setting, x in explained
-                for row, name in rows_of(setting, x).items()
-            }
-            found |= baseline_correlations(parts, drops, index)
-            return Record(
-                rows=tuple(map(str, found)),
-                labels=tuple(parts),
-                values={"correlation": np.array(list(found.values())), "drops": drops},
-            )
-
-        return finish
+        found = {
+            row: correlations(x.heat(name), parts, drops)
+            for setting, x in maps.explain(open_picture(scene.image), target)
+            for row, name in rows_of(setting, x).items()
+        }
+        found |= baseline_correlations(parts, drops, index)
+        values = {"correlation": np.array(list(found.values())), "drops": drops}
+        return partial(Record, tuple(map(str, found)), tuple(parts), values)
 
 
 def baseline_correlations(

@@ -225,7 +225,7 @@ def heat_levels(heat: Any) -> np.ndarray:
 
 def contours_at(levels: np.ndarray, cut: int) -> Sequence[np.ndarray]:
     """The contours, inner ones included, of what is strictly above a level."""
-    mask = (levels > cut).astype(np.uint8)
+    mask = (levels > cut).view(np.uint8)
     return cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
 
 

@@ -114,11 +114,26 @@ def pixel_counts(heat: Any, truth: Any, *, ignored: Any = None, step: float = 0.
     if heat.min() < 0 or heat.max() > 1:
         raise ValueError("pixel counts are defined on maps in [0, 1]")
     edges = level_edges(step)
-    counted = np.ones_like(truth) if ignored is None else np.asarray(ignored) == 0
-    level = np.searchsorted(edges, heat[counted], side="right") - 1
+    if ignored is not None:
+        counted = np.asarray(ignored) == 0
+        heat, truth = heat[counted], truth[counted]
+    level = _level_of(heat.ravel(), edges)
     count = len(edges)
-    both = np.bincount(level + count * ~truth[counted], minlength=2 * count)
+    both = np.bincount(level + count * ~truth.ravel(), minlength=2 * count)
     return both.reshape(2, count)
+
+
+def _level_of(heat: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """`searchsorted(edges, heat, "right") - 1` of `level_edges`, int (N,).
+
+    The level is computed, at most one off, and compared with the edges beside it: twice as fast as
+    a search.
+    """
+    last = len(edges) - 1
+    level = np.minimum((heat * np.float32(last)).astype(np.int32), last)
+    level -= heat < edges[level]
+    level += heat >= np.append(edges[1:], np.inf)[level]
+    return level
 
 
 def precision_recall(counts: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ precision, recall and energy 0 and misses its point; as a *ranking* it is a cons
 average precision is the share of true pixels.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -177,10 +178,13 @@ def pointing_hit(heat: Any, truth: Any, tolerance: float = 15) -> bool:
     peak = heat.max()
     if peak <= 0:
         return False
-    y, x = (int(np.mean(where) + 0.5) for where in np.nonzero(heat == peak))
-    true_y, true_x = np.nonzero(truth)
-    nearest = ((true_y - y) ** 2 + (true_x - x) ** 2).min()
-    return bool(nearest == 0 or nearest < tolerance**2)
+    peaks = np.divmod(np.flatnonzero(heat == peak), heat.shape[1])
+    y, x = (int(np.mean(where) + 0.5) for where in peaks)
+    reach = math.ceil(tolerance)
+    top, left = max(0, y - reach), max(0, x - reach)
+    true_y, true_x = np.nonzero(truth[top : y + reach + 1, left : x + reach + 1])
+    distances = (true_y + top - y) ** 2 + (true_x + left - x) ** 2
+    return bool(truth[y, x] or (distances < tolerance**2).any())
 
 
 def energy_inside(heat: Any, mask: Any) -> float:

@@ -74,7 +74,7 @@ def test_classes_by_another_name(tmp_path, capsys):
         (["--data", "coco"], "there is no data 'coco'"),
         (["--data", "scenes", "--count", "0"], "count is a whole number from 1, not 0"),
         (["--data", "parts", "--count", "-1"], "count is a whole number from 1, not -1"),
-        (["--data", "scenes", "--jobs", "0"], "jobs is a whole number from 1, not 0"),
+        (["--data", "scenes", "--jobs", "-1"], "jobs is a whole number from 0, not -1"),
         (["--data", "scenes", "--methods", "nothing"], "unknown method 'nothing'"),
         (["--data", "scenes", "--options", "a=b"], "'a=b' is no option"),
         (["--data", "scenes", "--weights", "x.pt"], "weights belong to one backbone"),

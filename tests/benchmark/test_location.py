@@ -56,10 +56,10 @@ def measured():
     records = [
         measure_case(
             case,
-            {
-                ROW: [(heat, heat) for heat in own],
-                EMPTY: [(0 * heat, 0 * heat) for heat in own],
-            },
+            [
+                (ROW, [(heat, heat) for heat in own]),
+                (EMPTY, [(0 * heat, 0 * heat) for heat in own]),
+            ],
         )
         for case, own in zip(cases, heats, strict=True)
     ]
@@ -176,7 +176,7 @@ def test_boxes_alone_have_no_seeds(measured):
     case = a_case(1)
     boxes = Case(case.name, case.picture, case.things, exact=False)
     pairs = [(heat, heat) for heat in heats_of(case, 1)]
-    record = measure_case(boxes, {ROW: pairs})
+    record = measure_case(boxes, [(ROW, pairs)])
     assert "seeds" not in record.values
     assert np.isnan(summary([record])["seed_miou"][0]) and summary([record])["ap"][0] > 0
 
@@ -187,7 +187,7 @@ def test_a_picture_of_another_size_is_compared_at_224():
     case = Case("wide", open_picture(np.zeros((100, 150, 3), np.uint8)),
                 (Thing("ram", mask, box_around(mask)),))  # fmt: skip
     on_grid = curves.wsol_mask(mask).astype(np.float32)
-    record = measure_case(case, {ROW: [(mask.astype(np.float32), on_grid)]})
+    record = measure_case(case, [(ROW, [(mask.astype(np.float32), on_grid)])])
     found = summary([record])
     assert record.values["boxes"][0, 0].max() > 0.95
     assert found["pxap"][0] == 1 and found["best_iou"][0] == 1 and found["max_box_acc"][0] == 1

@@ -1,20 +1,24 @@
 """A run: resumed where it stopped, refused where it differs, and whole after every failure."""
 
 import json
+import os
 import re
+import signal
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from camviz.benchmark import runner
 from camviz.benchmark.datasets import open_dataset
 from camviz.benchmark.location import Location
 from camviz.benchmark.records import Folder, Record
 from camviz.benchmark.report import write_report
 from camviz.benchmark.rows import read_settings
 from camviz.benchmark.runner import Run
-from camviz.errors import BackboneError, CamvizError, OutputError
+from camviz.errors import BackboneError, CamvizError, DataError, OutputError
 from camviz.network.settings import Settings
 from camviz.scenes import draw_scene
 
@@ -58,7 +62,7 @@ def test_a_run_goes_on_where_it_stopped(make, monkeypatch, unchanged):
         if done == 3:
             raise Stopped
 
-    run = make(jobs=1)
+    run = make()
     with unchanged(run.backbones[0].model), pytest.raises(Stopped):
         run.go(stop)
     kept = len(run.records(run.backbones[0]))
@@ -78,6 +82,48 @@ def test_a_run_goes_on_where_it_stopped(make, monkeypatch, unchanged):
     measured.clear()
     make().go()
     assert measured == []
+
+
+def test_a_process_measures_the_same_and_what_it_began_is_kept(make, monkeypatch):
+    whole = make(out="whole")
+    whole.go()
+    monkeypatch.setattr(runner, "_FEW", 0)
+    run = make(jobs=1)
+    monkeypatch.setattr(runner, "_save", partial(_note_process, owners_of(run)))
+
+    def stop(done, of, text):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.go(stop)
+    owners = {path.read_text() for path in owners_of(run).iterdir()}
+    assert len(owners) == 1 and str(os.getpid()) not in owners
+    ours, theirs = run.records(run.backbones[0]), whole.records(whole.backbones[0])
+    assert all(same(*pair) for pair in zip(ours, theirs[:3], strict=True))
+
+
+@pytest.mark.long
+def test_a_process_that_is_killed_ends_the_run_with_a_sentence(make, monkeypatch):
+    monkeypatch.setattr(runner, "_FEW", 0)
+    monkeypatch.setattr(runner, "_save", _die)
+    with pytest.raises(DataError, match=r"was killed.* what was measured is kept"):
+        make(jobs=1).go()
+
+
+def owners_of(run):
+    folder = run.folder.path.parent / "owners"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _note_process(folder, finish, file):
+    (folder / file.name).write_text(str(os.getpid()))
+    finish().save(file)
+
+
+def _die(finish, file):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

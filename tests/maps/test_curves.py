@@ -64,6 +64,17 @@ def test_pixels_by_level_one_by_one():
     assert counts.sum() == (~ignored).sum() and counts[:, -1].sum() == (heat == 1).sum()
 
 
+@pytest.mark.parametrize("step", [0.01, 0.001, 0.3, 0.07])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pixels_at_the_edge_of_a_level_and_beside_it(step, dtype):
+    edges = level_edges(step)
+    at = edges.astype(dtype)
+    beside = np.concatenate([at, np.nextafter(at, dtype(0)), np.nextafter(at, dtype(1))])
+    counts = pixel_counts(beside[None], np.ones((1, beside.size), bool), step=step)
+    level = np.searchsorted(edges, beside, side="right") - 1
+    assert counts[0].tolist() == np.bincount(level, minlength=len(edges)).tolist()
+
+
 def test_precision_and_recall_against_masks():
     heat, truth = smooth_noise(seed=4), square()
     precision, recall = precision_recall(pixel_counts(heat, truth, step=0.1))
