@@ -4,12 +4,14 @@
 
 The unit is that of `benchmarks.speed`. Each case covers another part than the one before, so that
 nothing is found in a cache. `engine.logits` is what follows the brush; how often it can be asked in
-a second is told for the bundled networks, on one thread.
+a second is told for the bundled networks, on one thread; and for them, what it takes to take a part
+out by a press.
 """
 
 import argparse
 import statistics
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +19,7 @@ import torch
 
 from benchmarks.speed import seconds_of, unit
 from camviz import Backbone, Engine, load_backbone, open_picture
-from camviz.examples import example
+from camviz.examples import example, examples
 from camviz.maps.cover import COVERS
 from camviz.maps.runs import write_mask
 from camviz.ui import covering, service
@@ -86,6 +88,27 @@ def measure_glances(name: str, rounds: int) -> None:
         print(f"  {name:16} {kind:12} {rate:5.0f} a second  {'ok' if rate >= LEAST else 'SLOW'}")
 
 
+def measure_parts(name: str) -> None:
+    """Seconds that a press on a part takes: the covered picture, and the scene drawn without it."""
+    covers, draws = [], []
+    for drawn in examples():
+        if drawn.scene is None:
+            continue
+        controls = Controls(picture=str(drawn.path), backbone=BackboneChoice(name))
+        x = service.explain(controls)
+        for part in covering.parts_of(x.picture):
+            taken = Covering(parts=(part,))
+            shown = replace(controls, cover=taken)
+            covers.append(seconds_of(partial(covering.covered, shown, x)))
+            draws.append(
+                seconds_of(partial(covering.counterfactual, taken, x))
+            )  # explained already
+    print(
+        f"  {name:16} {len(covers)} parts: {statistics.median(covers):.2f} s, at most "
+        f"{max(covers):.2f}; of which drawing the scene {statistics.median(draws):.2f} s"
+    )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -99,3 +122,6 @@ if __name__ == "__main__":
     print("\nwhile the brush moves, in seconds of CPU")
     for name in BUNDLED:
         measure_glances(name, options.rounds)
+    print("\na part is taken out by a press, in seconds of CPU")
+    for name in BUNDLED:
+        measure_parts(name)

@@ -236,8 +236,10 @@ def launch_options(stopping: Stopping | None = None) -> dict[str, Any]:
 
     stopping: says when the server is about to stop.
     """
-    early = f"<script>\n{html.script('early-views.js')}</script>"
-    head = f"{_still()}\n{early}\n{viewer_head()}"
+    scripts = "\n".join(
+        f"<script>\n{html.script(name)}</script>" for name in ("early-views.js", "paper.js")
+    )
+    head = f"{_still()}\n{scripts}\n{viewer_head()}"
     return {
         "theme": theme(),
         "css": html.script("page.css")

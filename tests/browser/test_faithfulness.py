@@ -83,6 +83,26 @@ def test_moving_along_a_curve_shows_the_picture_without_the_server(open_faithful
     assert not [url for url in calls if not url.startswith(("data:", "blob:"))]
 
 
+def test_a_dark_page_is_printed_with_dark_lines_on_white_paper(open_faithfulness):
+    page = open_faithfulness(theme="dark")
+    lines = page.locator(f"{PLOTS} polyline, {PLOTS} text")
+    colors = "all => all.map(one => getComputedStyle(one)).map(style => style.stroke + style.fill)"
+    on_screen = lines.evaluate_all(colors)
+    page.emulate_media(media="print")
+    expect(page.locator("body")).not_to_have_class(re.compile("dark"))
+    contrasts = lines.evaluate_all(
+        """all => all.map(one => getComputedStyle(one))
+        .map(style => style[style.stroke === "none" ? "fill" : "stroke"])
+        .map(color => color.match(/[\\d.]+/g).map(part => part / 255)
+            .map(part => part <= .03928 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4))
+        .map(([r, g, b]) => 1.05 / (.2126 * r + .7152 * g + .0722 * b + .05))"""
+    )
+    assert len(contrasts) >= 8 and min(contrasts) >= 4.5
+    page.emulate_media(media="screen")
+    expect(page.locator("body")).to_have_class(re.compile("dark"))
+    assert lines.evaluate_all(colors) == on_screen
+
+
 @pytest.mark.long
 def test_files_hold_what_is_shown(open_faithfulness, tmp_path):
     page = open_faithfulness()
