@@ -247,6 +247,11 @@ def _decode(data: bytes, what: str) -> tuple[np.ndarray, int, tuple[int, int] | 
         try:
             image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError as error:
+            if brand is not None:
+                raise ImageError(
+                    f"{what} begins as an {brand} picture and is none further on; it looks damaged "
+                    "or cut short: download or save it again"
+                ) from error
             raise ImageError(f"{what} is {_describe(data)}; {_WHAT_WOULD_DO}") from error
         reduction, own_size = 1, None
         is_large = image.format in _JPEG and image.width * image.height > EXACT_JPEG_PIXELS
@@ -343,7 +348,7 @@ def _pil_errors_as_ours(what: str) -> Iterator[None]:
         raise _too_large(what, f"more than {limit:.0f} million pixels", MAX_PIXELS) from error
     except Exception as error:  # a damaged file can raise nearly anything
         raise ImageError(
-            f"{what} cannot be decoded ({error}); "
+            f"{what} cannot be decoded ({one_line(error)}); "
             "it looks damaged or cut short: download or save it again"
         ) from error
 

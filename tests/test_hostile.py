@@ -1,5 +1,6 @@
 """Hundreds of hostile and odd files: each ends in a picture or in a sentence, at once."""
 
+import io
 import logging
 import re
 import time
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camviz import Engine
+from camviz import Engine, images
 from camviz.errors import ImageError
 from camviz.images import open_picture
+from camviz.multichannel import read_channels
 from tests.support.hostile import (
     REFUSED,
     UNPICKLED,
@@ -18,12 +20,13 @@ from tests.support.hostile import (
     hostile,
     one_of_each_kind,
     pixels,
+    whole,
 )
 
 FILES = hostile()
 PATIENCE = 3.0  # seconds for a file, on a busy machine
 SENTENCES = (  # what a message says would do
-    "give", "download", "scale", "repair", "cut it", "check",
+    "give", "download", "save it", "scale", "repair", "cut it", "check",
 )  # fmt: skip
 
 
@@ -31,6 +34,25 @@ def test_there_are_many_of_many_kinds():
     assert len(FILES) >= 400
     assert len({each.kind for each in FILES}) >= 20
     assert len({each.data for each in FILES}) > 400, "they differ"
+
+
+def test_every_format_that_opens_is_damaged_at_many_places():
+    """Of each that the reader takes there is a sound file, from which damaged ones are made."""
+    accepted = {*images._FORMATS, "MPO", *images._BRANDS.values(), "npy", "channels"}
+    names = {format_of(data): name for name, data in whole().items()}
+    assert set(names) == accepted
+    for name in whole():
+        places = {each.data for each in FILES if each.name == name and each.kind != "sound"}
+        assert len(places) >= 15, name
+
+
+def format_of(data):
+    """What the reader takes a sound file for."""
+    if data.startswith(images._NPY):
+        return "npy"
+    if read_channels(data, "", lambda *_: None) is not None:
+        return "channels"
+    return images._brand(data) or Image.open(io.BytesIO(data)).format
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +76,7 @@ def test_nothing_but_pictures_and_sentences_comes_of_them(outcomes, recwarn):
             text = str(outcome)
             assert any(word in text for word in SENTENCES), (each.kind, each.name, text)
             assert len(text) < 700 and "Traceback" not in text, (each.kind, each.name, text)
+            assert len(text.splitlines()) == 1, (each.kind, each.name, text)
         else:
             assert outcome.pixels.dtype == np.uint8 and outcome.pixels.shape[2] == 3
             assert min(outcome.pixels.shape[:2]) >= 8

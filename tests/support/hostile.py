@@ -14,8 +14,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
+import tifffile
 from PIL import Image, ImageCms, features
 
 REFUSED = (0, 0)
@@ -96,7 +99,16 @@ def whole() -> dict[str, bytes]:
     }
     if features.check("avif"):
         found["photo.avif"] = encode(image, "AVIF", quality=90)
-    return found
+    # By pillow-heif: smooth colours, `quality=60`. Its reader is an extra, its writer not at hand.
+    found["photo.heic"] = Path(__file__).with_name("photo.heic").read_bytes()
+    planes = io.BytesIO()
+    tifffile.imwrite(planes, pixels(channels=6), planarconfig="contig", metadata=None)
+    return {**found, "channels.tif": planes.getvalue(), "colours.npy": npy(pixels())}
+
+
+def opens(name: str) -> bool:
+    """Whether what reads a sound file of that name is installed."""
+    return not name.endswith(".heic") or find_spec("pillow_heif") is not None
 
 
 def damaged() -> Iterator[Hostile]:
@@ -104,7 +116,7 @@ def damaged() -> Iterator[Hostile]:
     chance = random.Random(0)
     for name, data in whole().items():
         height, width = SIZE[::-1] if name == "baseline.jpg" else SIZE
-        yield Hostile("sound", name, data, (height, width))
+        yield Hostile("sound", name, data, (height, width) if opens(name) else REFUSED)
         for share in (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98):
             yield Hostile("cut", name, data[: int(len(data) * share)])
         yield Hostile("cut and closed", name, data[: len(data) // 2] + _END.get(_suffix(name), b""))
@@ -151,6 +163,9 @@ def misnamed() -> Iterator[Hostile]:
         "code.png": b"import os; os.system('true')\n",
         "film.jpg": b"\0\0\0\x18ftypisom\0\0\2\0isomiso2avc1mp41",
         "postscript.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        "jpeg2000.jpg": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(60),
+        "stream.jp2": b"\xff\x4f\xff\x51" + bytes(60),
+        "photo.jxl": b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(60),
         "portable.png": b"P6 16 16 255\n" + bytes(768),
         "icon.png": b"\0\0\1\0\1\0\x10\x10\0\0\1\0\x20\0",
         "signature.png": b"\x89PNG\r\n\x1a\n",
