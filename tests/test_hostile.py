@@ -4,11 +4,13 @@ import io
 import logging
 import re
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import hostile as benchmark
 from camviz import Engine, images
 from camviz.errors import ImageError
 from camviz.images import open_picture
@@ -16,6 +18,7 @@ from camviz.multichannel import read_channels
 from tests.support.hostile import (
     REFUSED,
     UNPICKLED,
+    Hostile,
     encode,
     hostile,
     one_of_each_kind,
@@ -53,6 +56,26 @@ def format_of(data):
     if read_channels(data, "", lambda *_: None) is not None:
         return "channels"
     return images._brand(data) or Image.open(io.BytesIO(data)).format
+
+
+def test_the_table_of_outcomes_is_of_these_files():
+    tried = Counter(each.kind for each in FILES)
+    assert benchmark.counts(benchmark.FIGURES.read_text(encoding="utf-8")) == {
+        **tried,
+        "**all**": tried.total(),
+    }, "python -m benchmarks.hostile --write writes it"
+
+
+def test_a_table_of_outcomes():
+    kinds = {each.kind: each for each in FILES if each.shows not in (None, REFUSED)}
+    found = benchmark.try_all([kinds["sound"], kinds["sound"], Hostile("empty", "a.png", b"")])
+    assert [(kind, each.pictures, each.sentences) for kind, each in found.items()] == [
+        ("sound", 2, 0),
+        ("empty", 0, 1),
+    ]
+    assert found["sound"].slowest > 0
+    text = benchmark.START + benchmark.table(found) + benchmark.END
+    assert benchmark.counts(text) == {"sound": 2, "empty": 1, "**all**": 3}
 
 
 @pytest.fixture(scope="module")
