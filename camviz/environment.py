@@ -190,7 +190,8 @@ class Environment:
     )
     hosts: str = variable(
         str, "", "names by which this server is reached, such as maps.example.org, separated by "
-        "spaces; the endpoint for agents refuses others. Empty: localhost, on a public server any"
+        "spaces; the endpoint for agents refuses others. Empty: localhost; on a public server any, "
+        "for programs, and none for pages in browsers"
     )  # fmt: skip
 
 

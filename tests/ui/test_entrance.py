@@ -56,7 +56,7 @@ def test_agents_are_served_and_pages_of_other_sites_are_not(address, headers, st
         ("192.168.1.5", "", False, True),
         ("elsewhere.example", "", False, False),
         ("localhost.elsewhere.example", "", False, False),
-        ("elsewhere.example", "", True, True),
+        ("elsewhere.example", "", True, False),
         ("maps.example.org", "maps.example.org other.org", False, True),
         ("MAPS.example.org:443", "maps.example.org,other.org", True, True),
         ("elsewhere.example", "maps.example.org", True, False),
@@ -70,6 +70,28 @@ def test_the_names_of_a_server(monkeypatch, host, hosts, public, own):
     monkeypatch.setenv("CAMVIZ_HOSTS", hosts)
     monkeypatch.setenv("CAMVIZ_PUBLIC", "1" if public else "0")
     assert is_own_name(host) is own
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "origin", "status"),
+    [
+        ("", "elsewhere.example", None, None),  # a program, by whatever name it knows
+        ("", "elsewhere.example", "http://elsewhere.example", 421),  # made to point here
+        ("", "elsewhere.example", "http://other.example", 403),
+        ("", "127.0.0.1", "http://127.0.0.1", None),
+        ("maps.example.org", "maps.example.org", None, None),
+        ("maps.example.org", "maps.example.org", "https://maps.example.org", None),
+        ("maps.example.org", "elsewhere.example", None, 421),
+        ("maps.example.org", "elsewhere.example", "http://elsewhere.example", 421),
+    ],
+)
+def test_who_may_call_as_an_agent_on_a_public_server(monkeypatch, hosts, host, origin, status):
+    monkeypatch.setenv("CAMVIZ_HOSTS", hosts)
+    monkeypatch.setenv("CAMVIZ_PUBLIC", "1")
+    given = {"host": host} | ({} if origin is None else {"origin": origin})
+    headers = [(name.encode(), text.encode()) for name, text in given.items()]
+    refused = refuse(scope("/gradio_api/mcp/") | {"headers": headers})
+    assert (refused and refused.status_code) == status
 
 
 def scope(path, query=b"", root=""):

@@ -96,26 +96,34 @@ def _refuse_stranger(headers: Headers) -> Response | None:
     host, origin = headers.get("host", ""), headers.get("origin")
     if origin is not None and origin.partition("://")[2] != host:
         return PlainTextResponse("Pages of other sites may not call this.", status_code=403)
-    if not is_own_name(host):
+    if not (is_own_name(host) or (origin is None and _has_any_name())):
         sentence = "This server is not called so; CAMVIZ_HOSTS says how it is."
         return PlainTextResponse(sentence, status_code=421)
     return None
 
 
 def is_own_name(host: str) -> bool:
-    """Whether a Host header may be this server's: a name that CAMVIZ_HOSTS lists, or a number.
+    """Whether a Host header is this server's: a name that CAMVIZ_HOSTS lists, or a number.
 
-    Where none is listed, "localhost"; on a public server, which is reached by a name that it does
-    not know, any.
+    "localhost" is, too.
     """
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    own = environment().hosts.lower().replace(",", " ").split()
-    if name in ("localhost", *own) or _is_number(name):
-        return True
-    return environment().public and not own
+    return name in ("localhost", *_names()) or _is_number(name)
+
+
+def _names() -> list[str]:
+    return environment().hosts.lower().replace(",", " ").split()
+
+
+def _has_any_name() -> bool:
+    """Whether this is a public server that knows no name of its own: programs reach it by any.
+
+    Pages do not: one whose name was made to point here could not be told from its own.
+    """
+    return environment().public and not _names()
 
 
 def _is_number(name: str) -> bool:
