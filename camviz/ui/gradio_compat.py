@@ -1,7 +1,8 @@
 """Work-arounds for Gradio, each with the link of its upstream issue or the words "not reported"."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import gradio as gr
 from gradio.context import LocalContext
 from gradio.processing_utils import save_file_to_cache
 from gradio.queueing import Event
-from gradio.route_utils import MultiPartException
+from gradio.route_utils import GradioMultiPartParser, MultiPartException
 from gradio.utils import get_upload_folder
 
 __all__ = ["Event"]
@@ -193,6 +194,31 @@ def body_refused(sentence: str) -> Exception:
     away in the middle of an upload stayed for ever. Not reported.
     """
     return MultiPartException(sentence)
+
+
+def delete_broken_uploads() -> None:
+    """Delete the files of a form that was not read to its end, whatever ended it.
+
+    Gradio deletes them for the error above alone, so that uploads to a full disk kept it full. Not
+    reported.
+    """
+    if not getattr(GradioMultiPartParser.parse, "deletes", False):
+        GradioMultiPartParser.parse = _deleting(GradioMultiPartParser.parse)
+
+
+def _deleting(parse: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    async def parse_or_delete(parser: Any) -> Any:
+        try:
+            return await parse(parser)
+        except BaseException:
+            for file in parser._files_to_close_on_error:
+                with suppress(OSError):  # on a full disk, what is still to be written
+                    file.close()
+                Path(file.name).unlink(missing_ok=True)
+            raise
+
+    parse_or_delete.deletes = True  # type: ignore[attr-defined]
+    return parse_or_delete
 
 
 def running_event() -> Event | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from camviz.environment import environment
 from camviz.ui.gradio_compat import (
+    delete_broken_uploads,
     drop_events,
     drop_session,
     keep_no_analytics,
@@ -30,6 +31,7 @@ async def housekeeping(app: Any) -> AsyncIterator[None]:
     """Keep house as long as the server runs; gradio's `lifespan`."""
     run_claimed_only(app.get_blocks(), is_attended)
     keep_no_analytics(app.get_blocks())
+    delete_broken_uploads()
     rounds = asyncio.create_task(_go_round(app))
     try:
         yield
