@@ -13,9 +13,10 @@ Value = TypeVar("Value")
 class LRUCache(Generic[Value]):
     """Values by key; the least recently used are dropped until the rest fits.
 
-    maxsize: in what `getsizeof` counts; without it: a number of values. Sizes are taken again at
-    every `put`, because values may grow while they are held. on_drop: called with every value
-    that has to leave, but not with one that another takes the place of.
+    maxsize: in what `getsizeof` counts; without it: a number of values. Values may grow while they
+    are held: the size of one is taken when it is put, and those of all are taken again before any
+    is dropped, and whenever as many were put as there are. on_drop: called with every value that
+    has to leave, but not with one that another takes the place of.
     """
 
     def __init__(
@@ -28,6 +29,8 @@ class LRUCache(Generic[Value]):
         self._getsizeof = getsizeof
         self._on_drop = on_drop
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._sizes: dict[Hashable, int] = {}  # of the same keys
+        self._since = 0  # values put since the sizes of all were taken
         self._doomed: list[Hashable] = []
         self._lock = threading.Lock()
 
@@ -45,11 +48,12 @@ class LRUCache(Generic[Value]):
             self._remove_doomed()
             self._values[key] = value
             self._values.move_to_end(key)
-            total = self._total()
-            while total > self.maxsize and len(self._values) > 1:
-                _, oldest = self._values.popitem(last=False)
-                total -= self._getsizeof(oldest)
-                dropped.append(oldest)
+            self._sizes[key] = self._getsizeof(value)
+            self._since += 1
+            if self._since > len(self._values) or self._total() > self.maxsize:
+                self._measure()
+            while self._total() > self.maxsize and len(self._values) > 1:
+                dropped.append(self._pop(next(iter(self._values))))
         for each in dropped:
             self._on_drop(each)
         return value
@@ -69,24 +73,33 @@ class LRUCache(Generic[Value]):
         dropped = []
         with self._lock:
             self._remove_doomed()
+            self._measure()
             while self._values and self._total() + size > self.maxsize:
-                dropped.append(self._values.popitem(last=False)[1])
+                dropped.append(self._pop(next(iter(self._values))))
         for each in dropped:
             self._on_drop(each)
 
     @property
     def size(self) -> int:
-        """Of all that is held, taken anew."""
+        """Of all that is held, as it was taken last."""
         with self._lock:
             return self._total()
 
     def _total(self) -> int:
-        return sum(map(self._getsizeof, self._values.values()))
+        return sum(self._sizes.values())
+
+    def _measure(self) -> None:
+        self._sizes = {key: self._getsizeof(value) for key, value in self._values.items()}
+        self._since = 0
+
+    def _pop(self, key: Hashable) -> Value:
+        del self._sizes[key]
+        return self._values.pop(key)
 
     def remove(self, keys: Iterable[Hashable]) -> None:
         """Drop the values of these keys, of those that are held."""
         with self._lock:
-            dropped = [self._values.pop(key) for key in keys if key in self._values]
+            dropped = [self._pop(key) for key in keys if key in self._values]
         for each in dropped:
             self._on_drop(each)
 
@@ -104,7 +117,9 @@ class LRUCache(Generic[Value]):
 
     def _remove_doomed(self) -> None:
         while self._doomed:
-            self._values.pop(self._doomed.pop(), None)
+            key = self._doomed.pop()
+            if key in self._values:
+                self._pop(key)
 
     def keys(self) -> list[Hashable]:
         """The keys of what is held, the least recently used first."""

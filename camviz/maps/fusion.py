@@ -6,6 +6,7 @@ finest grid, up-sample once. Raw maps here are (H, W); nothing is modified in pl
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -59,10 +60,14 @@ def resample(heat: Tensor, placement: Placement, rows: Tensor, columns: Tensor) 
     Returns (..., len(rows), len(columns)). With offset 0 and the pixels of the input itself this is
     bilinear interpolation with align_corners=False.
     """
-    down = interpolation(rows, placement, 0, heat.shape[-2]).to(heat)
-    across = interpolation(columns, placement, 1, heat.shape[-1]).to(heat)
+    down = interpolation(rows, placement, 0, heat.shape[-2])
+    return _weighted(heat, down, interpolation(columns, placement, 1, heat.shape[-1]))
+
+
+def _weighted(heat: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """The values of a map, (..., H, W), in shares of its rows and of its columns."""
     with torch.autocast(heat.device.type, enabled=False):
-        return down @ heat @ across.T
+        return down.to(heat) @ heat @ across.to(heat).T
 
 
 def interpolation(positions: Tensor, placement: Placement, axis: int, count: int) -> Tensor:
@@ -322,5 +327,17 @@ def _aligned(heat: Tensor, placement: Placement, target: Placement, like: Tensor
     """A map on the grid of another one, which is placed at `target`."""
     if heat.shape == like.shape and placement == target:
         return heat
-    rows, columns = (target.centres(axis, like.shape[axis - 2]) for axis in (0, 1))
-    return resample(heat, placement, rows, columns)
+    down, across = (
+        _alignment(placement, heat.shape[axis - 2], target, like.shape[axis - 2], axis)
+        for axis in (0, 1)
+    )
+    return _weighted(heat, down, across)
+
+
+# Dozens of small tensors are made on the way, for grids that are the same in every picture.
+@lru_cache(maxsize=256)
+def _alignment(
+    placement: Placement, count: int, target: Placement, wanted: int, axis: int
+) -> Tensor:
+    """`interpolation` of `count` cells at the centres of `wanted` others, along one axis."""
+    return interpolation(target.centres(axis, wanted), placement, axis, count)

@@ -24,6 +24,38 @@ def test_a_cache_drops_what_was_used_least_recently():
     assert len(cache) == 2
 
 
+def test_values_that_grow_are_measured_before_any_is_dropped():
+    cache = LRUCache(10, len)
+    one, other = bytearray(2), bytearray(2)
+    cache.put("one", one)
+    cache.put("other", other)
+    one.extend(b"xxxx")
+    cache.put("other", other)  # 8 bytes
+    assert len(cache) == 2
+    other.extend(b"xxxxxx")
+    assert cache.put("other", other) and cache.keys() == ["other"]
+    one.clear()
+    cache.put("one", one)
+    assert cache.size == 8
+    cache.make_room(2)
+    assert len(cache) == 2
+    cache.remove(["other"])
+    cache.put("third", b"xxxxxxxx")
+    assert cache.size == 8 and len(cache) == 2
+
+
+def test_what_is_put_again_costs_no_look_at_all_others():
+    measured = []
+    cache = LRUCache(10**6, lambda value: measured.append(value) or 1)
+    for number in range(100):
+        cache.put(number, number)
+    measured.clear()
+    for _ in range(300):
+        cache.put(7, 7)
+    assert set(measured) == set(range(100)), "all, now and then"
+    assert len(measured) < 3 * 300
+
+
 def test_what_several_threads_want_is_made_by_one():
     cache, one_by_one, made = LRUCache(10), OneByOne(), []
     together = threading.Barrier(4)
