@@ -4,6 +4,8 @@
         ...                         # a short piece of heavy work, such as a pass of a network
     with stoppable(check):          # check() may raise `Stopped`: work ends before its next step
         ...
+    with quick():                   # steps of other threads wait a moment before they begin
+        ...                         # what takes a few milliseconds if nothing heavy is needed
 
 Long work is cut into steps, and whoever has waited longest does the next one: so a job of a
 thousand steps holds up another one by a step at a time. What is known already takes no turn.
@@ -16,13 +18,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from camviz.environment import environment
 
 _LOOK = 0.05  # seconds between two checks of whether who waits is to give up
+_MOMENT = 0.02  # seconds that a step waits at most for quick work
 
 
 class Stopped(BaseException):
@@ -129,6 +132,11 @@ class Fair:
         self.release()
 
     @property
+    def entered(self) -> bool:
+        """Whether this thread is in."""
+        return threading.get_ident() in self._inside
+
+    @property
     def waiting(self) -> int:
         """How many threads wait."""
         return len(self._waiting)
@@ -198,9 +206,54 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+class Quick:
+    """The threads whose work began a moment ago and may be done in a moment: steps let it pass."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Be as new: in a forked process, the threads that were at it do not exist."""
+        self._lock = threading.Lock()
+        self._begun: dict[int, float] = {}  # by thread
+        self._none = threading.Event()
+        self._none.set()
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Within the block this thread is at such work; a block within a block is part of it."""
+        thread = threading.get_ident()
+        if thread in self._begun:
+            yield
+            return
+        with self._lock:
+            self._begun[thread] = time.monotonic()
+            self._none.clear()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._begun[thread]
+                if not self._begun:
+                    self._none.set()
+
+    def let_pass(self) -> None:
+        """Wait while another thread is at work that began less than `_MOMENT` ago, no longer.
+
+        A thread that is at such work itself does not wait.
+        """
+        with self._lock:
+            if not self._begun or threading.get_ident() in self._begun:
+                return
+            left = max(self._begun.values()) + _MOMENT - time.monotonic()
+        self._none.wait(max(left, 0))
+
+
 steps = Fair(steps_at_once)  # what all heavy steps of this process wait for
+_quick = Quick()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=steps.forget)
+    os.register_at_fork(after_in_child=_quick.forget)
 
 
 @contextmanager
@@ -210,5 +263,17 @@ def step() -> Iterator[None]:
     A step within a step is part of it.
     """
     check_stopped()
+    if not steps.entered:
+        _quick.let_pass()
     with steps:
         yield
+
+
+def quick() -> AbstractContextManager[None]:
+    """Work that takes a few milliseconds if nothing heavy is needed: steps of others let it pass.
+
+    Python runs one thread at a time and changes to another at every operation of torch, so that a
+    step beside such work makes it several times as long. Of work that takes longer, only the first
+    moment counts.
+    """
+    return _quick.under_way()

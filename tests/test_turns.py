@@ -9,7 +9,16 @@ from contextlib import contextmanager
 import pytest
 
 from camviz import turns
-from camviz.turns import Fair, OneByOne, check_stopped, step, steps, steps_at_once, stoppable
+from camviz.turns import (
+    Fair,
+    OneByOne,
+    check_stopped,
+    quick,
+    step,
+    steps,
+    steps_at_once,
+    stoppable,
+)
 
 
 class Stop(Exception):
@@ -206,6 +215,41 @@ def test_blocks_that_stop_add_up():
     with stoppable(lambda: called.append("outer")), stoppable(lambda: called.append("inner")):
         check_stopped()
     assert called == ["outer", "inner"]
+
+
+def test_a_step_lets_quick_work_pass(monkeypatch):
+    monkeypatch.setattr(turns, "_MOMENT", 10)
+    order, begun = [], threading.Event()
+
+    def heavy():
+        begun.set()
+        with step():
+            order.append("heavy")
+
+    with threads(heavy) as [other], quick():
+        with quick(), step():  # its own steps wait for nobody
+            other.start()
+            begun.wait(10)
+            order.append("quick")
+        other.join(0.05)
+        order.append("end")
+    assert order == ["quick", "end", "heavy"] and not turns._quick._begun
+
+
+def test_a_step_waits_for_a_moment_only(monkeypatch):
+    monkeypatch.setattr(turns, "_MOMENT", 0.03)
+    passed = []
+
+    def heavy():
+        for _ in range(3):
+            begun = time.monotonic()
+            with step():
+                passed.append(time.monotonic() - begun)
+
+    with quick(), threads(heavy) as [other]:
+        other.start()
+        until(lambda: len(passed) == 3)
+    assert sum(passed) < 5, "work that goes on is not waited for again and again"
 
 
 def test_a_step_within_a_step_is_part_of_it(monkeypatch):

@@ -37,6 +37,7 @@ from camviz.network.outputs import shares
 from camviz.network.tail import score_pictures
 from camviz.network.timing import Timing
 from camviz.network.trace import Trace
+from camviz.turns import step
 
 RANDOM, GAUSSIAN = "random", "gaussian"
 # What a map is measured beside, where the explanation has it.
@@ -126,6 +127,7 @@ class MeasureMaps(Work[dict[str, Measured]]):
                     steps=self.steps,
                     again=None if again is None else torch.from_numpy(again),
                     progress=report,
+                    turn=step,
                 )
         return found
 

@@ -18,6 +18,7 @@ chunk `progress(pictures done, pictures in all)` is called; what it raises ends 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,7 @@ from camviz.maps.imputation import impute
 
 ScoreFn = Callable[[Tensor], Tensor]
 Progress = Callable[[int, int], None]
+Turn = Callable[[], AbstractContextManager[object]]  # what heavy work of a moment is done within
 
 STEPS = 28  # of insertion and deletion, as in RISE's own evaluation of 224 x 224 pixels
 ROAD_SHARES = (0.2, 0.4, 0.6, 0.8)  # of the pixels, that are taken out
@@ -293,6 +295,7 @@ def road(
     shares: Sequence[float] = ROAD_SHARES,
     seed: int = 0,
     progress: Progress | None = None,
+    turn: Turn = nullcontext,
 ) -> Road:
     """ROAD: the score with the hottest, and with the coldest, pixels filled in from the others.
 
@@ -301,7 +304,8 @@ def road(
     Missing pixels are filled in by `camviz.maps.imputation.impute`, whose noise follows from the
     seed. shares: between 0 and 1, rising. Pixels are taken by rank, exactly as many as a share
     says; thresholds at percentiles, as in the authors' and other code, take more or fewer where
-    values are equal. Two pictures a share are scored. Source: see `camviz.maps.imputation`.
+    values are equal. Two pictures a share are scored. Each is filled in within a `turn()`. Source:
+    see `camviz.maps.imputation`.
     """
     _check(heat, image)
     pixels = heat.numel()
@@ -311,8 +315,12 @@ def road(
     rank = ranks(heat.to(image.device))
     masks = torch.stack([rank < k for k in counts] + [rank >= pixels - k for k in counts])
 
+    def fill(mask: Tensor) -> Tensor:
+        with turn():
+            return impute(image, mask[None], seed=seed)
+
     def picture(numbers: Tensor) -> Tensor:
-        return impute(image, masks[numbers], seed=seed)
+        return torch.cat([fill(mask) for mask in masks[numbers]])
 
     scores = _scored(len(masks), picture, score_fn, target, progress)
     exact = np.array(counts) / pixels

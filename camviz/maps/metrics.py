@@ -5,13 +5,22 @@ measure(heat, image, score_fn, target, again=again).figures["deletion"]
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor
 
 from camviz.maps import faithfulness
-from camviz.maps.faithfulness import ROAD_SHARES, STEPS, Confidence, Curve, Progress, ScoreFn
+from camviz.maps.faithfulness import (
+    ROAD_SHARES,
+    STEPS,
+    Confidence,
+    Curve,
+    Progress,
+    ScoreFn,
+    Turn,
+)
 
 
 @dataclass(frozen=True)
@@ -147,12 +156,13 @@ def measure(
     steps: int = STEPS,
     again: Tensor | None = None,
     progress: Progress | None = None,
+    turn: Turn = nullcontext,
 ) -> Measured:
     """Metrics of one map, by the functions of `camviz.maps.faithfulness`, which see.
 
     again: the map of the picture times this map, for the metrics that need it. progress(pictures
-    done, pictures in all) counts those of all metrics. Raises KeyError for a metric that is none,
-    ValueError where `again` is missing.
+    done, pictures in all) counts those of all metrics. turn: see `faithfulness.road`. Raises
+    KeyError for a metric that is none, ValueError where `again` is missing.
     """
     rows = {name: METRICS[name] for name in metrics}
     if again is None and any(row.needs_again for row in rows.values()):
@@ -180,7 +190,7 @@ def measure(
         figures[name] = curves[name].area
     if "road" in rows:
         report = counted(2 * len(ROAD_SHARES))
-        found = faithfulness.road(heat, image, score_fn, target, progress=report)
+        found = faithfulness.road(heat, image, score_fn, target, progress=report, turn=turn)
         curves |= {"hottest": found.hottest, "coldest": found.coldest}
         figures["road"] = found.score
     if shown is not None:

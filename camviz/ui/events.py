@@ -18,7 +18,7 @@ import gradio as gr
 
 from camviz.environment import environment
 from camviz.errors import CamvizError
-from camviz.turns import Stopped, stoppable
+from camviz.turns import Stopped, quick, stoppable
 from camviz.ui import html
 from camviz.ui.answer import answer
 from camviz.ui.given import read_plain
@@ -351,7 +351,8 @@ def claimed(session: Session, given: Any) -> Any:
 def glimpse(session: Session, glance: Glance, data: Any) -> Any:
     """What comes of a gesture, or None: what is wrong is said by the answer at its end."""
     try:
-        return glance(session, read_plain("a gesture", data))
+        with quick():
+            return glance(session, read_plain("a gesture", data))
     except CamvizError:
         return None
     except Exception as error:
@@ -361,7 +362,7 @@ def glimpse(session: Session, glance: Glance, data: Any) -> Any:
 
 def _advance(steps: Iterator[Any], end: Any, task: Task) -> Any:
     """The next of the steps; the work on it ends soon after the task was cancelled."""
-    with stoppable(task.check):
+    with stoppable(task.check), quick():
         return next(steps, end)
 
 

@@ -13,6 +13,7 @@ from camviz.engine.remote import RemoteRunner
 from camviz.errors import BackboneError, MethodError, StageError
 from camviz.maps import faithfulness as metrics_of
 from camviz.maps.metrics import METRICS, measure
+from camviz.turns import steps
 from tests.support.networks import copy_of, untrained
 
 RESNET, VIT = "test_resnet", "test_vit"
@@ -39,6 +40,19 @@ def plain_score(backbone):
 
 
 # --- what is measured ---
+
+
+def test_pictures_are_filled_in_as_steps_of_their_own(engine, explained, monkeypatch):
+    """So that they take turns with the work of others, and end where nobody waits for them."""
+    within, impute = [], metrics_of.impute
+
+    def noted(image, missing, **options):
+        within.append((steps.entered, len(missing)))
+        return impute(image, missing, **options)
+
+    monkeypatch.setattr(metrics_of, "impute", noted)
+    engine.faithfulness(explained, metrics=["road"], beside=())
+    assert within == [(True, 1)] * 2 * len(metrics_of.ROAD_SHARES)
 
 
 @pytest.mark.long

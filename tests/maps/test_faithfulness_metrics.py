@@ -1,6 +1,7 @@
 """Metrics of faithfulness: each against a second, slow implementation, and their identities."""
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -223,6 +224,22 @@ def test_adcc_is_the_harmonic_mean():
 
 
 # --- ROAD ---
+
+
+def test_road_fills_in_each_picture_within_a_turn(heat, image, score_fn):
+    turns = []
+
+    @contextmanager
+    def turn():
+        turns.append("begun")
+        yield
+        turns.append("over")
+
+    found = metrics.road(heat, image, score_fn, 1, turn=turn)
+    assert turns == ["begun", "over"] * 2 * len(metrics.ROAD_SHARES)
+    assert np.array_equal(
+        found.hottest.scores, metrics.road(heat, image, score_fn, 1).hottest.scores
+    )
 
 
 def test_road_takes_out_exactly_so_many_pixels(heat, image, score_fn):

@@ -1,5 +1,6 @@
 """The page as a server in public: health, figures, headers, its log, and how it stops."""
 
+import gc
 import json
 import re
 import signal
@@ -7,12 +8,15 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import import_module
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
+from camviz.errors import CamvizError
 from camviz.examples import example
 from tests.support.server import APP, LOG, ROOT, started
 
@@ -267,6 +271,26 @@ def test_a_stop_lets_requests_end_and_refuses_new_ones(tmp_path, ram):
     assert not [path for path in tmp_path.rglob(f"*{SECRET}*") if "got" not in path.parts]
     assert result["found"][0]["target"]["label"]
     assert "message=stopped" in (tmp_path / LOG).read_text()
+
+
+def test_what_is_made_at_the_start_is_left_out_of_garbage_collection(monkeypatch):
+    module = import_module("camviz.ui.server.serve")
+
+    def keep_and_end():
+        before = gc.get_freeze_count()
+        keep()
+        frozen.append(gc.get_freeze_count() - before)
+        raise CamvizError("that will do")
+
+    frozen, keep = [], module.keep_for_good
+    monkeypatch.setattr(module, "keep_for_good", keep_and_end)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    page = SimpleNamespace(launch=lambda **_: frozen.append("launched"))
+    try:
+        assert module.serve(lambda: page, lambda _: {}) == 2
+    finally:
+        gc.unfreeze()
+    assert frozen[0] == "launched" and frozen[1] > 10_000
 
 
 @pytest.mark.long

@@ -1,5 +1,6 @@
 """Serves a page until a signal comes, then lets what is under way end."""
 
+import gc
 import logging
 import os
 import signal
@@ -58,6 +59,7 @@ def _serve(
         blocks.launch(**options(stopping), **launch, prevent_thread_lock=True)
     except OSError as error:  # the port is taken, or may not be opened
         raise CamvizError(f"the page cannot be served: {one_line(error)}") from None
+    keep_for_good()
     configure_logs(settings.log, settings.log_level)
     log.info("serving")
     signalled.wait()
@@ -67,6 +69,16 @@ def _serve(
     log.info("stopped" if ended else "stopped before everything had ended")
     close(blocks)
     _end()
+
+
+def keep_for_good() -> None:
+    """Leave what was made so far, which stays until the process ends, out of garbage collection.
+
+    That looks at every object that there is, hundreds of thousands of page, torch and gradio, and
+    nothing else is done in this process meanwhile.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _end() -> NoReturn:
