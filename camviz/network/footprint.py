@@ -33,8 +33,11 @@ def pass_bytes(model: nn.Module, input_size: Sequence[int]) -> int | None:
     return held.nbytes
 
 
-def check_pass(model: nn.Module, input_size: Sequence[int], limit: int, backbone: str) -> None:
-    """Raise `TooLargeError` if one pass would hold more than so many bytes."""
+def check_pass(model: nn.Module, input_size: Sequence[int], limit: int, backbone: str) -> bool:
+    """Raise `TooLargeError` if one pass would hold more than so many bytes.
+
+    Returns whether it could be found out.
+    """
     needed = pass_bytes(model, input_size)
     if needed is not None and needed > limit:
         height, width = input_size[-2:]
@@ -43,6 +46,7 @@ def check_pass(model: nn.Module, input_size: Sequence[int], limit: int, backbone
             f"{width} pixels, and one pass may hold {megabytes(limit)} here; take a smaller "
             f"network, one for smaller pictures, or give a larger memory budget"
         )
+    return needed is not None
 
 
 def megabytes(nbytes: float) -> str:

@@ -135,6 +135,7 @@ def frozen_eval(model: nn.Module, *, gradients: bool) -> Iterator[None]:
     without its lock, runs it in eval mode.
     """
     kind = next((parameter.device.type for parameter in model.parameters()), "cpu")
+    kind = "cpu" if kind == "meta" else kind  # shapes alone: those that it would have here
     faulty = gradients and kind == "cpu"
     norms = right_gradients(model, calls_of_this_thread()) if faulty else nullcontext()
     with (

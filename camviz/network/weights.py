@@ -97,13 +97,13 @@ def load_backbone(
         check_name(name)
         loader = _Loader(title, name, timm_kwargs, hidden=hidden)
     chosen = find_device(device)
+    fits = pass_limit is not None and _check_outline(loader, settings, pass_limit)
     with torch.inference_mode(False), torch.no_grad():
         model, origin = loader.load(weights)
         # Nobody else has this network: it is made what a copy would be.
         model.eval().requires_grad_(False).float().to(chosen)
-    if pass_limit is not None:
-        size = settings.input_size or own_size(model)
-        check_pass(model, (own_size(model)[0], *size[-2:]), pass_limit, title)
+    if pass_limit is not None and not fits:
+        check_pass(model, _shown_size(model, settings), pass_limit, title)
     with loader.configured():
         return wrap_backbone(
             model,
@@ -116,6 +116,23 @@ def load_backbone(
             discovery=discovery,
             settings=settings,
         )
+
+
+def _check_outline(loader: "_Loader", settings: Settings, limit: int) -> bool:
+    """Whether a pass of a network fits, before its weights are loaded; False where it is not known.
+
+    Raises `TooLargeError` if it does not.
+    """
+    outline = loader.outline()
+    if outline is None:
+        return False
+    return check_pass(outline, _shown_size(outline, settings), limit, loader.title)
+
+
+def _shown_size(model: nn.Module, settings: Settings) -> tuple[int, ...]:
+    """(C, H, W) of the pictures that a network is shown."""
+    size = settings.input_size or own_size(model)
+    return (own_size(model)[0], *size[-2:])
 
 
 def build_untrained(architecture: str, **timm_kwargs: Any) -> nn.Module:
@@ -240,6 +257,19 @@ class _Loader:
         heads = getattr(pretrained_config(self.location), "classifier", None)
         head = heads[0] if isinstance(heads, (list, tuple)) else heads
         return None if head is None else found.rows(head)
+
+    def outline(self) -> nn.Module | None:
+        """The network with shapes in place of weights, made in a moment; None where it cannot be.
+
+        One of the hub has none: its configuration is there, too.
+        """
+        if self.location.startswith(HUB):
+            return None
+        try:
+            with torch.inference_mode(False), torch.no_grad(), torch.device("meta"):
+                return self._create(pretrained=False).eval().requires_grad_(False)
+        except WeightsError:  # loading it says what is wrong
+            return None
 
     def _create(self, **kwargs: Any) -> nn.Module:
         try:

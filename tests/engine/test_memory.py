@@ -12,8 +12,10 @@ from camviz import Engine
 from camviz.engine import memory
 from camviz.engine.memory import Budget, Unused, weights_bytes
 from camviz.errors import TooLargeError
+from camviz.network import weights
 from camviz.network.footprint import pass_bytes
 from camviz.network.taps import frozen_eval
+from camviz.network.weights import load_backbone
 
 MB = 2**20
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +88,19 @@ def test_a_network_whose_pass_is_too_large_is_refused(photo, monkeypatch):
     assert engine.explain(photo, small, target=3).fused.any()
 
 
+def test_a_pass_that_is_too_large_is_refused_before_weights_are_loaded(monkeypatch):
+    monkeypatch.setattr(weights._Loader, "load", None)
+    for name in ("test_resnet", "scenes-convnext"):
+        with pytest.raises(TooLargeError, match=f"{name} holds .* 2048 x 2048 pixels"):
+            load_backbone(name, pass_limit=50 * MB, input_size=(2048, 2048))
+
+
+def test_a_pass_is_measured_of_the_network_where_shapes_alone_would_not_do(monkeypatch):
+    monkeypatch.setattr(weights._Loader, "outline", lambda _: None)
+    with pytest.raises(TooLargeError, match="640 x 640"):
+        load_backbone("test_resnet", "random", pass_limit=20 * MB, input_size=(640, 640))
+
+
 def test_views_that_are_too_large_for_the_budget_are_left_out(photo):
     bound = int(
         1.2 * pass_bytes(Engine("cpu").backbone("test_resnet", "random").model, (3, 160, 160))
@@ -128,6 +143,10 @@ def test_what_a_pass_holds_is_told_from_shapes(tiny, name):
     """About as much as a pass does hold, and never much less."""
     backbone = tiny(name)
     told = pass_bytes(backbone.model, backbone.input_size)
+    generator = torch.get_rng_state()
+    outline = weights._Loader(name, name, {}).outline()
+    assert told == pass_bytes(outline, backbone.input_size), "before it has weights"
+    assert torch.equal(generator, torch.get_rng_state())
     image = torch.rand(1, *backbone.input_size, requires_grad=True)
     held = {}
 
