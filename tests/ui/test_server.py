@@ -274,23 +274,21 @@ def test_a_stop_lets_requests_end_and_refuses_new_ones(tmp_path, ram):
 
 
 def test_what_is_made_at_the_start_is_left_out_of_garbage_collection(monkeypatch):
-    module = import_module("camviz.ui.server.serve")
-
-    def keep_and_end():
-        before = gc.get_freeze_count()
-        keep()
-        frozen.append(gc.get_freeze_count() - before)
+    def end(*_):
+        frozen.append(gc.get_freeze_count())
         raise CamvizError("that will do")
 
-    frozen, keep = [], module.keep_for_good
-    monkeypatch.setattr(module, "keep_for_good", keep_and_end)
+    module = import_module("camviz.ui.server.serve")
+    monkeypatch.setattr(module, "configure_logs", end)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    page = SimpleNamespace(launch=lambda **_: frozen.append("launched"))
+    frozen = [gc.get_freeze_count()]
+    page = SimpleNamespace(launch=lambda **_: frozen.append(gc.get_freeze_count()))
     try:
         assert module.serve(lambda: page, lambda _: {}) == 2
     finally:
         gc.unfreeze()
-    assert frozen[0] == "launched" and frozen[1] > 10_000
+    before, launched, after = frozen
+    assert before == launched < after - 10_000
 
 
 @pytest.mark.long
