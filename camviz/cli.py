@@ -368,11 +368,13 @@ def _offer_runs(folders: Sequence[str]) -> None:
     from camviz.bulk import require
 
     require()
-    from camviz.bulk.run import Run
+    from camviz.bulk.run import Run, runs_in
 
     held = [environment().runs] if environment().runs else []
-    for folder in folders:
-        held.append(str(Run.open(folder).path.resolve()))
+    for folder in map(user_path, folders):
+        for each in runs_in(folder):
+            Run.open(each)
+        held.append(str(folder.resolve()))
     os.environ[variable_table()["runs"].name] = os.pathsep.join(held)
 
 

@@ -3,11 +3,12 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from camviz.engine.option import option_table
-from camviz.engine.options import Options
+from camviz.engine.options import AUTO, Options
 from camviz.errors import CamvizError
 from camviz.files import output_folder
 from camviz.network.settings import Settings
@@ -45,7 +46,14 @@ def add_maps(commands: Commands) -> None:
     maps.add_argument("--out", required=True, metavar="RUN", help="the folder of the run")
     maps.add_argument("--backbone", metavar="NAME", help="as of explain; default: the best at hand")
     maps.add_argument("--weights", default="auto", metavar="FILE", help="as of explain")
-    maps.add_argument("--method", metavar="NAME", help="how a layer becomes a map, as of explain")
+    maps.add_argument(
+        "--method",
+        type=_names,
+        default=(),
+        metavar="A,B",
+        help="how a layer becomes a map, as of explain; several share the passes of the network, "
+        "and each has a run of its own: RUN/A, RUN/B",
+    )
     maps.add_argument(
         "--target",
         default="top",
@@ -62,7 +70,10 @@ def add_maps(commands: Commands) -> None:
     )
     maps.add_argument("--batch", type=_count, default=32, metavar="N", help="pictures a pass (32)")
     maps.add_argument(
-        "--workers", type=_count, default=1, metavar="N", help="processes, or actors of Ray (1)"
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="processes (1), or actors of Ray (one for each GPU, or 1)",
     )
     maps.add_argument(
         "--engine",
@@ -79,6 +90,11 @@ def add_maps(commands: Commands) -> None:
     )
     maps.add_argument("--limit", type=_count, metavar="N", help="only the first N of the source")
     maps.set_defaults(run=_maps)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names with commas between them, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def _count(text: str) -> int:
@@ -99,7 +115,7 @@ def _maps(arguments: argparse.Namespace) -> int:
         return STOPPED
     finally:
         clear_line()
-    print(_sentence(done, arguments.out))
+    print(_sentence(done, arguments.out, job.methods))
     return 0
 
 
@@ -113,13 +129,19 @@ def _run(job: "Job", arguments: argparse.Namespace) -> "Progress":
         return run_on_ray(job, arguments.out, workers=arguments.workers)
     from camviz.bulk.work import run_job
 
-    return run_job(job, arguments.out, workers=arguments.workers, tell=_progress_line())
+    return run_job(job, arguments.out, workers=arguments.workers or 1, tell=_progress_line())
 
 
 def _job(arguments: argparse.Namespace) -> "Job":
     values = dict(_pair(text) for text in arguments.options)
-    if arguments.method is not None:
-        values = {"method": arguments.method} | values
+    several = arguments.method if len(arguments.method) > 1 else ()
+    if several and "method" in values:
+        raise CamvizError(
+            f"the method is given twice: --method {','.join(several)} and --options "
+            f"method={values['method']}; leave out one of them"
+        )
+    if arguments.method and not several:
+        values = {"method": arguments.method[0]} | values
     table = option_table(Options)
     names = {each.name for each in fields(Settings)}
     settings = {name: value for name, value in values.items() if name in names}
@@ -129,7 +151,8 @@ def _job(arguments: argparse.Namespace) -> "Job":
             options[name] = _parsed(name, text)
         elif name not in names:
             options[name] = text  # `Options` says what is like it
-    Options.from_mapping(options)
+    for method in several or (options.get("method", AUTO),):
+        Options.from_mapping({**options, "method": method})
     from camviz.bulk import require
 
     require()
@@ -142,6 +165,7 @@ def _job(arguments: argparse.Namespace) -> "Job":
         target=arguments.target,
         options=options,
         settings=settings,
+        methods=several,
         batch=arguments.batch,
         limit=arguments.limit,
         threads=arguments.threads,
@@ -193,11 +217,12 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes}:{rest:02}"
 
 
-def _sentence(done: "Progress", out: str) -> str:
+def _sentence(done: "Progress", out: str, methods: Sequence[str]) -> str:
     maps = done.done - done.failed
     before = f", {done.before} were there" if done.before else ""
     failed = f", {done.failed} failed (errors.parquet says why)" if done.failed else ""
+    where = f", a run in each of {', '.join(methods)}" if methods else ""
     return (
         f"{maps} pictures explained in {_duration(done.seconds)} ({done.rate:.1f} a second)"
-        f"{before}{failed}; written to {out}"
+        f"{before}{failed}; written to {out}{where}"
     )

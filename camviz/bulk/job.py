@@ -2,14 +2,14 @@
 
     job = Job("photos/", "resnet50")
     backbone = job.load(engine)
-    for row in job.rows(engine, backbone, open_source(job.source).items()): ...
+    for rows in job.rows(engine, backbone, open_source(job.source).items()): ...
 
 The same job gives the same rows in one process, in several and on a cluster.
 """
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import tee
 from typing import Any
 
@@ -43,7 +43,8 @@ class Failure:
     error: str
 
 
-Row = dict[str, Any] | Failure
+# Of one picture: a row in each run of the job; or why there are no maps.
+Rows = tuple[dict[str, Any], ...] | Failure
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ class Job:
     """Maps of all pictures of a source by one network.
 
     source: as `open_source` takes it. target: "top", "label" or a column of the source. options:
-    those of `explain`; settings: those of the network. limit: so many pictures of the source at
-    most, the first. batch, limit and threads change no row, and are no part of the configuration.
+    those of `explain`; settings: those of the network. methods: several, made of the same passes,
+    each a run of its own (`runs`); empty: the one of the options. limit: so many pictures of the
+    source at most, the first. batch, limit and threads change no row, and are no part of the
+    configuration.
     """
 
     source: str
@@ -61,9 +64,23 @@ class Job:
     target: str = "top"
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    methods: tuple[str, ...] = ()
     batch: int = 32
     limit: int | None = None
     threads: int = THREADS
+
+    @property
+    def runs(self) -> dict[str, "Job"]:
+        """The job of each run, by its place below the folder that is named; ".": that one.
+
+        Each would be the same if it were done alone.
+        """
+        if not self.methods:
+            return {".": self}
+        return {
+            method: replace(self, options={**self.options, "method": method}, methods=())
+            for method in self.methods
+        }
 
     def load(self, engine: Engine) -> Backbone:
         """The network. Raises a `CamvizError` as `load_backbone` does."""
@@ -110,8 +127,8 @@ class Job:
 
     def rows(
         self, engine: Engine, backbone: Backbone, items: Iterable[Item]
-    ) -> Generator[Row, None, None]:
-        """A row of each picture, or why there is none, in order.
+    ) -> Generator[Rows, None, None]:
+        """The rows of each picture, one in each of `runs`, or why there are none, in order.
 
         Pictures are read, opened and resized in threads ahead of the network, and rows are made in
         threads behind it; about three batches of pictures are in memory.
@@ -131,11 +148,11 @@ class Job:
             backbone,
             targets=(target for _, target in second),
             batch=self.batch,
+            rows=[run.options for run in self.runs.values()],
             threads=self.threads,
-            **self.options,
         )
         pairs = ((under_way.popleft(), each) for each in found)
-        return ahead(_row, pairs, threads=self.threads, waiting=waiting)
+        return ahead(_rows, pairs, threads=self.threads, waiting=waiting)
 
     def _ask(self, item: Item) -> tuple[Picture | CamvizError, int | str | None]:
         """A picture and its target; or why there is none."""
@@ -145,8 +162,8 @@ class Job:
             return error, None
 
 
-def _row(pair: tuple[Item, Explanation | CamvizError]) -> Row:
+def _rows(pair: tuple[Item, tuple[Explanation, ...] | CamvizError]) -> Rows:
     item, found = pair
     if isinstance(found, CamvizError):
         return Failure(id_of(item.key), item.path, str(found))
-    return row_of(found, item.key, item.path, item.label)
+    return tuple(row_of(x, item.key, item.path, item.label) for x in found)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count, islice
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from ray.data.datasource import FilenameProvider
 
 from camviz.bulk.item import Item
 from camviz.bulk.job import Failure, Job
-from camviz.bulk.run import PART, PART_ROWS, Run, RunWriter
+from camviz.bulk.run import PART, PART_ROWS, Run
 from camviz.bulk.schema import ERRORS, ROWS, id_of, storable
 from camviz.bulk.sources import open_source
 from camviz.bulk.work import Progress, begin
+from camviz.bulk.writers import Writers
 from camviz.engine.engine import Engine
 from camviz.errors import DataError
 from camviz.files import user_path
@@ -46,20 +48,27 @@ _LISTED = pa.schema(
 _LISTED_ROWS = 4096  # to a file of the listing, which is read by one task
 
 
-def run_on_ray(job: Job, out: "str | os.PathLike[str]", *, workers: int = 1) -> Progress:
+def run_on_ray(
+    job: Job, out: "str | os.PathLike[str]", *, workers: int | None = None
+) -> Progress:
     """Explain every picture of a source that the run lacks; returns what was done.
 
-    workers: actors, each with a network, on a GPU of its own where there are GPUs. Ray shows its
-    own progress. Raises a `CamvizError` as `begin` does, and `DataError` for a source without files
-    (hf:).
+    workers: actors, each with a network, see `actors_for`; None: one for each GPU of the cluster,
+    at least one. Ray shows its own progress. Raises a `CamvizError` as `begin` does, and
+    `DataError` for a source without files (hf:) and for several methods.
     """
-    writer, *_, of = begin(job, out)
-    folder, before, start = writer.path.resolve(), len(writer.done), time.monotonic()
+    if job.methods:
+        raise DataError(
+            "a cluster makes the maps of one method at a time; give one of "
+            f"{', '.join(job.methods)}, each with a folder of its own, or run it without Ray"
+        )
+    writers, *_, of = begin(job, out)
+    folder, before, start = writers.path.resolve(), len(writers.done), time.monotonic()
     with _cluster():
         if _list(job, folder, _done_elsewhere(folder)):
             _explain(_anywhere(job), folder, workers)
-    failed = _gather_failures(writer)
-    done = len(Run.open(folder)) - before + failed
+    failed = _gather_failures(writers)
+    done = writers.count() - before + failed
     return Progress(done, failed, before, of, time.monotonic() - start)
 
 
@@ -150,7 +159,18 @@ def _anywhere(job: Job) -> Job:
     )
 
 
-def _explain(job: Job, folder: Path, workers: int) -> None:
+def actors_for(workers: int | None, gpus: float) -> dict[str, Any]:
+    """What `map_batches` takes for an actor on each device: how many, and what each has.
+
+    workers: None for one on each GPU, or one where there are none. More of them than GPUs share
+    these evenly, so that every one of them finds its place.
+    """
+    actors = workers or max(int(gpus), 1)
+    share = 1 / ceil(actors / int(gpus)) if gpus >= 1 else 0
+    return {"concurrency": actors, "num_gpus": share, "num_cpus": 1}
+
+
+def _explain(job: Job, folder: Path, workers: int | None) -> None:
     context = ray.data.DataContext.get_current()
     kept = context.checkpoint_config
     context.checkpoint_config = CheckpointConfig(
@@ -159,15 +179,12 @@ def _explain(job: Job, folder: Path, workers: int) -> None:
         delete_checkpoint_on_success=False,
     )
     try:
-        gpus = ray.cluster_resources().get("GPU", 0) >= workers
         data = ray.data.read_parquet(str(folder / _LISTING), schema=_LISTED).map_batches(
             _Actor,
             fn_constructor_args=(job, str(folder)),
             batch_size=4 * job.batch,
             batch_format="pyarrow",
-            concurrency=workers,
-            num_gpus=1 if gpus else 0,
-            num_cpus=1,
+            **actors_for(workers, ray.cluster_resources().get("GPU", 0)),
         )
         data.write_parquet(
             str(folder),
@@ -204,11 +221,11 @@ class _Actor:
     def __call__(self, batch: pa.Table) -> pa.Table:
         rows: list[dict[str, Any]] = []
         failures: list[Failure] = []
-        for row in self._job.rows(self._engine, self._backbone, map(_item, batch.to_pylist())):
-            if isinstance(row, Failure):
-                failures.append(row)
+        for found in self._job.rows(self._engine, self._backbone, map(_item, batch.to_pylist())):
+            if isinstance(found, Failure):
+                failures.append(found)
             else:
-                rows.append(row)
+                rows.extend(found)
         if failures:
             self._failed.mkdir(exist_ok=True)
             noted = [{**vars(each), "error": storable(each.error)} for each in failures]
@@ -217,13 +234,13 @@ class _Actor:
         return pa.Table.from_pylist(rows, schema=ROWS)
 
 
-def _gather_failures(writer: RunWriter) -> int:
+def _gather_failures(writers: Writers) -> int:
     """Note what failed in the run, each picture once; returns how many."""
-    files = sorted((writer.path / _FAILED).glob("*.parquet"))
+    files = sorted((writers.path / _FAILED).glob("*.parquet"))
     found = {row["id"]: row for file in files for row in pq.read_table(file).to_pylist()}
-    with writer:  # which leaves out what has maps by now
+    with writers:  # which leave out what has maps by now
         for row in found.values():
-            writer.fail(**row)
+            writers.fail(**row)
     for file in files:
         file.unlink()
-    return len(found.keys() & {row["id"] for row in Run.open(writer.path).errors()})
+    return len(found.keys() & {row["id"] for row in Run.open(writers.path).errors()})

@@ -1,6 +1,7 @@
 """A run: a folder with the maps of many pictures by one network in one configuration.
 
-    RUN/run.json          what was asked of what network; the SHA-256 of it is the run's name
+    RUN/run.json          what was asked of what network; the SHA-256 of it is the run's name.
+                          Beside it the format, and the versions of camviz that wrote to the run
     RUN/part-*.parquet    the pictures, `PART_ROWS` to a file (`camviz.bulk.schema.ROWS`)
     RUN/errors.parquet    those of which there are no maps, and why
 
@@ -35,6 +36,7 @@ from camviz.files import output_folder, user_path
 from camviz.fit import Fit
 from camviz.maps.boxes import Box, boxes_at
 from camviz.maps.fusion import Placement
+from camviz.version import version_of
 
 PART_ROWS = 512
 CONFIGURATION, ERROR_FILE, PART = "run.json", "errors.parquet", "part-"
@@ -91,10 +93,18 @@ def name_of(configuration: Mapping[str, Any]) -> str:
 class Run:
     """A run that was begun, to be read; see `Run.open`."""
 
-    def __init__(self, path: Path, configuration: Mapping[str, Any], geometry: Geometry) -> None:
+    def __init__(
+        self,
+        path: Path,
+        configuration: Mapping[str, Any],
+        geometry: Geometry,
+        written_by: Sequence[str] = (),
+    ) -> None:
+        """written_by: versions of camviz, the first one first; () if that was not noted yet."""
         self.path = path
         self.configuration = configuration
         self.geometry = geometry
+        self.written_by = tuple(written_by)
         self._last: tuple[Path, pa.Table] | None = None  # the part that was read last
 
     @classmethod
@@ -103,7 +113,7 @@ class Run:
         folder = user_path(path)
         file = folder / CONFIGURATION
         if not file.is_file():
-            raise DataError(f"'{folder}' holds no run: there is no {CONFIGURATION} in it")
+            raise DataError(_no_run(folder))
         try:
             held = json.loads(file.read_text(encoding="utf-8"))
             if held["version"] > VERSION:
@@ -111,7 +121,8 @@ class Run:
                     f"'{folder}' was written by a later camviz (format {held['version']}; this one "
                     f"reads {VERSION})"
                 )
-            return cls(folder, held["configuration"], Geometry.from_json(held["geometry"]))
+            geometry = Geometry.from_json(held["geometry"])
+            return cls(folder, held["configuration"], geometry, held.get("camviz", ()))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DataError(f"'{file}' cannot be read: it is damaged or no run of camviz") from None
 
@@ -250,25 +261,23 @@ class RunWriter:
         self._failed = {row["id"]: row for row in failed if row["id"] not in self.done}
 
     def _begin(self, configuration: dict[str, Any], geometry: Geometry) -> None:
-        file = self.path / CONFIGURATION
-        if file.is_file():
-            there = Run.open(self.path)
-            if there.name != name_of(configuration):
-                raise OutputError(_other(there, configuration))
+        """Write what the run is, where it is new, and the version that goes on with it."""
+        there = check_folder(self.path, configuration)
+        wrote, this = [] if there is None else list(there.written_by), version_of("camviz")
+        if there is not None and (this in wrote or not self._keeps_errors):
             return
-        if self.path.is_dir() and any(self.path.iterdir()):
-            raise OutputError(
-                f"'{self.path}' holds something else than a run; give a new or empty folder"
-            )
         self.path.mkdir(parents=True, exist_ok=True)
         held = {
             "version": VERSION,
+            "camviz": [*wrote, this],
             "name": name_of(configuration),
-            "configuration": configuration,
-            "geometry": geometry.to_json(),
+            "configuration": configuration if there is None else there.configuration,
+            "geometry": (geometry if there is None else there.geometry).to_json(),
         }
         text = json.dumps(held, indent=1, ensure_ascii=False) + "\n"
-        _replace(file, lambda part: part.write_bytes(text.encode(errors=_NO_TEXT)))
+        _replace(
+            self.path / CONFIGURATION, lambda part: part.write_bytes(text.encode(errors=_NO_TEXT))
+        )
 
     def add(self, row: dict[str, Any]) -> None:
         """A picture with its maps; one that is there already is left out."""
@@ -318,6 +327,40 @@ class RunWriter:
             for id in _ids_in(set(self._run.parts) - set(self._parts)):
                 self._failed.pop(id, None)
         self.flush()
+
+
+def check_folder(path: Path, configuration: Mapping[str, Any]) -> Run | None:
+    """The run in a folder that may be gone on with in this configuration; None: there is none yet.
+
+    Raises `OutputError` for a folder of another run, naming both, or of something else.
+    """
+    if (path / CONFIGURATION).is_file():
+        there = Run.open(path)
+        if there.name != name_of(configuration):
+            raise OutputError(_other(there, configuration))
+        return there
+    if path.is_dir() and any(path.iterdir()):
+        raise OutputError(f"'{path}' holds something else than a run; give a new or empty folder")
+    return None
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """The folders of the runs of several methods, which were made together, by their names."""
+    return sorted(file.parent for file in folder.glob(f"*/{CONFIGURATION}"))
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The folder of a run itself, or those of several methods below it."""
+    return [folder] if (folder / CONFIGURATION).is_file() else runs_below(folder) or [folder]
+
+
+def _no_run(folder: Path) -> str:
+    """What is said of a folder without a run of its own."""
+    inner = runs_below(folder)
+    if not inner:
+        return f"'{folder}' holds no run: there is no {CONFIGURATION} in it"
+    names = ", ".join(each.name for each in inner)
+    return f"'{folder}' holds a run for each of {names}; give one of them, such as '{inner[0]}'"
 
 
 def _ids_in(parts: Iterable[Path]) -> set[str]:

@@ -19,6 +19,8 @@ import pyarrow as pa
 from camviz.defaults import FUSED, REFINED
 from camviz.engine.explanation import Explanation
 
+# Of the rows, in the configuration that names a run: raised when they, or the maps that a network
+# gives, are others than before. Versions of camviz that give the same have the same runs.
 VERSION = 1
 BEST = 5  # classes of a picture that are kept
 # What UTF-8 has no form for: in group 1 the bytes of a file's name that are no text.

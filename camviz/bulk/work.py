@@ -23,9 +23,9 @@ from typing import Any
 
 from camviz.bulk.item import Item
 from camviz.bulk.job import Failure, Job
-from camviz.bulk.run import Run, RunWriter
 from camviz.bulk.schema import id_of
 from camviz.bulk.sources import check_column, open_source
+from camviz.bulk.writers import Writers
 from camviz.engine.engine import Engine
 from camviz.errors import CamvizError, DataError
 from camviz.terminal import set_threads
@@ -79,8 +79,8 @@ class Share:
                 yield item
 
 
-def begin(job: Job, out: "str | os.PathLike[str]") -> tuple[RunWriter, Engine, Any, int | None]:
-    """The run in a folder, begun or opened again; engine, network, and pictures of the source.
+def begin(job: Job, out: "str | os.PathLike[str]") -> tuple[Writers, Engine, Any, int | None]:
+    """The runs in a folder, begun or opened again; engine, network, and pictures of the source.
 
     Raises a `CamvizError` for a source, network or option that is none, and `OutputError` for the
     folder of another run.
@@ -92,8 +92,7 @@ def begin(job: Job, out: "str | os.PathLike[str]") -> tuple[RunWriter, Engine, A
         count = job.limit if count is None else min(count, job.limit)
     engine = Engine()
     backbone = job.load(engine)
-    writer = RunWriter(out, job.configuration(backbone), job.geometry(engine, backbone))
-    return writer, engine, backbone, count
+    return Writers(out, job, engine, backbone), engine, backbone, count
 
 
 def run_job(
@@ -108,47 +107,50 @@ def run_job(
     Whatever ends the work, Ctrl-C among it, what was done is kept. Raises a `CamvizError` as
     `begin` does.
     """
-    writer, engine, backbone, count = begin(job, out)
-    before, start = len(writer.done), time.monotonic()
+    writers, engine, backbone, count = begin(job, out)
+    before, start = len(writers.done), time.monotonic()
     done, failed = 0, set[str]()
     progress = Progress(0, 0, before, count, 0.0)
     with (
-        writer,
+        writers,
         closing(
-            job.rows(engine, backbone, Share().items(job, writer.done))
+            job.rows(engine, backbone, Share().items(job, writers.done))
             if workers == 1
-            else _rows_of_workers(job, writer.path, workers)
-        ) as rows,
+            else _rows_of_workers(job, writers, workers)
+        ) as found,
     ):
-        for row in rows:
-            if isinstance(row, Failure):
-                if row.id not in failed:
-                    writer.fail(row.id, row.path, row.error)
-                failed.add(row.id)
-            elif row is not None:
-                writer.add(row)
+        for rows in found:
+            if isinstance(rows, Failure):
+                if rows.id not in failed:
+                    writers.fail(rows.id, rows.path, rows.error)
+                failed.add(rows.id)
+            elif rows is not None:
+                writers.add(rows)
             done += 1
             progress = Progress(done, len(failed), before, count, time.monotonic() - start)
             tell(progress)
-    return replace(progress, done=len(Run.open(out)) - before + len(failed))
+    return replace(progress, done=writers.count() - before + len(failed))
 
 
 # -- Several processes ---------------------------------------------------------------------------
 
 
-def _rows_of_workers(job: Job, out: Path, workers: int) -> "Generator[Failure | None, None, None]":
-    """What workers tell: a failure, or None for a picture whose row they write themselves.
+def _rows_of_workers(
+    job: Job, writers: Writers, workers: int
+) -> "Generator[Failure | None, None, None]":
+    """What workers tell: a failure, or None for a picture whose rows they write themselves.
 
     Raises the `CamvizError` that ended one of them, and `DataError` if they are killed again and
     again.
     """
-    team = _Team(job, out, workers)
+    team = _Team(job, writers.path, workers)
     try:
         yield from team.told()
     finally:
         team.dismiss()
-        for left in out.glob(".part-*.tmp"):  # by one that was killed
-            left.unlink(missing_ok=True)
+        for folder in writers.folders:
+            for left in folder.glob(".part-*.tmp"):  # by one that was killed
+                left.unlink(missing_ok=True)
 
 
 class _Team:
@@ -264,16 +266,15 @@ def _work(job: Job, out: Path, share: Share, line: Connection, stop: Any, parent
         check()
         engine = Engine()
         backbone = job.load(engine)
-        configuration, geometry = job.configuration(backbone), job.geometry(engine, backbone)
         with (
-            RunWriter(out, configuration, geometry, keeps_errors=False) as writer,
-            closing(job.rows(engine, backbone, items(writer.done))) as rows,
+            Writers(out, job, engine, backbone, keeps_errors=False) as writers,
+            closing(job.rows(engine, backbone, items(writers.done))) as found,
         ):
-            for row in rows:
-                if not isinstance(row, Failure):
-                    writer.add(row)
+            for rows in found:
+                if not isinstance(rows, Failure):
+                    writers.add(rows)
                 check()
-                line.send(row if isinstance(row, Failure) else None)
+                line.send(rows if isinstance(rows, Failure) else None)
     except Stopped:
         return
     except CamvizError as error:

@@ -23,7 +23,7 @@ from PIL import Image, ImageOps
 from camviz.bulk.collection import FIGURES, SIDE, Collection, disagreement, open_collection
 from camviz.bulk.groups import GROUPS, LEAST, MOST_GROUPS, group_maps
 from camviz.bulk.pictures import picture_file
-from camviz.bulk.run import Run
+from camviz.bulk.run import Run, runs_in
 from camviz.defaults import FUSED
 from camviz.environment import environment
 from camviz.errors import CamvizError, DataError, ImageError
@@ -44,12 +44,17 @@ MOST_TILES = 64  # that are sent at once
 
 
 def runs() -> dict[str, Path]:
-    """The runs that may be opened, by their names on the page: the operator's, then the example."""
+    """The runs that may be opened, by their names on the page: the operator's, then the example.
+
+    Those of several methods, which were made together, stand by themselves: "birds, grad_cam".
+    """
     found: dict[str, Path] = {}
     for text in environment().runs.split(os.pathsep):
         if text.strip():
             folder = user_path(text.strip())
-            found[_free(folder.resolve().name, found)] = folder
+            name = folder.resolve().name
+            for each in runs_in(folder):
+                found[_free(name if each == folder else f"{name}, {each.name}", found)] = each
     return found | {EXAMPLE_NAME: EXAMPLE}
 
 

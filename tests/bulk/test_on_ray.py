@@ -142,3 +142,26 @@ def test_what_has_no_files_is_refused(tmp_path, cluster, photos):
         packed.write(photos / "0.png", "0.png")
     with pytest.raises(DataError, match="without Ray"):
         cluster(Job(f"hf:{tmp_path}/set:train", "scenes-resnet"), tmp_path / "run")
+
+
+def test_several_methods_are_refused(tmp_path, photos):
+    from camviz.bulk.on_ray import run_on_ray
+
+    job = Job(str(photos), "scenes-resnet", methods=("layer_cam", "cam"))
+    with pytest.raises(DataError, match="one method at a time; give one of layer_cam, cam"):
+        run_on_ray(job, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_actor_for_each_device():
+    from camviz.bulk.on_ray import actors_for
+
+    def found(workers, gpus):
+        asked = actors_for(workers, gpus)
+        assert asked["num_cpus"] == 1
+        return asked["concurrency"], asked["num_gpus"]
+
+    assert found(None, 0) == (1, 0) and found(4, 0) == (4, 0)
+    assert found(None, 2.0) == (2, 1) == found(2, 2.0)
+    assert found(1, 2.0) == (1, 1)
+    assert found(3, 2.0) == (3, 0.5) == found(4, 2.0), "two on a GPU, none without"

@@ -1,7 +1,10 @@
 """A run on disk: what is written is read back, whole or not at all, and continued."""
 
+import hashlib
 import json
 import os
+import stat
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,6 +14,7 @@ from camviz import Engine, draw_scenes
 from camviz.bulk.run import Geometry, Run, RunWriter, name_of
 from camviz.bulk.schema import (
     ROWS,
+    VERSION,
     decode,
     encode,
     id_of,
@@ -21,6 +25,7 @@ from camviz.bulk.schema import (
 )
 from camviz.defaults import FUSED, REFINED
 from camviz.errors import DataError, OutputError, StageError
+from camviz.version import version_of
 
 CONFIGURATION = {"backbone": "scenes-resnet", "method": "layer_cam", "options": {"fit": "stretch"}}
 
@@ -177,6 +182,64 @@ def test_a_part_that_could_not_be_written_leaves_nothing(explained, tmp_path, mo
     ):
         writer.add(row_of(explained[0], "a", "a.png"))
     assert [file.name for file in (tmp_path / "run").iterdir()] == ["run.json"]
+
+
+def test_a_part_is_on_the_disk_before_it_has_its_name(write, monkeypatch):
+    """Flushed, renamed, and the folder flushed: whole or not at all, if the power fails between."""
+    steps, there = [], {}
+    fsync, replace = os.fsync, Path.replace
+
+    def flushed(descriptor):
+        kept = os.fstat(descriptor)
+        steps.append(("flush", "folder" if stat.S_ISDIR(kept.st_mode) else kept.st_ino))
+        fsync(descriptor)
+
+    def renamed(self, target):
+        assert not target.exists()
+        steps.append(("rename", self.stat().st_ino))
+        there[target.name] = self.stat().st_ino
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", renamed)
+    run = write(part_rows=2)
+    names = ["run.json", *(part.name for part in run.parts)]
+    assert list(there) == names and len(names) == 3
+    assert steps == [
+        step
+        for name in names
+        for step in (("flush", there[name]), ("rename", there[name]), ("flush", "folder"))
+    ]
+
+
+def held_in(run):
+    return json.loads((run.path / "run.json").read_text())
+
+
+def test_the_name_is_the_digest_of_the_configuration_alone(write):
+    run = write(1)
+    held = held_in(run)
+    text = json.dumps(CONFIGURATION, sort_keys=True, separators=(",", ":"))
+    assert held["configuration"] == CONFIGURATION and held["camviz"] == [version_of("camviz")]
+    assert held["name"] == run.name == hashlib.sha256(text.encode()).hexdigest()
+    assert held["version"] == VERSION and run.written_by == (version_of("camviz"),)
+
+
+def test_another_version_goes_on_with_a_run_and_is_noted(write, explained, monkeypatch):
+    """Maps that differ are told by the format in the configuration, and not by camviz's version."""
+    before = held_in(write(1))
+    monkeypatch.setattr("camviz.bulk.run.version_of", lambda _: "99.1")
+    after = held_in(write(2))
+    assert after == {**before, "camviz": [version_of("camviz"), "99.1"]}
+    monkeypatch.undo()
+    run = write(3)
+    assert len(run) == 3 and run.written_by == (version_of("camviz"), "99.1")
+    file = run.path / "run.json"
+    file.write_text(json.dumps({k: v for k, v in after.items() if k != "camviz"}))
+    assert Run.open(run.path).written_by == (), "as runs of before are"
+    assert write(3).written_by == (version_of("camviz"),)
+    with pytest.raises(OutputError, match="differ in version"):
+        RunWriter(run.path, {**CONFIGURATION, "version": 2}, Geometry.of(explained[0]))
 
 
 def test_another_configuration_is_refused_with_both_names(write, explained, tmp_path):

@@ -23,8 +23,9 @@ from camviz.errors import (
 )  # fmt: skip
 from camviz.images import open_picture
 
-# A batch is summed in another order than a picture alone, which leaves rounding of single
-# precision: of the maximum of a map so much on average, and at most at one place.
+# Convolutions, batch normalisation and matrix products of a batch are summed in another order than
+# those of a picture alone, for their kernels are chosen by the number of pictures. That leaves
+# rounding of single precision: of the maximum of a map so much on average, and at most at one place.
 _ROUNDING = (1e-6, 2e-5)
 # Its share is larger where a map is a small difference of large numbers: XGrad-CAM divides by sums
 # that nearly cancel, and the refined map of little contrast is stretched.
@@ -45,7 +46,15 @@ def pictures():
     return [scene[: 128 - 6 * n, : 100 + 3 * n] for n, scene in enumerate(scenes)]
 
 
+def check_equal(x, y):
+    """Bit for bit."""
+    assert x.target == y.target and x.request == y.request and x.picture == y.picture
+    for of in (*x.stages, *x.maps_of_all):
+        assert np.array_equal(x.grid(of)[0], y.grid(of)[0]), of
+
+
 def check_same(x, y):
+    """But for rounding."""
     assert x.target == y.target and x.request == y.request and x.picture == y.picture
     assert np.allclose(x.logits, y.logits, atol=1e-5)
     assert x.fit == y.fit and x.stages == y.stages and x.placements == y.placements
@@ -62,8 +71,34 @@ def check_same(x, y):
 def test_maps_are_those_of_explain_whatever_the_batch(engine, pictures, name, batch):
     found = list(engine.explain_many(pictures, name, batch=batch))
     assert len(found) == len(pictures)
+    check = check_equal if batch == 1 else check_same
     for x, picture in zip(found, pictures, strict=True):
-        check_same(x, engine.explain(picture, name))
+        check(x, engine.explain(picture, name))
+
+
+def in_double_precision(name):
+    """A network whose weights and passes are float64; what is recorded of them is float32."""
+    backbone = load_backbone(name, device="cpu")
+    backbone.model.double()
+    first = next(each for each in backbone.model.modules() if isinstance(each, nn.Conv2d))
+    first.register_forward_pre_hook(lambda _, given: (given[0].double(),))
+    return backbone
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize(
+    ("name", "batch"), [(name, batch) for batch in (2, 3, 5, 1) for name in NETWORKS]
+)
+def test_a_batch_differs_by_rounding_alone(engine, pictures, name, batch):
+    """The sums of float64 round away in float32: every map of every method is the same."""
+    backbone = in_double_precision(name)
+    rows = [{"method": method} for method in ONE_PASS if exists(METHODS[method], backbone)]
+    assert len(rows) >= 8
+    found = list(engine.explain_many(pictures[:batch], backbone, rows=rows, batch=batch))
+    assert len(found) == batch
+    for each, picture in zip(found, pictures, strict=False):
+        for x, row in zip(each, rows, strict=True):
+            check_equal(x, engine.explain(picture, backbone, **row))
 
 
 @pytest.mark.sampled(7)
