@@ -159,15 +159,20 @@ def _anywhere(job: Job) -> Job:
     )
 
 
-def actors_for(workers: int | None, gpus: float) -> dict[str, Any]:
-    """What `map_batches` takes for an actor on each device: how many, and what each has.
+def actors_for(workers: int | None, cpus: float, gpus: float) -> dict[str, Any]:
+    """What `map_batches` takes for an actor on each device of a cluster: how many, and their share.
 
     workers: None for one on each GPU, or one where there are none. More of them than GPUs share
-    these evenly, so that every one of them finds its place.
+    these evenly, so that every one of them finds its place. Actors take no CPU where they would
+    take all of them: what reads the listing and writes parts would wait for one for ever.
     """
     actors = workers or max(int(gpus), 1)
-    share = 1 / ceil(actors / int(gpus)) if gpus >= 1 else 0
-    return {"concurrency": actors, "num_gpus": share, "num_cpus": 1}
+    return {
+        "concurrency": actors,
+        "num_cpus": 1 if cpus > actors else 0,
+        "num_gpus": 1 / ceil(actors / int(gpus)) if gpus >= 1 else 0,
+        "scheduling_strategy": "SPREAD",
+    }
 
 
 def _explain(job: Job, folder: Path, workers: int | None) -> None:
@@ -178,13 +183,14 @@ def _explain(job: Job, folder: Path, workers: int | None) -> None:
         checkpoint_path=str(folder / _CHECKPOINT),
         delete_checkpoint_on_success=False,
     )
+    there = ray.cluster_resources()
     try:
         data = ray.data.read_parquet(str(folder / _LISTING), schema=_LISTED).map_batches(
             _Actor,
             fn_constructor_args=(job, str(folder)),
             batch_size=4 * job.batch,
             batch_format="pyarrow",
-            **actors_for(workers, ray.cluster_resources().get("GPU", 0)),
+            **actors_for(workers, there.get("CPU", 0), there.get("GPU", 0)),
         )
         data.write_parquet(
             str(folder),

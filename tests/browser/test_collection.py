@@ -12,6 +12,7 @@ from camviz.ui import collection
 from camviz.ui.downloads.sheet import write_sheet
 from tests.support.axe import violations
 from tests.support.pages import fits_window, open_tab, wait_until_idle
+from tests.support.runs import write_large_run
 
 pytestmark = pytest.mark.browser
 
@@ -73,6 +74,53 @@ def test_the_shortcut_is_found_and_opened_in_look(open_collection):
     panels = page.locator("#viewer .vw-panel canvas")
     expect(panels.first).to_be_visible()
     assert panels.count() >= 6
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """The figures of 2,048 pictures, and the page of their sheet."""
+    run = write_large_run(tmp_path_factory.mktemp("runs") / "large", 2048)
+    out = tmp_path_factory.mktemp("sheets") / "large"
+    return run.figures, fill(Cut(run.run), write_sheet, out) / "index.html"
+
+
+def places_of(page, count=4):
+    """The pictures of the first tiles."""
+    tiles = page.locator(TILE).evaluate_all(
+        "tiles => tiles.map(tile => [+tile.getAttribute('aria-posinset'), +tile.dataset.place])"
+    )
+    return [place for _, place in sorted(tiles)[:count]]
+
+
+def test_thousands_are_sorted_and_few_of_them_are_in_the_document(browse, large):
+    figures, file = large
+    page = browse(file.as_uri())
+    expect(page.locator(f"{TILE} img").first).to_be_visible()
+    assert places_of(page) == [0, 1, 2, 3]
+    for name, values in figures.items():
+        page.locator(f"{HERE} [data-part=sort]").select_option(name)
+        assert places_of(page) == (-values).argsort(kind="stable")[:4].tolist(), name
+    page.locator(f"{HERE} [data-part=class]").select_option(label="class 7 (11)")
+    of_class = range(7, 2048, 200)
+    values = figures["removed"]  # which was chosen last
+    assert places_of(page, 11) == sorted(of_class, key=lambda place: -values[place])
+    assert page.locator(TILE).count() == len(of_class)
+
+
+def test_a_sheet_of_thousands_is_scrolled_to_its_end(browse, large):
+    page = browse(large[1].as_uri())
+    sheet = page.locator(f"{HERE} [data-part=sheet]")
+    expect(page.locator(f"{TILE} img").first).to_be_visible()
+    for share in (0.25, 0.5, 1):
+        sheet.evaluate("(sheet, share) => { sheet.scrollTop = share * sheet.scrollHeight; }", share)
+        page.wait_for_function(
+            "([tile, first]) => +document.querySelector(tile)?.dataset.place >= first",
+            arg=[TILE, int(share * 2048) - 200],
+        )
+        assert 10 < page.locator(TILE).count() < 200
+    last = page.locator(f"{TILE}[aria-posinset='2048']")
+    expect(last.locator("img")).to_be_visible()
+    assert last.get_attribute("aria-setsize") == "2048"
 
 
 @pytest.mark.long

@@ -156,12 +156,12 @@ def test_several_methods_are_refused(tmp_path, photos):
 def test_an_actor_for_each_device():
     from camviz.bulk.on_ray import actors_for
 
-    def found(workers, gpus):
-        asked = actors_for(workers, gpus)
-        assert asked["num_cpus"] == 1
-        return asked["concurrency"], asked["num_gpus"]
+    def found(workers, cpus, gpus):
+        asked = actors_for(workers, cpus, gpus)
+        return asked["concurrency"], asked["num_cpus"], asked["num_gpus"]
 
-    assert found(None, 0) == (1, 0) and found(4, 0) == (4, 0)
-    assert found(None, 2.0) == (2, 1) == found(2, 2.0)
-    assert found(1, 2.0) == (1, 1)
-    assert found(3, 2.0) == (3, 0.5) == found(4, 2.0), "two on a GPU, none without"
+    assert found(None, 8, 0) == (1, 1, 0) and found(4, 8, 0) == (4, 1, 0)
+    assert found(2, 2, 0) == (2, 0, 0), "a CPU is left for what reads and writes"
+    assert found(None, 8, 2.0) == (2, 1, 1) == found(2, 8, 2.0)
+    assert found(1, 8, 2.0) == (1, 1, 1)
+    assert found(3, 8, 2.0) == (3, 1, 0.5) == found(4, 8, 2.0), "two on a GPU, none without"

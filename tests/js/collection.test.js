@@ -22,6 +22,25 @@ test("sorted: the greatest first, equal ones as they come, the unknown last", ()
   assert.deepEqual(chosenPlaces(VALUE, { ...ALL, sort: "no such" }), [0, 1, 2, 3, 4]);
 });
 
+test("every figure has an order of its own, of all pictures and of one class", () => {
+  const orders = {
+    doubt: [3, 0, 4, 1, 2], outside: [4, 3, 2, 1, 0], removed: [0, 2, 4, 1, 3],
+    disagreement: [1, 2, 0, 4, 3],
+  };
+  const figures = Object.fromEntries(Object.entries(orders).map(([name, order]) =>
+    [name, [0, 1, 2, 3, 4].map(place => 900 - 100 * order.indexOf(place))]));
+  const value = { ...VALUE, figures };
+  for (const [sort, order] of Object.entries(orders)) {
+    assert.deepEqual(chosenPlaces(value, { ...ALL, sort }), order, sort);
+    for (const label of [0, 1]) {
+      const found = chosenPlaces(value, { ...ALL, sort, label });
+      assert.deepEqual(found, order.filter(place => VALUE.explained[place] === label), sort);
+    }
+    const upper = chosenPlaces(value, { ...ALL, sort, from: 700 });
+    assert.deepEqual(upper, order.slice(0, 3), `${sort}: what is below is left out`);
+  }
+});
+
 test("of a class, of a group in its own order, and those that the network gets wrong", () => {
   assert.deepEqual(chosenPlaces(VALUE, { ...ALL, label: 0 }), [0, 2, 4]);
   assert.deepEqual(chosenPlaces(VALUE, { ...ALL, label: 0, members: [4, 0] }), [4, 0]);

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from camviz.bulk.collection import FIGURES
 from camviz.bulk.groups import MOST_GROUPS
 from camviz.bulk.run import Run, RunWriter
 from camviz.errors import CamvizError, DataError, ImageError
@@ -76,6 +77,30 @@ def test_two_runs_are_compared(shown, kept):
     page = shown(collection, Controls(), run="one", other="two")
     assert page["sheet"].figures["disagreement"] == [None, None, 0, 0]
     assert "disagreement" not in shown(collection, Controls(), run="one")["sheet"].figures
+
+
+def test_every_figure_is_sent(shown, kept):
+    """By which the page sorts: in thousandths, in the order of the run."""
+    shares = [0.9, 0.2, 0.61]
+    rows = [
+        {
+            **row,
+            "top": [{**row["top"][0], "share": 1 - share}],
+            "removed": None if number == 1 else share / 2,
+            "boxes": [{**row["boxes"][0], "of": "fused", "heat": 1 - share / 3}],
+        }
+        for number, (row, share) in enumerate(zip(ROWS, shares, strict=False))
+    ]
+    kept("one", rows)
+    fused = [{**row, "fused": ROWS[-1]["fused"]} for row in rows]
+    kept("two", fused[1:], other=True)
+    value = shown(collection, Controls(), run="one", other="two")["sheet"]
+    assert list(value.figures) == list(FIGURES) == list(value.titles)
+    assert value.figures["doubt"] == [900, 200, 610]
+    assert value.figures["removed"] == [450, None, 305]
+    assert value.figures["outside"] == [300, 67, 203]
+    none, *others = value.figures["disagreement"]
+    assert none is None and all(0 < other < 1000 for other in others)
 
 
 def test_a_run_that_grew_is_read_anew_and_a_long_one_is_cut(shown, kept, monkeypatch):

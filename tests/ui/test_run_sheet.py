@@ -4,6 +4,7 @@ import json
 import re
 from html import unescape
 
+import numpy as np
 import pytest
 
 from camviz.bulk.cut import Cut
@@ -13,6 +14,7 @@ from camviz.cli import main
 from camviz.ui import collection
 from camviz.ui.downloads.sheet import TILES, write_sheet
 from camviz.ui.hosting.policy import script_hash
+from tests.support.runs import CLASSES, write_large_run
 
 ODD = 'pictures/</script><img src=x onerror="alert(1)">.png'
 
@@ -76,3 +78,26 @@ def test_the_command_writes_a_sheet(tmp_path, capsys):
     out = tmp_path / "sheet"
     assert main(["export", str(collection.EXAMPLE), "--to", "sheet", "--out", str(out)]) == 0
     assert (out / "index.html").is_file() and str(out) in capsys.readouterr().out
+
+
+def test_thousands_of_pictures_are_written(tmp_path):
+    """With the figures that they are sorted by, and each in one tile."""
+    large = write_large_run(tmp_path / "large", 2048)
+    out = fill(Cut(large.run), write_sheet, tmp_path / "sheet")
+    page = (out / "index.html").read_text(encoding="utf-8")
+    value = data_of(page)["value"]
+    assert "<h1>large: 2048 pictures</h1>" in page and len(page) < 400_000
+    assert set(value["figures"]) == set(large.figures)
+    for name, wanted in large.figures.items():
+        assert value["figures"][name] == np.rint(1000 * wanted).tolist()
+    names = [value["names"][place] for place in value["explained"]]
+    assert names == [f"class {number % CLASSES}" for number in range(2048)]
+    files = sorted((out / "tiles").iterdir())
+    assert len(files) == -(-2048 // TILES)
+    tiles = [
+        tile
+        for file in files
+        for tile in json.loads(re.search(r"\[.*\]", file.read_text(encoding="utf-8"), re.S)[0])
+    ]
+    assert [tile["place"] for tile in tiles] == list(range(2048))
+    assert all(tile["picture"] and tile["map"] for tile in tiles)
