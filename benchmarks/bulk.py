@@ -8,8 +8,9 @@
 speed: maps of all stages by `explain_many`, and whole rows of a run, against forward and backward
 passes of the same network in the same batches, which are the limit. others: one picture after the
 other through pytorch-grad-cam and torch-cam (pip install grad-cam torchcam). What is compared is
-run in turn, `--repeat` times; seconds of this process's CPU are counted beside those of the clock,
-and the least of each is shown. Linux only.
+run in turn, `--repeat` times; seconds of this process's CPU are counted beside those of the clock.
+The least of each is shown, and in brackets the median over the rounds of its ratio to the first.
+Linux only.
 """
 
 import argparse
@@ -56,12 +57,13 @@ def compare(kinds: dict[str, Callable[[], object]], count: int, repeat: int) -> 
     for _ in range(repeat):
         for name, work in kinds.items():
             took[name].append(seconds(work))
-    first = np.min(took[next(iter(kinds))], axis=0)
+    first = np.array(took[next(iter(kinds))])
     for name, times in took.items():
         wall, cpu = np.min(times, axis=0)
+        wall_share, cpu_share = np.median(first / np.array(times), axis=0)
         print(
-            f"{name:32} {count / wall:8.2f} a second ({first[0] / wall:5.2f}), "
-            f"{cpu / count * 1e3:8.1f} ms of CPU ({first[1] / cpu:5.2f})",
+            f"{name:32} {count / wall:8.2f} a second ({wall_share:5.2f}), "
+            f"{cpu / count * 1e3:8.1f} ms of CPU ({cpu_share:5.2f})",
             flush=True,
         )
 

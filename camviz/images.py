@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
@@ -74,25 +75,37 @@ _BRANDS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
     """An upright, opaque colour picture. Two pictures are equal when their pixels are.
 
     pixels: uint8 (H, W, 3) RGB, read-only.  channels: uint8 (H, W, C) of a picture that was given
     as an array of 2, 4 or more channels, for networks that take so many; None of any other.
     `pixels` are what is shown of it: its first three channels, and of four the colours on white.
-    digest: SHA-256 of shape and pixels, or of those channels, in hex.
     name: for display, "" if unknown.  reduction: 2 if a JPEG file of more than 40 million pixels
     was decoded at half its width and height, else 1: size, digest, maps and boxes are all those of
     `pixels`.  own_size: (H, W) of such a file, upright; None of any other.  Made by `open_picture`.
     """
 
-    pixels: np.ndarray = field(compare=False, repr=False)
-    digest: str
-    name: str = field(default="", compare=False)
-    reduction: int = field(default=1, compare=False)
-    channels: np.ndarray | None = field(default=None, compare=False, repr=False)
-    own_size: tuple[int, int] | None = field(default=None, compare=False)
+    pixels: np.ndarray = field(repr=False)
+    name: str = ""
+    reduction: int = 1
+    channels: np.ndarray | None = field(default=None, repr=False)
+    own_size: tuple[int, int] | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of shape and pixels, or of the channels, in hex."""
+        whole = self.pixels if self.channels is None else self.channels
+        digest = hashlib.sha256(repr(whole.shape).encode())
+        digest.update(whole.data)
+        return digest.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return self.digest == other.digest if isinstance(other, Picture) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     @property
     def nbytes(self) -> int:
@@ -180,11 +193,9 @@ def _picture(
 ) -> Picture:
     whole = np.ascontiguousarray(pixels if channels is None else channels)
     pixels = np.ascontiguousarray(pixels)
-    digest = hashlib.sha256(repr(whole.shape).encode())
-    digest.update(whole.data)
     for array in (pixels, whole):
         array.flags.writeable = False
-    return Picture(pixels, digest.hexdigest(), name, reduction, None if channels is None else whole)
+    return Picture(pixels, name, reduction, None if channels is None else whole)
 
 
 def _read_array(data: bytes, what: str) -> np.ndarray:

@@ -48,9 +48,7 @@ _LISTED = pa.schema(
 _LISTED_ROWS = 4096  # to a file of the listing, which is read by one task
 
 
-def run_on_ray(
-    job: Job, out: "str | os.PathLike[str]", *, workers: int | None = None
-) -> Progress:
+def run_on_ray(job: Job, out: "str | os.PathLike[str]", *, workers: int | None = None) -> Progress:
     """Explain every picture of a source that the run lacks; returns what was done.
 
     workers: actors, each with a network, see `actors_for`; None: one for each GPU of the cluster,

@@ -112,7 +112,7 @@ def layer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
     TIP 2021, https://doi.org/10.1109/TIP.2021.3089943
     """
-    return (gradients.relu() * activations).sum(dim=1)
+    return gradients.relu().mul_(activations).sum(dim=1)  # one large tensor, and not two
 
 
 def layer_cam_elementwise(activations: Tensor, gradients: Tensor) -> Tensor:
@@ -189,7 +189,7 @@ def evidence(activations: Tensor, gradients: Tensor) -> Evidence:
     size, balance = float(sizes.sum()), float(balances.sum())
     share = (size + balance) / (2 * size) if abs(balance) > _CANCELLED * size else None
     return Evidence(
-        zero_gradient=not bool(gradients.any()),
+        zero_gradient=size == 0 and not bool(gradients.any()),
         positive_share=share,
         cancels=bool(_cancels(*_everywhere(balances, sizes)).all()),
         checkerboard=checkerboard(gradients),

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -16,10 +18,12 @@ from camviz.bulk.job import Job
 from camviz.bulk.run import Run
 from camviz.bulk.schema import id_of
 from camviz.bulk.work import run_job
+from camviz.cli import main
 from camviz.errors import DataError
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 COUNT = 12
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [
     pytest.mark.long,
     # Ray's own: sockets that it leaves open, and names that it is about to change.
@@ -38,11 +42,15 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A Ray cluster on this machine, small, without what only looks at it."""
+    """A Ray cluster on this machine, small, without what only looks at it.
+
+    It has two GPUs as far as it knows, so that each of two actors is given one.
+    """
     from camviz.bulk import on_ray
 
     ray.init(
-        num_cpus=4, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 2**20,
+        num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False,
+        object_store_memory=200 * 2**20,
         runtime_env={"env_vars": {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}},
     )  # fmt: skip
     yield on_ray.run_on_ray
@@ -79,6 +87,29 @@ def odd_photos(photos):
     yield photos
     for path in added:
         path.unlink()
+
+
+def test_the_command_starts_a_ray_of_its_own(photos, tmp_path, capsys):
+    """With an actor on each of two CPUs, where there are no more; it is gone on with elsewhere."""
+    words = [
+        "maps", str(photos), "--out", str(tmp_path / "run"), "--backbone", "scenes-resnet",
+        "--method", "layer_cam", "--options", "refine=none",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "camviz", *words, "--engine", "ray", "--workers", "2"]
+    ended = subprocess.run(
+        [*command, "--limit", "8"], cwd=ROOT, capture_output=True, text=True, timeout=600,
+        env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("8 pictures explained in ")
+    assert len(rows_of(tmp_path / "run")) == 8
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("4 pictures explained in ") and "8 were there, 1 failed" in said
+    run_job(Job(str(photos), "scenes-resnet", options={"method": "layer_cam", "refine": "none"}),
+            tmp_path / "here")  # fmt: skip
+    assert rows_of(tmp_path / "run").keys() == rows_of(tmp_path / "here").keys()
+    assert Run.open(tmp_path / "run").name == Run.open(tmp_path / "here").name
 
 
 def test_a_run_on_ray_survives_a_killed_worker(odd_photos, tmp_path, cluster):
@@ -164,4 +195,5 @@ def test_an_actor_for_each_device():
     assert found(2, 2, 0) == (2, 0, 0), "a CPU is left for what reads and writes"
     assert found(None, 8, 2.0) == (2, 1, 1) == found(2, 8, 2.0)
     assert found(1, 8, 2.0) == (1, 1, 1)
-    assert found(3, 8, 2.0) == (3, 1, 0.5) == found(4, 8, 2.0), "two on a GPU, none without"
+    assert found(3, 8, 2.0) == (3, 1, 0.5), "two of them on a GPU, none without"
+    assert found(4, 8, 2.0) == (4, 1, 0.5)

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from camviz.bulk.item import Item
+from camviz.bulk.run import Run
 from camviz.bulk.sources import check_column, expand_braces, open_source
+from camviz.cli import main
 from camviz.errors import DataError, ImageError
 from camviz.images import open_picture
 
@@ -265,6 +267,46 @@ def test_a_data_set_whose_files_are_packed(folder):
     items = list(open_source(f"hf:{root}:train").items())
     assert all(isinstance(item.held, bytes) for item in items)
     assert shades(items) == [40, 41, 42]
+
+
+def test_a_data_set_of_the_hub_is_streamed(tmp_path, monkeypatch):
+    """Parquet files with pictures and class labels, as most of the hub are, by the command."""
+    datasets = pytest.importorskip("datasets")
+    given = datasets.Dataset.from_dict(
+        {
+            "photo": [{"bytes": png(60 + number), "path": f"{number}.png"} for number in range(5)],
+            "kind": [1, 0, 0, 1, -1],
+        },
+        features=datasets.Features(
+            {"photo": datasets.Image(), "kind": datasets.ClassLabel(names=["ram", "zebra"])}
+        ),
+    )
+    (tmp_path / "set/data").mkdir(parents=True)
+    given.to_parquet(tmp_path / "set/data/test-00000-of-00001.parquet")
+    kept, asked = tmp_path / "cache", []
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", kept)
+    load = datasets.load_dataset
+
+    def loaded(*arguments, **options):
+        asked.append(options)
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(datasets, "load_dataset", loaded)
+    name = f"hf:{tmp_path}/set:test"
+    items = list(open_source(name).items())
+    assert shades(items) == [60, 61, 62, 63, 64]
+    assert [item.label for item in items] == ["zebra", "ram", "ram", "zebra", None]
+    words = ["maps", name, "--out", str(tmp_path / "run"), "--backbone", "scenes-resnet"]
+    assert main([*words, "--target", "label", "--options", "refine=none"]) == 0
+    run = Run.open(tmp_path / "run")
+    assert [(row["path"], row["label"]) for row in run.rows()] == [
+        (f"test/{number:09d}", label)
+        for number, label in enumerate(["zebra", "ram", "ram", "zebra"])
+    ]
+    assert [each["path"] for each in run.errors()] == ["test/000000004"]  # it has no label
+    assert len(asked) >= 2 and all(each["streaming"] for each in asked)
+    held = [file for file in kept.rglob("*") if file.is_file() and file.stat().st_size]
+    assert not held, "nothing is kept on the disk"
 
 
 def test_a_hub_that_cannot_be_reached_is_a_sentence(monkeypatch):

@@ -25,7 +25,7 @@ from camviz.images import open_picture
 
 # Convolutions, batch normalisation and matrix products of a batch are summed in another order than
 # those of a picture alone, for their kernels are chosen by the number of pictures. That leaves
-# rounding of single precision: of the maximum of a map so much on average, and at most at one place.
+# rounding of single precision: of a map's maximum so much on average, and at most at one place.
 _ROUNDING = (1e-6, 2e-5)
 # Its share is larger where a map is a small difference of large numbers: XGrad-CAM divides by sums
 # that nearly cancel, and the refined map of little contrast is stretched.

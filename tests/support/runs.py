@@ -12,7 +12,6 @@ from camviz.bulk.schema import ROWS, id_of
 from camviz.defaults import FUSED
 from camviz.ui.collection import EXAMPLE
 
-
 SHOWN = 20  # different pictures
 CLASSES = 200  # too many for groups, whose clusters take longer than all else
 
@@ -31,8 +30,7 @@ def write_large_run(folder: Path, count: int) -> LargeRun:
     rows = list(example.rows())[:SHOWN]
     draw = np.random.default_rng(4)
     figures = {
-        name: draw.integers(10, 990, count) / 1000
-        for name in ("doubt", "outside", "removed")
+        name: draw.integers(10, 990, count) / 1000 for name in ("doubt", "outside", "removed")
     }
     RunWriter(folder, {**example.configuration, "source": str(EXAMPLE)}, example.geometry)
     for first in range(0, count, PART_ROWS):

@@ -34,7 +34,7 @@ from tests.support.networks import untrained  # isort: skip
 RESNET, VIT = "test_resnet", "test_vit"
 HERE = os.getpid()
 GRAD = torch.autograd.grad
-LOOK = TracePicture(Picture(np.zeros((8, 8, 3), np.uint8), "digest"), "stretch", ())
+LOOK = TracePicture(Picture(np.zeros((8, 8, 3), np.uint8)), "stretch", ())
 GALLERY = BankFromGallery(images=(), names=(), target=0, taps={}, settings=BuildSettings())
 
 
