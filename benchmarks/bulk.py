@@ -116,9 +116,9 @@ def measure_speed(arguments: argparse.Namespace, paths: Sequence[Path]) -> None:
             tempfile.TemporaryDirectory() as out,
             RunWriter(Path(out) / "run", configuration, geometry) as writer,
         ):
-            for row in job.rows(engine, backbone, items):
-                assert isinstance(row, dict)
-                writer.add(row)
+            for rows in job.rows(engine, backbone, items):
+                assert isinstance(rows, tuple)
+                writer.add(*rows)
 
     engine.explain(paths[0], backbone)
     kinds = {"bare passes": bare(backbone, batch, passes), "explain_many": explained}

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from camviz.bulk.job import Job
 from camviz.bulk.pictures import by_picture, picture_file
 from camviz.bulk.run import Run, name_of
 from camviz.bulk.schema import id_of, map_in, row_of
+from camviz.bulk.sources import open_source
 from camviz.bulk.work import Progress, _interrupts_held, _Team, run_job
 from camviz.cli import main
 from camviz.cli_maps import line_of
@@ -105,6 +108,21 @@ def test_what_is_there_is_not_explained_again(job, photos, tmp_path, monkeypatch
     opened.clear()
     assert run_job(job, out).done == 1  # the one that failed is tried again
     assert opened == ["ram/broken.png"]
+
+
+def test_pictures_are_read_as_they_are_needed(job, photos):
+    """Three batches and a few for each thread are in memory, however many the source has."""
+    engine, taken = Engine(), []
+
+    def endless():
+        (item,) = islice(open_source(str(photos)).items(), 1)
+        while True:
+            taken.append(item)
+            yield item
+
+    with closing(job.rows(engine, job.load(engine), endless())) as found:
+        assert len(list(islice(found, 3))) == 3
+    assert len(taken) <= 3 + 3 * job.batch + 8 * job.threads
 
 
 @pytest.fixture

@@ -92,6 +92,15 @@ def test_parts_have_so_many_rows_and_are_compressed(write):
     assert run.table(["id", "label"]).column_names == ["id", "label"]
 
 
+def test_a_part_has_512_rows(tmp_path, explained):
+    row = row_of(explained[0], "key", "a.png")
+    with RunWriter(tmp_path / "run", CONFIGURATION, Geometry.of(explained[0])) as writer:
+        for number in range(513):
+            writer.add({**row, "id": id_of(str(number))})
+    run = Run.open(tmp_path / "run")
+    assert [pq.read_metadata(part).num_rows for part in run.parts] == [512, 1]
+
+
 def test_a_run_goes_on_where_it_stopped(write, explained, tmp_path):
     write(1)
     with RunWriter(tmp_path / "run", CONFIGURATION, Geometry.of(explained[0])) as writer:

@@ -1,6 +1,7 @@
 """Many pictures in batches: the maps of `explain`, in order, whatever goes wrong with one."""
 
 import logging
+import threading
 from dataclasses import replace
 from itertools import islice
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from camviz import METHODS, Engine, draw_scenes, load_backbone, wrap_backbone
 from camviz.defaults import REFINED
+from camviz.engine import many
 from camviz.engine.explanation import Explanation
 from camviz.engine.plan import exists
 from camviz.engine.remote import RemoteRunner
@@ -266,6 +268,27 @@ def test_pictures_are_taken_as_they_are_needed(engine, pictures):
     assert len(list(islice(found, 5))) == 5
     found.close()
     assert len(taken) <= 5 + 3 * 4
+
+
+def test_pictures_are_opened_and_maps_made_beside_the_network(engine, pictures, monkeypatch):
+    """In threads; and what tells a picture from others is not computed for nothing."""
+    threads = {"open": set(), "trace": set(), "maps": set()}
+
+    def noted(what, function):
+        def noting(*arguments, **options):
+            threads[what].add(threading.get_ident())
+            return function(*arguments, **options)
+
+        return noting
+
+    monkeypatch.setattr(many, "open_picture", noted("open", many.open_picture))
+    monkeypatch.setattr(many, "trace_batch", noted("trace", many.trace_batch))
+    monkeypatch.setattr(many.Batches, "_explain", noted("maps", many.Batches._explain))
+    for x in engine.explain_many(pictures, "scenes-resnet", batch=3):
+        assert "digest" not in vars(x.picture)
+    assert threads["trace"] == {threading.get_ident()}
+    assert threads["open"] and threads["maps"]
+    assert not threads["trace"] & (threads["open"] | threads["maps"])
 
 
 def test_nothing_is_kept_of_many(pictures):
