@@ -18,6 +18,7 @@ from camviz.network.target import Target
 from camviz.network.trace import trace as run_trace
 from tests.support.engines import Disapproving
 from tests.support.methods import network_with
+from tests.support.networks import untrained
 
 GRADIENT_METHODS = [name for name, row in METHODS.items() if row.truncates]
 
@@ -164,6 +165,33 @@ def test_where_the_channels_are_normalised_next_a_sum_says_nothing_and_says_why(
         note = other.notes[name]
         assert not note.empty and note.positive_share is None and "50%" not in str(note)
         assert "For and against are equal at every place, whatever the class" in str(note)
+
+
+# Other families that normalise the channels of a place behind a stage: what makes a small network
+# of each (EdgeNeXt's and CAFormer's are the smallest that timm has), and its stages where a sum does
+# say something: what is pooled first, or goes on beside the normalisation, too.
+NORMALISED = {
+    "cait_xxs24_224": ({"depth": 2, "init_values": 0.5}, ["blocks.0"]),
+    "davit_tiny": (
+        {"depths": (1,) * 4, "embed_dims": (24, 48, 96, 96), "num_heads": (1, 2, 4, 4)},
+        ["stages.3"],
+    ),
+    "edgenext_xx_small": ({}, ["stages.3"]),
+    "caformer_s18": ({}, ["stages.3"]),
+}
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("name", NORMALISED)
+def test_hires_cam_is_empty_wherever_a_family_normalises_the_channels_next(engine, photo, name):
+    options, others = NORMALISED[name]
+    backbone = wrap_backbone(untrained(name, num_classes=7, **options), device="cpu")
+    x = engine.explain(photo, backbone, target=3, method="hires_cam", tap="output", refine="none")
+    assert [stage for stage in x.stages if not x.notes[stage].empty] == others
+    for stage in set(x.stages) - set(others):
+        assert not x.raw[stage].any() and x.notes[stage].cancels
+        assert x.notes[stage].sentences[-1].endswith("because the channels are normalised next.")
+    assert set(x.stages) > set(others)
 
 
 def test_a_map_without_positive_evidence_is_empty_and_says_so(engine, photo):

@@ -72,6 +72,37 @@ def slow_grad_cam_pp(A, g, i, j):
     return heat
 
 
+def alphas(A_k, g_k):
+    """The paper's, equation 19, at the places that count: where the gradient is positive."""
+    mass = math.fsum(numbers(A_k))
+    return {
+        place: slope**2 / (2 * slope**2 + mass * slope**3)
+        for place, slope in enumerate(numbers(g_k))
+        if slope > 0
+    }
+
+
+@twin
+def papers_grad_cam_pp(A, g, i, j):
+    heat = 0.0
+    for A_k, g_k in zip(A, g, strict=True):
+        slopes = numbers(g_k)
+        weight = sum(alpha * slopes[place] for place, alpha in alphas(A_k, g_k).items())
+        heat += weight * A_k[i][j]  # equation 5
+    return heat
+
+
+@twin
+def authors_grad_cam_pp(A, g, i, j):
+    """The authors' TensorFlow code, which also divides the alphas of a channel by their sum."""
+    heat = 0.0
+    for A_k, g_k in zip(A, g, strict=True):
+        slopes, found = numbers(g_k), alphas(A_k, g_k)
+        total = math.fsum(found.values())
+        heat += sum(alpha / total * slopes[place] for place, alpha in found.items()) * A_k[i][j]
+    return heat
+
+
 @twin
 def slow_xgrad_cam(A, g, i, j):
     heat = 0.0
@@ -234,6 +265,41 @@ class TestGradCamPp:
         expected = (weights[:, :, None, None] * activations).sum(dim=1)
         assert (expected > 0).any()
         close64(grad_cam_pp(activations, gradients), expected)
+
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_is_the_papers_where_no_channel_sums_below_zero(self, shape):
+        activations, gradients = tensors(shape, "relu")
+        close64(grad_cam_pp(activations, gradients), papers_grad_cam_pp(activations, gradients))
+        activations, gradients = tensors(shape, "signed")
+        lacking = (0.5 - activations.sum(dim=(2, 3), keepdim=True)).relu()
+        activations += lacking / activations[0, 0].numel()  # sums above zero, of both signs
+        close64(grad_cam_pp(activations, gradients), papers_grad_cam_pp(activations, gradients))
+
+    def test_a_channel_that_sums_below_zero_counts_as_if_the_sum_were_zero(self):
+        """The deviation from the paper, and all of it: there half of the positive gradient."""
+        differ = 0
+        for seed in range(20):
+            activations, gradients = tensors((2, 1, 3, 4), "signed", seed)
+            ours, papers = (
+                method(activations, gradients) for method in (grad_cam_pp, papers_grad_cam_pp)
+            )
+            below = activations.sum(dim=(1, 2, 3)) < 0
+            half = gradients.relu().sum(dim=(1, 2, 3)) / 2
+            close64(ours[below], half[below, None, None] * activations[below, 0])
+            close64(ours[~below], papers[~below])
+            differ += int(((ours - papers).abs().amax(dim=(1, 2))[below] > 1e-3).sum())
+        assert differ > 10
+
+    def test_the_alphas_of_a_channel_are_not_divided_by_their_sum(self):
+        """As the authors' TensorFlow code does, and the paper does not."""
+        for seed in range(5):
+            activations, gradients = tensors((1, 1, 3, 4), "relu", seed)
+            total = math.fsum(alphas(activations[0, 0].tolist(), gradients[0, 0].tolist()).values())
+            ours, theirs = (
+                method(activations, gradients) for method in (grad_cam_pp, authors_grad_cam_pp)
+            )
+            close64(ours, total * theirs)
+            assert not 0.99 < total < 1.01 and ours.any()
 
     def test_depends_on_the_scale_of_the_logits(self, toy, x):  # T-PP-2, a negative identity
         _, maps, gradients = toy.trace(x, 1)
