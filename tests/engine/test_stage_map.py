@@ -168,8 +168,8 @@ def test_where_the_channels_are_normalised_next_a_sum_says_nothing_and_says_why(
 
 
 # Other families that normalise the channels of a place behind a stage: what makes a small network
-# of each (EdgeNeXt's and CAFormer's are the smallest that timm has), and its stages where a sum does
-# say something: what is pooled first, or goes on beside the normalisation, too.
+# of each (EdgeNeXt's and CAFormer's are the smallest that timm has), and its stages where a sum
+# does say something: what is pooled first, or goes on beside the normalisation, too.
 NORMALISED = {
     "cait_xxs24_224": ({"depth": 2, "init_values": 0.5}, ["blocks.0"]),
     "davit_tiny": (
