@@ -1,13 +1,13 @@
 """How far a map should be spread, and by which features: the refined map on drawn scenes.
 
     OMP_NUM_THREADS=1 python -m benchmarks.refinement [NAME ...] [--count 80]
-        [--seed choose|report] [--photos FOLDER] [--keep FILE] [--all]
+        [--seed choose|report] [--photos FOLDER] [--method NAME] [--keep FILE] [--all]
 
-Every setting on the same traces of the default method, for every network: best IoU over all
-thresholds and average precision on pictures of one thing (drawn scenes; mosaics of photographs for
-networks that were not trained on scenes), and on scenes of two things the share of heat on the one
-that was asked for, of that on both; means with a 95 % interval. The first row is the fused map, the
-one marked * the default of the network's family.
+Every setting on the same traces of the default method, or of another, for every network: best IoU
+over all thresholds and average precision on pictures of one thing (drawn scenes; mosaics of
+photographs for networks that were not trained on scenes), and on scenes of two things the share of
+heat on the one that was asked for, of that on both; means with a 95 % interval. The first row is
+the fused map, the one marked * the default.
 
 A setting is the features that say what looks alike, the power of their cosine, how many steps the
 map is spread, and the power of the map by which the result is weighted. Features are read at
@@ -38,7 +38,14 @@ from benchmarks.cases import SEEDS, Case, mosaics, scenes
 from benchmarks.defaults import figures_of, mean_and_interval
 from benchmarks.kept import Figures, Kept
 from camviz import Backbone, Engine, open_picture
-from camviz.engine.families import blocks_of, default_stages, family_of, feature_stages
+from camviz.engine.families import (
+    blocks_of,
+    default_stages,
+    family_of,
+    feature_stages,
+    refinement_of,
+)
+from camviz.engine.options import AUTO
 from camviz.maps.fusion import Placement
 from camviz.maps.refine import Affinity, Refinement, refine
 from camviz.network.attention import output_tap, values_tap
@@ -86,13 +93,18 @@ def _hidden(backbone: Backbone) -> list[str]:
     return [each[-1] for each in inside if each]
 
 
-def settings(backbone: Backbone) -> dict[str, tuple[str, Refinement]]:
+def settings(backbone: Backbone, method: str) -> dict[str, tuple[str, Refinement]]:
     """Row -> features and how they are used."""
-    usual = family_of(backbone).refinement
+    usual = usual_refinement(backbone, method)
     chosen = [(USUAL, Refinement(8, steps, keep)) for steps, keep in product((2, 3), KEEPS)]
     for features, (power, steps) in product(features_of(backbone), SPREADS):
         chosen.append((features, Refinement(power, steps, usual.keep)))
     return {_row(*each): each for each in [(USUAL, usual), *chosen]}
+
+
+def usual_refinement(backbone: Backbone, method: str) -> Refinement:
+    """The default of a network and a method."""
+    return refinement_of(backbone, family_of(backbone).method if method == AUTO else method)
 
 
 def _row(features: str, how: Refinement) -> str:
@@ -121,26 +133,34 @@ def affinities_of(backbone: Backbone, case: Case) -> dict[str, Affinity]:
     return {name: Affinity([read(tap) for tap in taps]) for name, taps in features.items()}
 
 
-def rows_of(engine: Engine, backbone: Backbone, case: Case) -> Figures:
+def rows_of(engine: Engine, backbone: Backbone, method: str, case: Case) -> Figures:
     """The figures of each setting, and of the fused map, on one case."""
-    x = engine.explain(np.asarray(case.picture), backbone, target=case.target, refine="none")
+    x = engine.explain(
+        np.asarray(case.picture), backbone, target=case.target, method=method, refine="none"
+    )
     grid, placement = x.fused_grid
     affinities = affinities_of(backbone, case)
     found = {PLAIN: figures_of(x.fused, case)}
-    for row, (features, how) in settings(backbone).items():
+    for row, (features, how) in settings(backbone, method).items():
         heat, onto = refine(torch.from_numpy(grid), placement, affinities[features], how)
         found[row] = figures_of(x.on_picture(heat.numpy(), onto), case)
     return found
 
 
 def measure(
-    engine: Engine, backbone: Backbone, kind: str, seed: int, cases: Iterator[Case], kept: Kept
+    engine: Engine,
+    backbone: Backbone,
+    method: str,
+    kind: str,
+    seed: int,
+    cases: Iterator[Case],
+    kept: Kept,
 ) -> dict[str, np.ndarray]:
     """Row -> (cases, figures)."""
     found: dict[str, list[list[float]]] = defaultdict(list)
     for number, case in enumerate(cases):
-        key = (backbone.name, kind, seed, number)
-        for row, figures in kept.get(key, partial(rows_of, engine, backbone, case)).items():
+        key = (backbone.name, method, kind, seed, number)
+        for row, figures in kept.get(key, partial(rows_of, engine, backbone, method, case)).items():
             found[row].append(figures)
     return {row: np.array(rows) for row, rows in found.items()}
 
@@ -148,6 +168,7 @@ def measure(
 def table(
     engine: Engine,
     backbone: Backbone,
+    method: str,
     photos: Path | None,
     seed: int,
     count: int,
@@ -161,13 +182,13 @@ def table(
         print(f"\n{backbone.display_name}: not trained on scenes; give --photos FOLDER")
         return
     if drawn:
-        one = measure(engine, backbone, "scenes", seed, scenes(seed, count), kept)
+        one = measure(engine, backbone, method, "scenes", seed, scenes(seed, count), kept)
         cases = scenes(seed, count, two=True)
-        two = measure(engine, backbone, "two things", seed, cases, kept)
+        two = measure(engine, backbone, method, "two things", seed, cases, kept)
     else:
         cases = mosaics(photos, backbone, seed, count)
-        one, two = measure(engine, backbone, "mosaics", seed, cases, kept), {}
-    usual = _row(USUAL, family_of(backbone).refinement)
+        one, two = measure(engine, backbone, method, "mosaics", seed, cases, kept), {}
+    usual = _row(USUAL, usual_refinement(backbone, method))
     print(f"\n{backbone.display_name}: {count} pictures of one thing, seed {seed}")
     print("| features, power, steps, keep | best IoU | AP | gain in AP | share of two |")
     print("| --- | --- | --- | --- | --- |")
@@ -197,6 +218,7 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=int, default=80)
     parser.add_argument("--seed", choices=SEEDS, default="choose")
     parser.add_argument("--photos", type=Path, metavar="FOLDER")
+    parser.add_argument("--method", default=AUTO, metavar="NAME")
     parser.add_argument("--keep", type=Path, metavar="FILE")
     parser.add_argument("--all", action="store_true")
     arguments = parser.parse_args()
@@ -206,6 +228,7 @@ if __name__ == "__main__":
         table(
             engine,
             engine.backbone(name),
+            arguments.method,
             arguments.photos,
             SEEDS[arguments.seed],
             arguments.count,

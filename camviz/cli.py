@@ -107,8 +107,8 @@ def _add_explain(commands: Commands, options: type[Options]) -> None:
     explain.add_argument(
         "--threshold",
         type=read_fraction,
-        help=f"boxes at this share of the maximum ({THRESHOLD}; {REFINED_THRESHOLD} of the refined "
-        "map)",
+        help=f"boxes at this share of the maximum ({THRESHOLD}, as in CAM's paper; "
+        f"{REFINED_THRESHOLD} of the refined map)",
     )
     explain.add_argument(
         "--boxes-of",
@@ -133,6 +133,7 @@ def _add_option(parser: argparse.ArgumentParser, row: Option) -> None:
     names = [row.name, *([row.old_name] if row.old_name else [])]
     default = "" if row.default is None else f" (default: {row.write(row.default)})"
     listed = "; a wrong name lists all" if callable(row.choices) else ""
+    papers = f"; {row.own_settings}" if row.papers else ""
     parser.add_argument(
         *(f"--{name.replace('_', '-')}" for name in names),
         dest=row.name,
@@ -141,7 +142,7 @@ def _add_option(parser: argparse.ArgumentParser, row: Option) -> None:
         # Tables of methods and fusions load torch; `Options` checks their names.
         choices=None if row.choices is None or callable(row.choices) else tuple(row.choices),
         metavar=row.metavar,
-        help=(row.help + listed + default).replace("%", "%%"),
+        help=(row.help + listed + papers + default).replace("%", "%%"),
     )
 
 

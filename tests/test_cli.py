@@ -280,6 +280,8 @@ def test_the_options_of_explain_are_those_of_the_table(capsys):
     text = " ".join(capsys.readouterr().out.split())
     for name, row in option_table(Options).items():
         assert f"--{name.replace('_', '-')}" in text and row.help in text
+        assert row.own_settings in text
+    assert "fifteen times the time); paper (paper: LPCAM) (default: one)" in text
 
 
 def test_serve_takes_a_memory_budget(monkeypatch, capsys):

@@ -315,7 +315,7 @@ class Engine:
         if chosen.method == AUTO:
             chosen = replace(chosen, method=default_method(backbone, chosen))
         timing = self._traces.timings.of(backbone)
-        return price_of(backbone, chosen, timing, self._explainer.views(chosen.views))
+        return price_of(backbone, chosen, timing, self._explainer.views(chosen.views, backbone))
 
     def predict(
         self,

@@ -19,7 +19,7 @@ from camviz.engine.banks import (
 )
 from camviz.engine.cache import LRUCache
 from camviz.engine.explanation import Explanation
-from camviz.engine.families import default_stages, feature_taps, refinement_of
+from camviz.engine.families import default_stages, feature_taps, fusion_of, refinement_of
 from camviz.engine.many import (
     Together,
     TraceBatch,
@@ -188,7 +188,7 @@ class Explainer:
             versus=None if goal is None else goal.versus,
             stages=tuple(plan.taps),
             truncated=plan.truncated,
-            fuse=method.fuse if chosen.fuse == AUTO else chosen.fuse,
+            fuse=fusion_of(backbone, chosen.method) if chosen.fuse == AUTO else chosen.fuse,
             truncation=LEVEL if chosen.truncation == AUTO else chosen.truncation,
             **_refinement(chosen, refinement_of(backbone, chosen.method)),
             prototypes=None if bank is None else bank_name(bank, chosen.prototypes, backbone),
@@ -251,7 +251,7 @@ class Explainer:
         keep: bool = True,
     ) -> Explanation:
         """The mean of the maps of several views of a picture; see `camviz.engine.views`."""
-        possible = self.views(chosen.views)
+        possible = self.views(chosen.views, backbone)
         shown = [(view, self._sizes.at(backbone, view.scale)) for view in possible]
         used = [(view, network) for view, network in shown if network is not None]
         skipped = [view for view in VIEWS[chosen.views] if view not in [each for each, _ in used]]
@@ -397,9 +397,10 @@ class Explainer:
         )
         return dict(measured)
 
-    def views(self, kind: str) -> list[View]:
-        """The views of a kind that can be shown to a network here, as far as it accepts them."""
-        return [view for view in VIEWS[kind] if view.scale == 1 or self._runner.resizes]
+    def views(self, kind: str, backbone: Backbone) -> list[View]:
+        """The views of a kind that can be shown to a network here, as far as is known."""
+        possible = [view for view in VIEWS[kind] if view.scale == 1 or self._runner.resizes]
+        return [view for view in possible if not self._sizes.refuses(backbone, view.scale)]
 
 
 def _refinement(options: Options, usual: Refinement) -> dict[str, float]:

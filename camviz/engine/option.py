@@ -29,6 +29,8 @@ class Option:
     page has a control for it, the HTTP endpoint a parameter and links a key. `word` is a value of
     its own, in place of one of `kind`. `metavar` stands for its value in a shell's help. `old_name`
     and `old_values` (old -> new) are accepted too: requests, files and links of former versions.
+    `papers`: the values that a method's own paper sets where the default is another, and whose that
+    is; value -> method.
     """
 
     name: str
@@ -44,6 +46,21 @@ class Option:
     metavar: str | None = None
     old_name: str | None = None
     old_values: Mapping[str, str] = field(default_factory=dict)
+    papers: Mapping[Any, str] = field(default_factory=dict)
+
+    @property
+    def marked(self) -> Mapping[str, str]:
+        """value -> label of each choice, a paper's own setting marked so."""
+        return {value: label + self._mark(value) for value, label in (self.values or {}).items()}
+
+    @property
+    def own_settings(self) -> str:
+        """The settings of papers in words; "" where none is another than the default."""
+        settings = [f"{self.write(value)}{self._mark(value)}" for value in self.papers]
+        return ", ".join(settings)
+
+    def _mark(self, value: Any) -> str:
+        return f" (paper: {self.papers[value]})" if value in self.papers else ""
 
     @property
     def values(self) -> Mapping[str, str] | None:
@@ -109,12 +126,13 @@ def option(
     metavar: str | None = None,
     old_name: str | None = None,
     old_values: Mapping[str, str] | None = None,
+    papers: Mapping[Any, str] | None = None,
 ) -> Any:
     """A field of `Options` with everything that stands in its row of `option_table`."""
     row = {
         "help": help, "kind": kind, "label": label, "choices": choices, "many": many,
         "several": several, "page": page, "word": word, "metavar": metavar, "old_name": old_name,
-        "old_values": old_values or {},
+        "old_values": old_values or {}, "papers": papers or {},
     }  # fmt: skip
     return field(default=default, metadata={"option": row})
 

@@ -38,7 +38,7 @@ AUTO: Auto = "auto"  # of an option: chosen for the network, the method or the p
 Values = TypeVar("Values", bound="Options")
 MAX_GAMMA = 4.0  # above, the classes compared with outweigh the one that is explained
 
-_MOST_CHANNELS = 65536  # more than any layer has
+MOST_CHANNELS = 65536  # more than any layer has
 
 
 def _methods() -> Mapping[str, str]:
@@ -82,7 +82,7 @@ class Options:
     truncation: float | Auto = option(
         0.0,
         "denoise shallow stages: truncate their positive gradient at this quantile of the noise, "
-        "0.9 is usual; 0: off; auto: chosen for the picture",
+        "0.9 is usual, the paper names none; 0: off; auto: chosen for the picture",
         kind=float,
         word=AUTO,
         page=True,
@@ -95,6 +95,7 @@ class Options:
         choices=_fusions,
         page=True,
         metavar="NAME",
+        papers={"max_tanh": "after LayerCAM", "refine_cam": "RefineCAM"},
     )
     tap: "TapKind" = option(
         "activation",
@@ -145,6 +146,7 @@ class Options:
         choices={"auto": "where there is one", "smooth": "always", "keep": "never"},
         old_name="grid",
         old_values={"raw": "keep"},
+        papers={"keep": "all methods"},
     )
     truncated: tuple[str, ...] | None = option(
         None, "stages to truncate; none: all but the deepest", many=True, metavar="A,B"
@@ -183,19 +185,22 @@ class Options:
 
     views: ViewsKind = option(
         "one",
-        "as what the picture is shown, for maps that are averaged",
+        "as what the picture is shown, for maps that are averaged: as it is, and mirrored (twice "
+        "the time), or at four sizes and mirrored (about fifteen times the time)",
         choices={
             "one": "as it is",
-            "flip": "and mirrored: twice the time",
-            "paper": "at four sizes, each mirrored: about fifteen times the time",
+            "flip": "and mirrored",
+            "paper": "at four sizes, each mirrored",
         },
         page=True,
+        papers={"paper": "LPCAM"},
     )
     rivals: Rivals = option(
         "predicted",
         "whose prototypes count as context beside the class's own: those of other classes that are "
         "predicted and ship with the network, or none",
         choices={"predicted": "of other predicted classes", "none": "of no other class"},
+        papers={"none": "LPCAM"},
     )
     refine: Refine = option(
         "affinity",
@@ -228,6 +233,7 @@ class Options:
         "for method score_cam: how many channels are tried, the strongest; none: 64",
         kind=int,
         metavar="N",
+        papers={MOST_CHANNELS: "Score-CAM, all channels"},
     )
     groups: int | None = option(
         None,
@@ -329,9 +335,9 @@ class Options:
                     f"{label} takes no {name}, so {name} {value!r} has no effect; leave it out, "
                     f"or take {owner.label}"
                 )
-            if not (_is_number(value) and value in range(1, _MOST_CHANNELS + 1)):
+            if not (_is_number(value) and value in range(1, MOST_CHANNELS + 1)):
                 raise MethodError(
-                    f"{name} is a whole number from 1 to {_MOST_CHANNELS}, not {value!r}"
+                    f"{name} is a whole number from 1 to {MOST_CHANNELS}, not {value!r}"
                 )
             object.__setattr__(self, name, int(value))
 

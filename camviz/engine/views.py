@@ -77,6 +77,13 @@ class Sizes:
             Any, dict[tuple[int, float], tuple[Discovery | None, int]]
         ] = WeakKeyDictionary()
 
+    def refuses(self, backbone: Backbone, scale: float) -> bool:
+        """Whether it was found out that the network accepts no picture of that size."""
+        if scale == 1:
+            return False
+        known = self._found.get(backbone.model, {})
+        return known.get((backbone.uid, scale), (True, 0))[0] is None
+
     def at(self, backbone: Backbone, scale: float) -> Backbone | None:
         """The network for pictures of that size; None if it accepts none."""
         if scale == 1:

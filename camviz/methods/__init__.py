@@ -43,10 +43,10 @@ class Method:
     result is of tokens. `smooth`: the checkerboard that strided layers leave in a gradient may
     be smoothed out of this one's. Methods that pool the gradient average it away; HiRes-CAM shows
     it, but its sum is the score. `fuse`: how the maps of all stages become one unless another way
-    is requested (`camviz.maps.fusion.FUSIONS`): what came closest to the truth on scenes,
-    photographs on other ones, and mosaics (docs/figures.md). `cost`: which passes of the network it
-    takes, in words. `scoring`: what it scores, if it reads class scores of changed maps or
-    pictures; then its function gives the maps of all classes, (classes, H, W), of one picture.
+    is requested (`camviz.maps.fusion.FUSIONS`), where that follows from the method; None: from the
+    network (`camviz.engine.families`). `cost`: which passes of the network it takes, in words.
+    `scoring`: what it scores, if it reads class scores of changed maps or pictures; then its
+    function gives the maps of all classes, (classes, H, W), of one picture.
     `linear`: in the gradient, so that the map of a difference of two scores is the difference of
     their maps, before any ReLU.
     """
@@ -60,7 +60,7 @@ class Method:
     smooth: bool = False
     signed: bool = True
     class_specific: bool = True
-    fuse: str = "stretched_mean"
+    fuse: str | None = None
     cost: str = "one forward and one backward pass"
     scoring: Scoring | None = None
     linear: bool = False

@@ -12,8 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from camviz.engine.options import AUTO
+from camviz.engine.option import option_table
+from camviz.engine.options import AUTO, Options
 from camviz.engine.plan import exists
+from camviz.engine.views import VIEWS
 from camviz.environment import environment
 from camviz.errors import BackboneError
 from camviz.examples import Example, examples
@@ -29,6 +31,7 @@ from camviz.ui.starters import POPULAR, STARTERS
 
 DRAWN = "scenes"  # how the names of backbones for drawings begin
 ANY = "any"
+SEPARATOR = " · "  # in the entries of menus
 AUTOMATIC = "Automatic · the truest for each network"
 SOURCES = {
     "own": "this server's own",
@@ -311,7 +314,18 @@ def method_entries(
     entries: list[tuple[str, str]] = [(AUTOMATIC, AUTO)]
     for name, row in stage_methods(backbone).items():
         words = (row.label, row.paper, (prices or {}).get(name))
-        entries.append((" · ".join(filter(None, words)), name))
+        entries.append((SEPARATOR.join(filter(None, words)), name))
+    return entries
+
+
+def views_entries() -> list[tuple[str, str]]:
+    """(text, name) of the views of a picture, and how many times as long maps of several take."""
+    entries = []
+    for name, text in option_table(Options)["views"].marked.items():
+        times = sum(view.scale**2 for view in VIEWS[name])
+        entries.append(
+            (text if times == 1 else f"{text}{SEPARATOR}{times:.0f} times as long", name)
+        )
     return entries
 
 

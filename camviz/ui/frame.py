@@ -60,6 +60,11 @@ def update(session: Session, controls: Controls, x: Explanation | None) -> Updat
         method, differs = controls.options.method, "method" in found
         found["method"] = Menu(method, offered, keeps=not differs)
         mirror["methods"] = offered
+    views = service.views_offered(controls) if x is not None else choices.views_entries()
+    if session.differs("prices of views", views):
+        kind, differs = controls.options.views, "views" in found
+        found["views"] = Menu(kind, views, keeps=not differs)
+        mirror["prices of views"] = views
     if entries:
         mirror["entries"] = listed
         labels = {menu: [label for label, _ in entries[menu]] for menu in ("target", "modules")}

@@ -119,10 +119,13 @@ def classify(controls: Controls, **changes: Any) -> Explanation:
 
 def price(controls: Controls, method: str) -> float | None:
     """Seconds that the maps of a method would take for these controls; None: not known yet."""
-    options = controls.options
-    views, tap = options.views, options.tap
+    return _price(controls, method, controls.options.views)
+
+
+def _price(controls: Controls, method: str, views: str) -> float | None:
+    stages, tap = controls.options.stages, controls.options.tap
     try:
-        return engine().price(load(controls.backbone), method, options.stages, views=views, tap=tap)
+        return engine().price(load(controls.backbone), method, stages, views=views, tap=tap)
     except CamvizError:  # it does not exist there, which it says itself when it is chosen
         return None
 
@@ -136,6 +139,23 @@ def prices(controls: Controls) -> dict[str, str]:
 def methods_offered(controls: Controls) -> list[tuple[str, str]]:
     """(text, name) of the methods of the network that is set, with how long some take."""
     return choices.method_entries(load(controls.backbone), prices(controls))
+
+
+def views_offered(controls: Controls) -> list[tuple[str, str]]:
+    """(text, name) of the views of a picture, and how much longer maps of several take.
+
+    For the network and the method that are set; how many times as long before any is measured.
+    """
+    method, one = controls.options.method, _price(controls, controls.options.method, "one")
+    entries = []
+    for text, kind in choices.views_entries():
+        several = _price(controls, method, kind)
+        if kind != "one" and one is not None and several is not None:
+            more = several - one
+            takes = f"{duration(more)} more" if duration(more) else "under a second more"
+            text = f"{text.rpartition(choices.SEPARATOR)[0]}{choices.SEPARATOR}{takes}"
+        entries.append((text, kind))
+    return entries
 
 
 def duration(seconds: float | None) -> str:

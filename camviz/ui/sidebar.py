@@ -1,7 +1,6 @@
 """The left of the page: picture, backbone, class, layers, method; the rest folded away."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,7 +149,7 @@ def _settings() -> dict[str, Any]:
             "Fusion",
             "how the maps become one",
             "fuse",
-            [("Automatic · the truest for each method", usual.fuse), *_labels(FUSIONS)],
+            [("Automatic · the truest for each method", usual.fuse), *_fusions()],
             usual.fuse,
         )
         made["gamma"] = gr.Slider(
@@ -165,8 +164,9 @@ def _settings() -> dict[str, Any]:
         )
         made["refine"] = _radio("refine", "Refined map", "the fused one, spread to a whole thing")
         made["views"] = _radio(
-            "views", "The picture is shown", "the mean of several is steadier", elem_id="shown-as"
-        )
+            "views", "The picture is shown", "the mean of several is steadier", "shown-as",
+            choices.views_entries(),
+        )  # fmt: skip
         made["fit"] = _radio("fit", "The network sees", "its input is a square")
         made["tap"] = _radio("tap", "A layer is read", "maps are cleaner after its activation")
         made["placement"] = _radio(
@@ -225,8 +225,13 @@ def _searched() -> gr.HTML:
     return hidden_value("keep-entries.js")
 
 
-def _labels(rows: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(f"{row.label} · {row.paper}", name) for name, row in rows.items()]
+def _fusions() -> list[tuple[str, str]]:
+    """(text, name) of the fusions; a setting of a method's paper is marked so."""
+    papers = option_table(type(DEFAULT.options))["fuse"].papers
+    return [
+        (f"{row.label} · {'paper: ' if name in papers else ''}{row.paper}", name)
+        for name, row in FUSIONS.items()
+    ]
 
 
 def _menu(
@@ -256,12 +261,17 @@ def _slim(
     )
 
 
-def _radio(option: str, label: str, info: str, elem_id: str | None = None) -> gr.Radio:
-    """The choices of an option."""
+def _radio(
+    option: str,
+    label: str,
+    info: str,
+    elem_id: str | None = None,
+    entries: list[tuple[str, str]] | None = None,
+) -> gr.Radio:
+    """The choices of an option; entries: what they are called, if not as in its table."""
     row = option_table(type(DEFAULT.options))[option]
-    entries = [(text, value) for value, text in (row.values or {}).items()]
     return gr.Radio(
-        entries,
+        entries or [(text, value) for value, text in row.marked.items()],
         value=getattr(DEFAULT.options, option),
         label=label,
         info=info,

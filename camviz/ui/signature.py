@@ -44,6 +44,8 @@ def option_argument(row: Option) -> Argument:
     text = row.help[:1].upper() + row.help[1:]
     if values := list(row.values or ()):
         text += f": {', '.join(values[:-1])} or {values[-1]}"
+    if row.papers:
+        text += f"; {row.own_settings}"
     read = partial(_read_option, row)
     if row.many:
         return Argument(row.name, list[str] | None, f"{text}.", row.default, read)

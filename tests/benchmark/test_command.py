@@ -3,9 +3,12 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 
+from camviz.benchmark.datasets import open_dataset
 from camviz.cli import main
+from camviz.maps.localization import best_iou
 
 SMALL = ("--backbone", "scenes-resnet", "--count", "2", "--seed", "3")
 
@@ -23,6 +26,27 @@ def test_scenes(tmp_path, capsys):
         assert [row["name"] for row in csv.DictReader(lines)] == ["gae truncation=0.9", "gae"]
     assert main([*command, "--count", "3"]) == 2
     assert "they differ in pictures 2 there, 3 now" in capsys.readouterr().err
+
+
+def test_views_are_an_option_like_others(tmp_path, engine):
+    command = ["benchmark", "--data", "scenes", *SMALL, "--count", "1", "--out", str(tmp_path)]
+    assert main([*command, "--methods", "cam", "--options", "views=flip", "--options"]) == 0
+    with (tmp_path / "results.csv").open() as lines:
+        found = {
+            row["options"]: float(row["best_iou"])
+            for row in csv.DictReader(lines)
+            if (row["method"], row["map"]) == ("cam", "layer4")
+        }
+    wanted = {"views=flip": [], "": []}
+    case = open_dataset("scenes", 1, 3).case(0)
+    for thing in case.things:
+        for text, views in (("views=flip", "flip"), ("", "one")):
+            x = engine.explain(
+                case.picture, "scenes-resnet", target=thing.label, method="cam", views=views
+            )
+            wanted[text].append(best_iou(x.fused, thing.mask)[0])
+    assert found == {text: pytest.approx(np.mean(values)) for text, values in wanted.items()}
+    assert found["views=flip"] != found[""]
 
 
 def test_parts(tmp_path, capsys):

@@ -399,6 +399,21 @@ def test_the_command_says_what_was_done(photos, tmp_path, capsys):
     assert next(run.rows())["refined"] is None
 
 
+def test_the_command_averages_several_views(photos, tmp_path):
+    words = ["maps", str(photos), "--out", str(tmp_path / "run"), "--backbone", "scenes-resnet"]
+    assert main([*words, "--options", "views=flip", "--limit", "2"]) == 0
+    run, engine = Run.open(tmp_path / "run"), Engine()
+    assert run.configuration["options"]["views"] == "flip" and len(run)
+    for row in run.rows():
+        x, one = (
+            engine.explain(photos / row["path"], "scenes-resnet", views=v) for v in ("flip", "one")
+        )
+        wanted, other = (row_of(each, row["path"], row["path"]) for each in (x, one))
+        for of in (*x.stages, "fused", "refined"):  # to a step of its bytes
+            assert np.abs(map_in(row, of) - map_in(wanted, of)).max() <= 1.01 / 255
+        assert np.abs(map_in(row, "fused") - map_in(other, "fused")).max() > 5 / 255
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

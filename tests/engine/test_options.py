@@ -6,6 +6,7 @@ manifest, without another line.
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -74,6 +75,34 @@ def test_what_is_written_is_parsed_again():
     assert TABLE["stages"].parse(" a, b ,") == ("a", "b")
     with pytest.raises(ValueError, match="could not convert"):
         TABLE["truncation"].parse("much")
+
+
+def test_a_papers_own_setting_is_another_choice_and_marked():
+    papers = {name: dict(row.papers) for name, row in TABLE.items() if row.papers}
+    assert papers == {
+        "fuse": {"max_tanh": "after LayerCAM", "refine_cam": "RefineCAM"},
+        "checkerboard": {"keep": "all methods"},
+        "views": {"paper": "LPCAM"},
+        "rivals": {"none": "LPCAM"},
+        "channels": {65536: "Score-CAM, all channels"},
+    }
+    for name, settings in papers.items():
+        row, method = TABLE[name], "score_cam" if name == "channels" else "auto"
+        for value, whose in settings.items():
+            assert value != row.default
+            assert getattr(Options(**{name: value, "method": method}), name) == value
+            assert f"{row.write(value)} (paper: {whose})" in row.own_settings
+            if row.values is not None:
+                assert row.marked[value] == f"{row.values[value]} (paper: {whose})"
+    assert TABLE["tap"].marked == TABLE["tap"].values and TABLE["tap"].own_settings == ""
+
+
+def test_the_settings_of_papers_are_documented():
+    text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text()
+    for name, row in TABLE.items():
+        for value, whose in row.papers.items():
+            written = f'"{value}"' if isinstance(value, str) else value
+            assert f"| {whose} | `{name}={written}`" in text
 
 
 # --- checks ---

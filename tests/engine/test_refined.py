@@ -458,6 +458,9 @@ def test_a_family_is_told_by_figures_and_not_by_a_name(tiny):
 def test_families_have_defaults_that_can_be_chosen_by_hand(engine, tiny, photo):
     assert len({family.name for family in FAMILIES}) == len(FAMILIES)
     for family in FAMILIES:
+        assert family.method in METHODS and family.fuse in FUSIONS
+        measured = "(python -m benchmarks." in family.figures and " ± " in family.figures
+        assert measured or family.figures.startswith("not measured: ")
         how = family.refinement
         x = engine.explain(
             photo,

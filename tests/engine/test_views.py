@@ -106,6 +106,20 @@ def test_a_network_of_one_size_leaves_the_others_out_and_says_so(engine, photo):
         assert "cannot" not in flip.notes[name].sentences[-1]
 
 
+def test_views_are_priced_by_what_was_measured_and_what_is_known_of_sizes(photo):
+    engine = Engine("cpu")
+    backbone = engine.backbone("scenes-vit")
+
+    def price(views):
+        return engine.price(backbone, "layer_cam", views=views)
+
+    assert price("one") == 0 and price("flip") is None, "nothing was measured yet"
+    engine.explain(photo, backbone, target=3)
+    assert price("paper") == pytest.approx(14 * price("flip"))  # 1 + 2 (.25 + 2.25 + 4)
+    engine.explain(photo, backbone, target=3, views="paper")
+    assert price("paper") == price("flip") > 0, "the other sizes turned out to be refused"
+
+
 def test_the_picture_as_it_is_decides_class_stages_and_truncation(engine, tiny, photo):
     backbone = tiny("test_resnet")
     one = engine.explain(photo, backbone, truncation="auto")

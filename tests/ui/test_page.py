@@ -366,6 +366,19 @@ def entries(app, label):
     return [value for _, value in found["choices"]]
 
 
+def test_settings_of_papers_are_marked_in_the_controls(app):
+    shown = {
+        value: text
+        for c in app.get_config_file()["components"]
+        for text, value in c["props"].get("choices") or ()
+        if c["props"].get("elem_id") in ("fuse", "shown-as", "method")
+    }
+    table = option_table(type(DEFAULT.options))
+    marked = [value for name in ("fuse", "views", "method") for value in table[name].papers]
+    assert [value for value, text in shown.items() if "paper: " in text] == marked
+    assert all(set(row.papers) <= set(marked) for row in table.values() if row.page)
+
+
 def test_controls_have_the_choices_of_the_engine(app):
     table = option_table(Options)
     assert entries(app, "Method") == [AUTO, *choices.stage_methods()]

@@ -67,6 +67,30 @@ def test_a_price_is_of_what_is_set(controls):
     assert service.price(controls.with_options(stages=("nonsense",)), "score_cam") is None
 
 
+def test_the_views_name_what_they_take_for_this_network(visit, controls, monkeypatch):
+    seconds = {"one": 1.0, "flip": 3.0, "paper": None}
+    monkeypatch.setattr(service, "_price", lambda controls, method, views: seconds[views])
+    view = visit.open(replace(controls, picture=None))
+    assert view.frame["views"].choices == choices.views_entries() == [
+        ("as it is", "one"),
+        ("and mirrored · 2 times as long", "flip"),
+        ("at four sizes, each mirrored (paper: LPCAM) · 15 times as long", "paper"),
+    ]  # fmt: skip
+    view.change(picture=controls.picture)
+    menu = view.frame["views"]
+    assert isinstance(menu, Menu) and menu.value == "one" and menu.keeps
+    assert [text for text, _ in menu.choices] == [
+        "as it is",
+        "and mirrored · about 2 s more",
+        "at four sizes, each mirrored (paper: LPCAM) · 15 times as long",
+    ]
+    seconds |= {"flip": 1.2, "paper": 200.0}
+    view.change(picture=controls.picture, options=replace(controls.options, fuse="mean"))
+    assert [text.rpartition(" · ")[2] for text, _ in view.frame["views"].choices[1:]] == [
+        "under a second more", "about 3 min more",
+    ]  # fmt: skip
+
+
 def test_the_menu_names_prices_once_they_are_known(visit, controls, priced):
     view = visit.open(replace(controls, picture=None))
     assert view.frame["method"].choices == choices.method_entries(), "nothing was measured yet"

@@ -14,7 +14,7 @@ import gradio as gr
 
 from camviz.defaults import REFINED
 from camviz.engine.explanation import Explanation
-from camviz.engine.families import blocks_of, default_method
+from camviz.engine.families import blocks_of, default_method, fusion_of
 from camviz.engine.plan import exists
 from camviz.engine.truncation import LEVEL
 from camviz.engine.wording import wording
@@ -237,7 +237,7 @@ def marks_of(x: Explanation) -> dict[str, dict[str, str]]:
         words = f"Its own setting: the last stage alone, as in {method.paper}."
         marks[last] = {PAPER: words}
     if _is_default(x) and set(x.stages) == set(backbone.default_stages):
-        marks.setdefault(method.fuse, {})[USUAL] = SHOWN_BY_DEFAULT
+        marks.setdefault(fusion_of(backbone, name), {})[USUAL] = SHOWN_BY_DEFAULT
     return marks
 
 
