@@ -16,9 +16,10 @@ before. Of two things
 also the share of heat on the one that was asked for, of that on both (.5: blind to the class).
 Rows that end in "tap output" are of the layers as they are put out, for networks whose layers are
 explained elsewhere (MobileNetV2, EfficientNet); those that begin with "against" are of the margin
-over other classes. `--all` prints every row, not the dozen best and those that are named in
-docs/figures.md; `--rows` computes only those, "taps" and "contrasts" standing for all of a kind.
-`--keep FILE` keeps the figures of each picture, so that a measurement that was stopped goes on.
+over other classes, for the default method. `--all` prints every row, not the dozen best and those
+that are named in docs/figures.md; `--rows` computes only those, "taps", "contrasts" and "views"
+standing for all of a kind. `--keep FILE` keeps the figures of each picture, so that a measurement
+that was stopped goes on.
 """
 
 import argparse
@@ -46,10 +47,13 @@ FORMER = "product"
 GRADIENT = ("layer_cam_elementwise", "grad_cam", "xgrad_cam", "hires_cam")
 ATTENTION = ("gae", "daam", "attn_lrp", "rollout")
 DEFAULT_FUSION, AT_OUTPUT = "stretched_mean", "tap output"
-NEXT = "next"  # stands for the likeliest other class
+# The likeliest other class, and the same where it has a probability of `LIKELY` at least.
+NEXT, NEXT_IF_LIKELY = "next", "next if likely"
+LIKELY = 0.05
 MARGINS: dict[str, dict[str, Any]] = {
     "against the next class, gamma .6": {"versus": NEXT, "gamma": 0.6},
     "against the next class": {"versus": NEXT},
+    "against the next class, if likely": {"versus": NEXT_IF_LIKELY},
     "against the three nearest": {"versus": NEAREST},
 }
 KINDS = ("scenes", "two things", "mosaics", "pasted")
@@ -67,8 +71,10 @@ def settings(backbone: Backbone) -> dict[str, dict[str, Any]]:
     rows["without the finest"] = {"stages": stages[1:]}
     rows["last two stages"] = {"stages": stages[-2:]}
     rows["last stage"] = {"stages": stages[-1:]}
-    rows["views flip"] = {"views": "flip"}
-    rows["views paper"] = {"views": "paper"}
+    for views in ("flip", "paper"):
+        rows[f"views {views}"] = {"views": views}
+        for method in ("cam", "lpcam"):
+            rows[f"{method}, views {views}"] = {"method": method, "views": views}
     for method in (*GRADIENT, "cam", "lpcam"):
         rows[method] = {"method": method}
     if any(stage.activation != stage.output for stage in default_stages(backbone)):
@@ -110,6 +116,8 @@ def chosen(backbone: Backbone, names: Collection[str], against: str) -> dict[str
     if "taps" in names:
         wanted |= {row for row in rows if row.endswith(AT_OUTPUT)}
         wanted |= {row.removesuffix(f", {AT_OUTPUT}") for row in wanted}
+    if "views" in names:
+        wanted |= {"default", "cam", "lpcam", *(row for row in rows if "views " in row)}
     if "contrasts" in names:
         wanted |= {"default", *MARGINS}
     return {row: options for row, options in rows.items() if row in wanted}
@@ -120,10 +128,12 @@ def rows_of(
 ) -> Figures:
     """The figures of a row's fused and refined map; none for a method that cannot be had."""
     pixels = np.asarray(case.picture)
-    if options.get("versus") == NEXT:
-        best = engine.predict(pixels, backbone)
+    if options.get("versus") in (NEXT, NEXT_IF_LIKELY):
         target = backbone.target(case.target)
-        options = {**options, "versus": next(index for index, *_ in best if index != target)}
+        others = (row for row in engine.predict(pixels, backbone) if row[0] != target)
+        rival, _, probability = next(others)
+        contrasts = options["versus"] == NEXT or probability >= LIKELY
+        options = {**options, "versus": rival if contrasts else None}
     try:
         x = engine.explain(pixels, backbone, target=case.target, **options)
     except CamvizError:

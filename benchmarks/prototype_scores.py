@@ -1,7 +1,7 @@
 """Which prototypes of middle stages to leave out: by the class's own maps at their places.
 
     OMP_NUM_THREADS=1 python -m benchmarks.prototype_scores [NAME ...] [--count 60] [--gallery 16]
-        [--seed choose|report] [--photos FOLDER] [--keep FILE]
+        [--seed choose report] [--photos FOLDER] [--keep FILE]
 
 The head scores prototypes of the last stage; of the stages before it all are kept. Here each of
 them is scored by the class at the places of the gallery that it stands for: those that are more
@@ -165,7 +165,7 @@ def table(
     engine: Engine,
     name: str,
     photos: Path | None,
-    seed: int,
+    seeds: list[int],
     count: int,
     gallery: int,
     kept: Kept,
@@ -176,33 +176,26 @@ def table(
     if not drawn and photos is None:
         print(f"\n{backbone.display_name}: not trained on scenes; give --photos FOLDER")
         return
-    if drawn:
-        galleries = scene_galleries(gallery)
-        kinds = {
-            "scenes": scenes(seed, count),
-            "two things": scenes(seed, count // 2, two=True),
-        }
-    else:
-        galleries = photo_galleries(backbone, photos, gallery)
-        kinds = {"mosaics": photo_mosaics(backbone, photos, galleries, seed, count)}
+    galleries = scene_galleries(gallery) if drawn else photo_galleries(backbone, photos, gallery)
     banks = make_banks(engine, backbone, galleries)
     for score, held in banks.items():
-        rows = [
-            row
-            for bank in held.values()
-            for each in bank.stages.values()
-            for row in each.prototypes
-        ]
-        print(f"{score}: {np.mean([row.kept for row in rows]):.0%} of the prototypes")
-    for kind, given in kinds.items():
-        found: dict[str, list[list[float]]] = defaultdict(list)
-        for number, case in enumerate(given):
-            key = (backbone.name, kind, seed, gallery, number)
-            for row, values in kept.get(
-                key, partial(rows_of, engine, backbone, banks, case)
-            ).items():
-                found[row].append(values)
-        _print(backbone, kind, seed, {row: np.array(values) for row, values in found.items()})
+        stages = [stage for bank in held.values() for stage in bank.stages.values()]
+        kept_of = [row.kept for stage in stages for row in stage.prototypes]
+        print(f"{score}: {np.mean(kept_of):.0%} of the prototypes", flush=True)
+    for seed in seeds:
+        kinds = {"mosaics": photo_mosaics(backbone, photos, galleries, seed, count)}
+        if drawn:
+            two = scenes(seed, count // 2, two=True)
+            kinds = {"scenes": scenes(seed, count), "two things": two}
+        for kind, given in kinds.items():
+            found: dict[str, list[list[float]]] = defaultdict(list)
+            for number, case in enumerate(given):
+                key = (backbone.name, kind, seed, gallery, number)
+                figures = kept.get(key, partial(rows_of, engine, backbone, banks, case))
+                for row, values in figures.items():
+                    found[row].append(values)
+            arrays = {row: np.array(values) for row, values in found.items()}
+            _print(backbone, kind, seed, arrays)
 
 
 def _print(backbone: Backbone, kind: str, seed: int, found: dict[str, np.ndarray]) -> None:
@@ -221,7 +214,7 @@ if __name__ == "__main__":
     parser.add_argument("names", nargs="*", default=["scenes-resnet", "scenes-convnext"])
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--gallery", type=int, default=16)
-    parser.add_argument("--seed", choices=SEEDS, default="report")
+    parser.add_argument("--seed", choices=SEEDS, nargs="*", default=list(SEEDS))
     parser.add_argument("--photos", type=Path, metavar="FOLDER")
     parser.add_argument("--keep", type=Path, metavar="FILE")
     arguments = parser.parse_args()
@@ -232,7 +225,7 @@ if __name__ == "__main__":
             engine,
             name,
             arguments.photos,
-            SEEDS[arguments.seed],
+            [SEEDS[seed] for seed in arguments.seed],
             arguments.count,
             arguments.gallery,
             kept,

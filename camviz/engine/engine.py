@@ -718,7 +718,7 @@ class Engine:
         timing = self._traces.timings.of(backbone)
         if not new:
             return 0.0
-        maps = price_of(backbone, request, timing, self._explainer.views(request.views))
+        maps = price_of(backbone, request, timing, self._explainer.views(request.views, backbone))
         if timing is None or maps is None:
             return None
         return measurement.seconds(new, timing, maps)
