@@ -54,6 +54,20 @@ def test_first_result_without_a_click(open_page):
         expect(page.get_by_role("heading", name=name)).to_be_visible()
 
 
+@pytest.mark.long
+def test_views_say_what_they_take_here_and_stay_as_they_were_chosen(open_page):
+    page = open_page()
+    wait_until_idle(page)
+    open_settings(page)
+    views = page.locator("#shown-as label")
+    expect(views.nth(1)).to_have_text(re.compile(r"and mirrored · .* more$"))
+    expect(views.nth(2)).to_contain_text("(paper: LPCAM) · ")
+    expect(views.nth(0).locator("input")).to_be_checked()
+    views.nth(1).locator("input").check()
+    wait_until_idle(page)
+    expect(views.nth(1).locator("input")).to_be_checked()
+
+
 # Keeps every notice that was ever on the page, however briefly, in window.notices.
 NOTICES = """
 window.notices = []
