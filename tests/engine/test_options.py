@@ -225,8 +225,11 @@ def test_the_method_is_that_of_the_family_and_layercam_where_an_option_needs_it(
 ):
     backbone = tiny("test_resnet")
     assert engine.explain(photo, backbone).request.method == family_of(backbone).method
-    other = replace(family_of(backbone), method="eigen_cam")
+    other = replace(family_of(backbone), method="eigen_cam", fuse="max_tanh")
     monkeypatch.setattr(families, "FAMILIES", (other,))
-    assert engine.explain(photo, backbone).request.method == "eigen_cam"
+    request = engine.explain(photo, backbone).request
+    assert (request.method, request.fuse) == ("eigen_cam", "max_tanh")
+    lpcam = engine.explain(photo, backbone, target=3, method="lpcam").request
+    assert lpcam.fuse == "product", "where that follows from the method"
     for needs in ({"truncation": 0.9}, {"score": "probability"}, {"versus": 3}):
         assert engine.explain(photo, backbone, target=5, **needs).request.method == "layer_cam"
