@@ -187,7 +187,8 @@ def find_prototypes(
 
     score_fn: None where the head does not read this stage's features; then a prototype's score is
     the mean probability at its places, for information only, and all are kept (filtering by it,
-    or by how purely a prototype's surroundings are foreground, was no better).
+    by the class's own maps there, or by how purely a prototype's surroundings are foreground, was
+    no better for all networks: `python -m benchmarks.prototype_scores`).
     """
     tau = settings.tau
     hot = features.heat >= tau  # a place at exactly tau is foreground
