@@ -1,12 +1,15 @@
 """Work that is given up: it ends before its next step, and leaves networks and caches whole."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.overrides import _get_current_function_mode_stack
 
 from camviz import Engine
+from camviz.methods import METHODS
 from camviz.network.tail import _detours
 from camviz.network.taps import _aside
 from camviz.turns import Stopped, steps, stoppable
@@ -122,6 +125,62 @@ def test_what_is_stopped_at_any_moment_leaves_everything_whole(
         assert again.keys() == expected.keys()
         for each, found in again.items():
             assert np.array_equal(found, expected[each]), f"{each}, stopped at {last}"
+
+
+def stop_in(moment, model, method, monkeypatch):
+    """What stops an explanation within its last pass forward, its pass back, or its second map."""
+    row = METHODS[method]
+    check = Check(2 if moment == "map" or (moment == "forward" and row.uses_relevance) else 1)
+
+    def function(*given, **named):
+        check()
+        return row.function(*given, **named)
+
+    def hook(module, inputs, output):
+        if moment == "forward":
+            check()
+        else:
+            output.register_hook(lambda gradient: check())
+
+    if moment == "map":
+        monkeypatch.setitem(METHODS, method, replace(row, function=function))
+        return None
+    return model.blocks[3].attn.register_forward_hook(hook)
+
+
+OF_ATTENTION = [
+    (name, moment)
+    for name, row in METHODS.items()
+    if row.uses_attention
+    for moment in ("forward", "backward", "map")
+    if moment != "backward" or row.uses_gradients or row.uses_relevance
+]
+
+
+@pytest.mark.parametrize(("method", "moment"), OF_ATTENTION)
+def test_attention_that_is_stopped_within_a_pass_or_a_map_is_as_it_was(
+    tiny, photo, unchanged, method, moment
+):
+    """In the midst of what is one step: its modes of computing attention end with it."""
+    backbone = copy_of(tiny("test_vit"))
+    attending = [block.attn for block in backbone.model.blocks]
+    for module in attending[::2]:
+        module.fused_attn = False
+    implementations = [module.fused_attn for module in attending]
+    expected = Engine("cpu").explain(photo, backbone, target=3, method=method).raw
+    engine = Engine("cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        handle = stop_in(moment, backbone.model, method, patch)
+        with unchanged(backbone.model), pytest.raises(Stopped):
+            engine.explain(photo, backbone, target=3, method=method)
+        if handle is not None:
+            handle.remove()
+    assert [module.fused_attn for module in attending] == implementations
+    assert not _get_current_function_mode_stack() and not _aside._held
+    assert free(backbone.lock) and steps.busy == steps.waiting == 0
+    assert not engine._one_by_one._used
+    again = engine.explain(photo, backbone, target=3, method=method).raw
+    assert all(np.array_equal(again[name], found) for name, found in expected.items())
 
 
 @pytest.mark.sampled
