@@ -30,8 +30,7 @@ def rollout(attention: Sequence[Tensor], readers: Tensor) -> Tensor:
     """
     relevance = readers
     for weights in reversed(attention):  # from the reading tokens down: vectors, no matrices
-        mean = torch.einsum("ni,nhij->nj", relevance, weights) / weights.shape[1]
-        relevance = (mean + relevance) / 2
+        relevance = (_read(weights, relevance) + relevance) / 2
     return relevance
 
 
@@ -49,8 +48,7 @@ def gae(
     """
     relevance = readers
     for weights, gradient in zip(reversed(attention), reversed(attention_gradients), strict=True):
-        raised = (weights * gradient).relu()
-        relevance = relevance + torch.einsum("ni,nhij->nj", relevance, raised) / weights.shape[1]
+        relevance = relevance + _read((weights * gradient).relu_(), relevance)
     return relevance
 
 
@@ -93,3 +91,11 @@ def attn_lrp(tokens: Tensor, token_gradients: Tensor) -> Tensor:
     ICML 2024, https://arxiv.org/abs/2402.05602
     """
     return (tokens * token_gradients).sum(dim=2)
+
+
+def _read(matrices: Tensor, rows: Tensor) -> Tensor:
+    """mean_h rows @ matrices_h, (N, n): head by head, so that no matrix is copied.
+
+    matrices: (N, heads, n, n). rows: (N, n).
+    """
+    return (rows[:, None, None] @ matrices).mean(dim=1)[:, 0]
