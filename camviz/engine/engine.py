@@ -622,19 +622,24 @@ class Engine:
     def class_maps(self, x: Explanation) -> EveryClass:
         """CAM of every class of the network for an explained picture, from two passes of its head.
 
-        Raises `MethodError` where the head is not linear after average pooling, up to one norm.
+        Held with the trace of the picture, and the same object while it is. Raises `MethodError`
+        where the head is not linear after average pooling, up to one norm.
         """
         x.check_weights()
         backbone, fit = x.backbone, x.request.fit
         trace, _ = self._traces.get(backbone, x.picture, fit, ())
-        work = ReadClassMaps(x.picture, fit)
-        found = trace.memoize(
-            ("class maps",), lambda: self._runner.run(backbone, work, self._traces)
-        )
-        tap = backbone.discovery.pre_pool
-        assert tap is not None, "or there are no such maps"
-        placement = self._explainer.placements(backbone, [tap], x.request.placement)[tap]
-        return EveryClass(found.values.numpy(), placement, found.kind)
+
+        def read() -> EveryClass:
+            found = self._runner.run(backbone, ReadClassMaps(x.picture, fit), self._traces)
+            tap = backbone.discovery.pre_pool
+            assert tap is not None, "or there are no such maps"
+            placement = self._explainer.placements(backbone, [tap], x.request.placement)[tap]
+            return EveryClass(
+                found.values.numpy(), placement, found.kind,
+                trace.logits.numpy(), backbone.labels, backbone.output,
+            )  # fmt: skip
+
+        return trace.memoize(("class maps", x.request.placement), read)
 
     def sanity(
         self,

@@ -133,9 +133,15 @@ class Value(float):
 
 
 def ranked(
-    logits: np.ndarray, labels: Sequence[str], kind: OutputKind
+    logits: np.ndarray,
+    labels: Sequence[str],
+    kind: OutputKind,
+    indices: Sequence[int] | np.ndarray | None = None,
 ) -> list[tuple[int, str, float]]:
-    """(class index, label, probability or value) of every class, best first; none of features."""
+    """(class index, label, probability or value) of every class, best first; none of features.
+
+    indices: of these classes alone, in this order.
+    """
     if kind == "features":
         return []
     if kind == "softmax":
@@ -143,9 +149,14 @@ def ranked(
         figures = shifted / shifted.sum()
     else:
         figures = shares(torch.from_numpy(logits), kind).numpy()
-    order = np.argsort(-logits, kind="stable")
+    order = best_first(logits) if indices is None else indices
     figure = Value if kind == "value" else float
     return [(int(i), labels[i], figure(figures[i])) for i in order]
+
+
+def best_first(logits: np.ndarray) -> np.ndarray:
+    """The indices of all classes, the highest logit first."""
+    return np.argsort(-logits, kind="stable")
 
 
 def two_sided(logits: Tensor) -> Tensor:

@@ -1,10 +1,14 @@
 """The view Classes, as a visitor uses it."""
 
 import re
+import shutil
 
 import pytest
+import torch
 from playwright.sync_api import expect
+from timm.models import save_for_hf
 
+from camviz.network.weights import build_untrained
 from tests.support.pages import (
     fits_window,
     open_tab,
@@ -13,11 +17,30 @@ from tests.support.pages import (
     wait_for_maps,
     wait_until_idle,
 )
+from tests.support.server import LOG, served
 
 pytestmark = pytest.mark.browser
 
 VIEWER, SHEET, LIST = "#classes-viewer", "#classes-sheet", "#classes-every class-list"
+MANY = 9000
+FOREST = "&backbone=forest&example=two-boats"
 RAM = "&backbone=scenes-resnet&example=a-ram"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """In place of the package's: its own backbone, "forest", knows more classes than are sent."""
+    if shutil.which("chromium") is None:
+        pytest.skip("there is no chromium on this machine")
+    folder = tmp_path_factory.mktemp("models") / "forest"
+    model = build_untrained("test_resnet", num_classes=MANY, zero_init_last=False)
+    with torch.no_grad():
+        model.fc.weight.mul_(40)
+    labels = [f"tree number {index}" for index in range(MANY)]
+    save_for_hf(model, folder, model_config={"label_names": labels})
+    folder_of_server = tmp_path_factory.mktemp("server")
+    with served(folder_of_server, CAMVIZ_BACKBONE=f"local-dir:{folder}") as url:
+        yield url, folder_of_server / LOG
 
 
 @pytest.fixture
@@ -135,3 +158,37 @@ def test_classes_on_a_phone(open_classes, theme):
     wait_until_drawn(page, first)
     expect(option).to_have_attribute("aria-selected", "true")
     assert fits_window(page)
+
+
+def test_the_map_of_a_class_that_was_not_sent_comes_when_it_is_pointed_at(open_classes):
+    page = open_classes(FOREST)
+    calls = []
+    page.on("request", lambda request: calls.append(request.url))
+    options = page.locator(f"{LIST} [role=option]")
+    text = page.locator(f"{LIST} [data-part=text]")
+    sent = options.count()
+    assert 3000 < sent < MANY
+    last = MANY - 1
+    page.locator(f"{LIST} input").fill(f"number {last}")
+    expect(options).to_have_count(1)
+    first, _ = drawn(page)
+    options.hover()
+    expect(text).to_have_text(re.compile(rf"^tree number {last}, .*(Highest value|Nothing here)"))
+    wait_until_drawn(page, first)
+    fetched, _ = drawn(page)
+    asked = len(calls)
+    page.locator("#classes-every-heading h2").hover()
+    wait_until_drawn(page, fetched)
+    page.locator(f"{LIST} [role=listbox]").focus()
+    page.keyboard.press("ArrowDown")
+    assert drawn(page)[0] == fetched and len(calls) == asked, "it is here from now on"
+    page.locator(f"{LIST} input").fill("")
+    expect(options).to_have_count(sent)
+    page.locator(f"{LIST} [role=listbox]").press("End")
+    expect(options).not_to_have_count(sent)
+    page.locator(f"{LIST} input").fill("no such tree")
+    expect(page.locator(f"{LIST} [data-part=none]")).to_have_text("No class has this name.")
+    page.locator(f"{LIST} [data-part=choose]").click()
+    wait_for_link(page, **{"class": f"tree number {last}"})
+    expect(page.locator(f"{LIST} [data-part=choose]")).to_be_hidden()
+    expect(text).to_have_text(re.compile(rf"^tree number {last}, "))

@@ -1,6 +1,7 @@
 """The view Classes without a browser: two classes, the sheet, the list of all, and what is said."""
 
 import base64
+import gc
 import json
 import re
 from dataclasses import fields, replace
@@ -9,13 +10,16 @@ from html import unescape
 import numpy as np
 import pytest
 
+from camviz import Engine, wrap_backbone
+from camviz.errors import DataError
 from camviz.examples import example
+from camviz.network.weights import build_untrained
 from camviz.resources import WEB
-from camviz.ui import actions, contrast, service
+from camviz.ui import actions, contrast, html, service
 from camviz.ui.compute import engine
-from camviz.ui.state import BackboneChoice, Controls, Selection
+from camviz.ui.state import BackboneChoice, Controls, Selection, Session
 from camviz.ui.tabs import classes
-from camviz.ui.viewer import Classes, class_list, classes_of
+from camviz.ui.viewer import Classes, class_list, classes_of, held_maps
 
 RAM = str(example("a-ram").path)
 MODULE = WEB / "classes" / "class-list.js"
@@ -153,8 +157,117 @@ def test_what_does_not_fit_is_left_out_from_the_end(controls, monkeypatch, shown
     count = len(value.labels)
     assert value.labels == tuple(label for _, label, _ in x.predictions[:count])
     assert 0.85 * most < len(json.dumps(value.to_json())) <= most
+    assert value.known == 1000 and x.predictions[value.place][1] == value.explained == x.label
     page = shown(classes, controls)
-    assert f"The {count} most probable of 1000 classes are listed." in page["every_heading"]
+    said = page["every_heading"]
+    assert f"The maps of the {count} most probable of 1000 classes are here" in said
+
+
+# --- very many classes: what was not sent is asked for ---
+
+MANY = 30_000
+WOODS = ("oak", "Elm", "ash", "fir", "yew")
+
+
+@pytest.fixture(scope="module")
+def forest():
+    """A network of very many classes, and its least probable one: (engine, explanation)."""
+    model = build_untrained("test_resnet", num_classes=MANY, zero_init_last=False)
+    labels = [f"{WOODS[i % 5]} number {i}" for i in range(MANY)]
+    backbone = wrap_backbone(model, labels=labels, device="cpu", input_size=64)
+    here = Engine("cpu")
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    x = here.explain(pixels, backbone)
+    return here, here.explain(pixels, backbone, target=x.predictions[-1][0])
+
+
+@pytest.fixture
+def sent(forest):
+    """(value, ask): what the list was sent, and ask(**question), which must not run the network."""
+    here, x = forest
+    value = classes_of(x, here.class_maps(x), "viewer")
+
+    def ask(**question):
+        def run(*_):
+            pytest.fail("the network ran")
+
+        handle = x.backbone.model.register_forward_pre_hook(run)
+        try:
+            found = classes.answer(Session(), {"number": 7, "key": value.key, **question})
+        finally:
+            handle.remove()
+        assert found.pop("number") == 7
+        return found
+
+    return value, ask
+
+
+def test_of_very_many_classes_the_best_are_sent(forest, sent):
+    _, x = forest
+    value, _ = sent
+    assert len(json.dumps(value.to_json())) <= class_list.MOST_BYTES
+    assert 1000 < len(value.labels) < value.known == MANY
+    assert value.explained == x.label and value.place == MANY - 1
+
+
+def test_a_map_that_was_not_sent_is_the_classs_own(forest, sent):
+    here, x = forest
+    value, ask = sent
+    raw = here.class_maps(x).raw
+    for place in (0, len(value.labels), MANY - 1):
+        index, label, share = x.predictions[place]
+        found = ask(place=place)
+        assert (found["label"], found["share"]) == (label, html.percent(share))
+        heat = raw[index].clip(min=0)
+        cells = np.frombuffer(base64.b64decode(found["data"]), np.uint8).reshape(value.grid)
+        assert found["peak"] == pytest.approx(heat.max(), rel=1e-5) and found["place"] == place
+        assert np.allclose(cells / 255 * found["peak"], heat, atol=heat.max() / 500)
+    assert ask(place=3)["peak"] == value.peaks[3]
+
+
+def test_every_name_can_be_reached_in_bounded_answers(forest, sent):
+    _, x = forest
+    value, ask = sent
+    ranking = [(place, label) for place, (_, label, _) in enumerate(x.predictions)]
+    start = len(value.labels)
+    for _ in range(2):
+        found = ask(text="", start=start)
+        assert len(json.dumps(found)) <= class_list.ANSWER_BYTES and found["total"] == MANY
+        rows = [(place, label) for place, label, _ in found["rows"]]
+        assert len(rows) > 100 and rows == ranking[start : start + len(rows)]
+        start += len(rows)
+    last = ask(text="", start=MANY - 2)["rows"]
+    assert [row[0] for row in last] == [MANY - 2, MANY - 1]
+    assert ask(text="", start=MANY)["rows"] == []
+    found = ask(text=" 29998 FIR", start=0)
+    assert found["total"] == 1 and found["rows"][0][1] == "fir number 29998"
+    found = ask(text="elm", start=10)
+    wanted = [place for place, label in ranking if label.startswith("Elm")]
+    assert found["total"] == len(wanted) == MANY // 5
+    assert [row[0] for row in found["rows"][:50]] == wanted[10:60]
+    assert ask(text="palm", start=0) == {"rows": [], "total": 0}
+
+
+def test_what_cannot_be_answered_says_why(sent):
+    _, ask = sent
+    gone = "The maps of this picture are not held any more; open the view again."
+    assert ask(key="another", place=1) == {"problem": gone}
+    assert ask(place=MANY) == {"problem": "There are 30000 classes, and none is at 30000."}
+    for wrong in ({}, {"place": "x"}, {"text": None, "start": 0}, {"text": "", "start": -1}):
+        assert list(ask(**wrong)) == ["problem"]
+    assert classes.answer(Session(), None)["problem"]
+    assert list(ask(place=0)) == ["place", "label", "share", "peak", "data"]
+
+
+def test_they_are_held_as_long_as_the_trace_of_the_picture(controls):
+    here = Engine("cpu")
+    x = here.explain(service.picture_at(controls.picture), "test_resnet", weights="random")
+    key = classes_of(x, here.class_maps(x), "viewer").key
+    assert held_maps(key) is here.class_maps(x)
+    del here
+    gc.collect()
+    with pytest.raises(DataError, match="not held any more"):
+        held_maps(key)
 
 
 def test_a_head_that_is_not_linear_is_a_sentence(shown, scene, on_backbone):

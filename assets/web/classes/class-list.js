@@ -1,6 +1,8 @@
 // @ts-check
-/* <class-list>: the classes of a network, and the map of the one that is pointed at. All maps are
-   here already, so that following the pointer or the keyboard needs no server.
+/* <class-list>: the classes of a network, and the map of the one that is pointed at. The maps are
+   here already, so that following the pointer or the keyboard needs no server. Of very many classes
+   the most probable ones are here; names and maps of the others are asked for when the list is
+   searched or reaches its end, and when one is pointed at, and then they are here as well.
 
      list.configuration = configuration;  // once, before the first value
      list.value = classes;                // as often as there are new maps; null: there are none
@@ -10,13 +12,17 @@
    through it. A class that is pointed at is shown while the pointer is there; one that was clicked,
    tapped or reached by keyboard stays.
 
-   Event
-     class-chosen   {label}: this class is to be explained */
+   Events
+     class-chosen   {label}: this class is to be explained
+     class-asked    {number, key, place}: what is the map of the class at this place?
+                    {number, key, text, start}: which classes have this text in their names?
+   It listens to "classes-answered" on the document: the answer, or a problem, with the number. */
 
 import { closest, make, part } from "../viewer/dom.js";
 import { bytesOf, clamp } from "../viewer/maps.js";
-import { OneMap } from "../viewer/one-map.js";
+import { OneMap, mapOf } from "../viewer/one-map.js";
 import { digits } from "../viewer/text.js";
+import { Newest, Questions } from "./questions.js";
 
 /** @typedef {import("../viewer/schema.js").Configuration} Configuration */
 /** @typedef {import("../viewer/schema.js").Scene} Scene */
@@ -34,11 +40,19 @@ import { digits } from "../viewer/text.js";
  * @property {number[]} peaks      the maximum of each map
  * @property {string} data         base64 of bytes, one map after the other
  * @property {string} explained    the label that is marked
+ * @property {number} place        of that class
  * @property {string} follows      id of the viewer whose picture and settings are used
+ * @property {number} known        how many classes there are
+ * @property {string} key          by which those are asked for that were not sent
  */
+/** A class and its map. @typedef {{label: string, share: string, peak: number,
+    bytes: Uint8Array}} ClassMap */
 
 const LIST = "class-list";
 const PAGE = 8; // classes that the Page keys pass
+const ASKING_PAUSE = 80; // ms for which something is wanted before it is asked for
+const NEAR_END = 400; // pixels from its end at which a list is continued
+const NO_SUCH_CLASS = "No class has this name.";
 /** @type {Record<string, number>} */
 const CLASS_STEPS = {
   ArrowDown: 1, ArrowUp: -1, PageDown: PAGE, PageUp: -PAGE, Home: -Infinity, End: Infinity,
@@ -81,6 +95,21 @@ export class ClassList extends HTMLElement {
   #bytes = new Uint8Array();
   /** Places of the classes in the list. @type {number[]} */
   #shown = [];
+  /** How many classes would be in the list if all were here; null: not known yet. */
+  #total = /** @type {number|null} */ (null);
+  /** Names and probabilities of classes that were not sent at first. */
+  #names = /** @type {Map<number, [string, string]>} */ (new Map());
+  /** Their maps. @type {Map<number, ClassMap>} */
+  #fetched = new Map();
+  /** Why a map did not come, and of which class. @type {{place: number, why: string}|null} */
+  #problem = null;
+  #questions = new Questions(question => this.dispatchEvent(new CustomEvent("class-asked", {
+    detail: { ...question, key: this.#value?.key },
+  })));
+  /** @type {Newest<number>} */
+  #newestMap = new Newest(place => this.#fetchMap(place), ASKING_PAUSE);
+  /** @type {Newest<string>} */
+  #newestNames = new Newest(text => this.#fetchNames(text), ASKING_PAUSE);
   /** The class that stays, and the one under the pointer. */
   #pinned = 0;
   /** @type {number|null} */
@@ -105,8 +134,10 @@ export class ClassList extends HTMLElement {
     this.hidden = !value;
     if (!value) return;
     this.#bytes = bytesOf(value.data);
-    this.#pinned = Math.max(0, value.labels.indexOf(value.explained));
-    this.#pointed = null;
+    this.#pinned = value.place;
+    this.#pointed = this.#problem = null;
+    this.#fetched.clear();
+    this.#names.clear();
     this.#fill();
     this.#draw();
   }
@@ -119,8 +150,12 @@ export class ClassList extends HTMLElement {
     list.addEventListener("pointerleave", () => this.#point(null), { signal });
     list.addEventListener("click", event => this.#pin(placeOf(event.target)), { signal });
     list.addEventListener("keydown", event => this.#onKey(event), { signal });
+    list.addEventListener("scroll", () => this.#continue(), { signal });
     part(this, "search").addEventListener("input", () => this.#fill(), { signal });
     part(this, "choose").addEventListener("click", () => this.#choose(), { signal });
+    document.addEventListener("classes-answered", event => {
+      this.#questions.take(/** @type {CustomEvent} */ (event).detail);
+    }, { signal });
     // A viewer tells of its settings whenever it has a new value, too: its picture may be another.
     document.addEventListener("viewer-settings", event => {
       if (this.#map.follow(event, this.#value?.follows)) this.#draw();
@@ -139,23 +174,82 @@ export class ClassList extends HTMLElement {
 
   /* -- The list -- */
 
-  /* Puts the classes that are searched for into the list. */
+  get #search() {
+    return /** @type {HTMLInputElement} */ (part(this, "search")).value.trim();
+  }
+
+  /** What stands in the list of a class. @param {number} place @returns {[string, string]} */
+  #nameOf(place) {
+    const value = this.#value;
+    if (value && place < value.labels.length) return [value.labels[place], value.shares[place]];
+    return this.#names.get(place) ?? [place === value?.place ? value.explained : "", ""];
+  }
+
+  /* Puts the classes that are searched for into the list: first those that are here. */
   #fill() {
     const value = this.#value;
     if (!value) return;
-    const search = /** @type {HTMLInputElement} */ (part(this, "search"));
-    this.#shown = findClasses(value.labels, search.value);
-    part(this, "list").replaceChildren(...this.#shown.map(place => {
-      const option = make("li");
-      option.id = `${this.#prefix}-${place}`;
-      option.dataset.place = String(place);
-      option.setAttribute("role", "option");
-      option.classList.toggle("cv-explained", value.labels[place] === value.explained);
-      option.append(make("span", "", value.labels[place]), make("span", "", value.shares[place]));
-      return option;
-    }));
-    part(this, "none").hidden = this.#shown.length > 0;
+    this.#shown = findClasses(value.labels, this.#search);
+    const whole = value.labels.length === value.known;
+    this.#total = whole ? this.#shown.length : this.#search ? null : value.known;
+    part(this, "list").replaceChildren(...this.#shown.map(place => this.#option(place)));
+    this.#tell();
     this.#mark();
+    this.#continue();
+  }
+
+  /** @param {number} place */
+  #option(place) {
+    const [label, share] = this.#nameOf(place);
+    const option = make("li");
+    option.id = `${this.#prefix}-${place}`;
+    option.dataset.place = String(place);
+    option.setAttribute("role", "option");
+    option.classList.toggle("cv-explained", place === this.#value?.place);
+    option.append(make("span", "", label), make("span", "", share));
+    return option;
+  }
+
+  /** Says why there is nothing, or nothing more, in the list. @param {string} [problem] */
+  #tell(problem) {
+    const line = part(this, "none");
+    line.hidden = !problem && this.#shown.length > 0;
+    const text = problem ?? (this.#total === null ? "Searching all classes …" : NO_SUCH_CLASS);
+    if (line.textContent !== text) line.textContent = text;
+  }
+
+  /* Asks for more classes where the list is near its end and there are more. */
+  #continue() {
+    const list = part(this, "list");
+    const below = list.scrollHeight - list.scrollTop - list.clientHeight;
+    const ends = list.clientHeight > 0 && below < NEAR_END; // and not in a view that is not open
+    const more = this.#total === null || (this.#shown.length < this.#total && ends);
+    this.#newestNames.want(more ? this.#search : null);
+  }
+
+  /** @param {string} text */
+  async #fetchNames(text) {
+    const [value, start] = [this.#value, this.#shown.length];
+    const current = () =>
+      value === this.#value && text === this.#search && start === this.#shown.length;
+    try {
+      const { rows, total } = await this.#questions.ask({ text, start });
+      if (!current()) return;
+      for (const [place, label, share] of rows) {
+        this.#names.set(place, [label, share]);
+        this.#shown.push(place);
+      }
+      this.#total = rows.length ? total : this.#shown.length;
+      const options = this.#shown.slice(start).map(place => this.#option(place));
+      part(this, "list").append(...options);
+      this.#tell();
+      this.#mark();
+      this.#continue();
+    } catch (error) {
+      if (!current()) return;
+      this.#total = start; // asked again when the text is another one
+      this.#tell(/** @type {Error} */ (error).message);
+    }
   }
 
   /* Marks the class that stays. */
@@ -180,6 +274,7 @@ export class ClassList extends HTMLElement {
   #point(place) {
     if (place === this.#pointed) return;
     this.#pointed = place;
+    this.#problem = null;
     this.#draw();
   }
 
@@ -187,6 +282,7 @@ export class ClassList extends HTMLElement {
   #pin(place) {
     if (place === null) return;
     this.#pinned = place;
+    this.#problem = null;
     this.#mark();
     this.#draw();
   }
@@ -206,28 +302,58 @@ export class ClassList extends HTMLElement {
   }
 
   #choose() {
-    const label = this.#value?.labels[this.#pinned];
-    if (label !== undefined && label !== this.#value?.explained) {
+    const [label] = this.#nameOf(this.#pinned);
+    if (label && this.#pinned !== this.#value?.place) {
       this.dispatchEvent(new CustomEvent("class-chosen", { detail: { label } }));
     }
   }
 
   /* -- The map -- */
 
+  /** A class with its map; null: it is not here. @param {number} place @returns {ClassMap|null} */
+  #mapAt(place) {
+    const value = this.#value;
+    if (!value || place >= value.labels.length) return this.#fetched.get(place) ?? null;
+    const [label, share] = this.#nameOf(place);
+    const bytes = mapOf(this.#bytes, value.grid, place);
+    return { label, share, peak: value.peaks[place], bytes };
+  }
+
+  /** @param {number} place */
+  async #fetchMap(place) {
+    const value = this.#value;
+    try {
+      const { label, share, peak, data } = await this.#questions.ask({ place });
+      if (value !== this.#value) return;
+      this.#names.set(place, [label, share]);
+      this.#fetched.set(place, { label, share, peak, bytes: bytesOf(data) });
+    } catch (error) {
+      if (value !== this.#value) return;
+      this.#problem = { place, why: /** @type {Error} */ (error).message };
+    }
+    this.#draw();
+  }
+
   #draw() {
     const value = this.#value;
     const place = this.#at;
     const canvas = /** @type {HTMLCanvasElement} */ (part(this, "canvas"));
-    if (!value || !this.#map.draw(canvas, value, this.#bytes, place)) return;
-    const label = value.labels[place];
-    const text = value.peaks[place]
-      ? `${label}, ${value.shares[place]}. Highest value: ${digits(value.peaks[place])}.`
-      : `${label}, ${value.shares[place]}. Nothing here speaks for it.`;
+    if (!value) return;
+    const found = this.#mapAt(place);
+    const problem = this.#problem?.place === place ? this.#problem.why : null;
+    this.#newestMap.want(found || problem ? null : place);
+    const [label, share] = this.#nameOf(place);
+    // Until its own map is here, a class has none: never that of another one.
+    const bytes = found?.bytes ?? new Uint8Array(value.grid[0] * value.grid[1]);
+    if (!this.#map.draw(canvas, { ...value, labels: [label] }, bytes, 0)) return;
+    const words = found?.peak ? `Highest value: ${digits(found.peak)}.`
+      : found ? "Nothing here speaks for it." : problem ?? "Its map is on its way …";
+    const text = `${[label, share].filter(Boolean).join(", ")}. ${words}`;
     if (part(this, "text").textContent !== text) part(this, "text").textContent = text;
     canvas.setAttribute("aria-label", `Where the network would see ${label}`);
     const choose = part(this, "choose");
-    choose.textContent = `Explain ${value.labels[this.#pinned]}`;
-    choose.hidden = value.labels[this.#pinned] === value.explained;
+    choose.textContent = `Explain ${this.#nameOf(this.#pinned)[0]}`;
+    choose.hidden = this.#pinned === value.place;
     this.#draws += 1;
   }
 }

@@ -3,10 +3,11 @@
 A is the class that the page explains, B the one that it is compared with or, until one is chosen,
 the nearest one. Both are chosen where they are everywhere, on the left; the sheet does the same.
 Where the head is linear the maps of all classes are sent at once, and following the pointer over
-their names needs no server.
+their names needs no server. Of very many classes the best are sent, and the others when they are
+asked for.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,11 +17,13 @@ from markupsafe import Markup
 
 from camviz.defaults import FULL_OPACITY
 from camviz.engine.explanation import Explanation
-from camviz.errors import MethodError
+from camviz.errors import CamvizError, MethodError
 from camviz.methods import METHODS
 from camviz.ui import actions, contrast, html, service
 from camviz.ui.compute import engine
 from camviz.ui.contrast import TellingPart
+from camviz.ui.given import LONGEST_NAME, read_text, read_whole
+from camviz.ui.hidden import hidden_value
 from camviz.ui.state import Controls, Selection, Session, Task, Unavailable, Update
 from camviz.ui.tabs.base import Events
 from camviz.ui.tiles import map_tile
@@ -34,6 +37,9 @@ from camviz.ui.viewer import (
     Viewer,
     Words,
     classes_of,
+    held_maps,
+    map_of,
+    names_of,
     payload,
 )
 
@@ -56,13 +62,16 @@ RATHER = "The score that is explained is that of one class less that of the othe
 
 @dataclass(frozen=True)
 class Parts:
-    """Its components. `every`: all classes; `every_heading`: what stands above them."""
+    """Its components. `every`: all classes; `every_heading`: what stands above them; `live`: what
+    is told of those that were not sent.
+    """
 
     heading: Any
     maps: Any
     sheet: Any
     every_heading: Any
     every: Any
+    live: Any
 
 
 @dataclass(frozen=True)
@@ -90,19 +99,39 @@ def build() -> Parts:
         sheet=gr.HTML(elem_id="classes-sheet", js_on_load=html.script("click.js")),
         every_heading=gr.HTML(elem_id="classes-every-heading", elem_classes="cv-lead"),
         every=ClassList(elem_id="classes-every"),
+        live=hidden_value("classes/live.js"),
     )
 
 
 def wire(parts: Parts, events: Events) -> None:
-    """A class on the sheet or in the list is explained; on the sheet also compared with."""
+    """A class on the sheet or in the list is explained; on the sheet also compared with. Names and
+    maps that the list was not sent are asked for.
+    """
     events.on_change(parts.heading.select, actions.click_bar)
     events.on_change(parts.sheet.select, actions.click_bar)
     events.on_change(parts.every.select, choose)
+    events.on_gesture(parts.every.input, answer, parts.live)
 
 
 def choose(session: Session, selection: Selection) -> None:
     """A class was chosen in the list of all."""
     actions.choose_class(session, str(selection.value))
+
+
+def answer(session: Session, data: Any) -> dict[str, Any]:
+    """The map of a class, or some names, with the number of the question; or the problem, in a
+    sentence. Read off what is held of the picture: the network does not run.
+    """
+    given: Mapping[str, Any] = data if isinstance(data, dict) else {}
+    number = {"number": given.get("number")}
+    try:
+        maps = held_maps(read_text("key", given.get("key"), LONGEST_NAME))
+        if "place" in given:
+            return number | map_of(maps, read_whole("place", given["place"]))
+        text = read_text("text", given.get("text"), LONGEST_NAME)
+        return number | names_of(maps, text, read_whole("start", given.get("start")))
+    except CamvizError as error:
+        return number | {"problem": html.sentence(error)}
 
 
 # -- What stands in it ---------------------------------------------------------------------------
@@ -288,7 +317,7 @@ def every_class(x: Explanation) -> dict[str, Any]:
         reason=None,
         kind=maps.kind,
         shown=len(value.labels),
-        known=len(x.logits),
+        known=value.known,
         grid=value.grid,
     )
     return {"every_heading": heading, "every": value.to_json()}

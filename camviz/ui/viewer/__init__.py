@@ -4,7 +4,14 @@ Viewer(payload({"layercam": x, "denoised": y, "prototypes": Unavailable("There a
 """
 
 from camviz.ui.viewer.camera import CameraAnswer, LiveCamera
-from camviz.ui.viewer.class_list import Classes, ClassList, classes_of
+from camviz.ui.viewer.class_list import (
+    Classes,
+    ClassList,
+    classes_of,
+    held_maps,
+    map_of,
+    names_of,
+)
 from camviz.ui.viewer.component import Viewer, viewer_head
 from camviz.ui.viewer.cover_canvas import CoverCanvas, PaintedPart, Painting
 from camviz.ui.viewer.curves import CurvePlots, Curves, curves_of
@@ -52,6 +59,9 @@ __all__ = [
     "Words",
     "classes_of",
     "curves_of",
+    "held_maps",
+    "map_of",
+    "names_of",
     "payload",
     "rasterize",
     "symbols_in",
