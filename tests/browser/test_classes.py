@@ -188,6 +188,8 @@ def test_the_map_of_a_class_that_was_not_sent_comes_when_it_is_pointed_at(open_c
     expect(options).not_to_have_count(sent)
     page.locator(f"{LIST} input").fill("no such tree")
     expect(page.locator(f"{LIST} [data-part=none]")).to_have_text("No class has this name.")
+    page.locator(f"{LIST} input").fill(f"number {last}")
+    options.click()
     page.locator(f"{LIST} [data-part=choose]").click()
     wait_for_link(page, **{"class": f"tree number {last}"})
     expect(page.locator(f"{LIST} [data-part=choose]")).to_be_hidden()

@@ -19,6 +19,20 @@ from tests.support.networks import untrained
 
 CLASS_METHODS = [name for name, method in METHODS.items() if method.class_specific]
 NETWORKS = ("test_resnet", "test_vit", "test_convnext")
+_SHALLOW = {"depth": 2}
+# The smallest of each of timm's families whose architectures have weights without classes only,
+# but for those that take a minute and more; some are made of fewer blocks and a smaller picture.
+FAMILIES = {
+    "vit_tiny_patch16_dinov3_qkvb": {"img_size": 64, **_SHALLOW},
+    "vit_xsmall_patch16_clip_224": {"img_size": 64, **_SHALLOW},
+    "fastvit_mci0": {"layers": (1, 1, 1, 1)},
+    "vitamin_small_224": {"img_size": 64},
+    "resnet50_clip_gap": {},
+    "sam2_hiera_tiny": {},
+    "vit_base_mci_224": _SHALLOW,
+    "samvit_base_patch16": {"img_size": 128, **_SHALLOW},
+    "naflexvit_base_patch16_siglip": _SHALLOW,
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +73,26 @@ def test_its_features_are_explained(engine, free, photo, unchanged, name):
         assert np.allclose(x.raw[stage], expected, atol=1e-4 * float(expected.abs().max()))
     assert np.allclose(x.logits, features[0], atol=1e-5)
     assert x.fused.shape == x.refined.shape == (60, 90) and x.fused.max() > 0
+
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_has_colours_similar_places_and_eigen_cam(engine, photo, name):
+    backbone = wrap_backbone(untrained(name, **FAMILIES[name]), device="cpu")
+    assert not backbone.has_classes and backbone.labels == ()
+    x = engine.explain(photo, backbone)
+    assert x.request.method == "eigen_cam" and x.stages == backbone.default_stages
+    for stage in x.stages:
+        grid = backbone.stage(stage).grid
+        assert x.raw[stage].shape == grid and np.isfinite(x.raw[stage]).all()
+        colors = engine.components(x, stage).colors
+        assert colors.shape[-1] == 3 and colors.any()
+        similar = engine.similarity(x, stage, (45, 30))
+        assert similar.raw.shape == grid and np.isfinite(similar.raw).all()
+        assert similar.raw[similar.cell] == pytest.approx(1, abs=1e-5)
+    assert x.fused.shape == (60, 90) and np.isfinite(x.fused).all() and x.fused.max() > 0
+    with pytest.raises(MethodError, match="classes"):
+        engine.explain(photo, backbone, method="grad_cam")
 
 
 def test_one_pass_serves_every_question_and_leaves_no_graph(engine, free, photo, passes):
