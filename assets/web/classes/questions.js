@@ -69,15 +69,15 @@ export class Newest {
   #busy = false;
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #timer;
-  #fetch;
+  #get;
   #pause;
 
   /**
-   * @param {(wanted: T) => Promise<void>} fetch  does not fail
-   * @param {number} pause  milliseconds for which something must be wanted before it is fetched
+   * @param {(wanted: T) => Promise<void>} get  does not fail
+   * @param {number} pause  milliseconds for which something must be wanted before it is got
    */
-  constructor(fetch, pause) {
-    this.#fetch = fetch;
+  constructor(get, pause) {
+    this.#get = get;
     this.#pause = pause;
   }
 
@@ -95,7 +95,7 @@ export class Newest {
       const wanted = this.#wanted;
       this.#wanted = null;
       this.#busy = true;
-      await this.#fetch(wanted);
+      await this.#get(wanted);
       this.#busy = false;
     }
   }
