@@ -263,8 +263,11 @@ def seed_mious(held: Sequence[tuple[Record, int]], weights: np.ndarray) -> np.nd
 
 def seed_curve(held: Sequence[tuple[Record, int]]) -> np.ndarray:
     """mIoU of classes and background of a set, by `SEED_THRESHOLDS`."""
-    tallies = (class_tally(held, number) for number in range(len(SEED_THRESHOLDS)))
-    return np.array([float(mean_iou(*(each.sum(axis=0) for each in three))) for three in tallies])
+    place = _places(held)
+    summed = np.zeros((3, len(SEED_THRESHOLDS), len(place)))
+    for record, at in held:
+        summed[:, :, _classes_of(record, place)] += _tally(record.values["seeds"][at])
+    return mean_iou(*summed)
 
 
 def mean_iou(hits: np.ndarray, true: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -284,14 +287,29 @@ def class_tally(
 
     threshold: its number among those at which the seeds of the records were counted.
     """
-    names = ["", *dict.fromkeys(label for record, _ in held for label in record.labels)]
-    place = {name: number for number, name in enumerate(names)}
-    tally = np.zeros((3, len(held), len(names)))
+    place = _places(held)
+    tally = np.zeros((3, len(held), len(place)))
     for picture, (record, at) in enumerate(held):
-        counts = record.values["seeds"][at][threshold]  # (K + 1, K + 1)
-        classes = [0, *(place[label] for label in record.labels)]
-        tally[:, picture, classes] = np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)
+        classes = _classes_of(record, place)
+        tally[:, picture, classes] = _tally(record.values["seeds"][at][threshold])
     return tally[0], tally[1], tally[2]
+
+
+def _places(held: Sequence[tuple[Record, int]]) -> dict[str, int]:
+    """Class -> its place among those of a set; "", the background, comes first."""
+    names = ["", *dict.fromkeys(label for record, _ in held for label in record.labels)]
+    return {name: number for number, name in enumerate(names)}
+
+
+def _classes_of(record: Record, place: Mapping[str, int]) -> list[int]:
+    """The classes of a picture's confusion, in its order."""
+    return [0, *(place[label] for label in record.labels)]
+
+
+def _tally(counts: np.ndarray) -> np.ndarray:
+    """Hits, true and given pixels, (3, ..., K + 1), of confusions (..., K + 1, K + 1)."""
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    return np.stack([hits, counts.sum(axis=-1), counts.sum(axis=-2)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """What a graph of operations keeps in memory for a backward pass."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -21,10 +21,14 @@ def storages_in_graph(
     found: dict[int, int] = {}
 
     def add(value: Any) -> None:
-        for tensor in _tensors_within(value):
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in own:
-                found[storage.data_ptr()] = storage.nbytes()
+        if isinstance(value, Tensor):
+            storage = value.untyped_storage()
+            address = storage.data_ptr()
+            if address not in own:
+                found[address] = storage.nbytes()
+        elif isinstance(value, (list, tuple)) and value and not isinstance(value[0], int):
+            for each in value:  # shapes and strides, most of what is saved, were left out
+                add(each)
 
     add([output, *stored.values()])
     nodes, visited = [output.grad_fn], set()
@@ -38,14 +42,6 @@ def storages_in_graph(
         for name in _saved_names(kind):
             add(getattr(node, name, None))
     return found
-
-
-def _tensors_within(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from _tensors_within(each)
 
 
 @lru_cache(maxsize=512)
