@@ -21,6 +21,7 @@ from itertools import cycle
 import numpy as np
 
 from camviz import Engine
+from camviz.network.giving_way import give_way_between_modules
 from camviz.turns import Stopped, quick, steps_at_once, stoppable
 from camviz.ui.server.serve import keep_for_good
 
@@ -147,7 +148,8 @@ def main() -> None:
     for method in METHODS:
         engine.explain(photo, NETWORK, method=method)
     first_answer(photo)
-    keep_for_good()  # as a server does
+    give_way_between_modules()  # as a server does
+    keep_for_good()  # so, too
     print(f"{steps_at_once()} step at once; alone -> beside each job")
     for name in arguments.jobs:
         measure(name, engine, photo, arguments.rounds, arguments.seconds)

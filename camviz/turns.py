@@ -26,6 +26,7 @@ from camviz.environment import environment
 
 _LOOK = 0.05  # seconds between two checks of whether who waits is to give up
 _MOMENT = 0.02  # seconds that a step waits at most for quick work
+_COURTESY = 0.1  # seconds that a step waits in all, once it was begun
 
 
 class Stopped(BaseException):
@@ -216,8 +217,13 @@ class Quick:
         """Be as new: in a forked process, the threads that were at it do not exist."""
         self._lock = threading.Lock()
         self._begun: dict[int, float] = {}  # by thread
-        self._none = threading.Event()
-        self._none.set()
+        self._over = threading.Event()
+        self._over.set()
+
+    @property
+    def none(self) -> bool:
+        """Whether no thread is at such work."""
+        return not self._begun
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
@@ -228,45 +234,65 @@ class Quick:
             return
         with self._lock:
             self._begun[thread] = time.monotonic()
-            self._none.clear()
+            self._over.clear()
         try:
             yield
         finally:
             with self._lock:
                 del self._begun[thread]
                 if not self._begun:
-                    self._none.set()
+                    self._over.set()
 
-    def let_pass(self) -> None:
+    def let_pass(self, most: float = math.inf) -> float:
         """Wait while another thread is at work that began less than `_MOMENT` ago, no longer.
 
-        A thread that is at such work itself does not wait.
+        A thread that is at such work itself does not wait. most: seconds that are waited at most.
+        Returns the seconds waited.
         """
         with self._lock:
             if not self._begun or threading.get_ident() in self._begun:
-                return
-            left = max(self._begun.values()) + _MOMENT - time.monotonic()
-        self._none.wait(max(left, 0))
+                return 0.0
+            start = time.monotonic()
+            left = min(max(self._begun.values()) + _MOMENT - start, most)
+        if left > 0:
+            self._over.wait(left)
+        return time.monotonic() - start
 
 
 steps = Fair(steps_at_once)  # what all heavy steps of this process wait for
 _quick = Quick()
+_of_step = threading.local()  # courtesy: seconds that the step of this thread still waits
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=steps.forget)
     os.register_at_fork(after_in_child=_quick.forget)
 
 
 @contextmanager
-def step() -> Iterator[None]:
+def step() -> Iterator[Callable[[], None]]:
     """A short piece of heavy work: `steps_at_once` are done at once, in the order of their coming.
 
-    A step within a step is part of it.
+    A step within a step is part of it. Gives `give_way`, to be called in the midst of it.
     """
     check_stopped()
-    if not steps.entered:
-        _quick.let_pass()
+    if steps.entered:
+        yield give_way
+        return
+    _quick.let_pass()
     with steps:
-        yield
+        _of_step.courtesy = _COURTESY
+        yield give_way
+
+
+def give_way() -> None:
+    """Let quick work of other threads pass in the middle of a step; nothing outside of one.
+
+    A step waits `_COURTESY` in all, so that many who come one after the other do not hold it up.
+    """
+    if _quick.none:  # as nearly always, and this is asked often
+        return
+    courtesy = getattr(_of_step, "courtesy", 0.0)
+    if courtesy > 0 and steps.entered:
+        _of_step.courtesy = courtesy - _quick.let_pass(courtesy)
 
 
 def quick() -> AbstractContextManager[None]:

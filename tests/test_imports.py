@@ -220,7 +220,7 @@ ONLY = {
 }
 HOOKS = (
     "network.taps", "network.head", "network.tail", "network.batch_norm", "network.attention",
-    "network.relevance",
+    "network.relevance", "network.giving_way",
 )  # fmt: skip
 AUTOGRAD = (
     "network.taps",

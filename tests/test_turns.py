@@ -7,12 +7,16 @@ import time
 from contextlib import contextmanager
 
 import pytest
+import torch
+from torch import nn
 
 from camviz import turns
+from camviz.network.giving_way import give_way_between_modules
 from camviz.turns import (
     Fair,
     OneByOne,
     check_stopped,
+    give_way,
     quick,
     step,
     steps,
@@ -250,6 +254,57 @@ def test_a_step_waits_for_a_moment_only(monkeypatch):
         other.start()
         until(lambda: len(passed) == 3)
     assert sum(passed) < 5, "work that goes on is not waited for again and again"
+
+
+def test_a_step_gives_way_between_the_modules_of_a_network(monkeypatch):
+    monkeypatch.setattr(turns, "_MOMENT", 10)
+    monkeypatch.setattr(turns, "_COURTESY", 10)
+    order, begun, go_on = [], threading.Event(), threading.Event()
+
+    class Note(nn.Module):
+        def forward(self, x):
+            order.append("module")
+            begun.set()
+            go_on.wait(10)
+            return x
+
+    def heavy():
+        with step():
+            nn.Sequential(Note(), Note())(torch.zeros(1))
+
+    handle = give_way_between_modules()
+    try:
+        with threads(heavy) as [other]:
+            other.start()
+            begun.wait(10)
+            with quick():
+                go_on.set()
+                other.join(0.05)
+                order.append("quick")
+    finally:
+        handle.remove()
+    assert order == ["module", "quick", "module"]
+
+
+def test_a_step_gives_way_for_so_long_in_all(monkeypatch):
+    monkeypatch.setattr(turns, "_MOMENT", 10)
+    monkeypatch.setattr(turns, "_COURTESY", 0.03)
+    waited = []
+
+    def heavy():
+        steps.acquire()  # begun before the quick work
+        turns._of_step.courtesy = turns._COURTESY
+        for _ in range(3):
+            begun = time.monotonic()
+            give_way()
+            waited.append(time.monotonic() - begun)
+        steps.release()
+        give_way()  # outside of a step nobody waits
+
+    with quick(), threads(heavy) as [other]:
+        other.start()
+        until(lambda: len(waited) == 3)
+    assert 0.02 < sum(waited) < 5 and waited[2] < 0.02
 
 
 def test_a_step_within_a_step_is_part_of_it(monkeypatch):

@@ -26,11 +26,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camviz.maps.imputation import impute
+from camviz.maps.imputation import Pause, impute
 
 ScoreFn = Callable[[Tensor], Tensor]
 Progress = Callable[[int, int], None]
-Turn = Callable[[], AbstractContextManager[object]]  # what heavy work of a moment is done within
+# What heavy work of a moment is done within; it may give what is called in its midst.
+Turn = Callable[[], AbstractContextManager[Pause | None]]
 
 STEPS = 28  # of insertion and deletion, as in RISE's own evaluation of 224 x 224 pixels
 ROAD_SHARES = (0.2, 0.4, 0.6, 0.8)  # of the pixels, that are taken out
@@ -316,8 +317,8 @@ def road(
     masks = torch.stack([rank < k for k in counts] + [rank >= pixels - k for k in counts])
 
     def fill(mask: Tensor) -> Tensor:
-        with turn():
-            return impute(image, mask[None], seed=seed)
+        with turn() as pause:
+            return impute(image, mask[None], seed=seed, pause=pause)
 
     def picture(numbers: Tensor) -> Tensor:
         return torch.cat([fill(mask) for mask in masks[numbers]])

@@ -14,10 +14,14 @@ Rong, Leemann, Borisov, Kasneci and Kasneci, "A Consistent and Efficient Evaluat
 Attribution Methods", ICML 2022, https://arxiv.org/abs/2202.00449
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+
+Pause = Callable[[], object]
 
 NOISE = 0.01  # standard deviation, in units of the prepared picture
 
@@ -28,12 +32,20 @@ _WEIGHTS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 _TOLERANCE = 3e-6
 
 
-def impute(image: Tensor, missing: Tensor, *, noise: float = NOISE, seed: int = 0) -> Tensor:
+def impute(
+    image: Tensor,
+    missing: Tensor,
+    *,
+    noise: float = NOISE,
+    seed: int = 0,
+    pause: Pause | None = None,
+) -> Tensor:
     """The picture with its missing pixels filled in, once for each mask: (B, C, h, w).
 
     image: (1, C, h, w) or (C, h, w). missing: bool (B, h, w); raises ValueError where no pixel is
     known. noise: its standard deviation; the same field of it, which follows from the seed, lies on
-    the missing pixels of every mask. Solved to within about a tenth of that noise.
+    the missing pixels of every mask. Solved to within about a tenth of that noise. pause: called
+    between iterations.
     """
     image = image.reshape(-1, *image.shape[-2:])
     if missing.dtype != torch.bool or missing.ndim != 3 or missing.shape[1:] != image.shape[1:]:
@@ -45,22 +57,26 @@ def impute(image: Tensor, missing: Tensor, *, noise: float = NOISE, seed: int = 
         raise ValueError("no pixel is known, so that there is nothing to fill in from")
     pixels = image.detach().float().cpu().numpy()
     unknown = missing.cpu().numpy().astype(np.float32)
-    solved = np.stack([_solve(pixels * (1 - mask), mask) for mask in unknown])
+    solved = np.stack([_solve(pixels * (1 - mask), mask, pause) for mask in unknown])
     field = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed)).to(image)
     filled = torch.from_numpy(solved).to(image) + noise * field
     return torch.where(missing[:, None], filled, image)
 
 
-def _solve(known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+def _solve(known: np.ndarray, unknown: np.ndarray, pause: Pause | None) -> np.ndarray:
     """What the unknown pixels are, 0 elsewhere: (C, h, w), all arrays in float32.
 
     known: (C, h, w), 0 where it is not; unknown: (h, w), 1 or 0.
     """
-    start = unknown * _coarse_solution(known, unknown)
-    return np.stack([_iterate(*planes, unknown) for planes in zip(start, known, strict=True)])
+    start = unknown * _coarse_solution(known, unknown, pause)
+    return np.stack(
+        [_iterate(*planes, unknown, pause) for planes in zip(start, known, strict=True)]
+    )
 
 
-def _iterate(values: np.ndarray, known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+def _iterate(
+    values: np.ndarray, known: np.ndarray, unknown: np.ndarray, pause: Pause | None
+) -> np.ndarray:
     """The solution of one channel by conjugate gradients, from `values` on: (h, w).
 
     Arrays are written again and again: they are small enough for the nearest cache.
@@ -73,6 +89,8 @@ def _iterate(values: np.ndarray, known: np.ndarray, unknown: np.ndarray) -> np.n
     for _ in range(known.size):
         if size <= enough:
             break
+        if pause is not None:
+            pause()
         _around(direction, out=around)
         around *= unknown
         along = np.multiply(degree, direction, out=scaled)
@@ -87,7 +105,7 @@ def _iterate(values: np.ndarray, known: np.ndarray, unknown: np.ndarray) -> np.n
     return values
 
 
-def _coarse_solution(known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+def _coarse_solution(known: np.ndarray, unknown: np.ndarray, pause: Pause | None) -> np.ndarray:
     """The solution of the picture at half the size, drawn at its own; the mean of a tiny one.
 
     It has all that is smooth, for which conjugate gradients would take many steps.
@@ -99,7 +117,7 @@ def _coarse_solution(known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
     part = _halved(share)
     missing = (part == 0).astype(np.float32)
     halved = _halved(known) / np.maximum(part, _TINY)
-    solved = halved + _solve(halved, missing)
+    solved = halved + _solve(halved, missing, pause)
     return np.stack([cv2.resize(plane, (width, height)) for plane in solved])
 
 

@@ -73,6 +73,14 @@ def test_what_is_known_stays_and_what_is_missing_has_noise(image):
     assert not torch.equal(noisy, impute(image, missing, seed=1))
 
 
+def test_a_pause_between_iterations_changes_nothing():
+    image, missing = torch.rand(3, 24, 24), torch.zeros(1, 24, 24, dtype=torch.bool)
+    missing[:, 6:18] = True
+    pauses = []
+    filled = impute(image, missing, pause=lambda: pauses.append(1))
+    assert len(pauses) > 3 and torch.equal(filled, impute(image, missing))
+
+
 def test_a_linear_slope_is_continued_within():
     """Harmonic: a plane is the mean of its neighbours, so it is filled in as it was."""
     plane = torch.arange(12.0)[None, :, None] + 2 * torch.arange(15.0)[None, None, :]

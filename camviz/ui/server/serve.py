@@ -14,6 +14,7 @@ import torch
 from camviz.environment import environment
 from camviz.errors import CamvizError, one_line
 from camviz.logs import configure_logs
+from camviz.network.giving_way import give_way_between_modules
 from camviz.ui.gradio_compat import close
 from camviz.ui.server.stopping import Stopping, wait_until_idle
 
@@ -59,6 +60,7 @@ def _serve(
         blocks.launch(**options(stopping), **launch, prevent_thread_lock=True)
     except OSError as error:  # the port is taken, or may not be opened
         raise CamvizError(f"the page cannot be served: {one_line(error)}") from None
+    give_way_between_modules()
     keep_for_good()
     configure_logs(settings.log, settings.log_level)
     log.info("serving")
