@@ -1,6 +1,7 @@
 """Networks of a server give way to quick work of other threads (`camviz.turns`).
 
-    give_way_between_modules()  # once a process
+    with give_way_between_modules():  # once a process
+        ...
 
 A pass of a network is one step. Python runs one thread at a time and changes to another at every
 operation of torch, so that quick work beside a forward pass takes several times as long. A backward
@@ -18,7 +19,7 @@ from camviz.turns import give_way
 def give_way_between_modules() -> RemovableHandle:
     """Let quick work pass before each module of every network in this process.
 
-    Returns what ends it.
+    Ends with the block, or when `remove` is called.
     """
     return nn.modules.module.register_module_forward_pre_hook(_before_module)
 

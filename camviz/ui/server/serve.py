@@ -60,14 +60,14 @@ def _serve(
         blocks.launch(**options(stopping), **launch, prevent_thread_lock=True)
     except OSError as error:  # the port is taken, or may not be opened
         raise CamvizError(f"the page cannot be served: {one_line(error)}") from None
-    give_way_between_modules()
-    keep_for_good()
-    configure_logs(settings.log, settings.log_level)
-    log.info("serving")
-    signalled.wait()
-    log.info("stopping")
-    stopping.begin()
-    ended = wait_until_idle(blocks.app, stopping, settings.stop_seconds)
+    with give_way_between_modules():
+        keep_for_good()
+        configure_logs(settings.log, settings.log_level)
+        log.info("serving")
+        signalled.wait()
+        log.info("stopping")
+        stopping.begin()
+        ended = wait_until_idle(blocks.app, stopping, settings.stop_seconds)
     log.info("stopped" if ended else "stopped before everything had ended")
     close(blocks)
     _end()
