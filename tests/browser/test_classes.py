@@ -160,6 +160,7 @@ def test_classes_on_a_phone(open_classes, theme):
     assert fits_window(page)
 
 
+@pytest.mark.long
 def test_the_map_of_a_class_that_was_not_sent_comes_when_it_is_pointed_at(open_classes):
     page = open_classes(FOREST)
     calls = []
