@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, TypeAlias
 
+from camviz.arguments import read_names
 from camviz.errors import CamvizError, DataError
 from camviz.files import output_folder, user_path
 from camviz.terminal import clear_line, progress_line, set_threads
@@ -67,7 +68,7 @@ def add_benchmark(commands: Commands) -> None:
     benchmark.add_argument("--weights", default="auto", metavar="FILE", help="of one backbone")
     benchmark.add_argument(
         "--methods",
-        type=lambda text: tuple(name.strip() for name in text.split(",") if name.strip()),
+        type=read_names,
         metavar="A,B",
         help="default: those of one pass; for parts all of them",
     )

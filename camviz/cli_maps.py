@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from camviz.arguments import read_names
 from camviz.engine.option import option_table
 from camviz.engine.options import AUTO, Options
 from camviz.errors import CamvizError
@@ -48,7 +49,7 @@ def add_maps(commands: Commands) -> None:
     maps.add_argument("--weights", default="auto", metavar="FILE", help="as of explain")
     maps.add_argument(
         "--method",
-        type=_names,
+        type=read_names,
         default=(),
         metavar="A,B",
         help="how a layer becomes a map, as of explain; several share the passes of the network, "
@@ -90,11 +91,6 @@ def add_maps(commands: Commands) -> None:
     )
     maps.add_argument("--limit", type=_count, metavar="N", help="only the first N of the source")
     maps.set_defaults(run=_maps)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """Names with commas between them, each once."""
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def _count(text: str) -> int:

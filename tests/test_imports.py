@@ -136,10 +136,10 @@ MAY_IMPORT = {
     "ui.server": f"{BELOW_SERVICE} logs ui.gradio_compat ui.hosting.policy ui.hosting.records",
     "ui": f"{BELOW_UI} logs ui",
     "notebook": "engine ui",
-    "cli_benchmark": f"{BASE} terminal methods network engine scenes benchmark bulk",
     "arguments": "",
+    "cli_benchmark": f"arguments {BASE} terminal methods network engine scenes benchmark bulk",
     "cli_export": "arguments errors defaults files bulk ui",
-    "cli_maps": "errors files terminal engine network bulk",
+    "cli_maps": "arguments errors files terminal engine network bulk",
     "cli_space": "errors resources space",
     "cli_teach": "files terminal engine",
     "cli": (

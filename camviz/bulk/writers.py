@@ -11,7 +11,6 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from camviz.bulk.job import Job
@@ -22,7 +21,7 @@ from camviz.files import output_folder
 from camviz.network.backbone import Backbone
 
 
-class Writers:
+class Writers(ExitStack):
     """A `RunWriter` for each run of a job, used as one."""
 
     def __init__(
@@ -39,6 +38,7 @@ class Writers:
         Raises a `CamvizError` for an option that is none, and `OutputError` for a folder of another
         run, or of something else; nothing is written then.
         """
+        super().__init__()
         self.path = output_folder(path)
         if job.methods:
             _check_shared(self.path)
@@ -48,8 +48,9 @@ class Writers:
         ]
         for folder, configuration, _ in begun:
             check_folder(folder, configuration)
-        self._writers = [RunWriter(*each, keeps_errors=keeps_errors) for each in begun]
-        self._stack = ExitStack()
+        self._writers = [
+            self.enter_context(RunWriter(*each, keeps_errors=keeps_errors)) for each in begun
+        ]
 
     @property
     def folders(self) -> list[Path]:
@@ -77,19 +78,6 @@ class Writers:
         """A picture of which there are no maps, and why."""
         for writer in self._writers:
             writer.fail(id, path, error)
-
-    def __enter__(self) -> "Writers":
-        for writer in self._writers:
-            self._stack.enter_context(writer)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
 
 
 def _check_shared(path: Path) -> None:

@@ -11,15 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from camviz import draw_scenes
 from camviz.bulk.job import Job
 from camviz.bulk.run import Run
 from camviz.bulk.schema import id_of
 from camviz.bulk.work import run_job
 from camviz.cli import main
 from camviz.errors import DataError
+from tests.support.pictures import write_photos
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 COUNT = 12
@@ -33,11 +32,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    root = tmp_path_factory.mktemp("photos")
-    for number, scene in enumerate(draw_scenes(COUNT, seed=5)):
-        Image.fromarray(scene.image).save(root / f"{number}.png")
-    (root / "broken.png").write_bytes(b"no picture")
-    return root
+    return write_photos(tmp_path_factory.mktemp("photos"), COUNT, seed=5)
 
 
 @pytest.fixture(scope="module")

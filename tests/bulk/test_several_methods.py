@@ -3,9 +3,7 @@
 import shutil
 
 import pytest
-from PIL import Image
 
-from camviz import draw_scenes
 from camviz.bulk.job import Job
 from camviz.bulk.run import Run
 from camviz.bulk.work import run_job
@@ -14,6 +12,7 @@ from camviz.engine import many
 from camviz.errors import MethodError, OutputError
 from camviz.network.trace import BatchTrace
 from camviz.ui import collection
+from tests.support.pictures import write_photos
 
 METHODS = ("layer_cam", "eigen_cam")
 COUNT = 5
@@ -21,11 +20,7 @@ COUNT = 5
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    root = tmp_path_factory.mktemp("photos")
-    for number, scene in enumerate(draw_scenes(COUNT, seed=8)):
-        Image.fromarray(scene.image).save(root / f"{number}.png")
-    (root / "broken.png").write_bytes(b"no picture")
-    return root
+    return write_photos(tmp_path_factory.mktemp("photos"), COUNT, seed=8)
 
 
 @pytest.fixture(scope="module")
