@@ -775,6 +775,23 @@ def test_a_wider_window_shows_all_rows_again(open_page):
     wait_until_drawn(page)
     blank = "all => all.filter(c => c.width < 100).length"
     assert page.locator(f"{PANEL} canvas").evaluate_all(blank) == 0
+    names = page.locator(f"{PANEL} .vw-name b")
+    wide = open_page(width=1280).locator(f"{PANEL} .vw-name b")
+    assert names.all_inner_texts() == wide.all_inner_texts(), "the fused map stands behind again"
+
+
+def test_a_click_outlasts_a_change_of_size(open_page, shown):
+    page = open_page()
+    fused = len(shown["layercam"].stages)
+    before = page.locator(PANEL).first.evaluate("e => getComputedStyle(e).width")
+    box = page.locator(OPEN).nth(fused).bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.locator(FIRST).evaluate("e => { e.style.width = `${e.clientWidth - 6}px` }")
+    expect(page.locator(PANEL).first).not_to_have_css("width", before)
+    wait_until_drawn(page)
+    page.mouse.up()
+    expect(page.locator(f"{FIRST} dialog")).to_be_visible()
 
 
 def test_the_dark_theme_is_dark(open_page):

@@ -82,3 +82,18 @@ export function moveBefore(node, next) {
   node.parentElement?.insertBefore(node, next);
   if (node.contains(focused)) focusOn(focused);
 }
+
+/**
+ * Gives children of an element an order, behind all others. None is moved that stands right: one
+ * that leaves the document even for a moment loses the click that is under way.
+ *
+ * @param {Element[]} nodes
+ */
+export function putInOrder(nodes) {
+  /** @type {Element|null} */
+  let next = null;
+  for (const node of [...nodes].reverse()) {
+    moveBefore(node, next);
+    next = node;
+  }
+}

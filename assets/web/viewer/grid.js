@@ -1,7 +1,7 @@
 // @ts-check
 /* The maps on the page: their rows, how large each is, what is drawn on and written below it. */
 
-import { focusOn, make, moveBefore, part } from "./dom.js";
+import { focusOn, make, moveBefore, part, putInOrder } from "./dom.js";
 import { columnKeys, density, layoutOf, leads, panelSize, spanOf, spanWidth } from "./layout.js";
 import { isHeat } from "./model.js";
 import { buildHeads, buildRows, buildTabs, replaceSections } from "./rows.js";
@@ -128,17 +128,14 @@ export class MapGrid {
       const size = this.#sizeOf(panel);
       const column = names.indexOf(panel ? panel.key : figure.dataset.key ?? "");
       figure.dataset.span = panel ? spanOf(panel, layout) : "column";
-      if (panel?.last && panel.row.panels.some(leads)) { // else behind the stages, in their order
-        const first = narrow && leads(panel) ? figure.parentElement?.firstElementChild : null;
-        moveBefore(figure, first ?? null);
-      }
       figure.style.setProperty("--wide", `${size.width}px`);
       figure.style.setProperty("--tall", `${size.height}px`);
       figure.style.gridColumn = aligned ? String(column + 1) : "";
       figure.style.gridRow = aligned ? "1" : "";
       figure.hidden = !panel && !aligned && figure.classList.contains("vw-missing");
     }
-    for (const { row, section } of this.#rows) {
+    for (const { row, section, figures: own } of this.#rows) {
+      if (row.panels.some(leads)) orderFigures(section, own, narrow);
       section.hidden = narrow && row.key !== this.#rowShown;
       section.removeAttribute("role");
       if (narrow && model.rows.length > 1) section.setAttribute("role", "tabpanel");
@@ -248,4 +245,22 @@ export class MapGrid {
   stop() {
     clearTimeout(this.#timer);
   }
+}
+
+/**
+ * Puts the fused and the refined map of a row behind its stages, on a narrow page the fused one
+ * before them.
+ *
+ * @param {HTMLElement} section
+ * @param {import("./rows.js").Figure[]} figures  of its maps
+ * @param {boolean} narrow
+ */
+function orderFigures(section, figures, narrow) {
+  const isFirst = (/** @type {MapPanel} */ panel) => narrow && leads(panel);
+  const ends = figures.filter(({ panel }) => panel.last);
+  const last = new Set(ends.filter(({ panel }) => !isFirst(panel)).map(({ figure }) => figure));
+  const first = new Set(ends.filter(({ panel }) => isFirst(panel)).map(({ figure }) => figure));
+  /** @type {NodeListOf<HTMLElement>} */
+  const all = section.querySelectorAll(".vw-panel");
+  putInOrder([...first, ...[...all].filter(one => !first.has(one) && !last.has(one)), ...last]);
 }
