@@ -6,7 +6,7 @@
 // number is a class by its index, and a name that several have is never chosen by Enter alone.
 // What is chosen is chosen in gradio's list. menus, classes: selectors.
 (menus, classes) => {
-  const MOST = 60;
+  const MOST = 60, TURNS = 50;
   const pause = () => new Promise(resolve => setTimeout(resolve));
   const kind = letter => /[0-9]/.test(letter) ? 1 : /[a-z]/.test(letter) ? 2 : 0;
   const beginsPart = (text, word) => {
@@ -56,6 +56,7 @@
   list.tabIndex = -1; // or what scrolls would cost one Tab
   (document.querySelector(".gradio-container main") ?? document.body).append(list);
   let menu = null, input = null, options = [], typed = false, active = -1, shown = [];
+  let early = false; // Enter came before what the menu holds
   let controlled = null; // the list that gradio's text names, while ours stands in its place
 
   const close = () => {
@@ -154,16 +155,20 @@
     if (!wanted) return;
     typed = false;
     await setText(wanted.label);
-    [...from.querySelectorAll("[role=option]")].find(one => one.ariaLabel === wanted.label)
-      ?.dispatchEvent(new MouseEvent("mousedown", {bubbles: true, cancelable: true}));
+    const find = () => [...from.querySelectorAll("[role=option]")]
+      .find(one => one.ariaLabel === wanted.label);
+    for (let turn = 0; turn < TURNS && !find(); turn++) await pause(); // gradio lists it then
+    find()?.dispatchEvent(new MouseEvent("mousedown", {bubbles: true, cancelable: true}));
   };
 
   document.addEventListener("focusin", event => {
     close();
     [menu, input, options, typed] = [event.target.closest?.(menus), event.target, [], false];
+    early = false;
     const text = input;
-    if (menu) setTimeout(() => { // so that typing replaces what is chosen
-      if (document.activeElement === text) text.select?.(); // which would take the focus back
+    if (menu) setTimeout(() => { // so that typing replaces what is chosen, but nothing typed
+      const there = document.activeElement === text; // or selecting would take the focus back
+      if (there && !typed) text.select?.();
     });
   }, {capture: true});
   document.addEventListener("click", event => { // which puts the caret somewhere
@@ -180,12 +185,16 @@
     if (!menu || !typed) return;
     options = optionsOf(menu);
     search();
+    if (early && options.length) take(active);
+    early = early && !options.length;
   });
   document.addEventListener("keydown", event => {
     if (!event.isTrusted || !menu || event.target !== input) return;
     const open = list.classList.contains("cv-open");
     const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
     if (event.key === "Escape") close();
+    early = event.key === "Enter" && typed && !entriesOf(menu.id);
+    if (early) event.stopPropagation();
     if (!open || !step && (event.key !== "Enter" || !typed)) return;
     event.stopPropagation();
     event.preventDefault();

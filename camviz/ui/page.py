@@ -237,7 +237,8 @@ def launch_options(stopping: Stopping | None = None) -> dict[str, Any]:
     stopping: says when the server is about to stop.
     """
     scripts = "\n".join(
-        f"<script>\n{html.script(name)}</script>" for name in ("early-views.js", "paper.js")
+        f"<script>\n{html.script(name)}</script>"
+        for name in ("early-views.js", "keep-click.js", "paper.js")
     )
     head = f"{_still()}\n{scripts}\n{viewer_head()}"
     return {

@@ -2,9 +2,11 @@
 
 One server and one browser serve all tests of this folder: the page keeps its state per visitor,
 and every `open_page` is a visitor of its own. What a page or the server does wrong meanwhile fails
-the test.
+the test. With CAMVIZ_TEST_LAG=1 pages are slow (tests/support/lag.js): that shows which test reads
+a page before it is ready, and which control drops what comes early.
 """
 
+import os
 import shutil
 from urllib.parse import urlsplit
 
@@ -21,7 +23,7 @@ from tests.browser.viewer_fixtures import (  # noqa: F401
     shown,
     truth,
 )
-from tests.support.pages import PATIENCE, watch
+from tests.support.pages import LAG, PATIENCE, watch
 from tests.support.server import LOG, served
 
 TREES = ("ash", "birch", "cedar", "dogwood", "elm", "fir")
@@ -99,6 +101,8 @@ def browse(window):
 
     def get(url, width=1440, height=900, scheme="light", script=""):
         page = window.new_page()
+        if os.environ.get("CAMVIZ_TEST_LAG"):
+            page.add_init_script(LAG)
         page.add_init_script(script)  # before ours, which notes what reaches the page
         pages[page] = watch(page, "{0.scheme}://{0.netloc}".format(urlsplit(url)))
         page.emulate_media(color_scheme=scheme)

@@ -12,12 +12,14 @@ from playwright.sync_api import expect
 from camviz.ui.help import HELP
 from tests.support.pages import (
     BURSTS,
+    LAG,
     MAPS,
     choose,
     fits_window,
     heading,
     open_settings,
     open_tab,
+    press,
     tick_of,
     upload,
     wait_for_link,
@@ -320,13 +322,43 @@ def test_search_is_narrowed_by_family_and_source(open_page):
 
 
 @pytest.mark.sampled
-@pytest.mark.parametrize("typed", ["resnet50", "50 a1 resnet"])
-def test_enter_chooses_the_backbone_that_was_typed(open_page, typed):
-    page = open_page()
+@pytest.mark.parametrize(("typed", "script"), [("resnet50", LAG), ("50 a1 resnet", "")])
+def test_enter_chooses_the_backbone_that_was_typed(open_page, typed, script):
+    page = open_page(script=script)
     page.locator("#backbone input").click()
     page.keyboard.type(typed)
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("resnet50.a1_in1k")  # it is not here
+
+
+def test_enter_before_the_entries_are_there_counts(open_page):
+    page = open_page()
+    page.locator("#backbone input").click()
+    page.evaluate("[window.kept, window.camvizEntries] = [window.camvizEntries, {}]")
+    page.keyboard.type("resnet50")
+    page.keyboard.press("Enter")
+    page.evaluate("window.camvizEntries = window.kept")
+    page.evaluate("document.dispatchEvent(new Event('camviz-entries'))")
+    expect(page.get_by_role("alert")).to_contain_text("resnet50.a1_in1k")
+
+
+def test_a_press_outlasts_an_answer_that_replaces_its_button(open_page):
+    page = open_page()
+    bars = page.locator(".cv-bar")
+    first, second = (bars.nth(i).get_attribute("data-label") for i in (1, 2))
+    press(page, bars.nth(2))
+    bars.nth(1).evaluate("bar => bar.click()")
+    expect(heading(page)).to_contain_text(first)
+    wait_until_idle(page)
+    page.mouse.up()
+    expect(heading(page)).to_contain_text(second)
+    wait_until_idle(page)
+    press(page, page.locator("#viewer .vw-open").first)
+    bars.nth(1).evaluate("bar => bar.click()")
+    expect(heading(page)).to_contain_text(first)
+    wait_until_idle(page)
+    page.mouse.up()
+    expect(page.locator("#viewer dialog")).to_be_visible()
 
 
 @pytest.mark.sampled

@@ -22,6 +22,7 @@ from camviz.maps.fusion import Placement
 from camviz.ui.layers import layer_name
 from camviz.ui.viewer import payload
 from camviz.ui.viewer.source import inline
+from tests.support.pages import press
 from tests.support.viewers import (
     FIRST,
     HOSTILE,
@@ -784,9 +785,7 @@ def test_a_click_outlasts_a_change_of_size(open_page, shown):
     page = open_page()
     fused = len(shown["layercam"].stages)
     before = page.locator(PANEL).first.evaluate("e => getComputedStyle(e).width")
-    box = page.locator(OPEN).nth(fused).bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
+    press(page, page.locator(OPEN).nth(fused))
     page.locator(FIRST).evaluate("e => { e.style.width = `${e.clientWidth - 6}px` }")
     expect(page.locator(PANEL).first).not_to_have_css("width", before)
     wait_until_drawn(page)

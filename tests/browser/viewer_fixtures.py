@@ -19,6 +19,7 @@ import pytest
 from camviz.engine.engine import Engine
 from camviz.ui.state import Unavailable
 from camviz.ui.viewer import payload
+from tests.support.pages import LAG
 from tests.support.viewers import FIRST, HOSTILE
 
 PAGE = Path(__file__).with_name("viewer_page.py")
@@ -165,6 +166,8 @@ def open_viewer(chromium, address):
     def get(query="", width=1280, height=900, theme="light", **options):
         page = chromium.new_page(viewport={"width": width, "height": height}, **options)
         pages.append(page)
+        if os.environ.get("CAMVIZ_TEST_LAG"):
+            page.add_init_script(LAG)
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
         page.on("console", on_console)

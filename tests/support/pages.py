@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 from playwright.sync_api import TimeoutError, expect
 
 MAPS = "#viewer figure"
-QUICK, EVENTS, LEGIBLE, BURSTS, CUT = (
+QUICK, EVENTS, LEGIBLE, BURSTS, CUT, LAG = (
     Path(__file__).with_name(f"{name}.js").read_text()
-    for name in ("quick", "events", "legible", "bursts", "cut")
+    for name in ("quick", "events", "legible", "bursts", "cut", "lag")
 )
 PATIENCE = 30  # seconds
 STREAMS = ("/heartbeat/", "/queue/data")  # requests that stay open
@@ -124,6 +124,14 @@ def choose(page, menu, typed, label, *, by_keyboard=False):
     expect(page.locator(f"#{menu} [role=option]")).to_have_count(1)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
+
+
+def press(page, locator):
+    """Press the mouse in the middle of an element, and keep it pressed."""
+    locator.scroll_into_view_if_needed()
+    box = locator.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
 
 
 def perform(page, acts, pace, avoid=()):
