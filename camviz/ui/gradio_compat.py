@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import BlocksConfig
 from gradio.context import LocalContext
 from gradio.processing_utils import save_file_to_cache
 from gradio.queueing import Event
@@ -101,6 +102,25 @@ def look_less_often(page: gr.Blocks) -> None:
     """Let the queue of a page rest between two looks at it; see `QUEUE_LOOK`."""
     page._queue.sleep_when_free = QUEUE_LOOK
     page._queue.progress_update_sleep_when_free = PROGRESS_LOOK
+
+
+class _WithoutCopy(BlocksConfig):  # type: ignore[misc]
+    """The components of a page; what a visitor gets of them describes none of them."""
+
+    def __copy__(self) -> BlocksConfig:
+        own = super().__copy__()
+        own.config_for_block = lambda *_: {}
+        return own
+
+
+def keep_no_copies(page: gr.Blocks) -> None:
+    """Keep no description of every component, its value and JSON schemas, for every visitor.
+
+    Deep links alone (`gr.DeepLinkButton`) read it, and this page has none of them. Gradio makes it
+    when a visitor comes, and twice for each component whose properties an event changes: a third
+    of the processor time of an answer, spent where all visitors wait for it. Not reported.
+    """
+    page.default_config.__class__ = _WithoutCopy
 
 
 # Where events come while one is under way, Gradio's "always_last" sends the data of the running

@@ -210,6 +210,7 @@ def wire(parts: Parts, events: PageEvents) -> None:
             api_visibility="private",
             queue=False,
             show_progress="hidden",
+            show_progress_on=(),
         )
 
 

@@ -151,8 +151,11 @@ def address(chromium, payloads, tmp_path_factory):
 
 
 @pytest.fixture
-def open_viewer(chromium, address):
-    """open_viewer(query=...): the page, drawn. What it does wrong fails the test."""
+def open_viewer(chromium, window, address):
+    """open_viewer(query=...): the page, drawn. What it does wrong fails the test.
+
+    options: those of a window of its own, which loads everything anew.
+    """
     pages, wrong = [], []
 
     def on_console(message):
@@ -164,7 +167,8 @@ def open_viewer(chromium, address):
             wrong.append(f"another host: {request.url}")
 
     def get(query="", width=1280, height=900, theme="light", **options):
-        page = chromium.new_page(viewport={"width": width, "height": height}, **options)
+        page = chromium.new_page(**options) if options else window.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         pages.append(page)
         if os.environ.get("CAMVIZ_TEST_LAG"):
             page.add_init_script(LAG)
