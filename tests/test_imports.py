@@ -328,7 +328,20 @@ def resolve(name, known):
     return None
 
 
-MODULES = [pytest.param(name, path, id=str(path.relative_to(ROOT))) for name, path in files()]
+def in_every_module(check):
+    """A test that checks all modules one by one, and names each that is wrong."""
+
+    def test():
+        wrong = []
+        for module, path in files():
+            try:
+                check(module, path)
+            except AssertionError as error:
+                wrong.append(f"{path.relative_to(ROOT)}: {error}")
+        assert not wrong, "\n".join(wrong)
+
+    test.__doc__ = check.__doc__
+    return test
 
 
 def test_every_module_is_in_the_table_and_every_row_has_modules():
@@ -346,7 +359,7 @@ def test_every_module_is_in_the_table_and_every_row_has_modules():
             assert any(below(name, row) for name, _ in files()), f"there is no {row}"
 
 
-@pytest.mark.parametrize(("module", "path"), MODULES)
+@in_every_module
 def test_modules_import_only_what_their_row_allows(module, path):
     known = modules()
     if module == "__init__":
@@ -363,7 +376,7 @@ def test_modules_import_only_what_their_row_allows(module, path):
             assert any(below(origin, allowed) for allowed in MAY_IMPORT[row].split()), where
 
 
-@pytest.mark.parametrize(("module", "path"), MODULES)
+@in_every_module
 def test_modules_require_only_what_their_row_allows(module, path):
     row = row_of(MAY_REQUIRE, module)
     if row is None:
@@ -373,7 +386,7 @@ def test_modules_require_only_what_their_row_allows(module, path):
         assert name.split(".")[0] in allowed, f"{path.name}:{node.lineno} imports {name}"
 
 
-@pytest.mark.parametrize(("module", "path"), MODULES)
+@in_every_module
 def test_some_packages_are_imported_in_one_place(module, path):
     for name, node in imports(tree_of(path), package_of(path)):
         top = name.split(".")[0]
@@ -402,7 +415,7 @@ def test_no_tab_imports_another_one():
                 assert name == "ui.tabs.table", f"{name} imports the tab {tail}"
 
 
-@pytest.mark.parametrize(("module", "path"), MODULES)
+@in_every_module
 def test_there_is_no_pyplot(module, path):
     for name, _ in imports(tree_of(path)):
         assert "pyplot" not in name
@@ -422,7 +435,7 @@ def words(tree):
                 yield from ((part, node.lineno) for part in alias.name.split("."))
 
 
-@pytest.mark.parametrize(("module", "path"), MODULES)
+@in_every_module
 def test_hooks_and_autograd_stay_where_they_are_kept(module, path):
     for word, line in words(tree_of(path)):
         if word.startswith("register_") and word.endswith(("_hook", "hook_")):
@@ -431,7 +444,7 @@ def test_hooks_and_autograd_stay_where_they_are_kept(module, path):
             assert row_of(AUTOGRAD, module), f"{path.name}:{line}: {word}"
 
 
-@pytest.mark.parametrize(("module", "path"), MODULES)
+@in_every_module
 def test_pure_rooms_see_no_network(module, path):
     """methods, maps and the measures are given tensors or a score_fn, never a model."""
     if row_of(PURE, module):
@@ -474,13 +487,13 @@ def calls_at_import(node):
         yield from calls_at_import(child)
 
 
-@pytest.mark.parametrize(("module", "path"), MODULES)
+@in_every_module
 def test_importing_has_no_effects(module, path):
     for name, line in calls_at_import(tree_of(path)):
         assert name not in EFFECTS, f"{path.name}:{line} calls {name} on being imported"
 
 
-@pytest.mark.parametrize(("module", "path"), MODULES)
+@in_every_module
 def test_imports_stand_at_the_top(module, path):
     """Those of camviz in functions would hide a cycle; the shell alone may put them off."""
     if module in LATE:

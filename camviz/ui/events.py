@@ -300,9 +300,9 @@ class TabEvents:
 
 
 # What every event of the page has in common: it is no endpoint for programs, and values come as
-# the browser sends them, because menus change under a visitor's hands. Progress is shown on nothing:
-# of all outputs, also where it is hidden, gradio copies the values at every change of an event's
-# state, the maps with them, which was half of what opening the page cost the browser.
+# the browser sends them, because menus change under a visitor's hands. Progress is shown on
+# nothing: of all outputs, also where it is hidden, gradio copies the values at every change of an
+# event's state, the maps with them, which was half of what opening the page cost the browser.
 PRIVATE: dict[str, Any] = {
     "api_visibility": "private",
     "show_progress": "hidden",
