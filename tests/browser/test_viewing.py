@@ -704,11 +704,14 @@ def test_the_address_bar_reopens_the_view(open_page):
         "view": "map",
     }
     assert query(page).items() >= settings.items()
-    page.wait_for_timeout(300)  # the outline is decoded first
+    with_outline = "document.querySelector('#first .vw-iou')?.dataset.iou !== undefined"
+    page.wait_for_function(with_outline)  # it is decoded first
+    wait_until_drawn(page)
     pictures = pixels_of(page)
     again = open_page("&" + urlparse(page.url).query)
     wait_until_drawn(again)
-    again.wait_for_timeout(300)
+    again.wait_for_function(with_outline)
+    wait_until_drawn(again)
     assert pixels_of(again) == pictures
     assert query(again) == query(page)
 

@@ -20,9 +20,15 @@ def show(page, name):
 
 
 def wait_until_drawn(page):
-    """Wait until all changes are drawn, and written into the address bar."""
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    page.wait_for_timeout(250)
+    """Wait until all changes are drawn, and written into the address bar.
+
+    The page's own clock says when: what it put off before, and for less long, it has done then,
+    however busy it is.
+    """
+    page.evaluate(
+        """new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() =>
+        setTimeout(done, 250))))"""
+    )
 
 
 def pixels_of(page, selector=f"{PANEL} canvas"):
