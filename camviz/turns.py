@@ -6,9 +6,12 @@
         ...
     with quick():                   # steps of other threads wait a moment before they begin
         ...                         # what takes a few milliseconds if nothing heavy is needed
+    with quick(lasting=ANSWER):     # and here for as long as their last steps took
+        ...                         # an answer that a visitor waits for
 
 Long work is cut into steps, and whoever has waited longest does the next one: so a job of a
-thousand steps holds up another one by a step at a time. What is known already takes no turn.
+thousand steps holds up another one by a step at a time. What is known already takes no turn. A
+visitor who waits for an answer has precedence over work that goes on by itself.
 Locks are always taken before a turn, and never within one.
 """
 
@@ -17,7 +20,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -25,7 +28,8 @@ from typing import Any
 from camviz.environment import environment
 
 _LOOK = 0.05  # seconds between two checks of whether who waits is to give up
-_MOMENT = 0.02  # seconds that a step waits at most for quick work
+_MOMENT = 0.02  # seconds for which quick work has precedence, from when it began
+ANSWER = 1.0  # seconds for which an answer has it
 _COURTESY = 0.1  # seconds that a step waits in all, once it was begun
 
 
@@ -215,10 +219,8 @@ class Quick:
 
     def forget(self) -> None:
         """Be as new: in a forked process, the threads that were at it do not exist."""
-        self._lock = threading.Lock()
-        self._begun: dict[int, float] = {}  # by thread
-        self._over = threading.Event()
-        self._over.set()
+        self._changed = threading.Condition()
+        self._begun: dict[int, tuple[float, float]] = {}  # by thread: when, and for how long
 
     @property
     def none(self) -> bool:
@@ -226,42 +228,51 @@ class Quick:
         return not self._begun
 
     @contextmanager
-    def under_way(self) -> Iterator[None]:
+    def under_way(self, since: float, lasting: float) -> Iterator[None]:
         """Within the block this thread is at such work; a block within a block is part of it."""
         thread = threading.get_ident()
         if thread in self._begun:
             yield
             return
-        with self._lock:
-            self._begun[thread] = time.monotonic()
-            self._over.clear()
+        with self._changed:
+            self._begun[thread] = since, lasting
         try:
             yield
         finally:
-            with self._lock:
+            with self._changed:
                 del self._begun[thread]
-                if not self._begun:
-                    self._over.set()
+                self._changed.notify_all()
 
-    def let_pass(self, most: float = math.inf) -> float:
-        """Wait while another thread is at work that began less than `_MOMENT` ago, no longer.
+    def let_pass(self, most: float, window: float = math.inf) -> float:
+        """Wait while another thread is at such work, for as long as it has precedence.
 
-        A thread that is at such work itself does not wait. most: seconds that are waited at most.
-        Returns the seconds waited.
+        A thread that has precedence itself does not wait. most: seconds that are waited at most;
+        window: after which, in seconds, no work has precedence. Returns the seconds waited.
         """
-        with self._lock:
-            if not self._begun or threading.get_ident() in self._begun:
+        thread, start = threading.get_ident(), time.monotonic()
+        with self._changed:
+            if self._ends([thread], math.inf) > start:
                 return 0.0
-            start = time.monotonic()
-            left = min(max(self._begun.values()) + _MOMENT - start, most)
-        if left > 0:
-            self._over.wait(left)
+            others = [each for each in self._begun if each != thread]
+            while others:
+                now = time.monotonic()
+                left = min(self._ends(others, window), start + most) - now
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+                others = [each for each in others if each in self._begun]
         return time.monotonic() - start
+
+    def _ends(self, threads: Sequence[int], window: float) -> float:
+        """When the last of these threads has no precedence any more."""
+        known = [self._begun[thread] for thread in threads if thread in self._begun]
+        return max((since + min(lasting, window) for since, lasting in known), default=0.0)
 
 
 steps = Fair(steps_at_once)  # what all heavy steps of this process wait for
 _quick = Quick()
-_of_step = threading.local()  # courtesy: seconds that the step of this thread still waits
+# Of a thread. courtesy: seconds that its step still waits; took: seconds that its last one took.
+_of_step = threading.local()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=steps.forget)
     os.register_at_fork(after_in_child=_quick.forget)
@@ -277,10 +288,15 @@ def step() -> Iterator[Callable[[], None]]:
     if steps.entered:
         yield give_way
         return
-    _quick.let_pass()
+    if not _quick.none:
+        _quick.let_pass(max(_MOMENT, getattr(_of_step, "took", 0.0)))
     with steps:
         _of_step.courtesy = _COURTESY
-        yield give_way
+        begun = time.monotonic()
+        try:
+            yield give_way
+        finally:
+            _of_step.took = time.monotonic() - begun
 
 
 def give_way() -> None:
@@ -292,14 +308,16 @@ def give_way() -> None:
         return
     courtesy = getattr(_of_step, "courtesy", 0.0)
     if courtesy > 0 and steps.entered:
-        _of_step.courtesy = courtesy - _quick.let_pass(courtesy)
+        _of_step.courtesy = courtesy - _quick.let_pass(courtesy, _MOMENT)
 
 
-def quick() -> AbstractContextManager[None]:
+def quick(since: float | None = None, lasting: float | None = None) -> AbstractContextManager[None]:
     """Work that takes a few milliseconds if nothing heavy is needed: steps of others let it pass.
 
     Python runs one thread at a time and changes to another at every operation of torch, so that a
-    step beside such work makes it several times as long. Of work that takes longer, only the first
-    moment counts.
+    step beside such work makes it several times as long. Work has precedence for its first moment,
+    or for `lasting` seconds `since` a time of `time.monotonic`; each step of others waits for no
+    longer than the one before it took, so that they are at work for half of the time at least.
     """
-    return _quick.under_way()
+    since = time.monotonic() if since is None else since
+    return _quick.under_way(since, _MOMENT if lasting is None else lasting)

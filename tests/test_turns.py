@@ -256,6 +256,69 @@ def test_a_step_waits_for_a_moment_only(monkeypatch):
     assert sum(passed) < 5, "work that goes on is not waited for again and again"
 
 
+def test_work_waits_for_an_answer_as_long_as_its_last_step_took():
+    waited = []
+
+    def work():
+        for took in (0, 0.1, 0):
+            begun = time.monotonic()
+            with step():
+                waited.append(time.monotonic() - begun)
+                time.sleep(took)
+
+    with quick(lasting=10), threads(work) as [other]:
+        other.start()
+        until(lambda: len(waited) == 3)
+    assert waited[0] < 0.09 < waited[2] < 5
+    assert waited[1] < 0.09, "its first step took no time"
+
+
+def test_work_goes_on_as_soon_as_the_answer_is_there():
+    passed = threading.Event()
+
+    def work():
+        turns._of_step.took = 100
+        with step():
+            passed.set()
+
+    with threads(work) as [other]:
+        with quick(lasting=100):
+            other.start()
+            assert not passed.wait(0.05)
+        assert passed.wait(10)
+
+
+def test_an_answer_that_takes_long_has_no_precedence_any_more(monkeypatch):
+    """Nobody waits for it, and it waits for those who came later."""
+    order = []
+
+    def other():
+        with step():
+            order.append("other")
+
+    with threads(other) as [first], quick(time.monotonic() - 2, lasting=1):
+        first.start()
+        first.join(10)
+        order.append("late")
+        passed = threading.Event()
+        newer = threading.Event()
+
+        def answer():
+            with quick(lasting=10):
+                newer.set()
+                passed.wait(10)
+                order.append("newer")
+
+        monkeypatch.setattr(turns._of_step, "took", 100, raising=False)
+        with threads(answer) as [second]:
+            second.start()
+            newer.wait(10)
+            threading.Timer(0.05, passed.set).start()
+            with step():
+                order.append("step")
+    assert order == ["other", "late", "newer", "step"]
+
+
 def test_a_step_gives_way_between_the_modules_of_a_network(monkeypatch):
     monkeypatch.setattr(turns, "_MOMENT", 10)
     monkeypatch.setattr(turns, "_COURTESY", 10)

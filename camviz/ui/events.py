@@ -18,7 +18,7 @@ import gradio as gr
 
 from camviz.environment import environment
 from camviz.errors import CamvizError
-from camviz.turns import Stopped, quick, stoppable
+from camviz.turns import ANSWER, Stopped, quick, stoppable
 from camviz.ui import html
 from camviz.ui.answer import answer
 from camviz.ui.given import read_plain
@@ -207,6 +207,7 @@ class PageEvents:
         returns is dropped. An event that yields nothing would clear all outputs, so that the last
         update is always one.
         """
+        advance = _answer_on if pool is self.answers else _advance
         end, announced, waited, begun = object(), "", 0.0, session.version_id
         caller, step = Caller.current(), None
         file: dict[str, Any] = {}
@@ -215,7 +216,7 @@ class PageEvents:
                 announced = html.progress(None, outdated=True)
                 yield self._message(session, Update({"progress": announced}))
             while not task.cancelled:
-                step = pool.begin(_advance, steps, end, task)
+                step = pool.begin(advance, steps, end, task)
                 while not await ended(step) and not task.cancelled:
                     caller.check(task)
                     waited += TICK
@@ -365,8 +366,14 @@ def glimpse(session: Session, glance: Glance, data: Any) -> Any:
 
 def _advance(steps: Iterator[Any], end: Any, task: Task) -> Any:
     """The next of the steps; the work on it ends soon after the task was cancelled."""
-    with stoppable(task.check), quick():
+    with stoppable(task.check):
         return next(steps, end)
+
+
+def _answer_on(steps: Iterator[Any], end: Any, task: Task) -> Any:
+    """The same of an answer, which has precedence over work."""
+    with quick(task.begun, ANSWER):
+        return _advance(steps, end, task)
 
 
 def _wake() -> None:

@@ -6,6 +6,7 @@ Actions change controls, `answer` turns them into `Update`s.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -112,10 +113,12 @@ class Task:
 
     `report(done, total)` is called by the work; it raises `Stopped` once the task was cancelled.
     `reason`: why it was cancelled, if that is to be said.
-    `outdated`: what the page shows meanwhile is of another picture.
+    `outdated`: what the page shows meanwhile is of another picture. `begun`: when, as
+    `time.monotonic` says it.
     """
 
     def __init__(self, label: str = "", outdated: bool = False) -> None:
+        self.begun = time.monotonic()
         self.outdated = outdated
         self.reason = ""
         self.start(label)

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-const { Newest, Questions } = await import("../../assets/web/classes/questions.js");
+const { Newest, Questions } = await import("../../assets/web/questions.js");
 
 test("answers go to who asked, in whatever order they come", async () => {
   const sent = [];

@@ -18,11 +18,11 @@
                     {number, key, text, start}: which classes have this text in their names?
    It listens to "classes-answered" on the document: the answer, or a problem, with the number. */
 
+import { Newest, Questions } from "../questions.js";
 import { closest, make, part } from "../viewer/dom.js";
 import { bytesOf, clamp } from "../viewer/maps.js";
 import { OneMap, mapOf } from "../viewer/one-map.js";
 import { digits } from "../viewer/text.js";
-import { Newest, Questions } from "./questions.js";
 
 /** @typedef {import("../viewer/schema.js").Configuration} Configuration */
 /** @typedef {import("../viewer/schema.js").Scene} Scene */

@@ -5,7 +5,7 @@
      collection.source = {
        tiles: async places => [...],            // what is shown of some pictures (`Tile`)
        groups: async (label, count) => [...],   // the maps of a class by likeness (`Group`)
-     };
+     };                                         // or `collection.askThrough(send)`
      collection.value = value;                  // `RunValue`; null: there is none
 
    Its markup (run-collection.html) stands inside of it. Only tiles that are to be seen are in the
@@ -13,8 +13,11 @@
    Tab key: arrows, Page, Home and End go through it, Enter opens.
 
    Event
-     picture-chosen   {place}: this picture is to be opened */
+     picture-chosen   {place}: this picture is to be opened
+   It listens to "collection-answered" on the document: the answer, or a problem, with the number of
+   the question. */
 
+import { Questions } from "../questions.js";
 import { closest, fillSelect, make, part } from "../viewer/dom.js";
 import { bytesOf, upsample } from "../viewer/maps.js";
 import { ramp } from "../viewer/paint.js";
@@ -68,6 +71,8 @@ export class RunCollection extends HTMLElement {
   #value = null;
   /** @type {Source|null} */
   #source = null;
+  /** @type {Questions|null} */
+  #questions = null;
   /** Numbers of the pictures on the sheet. @type {number[]} */
   #shown = [];
   /** The place in it where the keyboard is. */
@@ -93,6 +98,20 @@ export class RunCollection extends HTMLElement {
   /** @param {Source} source */
   set source(source) {
     this.#source = source;
+  }
+
+  /**
+   * Asks for everything by questions that are sent.
+   *
+   * @param {(question: object) => void} send
+   */
+  askThrough(send) {
+    const questions = new Questions(send);
+    this.#questions = questions;
+    this.source = {
+      tiles: async places => (await questions.ask({ places })).tiles ?? [],
+      groups: async (label, count) => (await questions.ask({ label, count })).groups ?? [],
+    };
   }
 
   /** @param {RunValue|null} value */
@@ -126,6 +145,9 @@ export class RunCollection extends HTMLElement {
     }, { signal });
     part(this, "groups").addEventListener("click", event => this.#onGroup(event), { signal });
     part(this, "open").addEventListener("click", () => this.#open(), { signal });
+    document.addEventListener("collection-answered", event => {
+      this.#questions?.take(/** @type {CustomEvent} */ (event).detail);
+    }, { signal });
     this.#observer.observe(sheet);
   }
 
