@@ -6,7 +6,7 @@
         ...
     with quick():                   # steps of other threads wait a moment before they begin
         ...                         # what takes a few milliseconds if nothing heavy is needed
-    with quick(lasting=ANSWER):     # and here for as long as their last steps took
+    with quick(lasting=ANSWER):     # and for as long as their last steps took
         ...                         # an answer that a visitor waits for
 
 Long work is cut into steps, and whoever has waited longest does the next one: so a job of a
@@ -20,7 +20,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -28,8 +28,8 @@ from typing import Any
 from camviz.environment import environment
 
 _LOOK = 0.05  # seconds between two checks of whether who waits is to give up
-_MOMENT = 0.02  # seconds for which quick work has precedence, from when it began
-ANSWER = 1.0  # seconds for which an answer has it
+_MOMENT = 0.02  # seconds for which all steps wait for quick work, from when it began
+ANSWER = 1.0  # seconds for which an answer has precedence over work
 _COURTESY = 0.1  # seconds that a step waits in all, once it was begun
 
 
@@ -108,11 +108,13 @@ class Fair:
             self._waiting.append((thread, called))
         end = time.monotonic() + timeout if timeout >= 0 else math.inf
         try:
-            while not called.wait(min(_LOOK, max(end - time.monotonic(), 0))):
-                check_stopped()
-                if time.monotonic() >= end:
-                    self._give_up(thread, called)
-                    return False
+            # Who waits computes nothing, and may wait for one who lets it pass.
+            with _quick.put_aside():
+                while not called.wait(min(_LOOK, max(end - time.monotonic(), 0))):
+                    check_stopped()
+                    if time.monotonic() >= end:
+                        self._give_up(thread, called)
+                        return False
         except BaseException:
             self._give_up(thread, called)
             raise
@@ -128,6 +130,20 @@ class Fair:
             if not self._inside[thread]:
                 del self._inside[thread]
                 self._call()
+
+    def let_next(self) -> None:
+        """Leave, and enter again behind those who wait; nothing where nobody waits."""
+        thread = threading.get_ident()
+        with self._lock:
+            if not self._waiting or thread not in self._inside:
+                return
+            entered = self._inside.pop(thread)
+            self._call()
+        try:
+            self.acquire()
+        finally:  # whoever gives up is in, too: the block around this leaves
+            with self._lock:
+                self._inside[thread] = entered
 
     def __enter__(self) -> "Fair":
         self.acquire()
@@ -211,8 +227,12 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+# Until when work of this context, and what it begins in other threads, waits for no other work.
+_precedence: ContextVar[float] = ContextVar("precedence", default=0.0)
+
+
 class Quick:
-    """The threads whose work began a moment ago and may be done in a moment: steps let it pass."""
+    """The threads whose work has precedence: steps of others wait for it, for a while."""
 
     def __init__(self) -> None:
         self.forget()
@@ -220,58 +240,82 @@ class Quick:
     def forget(self) -> None:
         """Be as new: in a forked process, the threads that were at it do not exist."""
         self._changed = threading.Condition()
-        self._begun: dict[int, tuple[float, float]] = {}  # by thread: when, and for how long
+        # By thread: until when every step waits for it, and until when it has precedence at all.
+        self._ends: dict[int, tuple[float, float]] = {}
 
     @property
     def none(self) -> bool:
         """Whether no thread is at such work."""
-        return not self._begun
+        return not self._ends
 
     @contextmanager
-    def under_way(self, since: float, lasting: float) -> Iterator[None]:
-        """Within the block this thread is at such work; a block within a block is part of it."""
+    def under_way(self, until: float) -> Iterator[None]:
+        """Within the block the work of this thread has precedence, for a moment and `until` then.
+
+        A block within a block is part of it.
+        """
         thread = threading.get_ident()
-        if thread in self._begun:
+        if thread in self._ends:
             yield
             return
+        first = time.monotonic() + _MOMENT
         with self._changed:
-            self._begun[thread] = since, lasting
+            self._ends[thread] = first, max(first, until)
+        token = _precedence.set(max(first, until))
+        try:
+            yield
+        finally:
+            _precedence.reset(token)
+            self._leave(thread)
+
+    @contextmanager
+    def put_aside(self) -> Iterator[None]:
+        """Within the block this thread, which waits, perhaps for a step, has no precedence."""
+        thread = threading.get_ident()
+        ends = self._ends.get(thread)
+        if ends is None:
+            yield
+            return
+        self._leave(thread)
         try:
             yield
         finally:
             with self._changed:
-                del self._begun[thread]
-                self._changed.notify_all()
+                self._ends[thread] = ends
 
-    def let_pass(self, most: float, window: float = math.inf) -> float:
-        """Wait while another thread is at such work, for as long as it has precedence.
-
-        A thread that has precedence itself does not wait. most: seconds that are waited at most;
-        window: after which, in seconds, no work has precedence. Returns the seconds waited.
-        """
-        thread, start = threading.get_ident(), time.monotonic()
+    def _leave(self, thread: int) -> None:
         with self._changed:
-            if self._ends([thread], math.inf) > start:
-                return 0.0
-            others = [each for each in self._begun if each != thread]
-            while others:
-                now = time.monotonic()
-                left = min(self._ends(others, window), start + most) - now
-                if left <= 0:
-                    break
-                self._changed.wait(left)
-                others = [each for each in others if each in self._begun]
-        return time.monotonic() - start
+            del self._ends[thread]
+            self._changed.notify_all()
 
-    def _ends(self, threads: Sequence[int], window: float) -> float:
-        """When the last of these threads has no precedence any more."""
-        known = [self._begun[thread] for thread in threads if thread in self._begun]
-        return max((since + min(lasting, window) for since, lasting in known), default=0.0)
+    def let_pass(self, longer: float = 0.0, most: float = math.inf) -> float:
+        """Wait for work of other threads that has precedence; not if this work has it.
+
+        For the first moment of each, and `longer` seconds for one that has precedence after it.
+        most: seconds that are waited at most. Returns the seconds waited.
+        """
+        start = time.monotonic()
+        if _precedence.get() > start:
+            return 0.0
+        with self._changed:
+            others = [thread for thread in self._ends if thread != threading.get_ident()]
+        while True:
+            with self._changed:
+                known = [self._ends[thread] for thread in others if thread in self._ends]
+                ends = [max(first, min(last, start + longer)) for first, last in known]
+                now = time.monotonic()
+                left = min(max(ends, default=0.0), start + most) - now
+                if left <= 0:
+                    return now - start
+                self._changed.wait(min(left, _LOOK))
+            if not steps.entered:
+                check_stopped()
 
 
 steps = Fair(steps_at_once)  # what all heavy steps of this process wait for
 _quick = Quick()
-# Of a thread. courtesy: seconds that its step still waits; took: seconds that its last one took.
+# Of a thread. courtesy: seconds that its step still waits; interrupted: seconds that it stood still
+# for other steps; took: seconds that the last one took without either.
 _of_step = threading.local()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=steps.forget)
@@ -289,14 +333,16 @@ def step() -> Iterator[Callable[[], None]]:
         yield give_way
         return
     if not _quick.none:
-        _quick.let_pass(max(_MOMENT, getattr(_of_step, "took", 0.0)))
+        _quick.let_pass(longer=getattr(_of_step, "took", 0.0))
+        check_stopped()
     with steps:
-        _of_step.courtesy = _COURTESY
+        _of_step.courtesy, _of_step.interrupted = _COURTESY, 0.0
         begun = time.monotonic()
         try:
             yield give_way
         finally:
-            _of_step.took = time.monotonic() - begun
+            waited = _COURTESY - _of_step.courtesy + _of_step.interrupted
+            _of_step.took = time.monotonic() - begun - waited
 
 
 def give_way() -> None:
@@ -308,16 +354,31 @@ def give_way() -> None:
         return
     courtesy = getattr(_of_step, "courtesy", 0.0)
     if courtesy > 0 and steps.entered:
-        _of_step.courtesy = courtesy - _quick.let_pass(courtesy, _MOMENT)
+        _of_step.courtesy = courtesy - _quick.let_pass(most=courtesy)
 
 
-def quick(since: float | None = None, lasting: float | None = None) -> AbstractContextManager[None]:
-    """Work that takes a few milliseconds if nothing heavy is needed: steps of others let it pass.
+def interrupt() -> None:
+    """Let those who wait have their steps in the middle of one; ends it if it is to end.
+
+    For a step that is long and made of many short pieces. Locks that were taken before it stay
+    taken.
+    """
+    check_stopped()
+    give_way()
+    if steps.waiting and steps.entered:
+        begun = time.monotonic()
+        steps.let_next()
+        waited = time.monotonic() - begun
+        _of_step.interrupted = getattr(_of_step, "interrupted", 0.0) + waited
+
+
+def quick(since: float | None = None, lasting: float = 0.0) -> AbstractContextManager[None]:
+    """Work that steps of others wait for: something quick, or an answer that a visitor waits for.
 
     Python runs one thread at a time and changes to another at every operation of torch, so that a
-    step beside such work makes it several times as long. Work has precedence for its first moment,
-    or for `lasting` seconds `since` a time of `time.monotonic`; each step of others waits for no
-    longer than the one before it took, so that they are at work for half of the time at least.
+    step beside work of a few milliseconds makes it several times as long. Work has precedence for
+    its first moment (20 ms), and for `lasting` seconds `since` a time of `time.monotonic`; after
+    the moment a step of others waits no longer than the last step of its thread took, so that an
+    answer never takes more than half of their time.
     """
-    since = time.monotonic() if since is None else since
-    return _quick.under_way(since, _MOMENT if lasting is None else lasting)
+    return _quick.under_way((time.monotonic() if since is None else since) + lasting)

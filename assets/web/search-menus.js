@@ -193,7 +193,7 @@
     const open = list.classList.contains("cv-open");
     const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
     if (event.key === "Escape") close();
-    early = event.key === "Enter" && typed && !entriesOf(menu.id);
+    early = event.key === "Enter" && typed && !entriesOf(menu.id)?.length;
     if (early) event.stopPropagation();
     if (!open || !step && (event.key !== "Enter" || !typed)) return;
     event.stopPropagation();

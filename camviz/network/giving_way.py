@@ -1,19 +1,23 @@
-"""Networks of a server give way to quick work of other threads (`camviz.turns`).
+"""Networks give way to work of other threads (`camviz.turns`).
 
-    with give_way_between_modules():  # once a process
+    with give_way_between_modules():  # once a process, that of a server
         ...
+    with step(), Interruptible():     # a step of many operations
+        timm.create_model("vit_base_patch16_224")
 
 A pass of a network is one step. Python runs one thread at a time and changes to another at every
 operation of torch, so that quick work beside a forward pass takes several times as long. A backward
-pass is one operation, which holds nobody up.
+pass is one operation, which holds nobody up. A large network is made in nearly a second, one weight
+after the other: others have their steps meanwhile.
 """
 
 from typing import Any
 
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from camviz.turns import give_way
+from camviz.turns import give_way, interrupt
 
 
 def give_way_between_modules() -> RemovableHandle:
@@ -26,3 +30,14 @@ def give_way_between_modules() -> RemovableHandle:
 
 def _before_module(module: nn.Module, inputs: Any) -> None:
     give_way()
+
+
+class Interruptible(TorchFunctionMode):
+    """Within the block, others have their steps between two operations of this thread.
+
+    Raises what ends the work of this thread, between two operations as well.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        interrupt()
+        return func(*args, **(kwargs or {}))

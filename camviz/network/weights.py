@@ -32,6 +32,7 @@ from camviz.network.bundled import bundled_folder, bundled_names, read_config
 from camviz.network.checkpoints import Checkpoint, load_checkpoint, read_checkpoint
 from camviz.network.footprint import check_pass
 from camviz.network.generator import OwnGenerator
+from camviz.network.giving_way import Interruptible
 from camviz.network.hub import WEIGHT_FILES, fetch_file, remedies
 from camviz.network.names import HUB, LOCAL, check_name, pretrained_config
 from camviz.network.packaged import (
@@ -273,7 +274,8 @@ class _Loader:
 
     def _create(self, **kwargs: Any) -> nn.Module:
         try:
-            with step(), OwnGenerator(0):  # the caller's random numbers stay as they are
+            # The caller's random numbers stay as they are.
+            with step(), Interruptible(), OwnGenerator(0):
                 return timm.create_model(self.location, **self.timm_kwargs, **kwargs)
         except MemoryError:
             raise

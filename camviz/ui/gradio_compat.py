@@ -104,8 +104,8 @@ def look_less_often(page: gr.Blocks) -> None:
     page._queue.progress_update_sleep_when_free = PROGRESS_LOOK
 
 
-class _WithoutCopy(BlocksConfig):  # type: ignore[misc]
-    """The components of a page; what a visitor gets of them describes none of them."""
+class _WithoutDescriptions(BlocksConfig):  # type: ignore[misc]
+    """The components of a page, whose copy for a visitor makes no descriptions of them."""
 
     def __copy__(self) -> BlocksConfig:
         own = super().__copy__()
@@ -113,14 +113,14 @@ class _WithoutCopy(BlocksConfig):  # type: ignore[misc]
         return own
 
 
-def keep_no_copies(page: gr.Blocks) -> None:
+def keep_no_descriptions(page: gr.Blocks) -> None:
     """Keep no description of every component, its value and JSON schemas, for every visitor.
 
     Deep links alone (`gr.DeepLinkButton`) read it, and this page has none of them. Gradio makes it
     when a visitor comes, and twice for each component whose properties an event changes: a third
     of the processor time of an answer, spent where all visitors wait for it. Not reported.
     """
-    page.default_config.__class__ = _WithoutCopy
+    page.default_config.__class__ = _WithoutDescriptions
 
 
 # Where events come while one is under way, Gradio's "always_last" sends the data of the running

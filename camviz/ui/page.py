@@ -20,7 +20,7 @@ from camviz.space.spacefile import spacefile
 from camviz.ui import actions, api, choices, html, sidebar, strip
 from camviz.ui.downloads import bundle
 from camviz.ui.events import PRIVATE, PageEvents, take
-from camviz.ui.gradio_compat import Page, keep_no_copies, look_less_often
+from camviz.ui.gradio_compat import Page, keep_no_descriptions, look_less_often
 from camviz.ui.help import HELP
 from camviz.ui.hidden import hidden_value
 from camviz.ui.hosting.entrance import Entrance
@@ -95,7 +95,7 @@ def build_app(tabs: Sequence[Tab] = TABS) -> gr.Blocks:
         api.publish(page)
     page.queue(max_size=spacefile().limits.queue, api_open=False)
     look_less_often(page)
-    keep_no_copies(page)
+    keep_no_descriptions(page)
     return page
 
 

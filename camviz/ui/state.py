@@ -113,8 +113,8 @@ class Task:
 
     `report(done, total)` is called by the work; it raises `Stopped` once the task was cancelled.
     `reason`: why it was cancelled, if that is to be said.
-    `outdated`: what the page shows meanwhile is of another picture. `begun`: when, as
-    `time.monotonic` says it.
+    `outdated`: what the page shows meanwhile is of another picture. `begun`: the time at which it
+    was made, of `time.monotonic`.
     """
 
     def __init__(self, label: str = "", outdated: bool = False) -> None:
